@@ -1,0 +1,113 @@
+"""Questions to a CJ/T 188 meter, as exchanges (`protocols.exchange.Exchange`).
+
+Run them with a decoder that drops the line's echo: `frame.Decoder(replies_only=True)`.
+`meter_type` is T, 10H for cold water. `high_first` says in which order this meter wants the
+identifier, 90 1F or 1F 90: both are in use, and either is accepted in a reply. `serial` is SER,
+0..255, to be counted up by the caller; a reply with another is accepted, since meters exist that
+count for themselves. All can raise
+
+- Unexpected: an answer from another meter, to another question, or of a wrong shape;
+- Refused: the meter's abnormal reply; `code` is the first byte of its status word.
+"""
+
+from enum import Enum
+
+from protocols.cj188 import frame as frames
+from protocols.cj188 import items
+from protocols.cj188.frame import Frame
+from protocols.cj188.items import Valve, ValveStatus, WaterReading
+from protocols.exchange import Exchange, Refused, Unexpected
+
+__all__ = [
+    "Valve",
+    "ValveCommand",
+    "ValveStatus",
+    "WaterReading",
+    "read_address",
+    "read_water",
+    "write_valve",
+]
+
+READ, READ_ADDRESS, WRITE = 0x01, 0x03, 0x04
+COLD_WATER = 0x10
+
+
+class ValveCommand(Enum):
+    """What A017 writes 阀门控制."""
+
+    OPEN = 0x55
+    CLOSE = 0x99
+
+
+def read_water(
+    address: str, *, meter_type: int = COLD_WATER, high_first: bool = True, serial: int
+) -> Exchange[Frame, WaterReading]:
+    """Total, settlement total, clock and status of a water or gas meter (901F).
+
+    Raises BadValue (an Unexpected) if a figure is not BCD, or the unit not one of volume.
+    """
+    request = Frame(meter_type, address, READ)
+    data = yield from ask(request, items.CURRENT, high_first=high_first, serial=serial)
+    return items.decode_water(data)
+
+
+def write_valve(
+    address: str,
+    command: ValveCommand,
+    *,
+    meter_type: int = COLD_WATER,
+    high_first: bool = True,
+    serial: int,
+) -> Exchange[Frame, ValveStatus | None]:
+    """Tell the valve to open or close (A017): the status word of the reply, or None without one.
+
+    The reply comes before the valve has moved, which takes half a minute: read 901F until its
+    status says so.
+    """
+    request = Frame(meter_type, address, WRITE, bytes([command.value]))
+    data = yield from ask(request, items.VALVE, high_first=high_first, serial=serial)
+    return ValveStatus.from_bytes(data) if len(data) == 2 else None
+
+
+def read_address(
+    *, meter_type: int = frames.ANY_TYPE, high_first: bool = True, serial: int = 0
+) -> Exchange[Frame, str]:
+    """The address of the one meter on the line (810A). With two meters both answer at once."""
+    request = Frame(meter_type, frames.WILDCARD, READ_ADDRESS)
+    reply = yield from exchange(request, items.ADDRESS, high_first=high_first, serial=serial)
+    return reply.address
+
+
+def ask(request: Frame, di: int, *, high_first: bool, serial: int) -> Exchange[Frame, bytes]:
+    """The data of the reply, after DI and SER. The request's data is what follows them."""
+    reply = yield from exchange(request, di, high_first=high_first, serial=serial)
+    return reply.data[3:]
+
+
+def exchange(request: Frame, di: int, *, high_first: bool, serial: int) -> Exchange[Frame, Frame]:
+    """One request and its normal reply. Raises Unexpected and Refused as the module says."""
+    identifier = di.to_bytes(2, "big" if high_first else "little")
+    data = identifier + bytes([serial]) + request.data
+    reply = yield frames.encode(Frame(request.type, request.address, request.control, data))
+    if not reply.is_reply or reply.function != request.function:
+        raise Unexpected(f"control {reply.control:02X} in answer to {request.control:02X}")
+    if request.address not in (frames.WILDCARD, reply.address):
+        raise Unexpected(f"{reply.address} answers for {request.address}")
+    if reply.abnormal:
+        raise refusal(reply.data)
+    if len(reply.data) < 3 or reply.data[:2] not in (identifier, identifier[::-1]):
+        raise Unexpected(f"{reply.data[:2].hex()} answered, {identifier.hex()} was asked")
+    return reply
+
+
+def refusal(data: bytes) -> Refused:
+    """An abnormal reply: SER and status word, or SER and a code, or DI, SER and a code."""
+    match len(data):
+        case 3:
+            status = ValveStatus.from_bytes(data[1:])
+            reasons = [f"valve {status.valve.name.lower()}"] if status.valve.value else []
+            reasons += ["battery low"] * status.battery_low
+            return Refused(data[1], tuple(reasons))
+        case 2 | 4:
+            return Refused(data[-1])
+    return Refused(0, (f"unknown abnormal reply {data.hex()}",))

@@ -1,0 +1,130 @@
+"""The meter's side of CJ/T 188: what a meter with some state answers to a frame. Pure.
+
+A simulator owns a `MeterState` (or its own object of the same shape, `Meter`), keeps its total,
+and calls `answer` for every frame it hears.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Protocol
+
+from protocols.cj188 import items
+from protocols.cj188.frame import ANY_TYPE, WILDCARD, Frame
+from protocols.cj188.items import Valve, ValveStatus
+from protocols.cj188.master import READ, READ_ADDRESS, WRITE, ValveCommand
+
+__all__ = ["Meter", "MeterState", "ValveCommand", "answer"]
+
+
+class Meter(Protocol):
+    """What `answer` needs of a meter. `MeterState` is one; a simulator may bring its own.
+
+    `type` is T, `address` 14 digits; `clock_error` is how far the meter's clock runs ahead.
+    """
+
+    type: int
+    address: str
+    clock_error: timedelta
+
+    def status(self) -> ValveStatus:
+        """The status word as it stands."""
+        ...
+
+    def read_item(self, di: int) -> bytes | None:
+        """The data under an identifier as sent (after DI and SER), or None if there is none."""
+        ...
+
+    def write_item(self, di: int, data: bytes) -> bool:
+        """Take the data under an identifier; False if it cannot be written."""
+        ...
+
+    def water(self) -> tuple[Decimal, Decimal]:
+        """Total and settlement total in m3, to 0.01."""
+        ...
+
+    def move_valve(self, command: ValveCommand) -> None:
+        """Obey a valve command. A real valve takes half a minute; `status` shows when."""
+        ...
+
+
+@dataclass(slots=True)
+class MeterState:
+    """A meter as plain data. `registers` holds items by identifier, as sent, besides 901F."""
+
+    address: str
+    type: int = 0x10
+    total: Decimal = Decimal(0)
+    settlement: Decimal = Decimal(0)
+    valve: Valve = Valve.OPEN
+    battery_low: bool = False
+    registers: dict[int, bytes] = field(default_factory=dict)
+    clock_error: timedelta = timedelta(0)
+
+    def status(self) -> ValveStatus:
+        """Valve and battery; the vendor's byte is 0."""
+        raw = bytes([self.valve.value | 4 * self.battery_low, 0])
+        return ValveStatus(self.valve, self.battery_low, raw)
+
+    def read_item(self, di: int) -> bytes | None:
+        """What stands in `registers`."""
+        return self.registers.get(di)
+
+    def write_item(self, di: int, data: bytes) -> bool:
+        """Only items that are there can be written, and only with data as long as they are."""
+        if len(self.registers.get(di, b"")) != len(data):
+            return False
+        self.registers[di] = data
+        return True
+
+    def water(self) -> tuple[Decimal, Decimal]:
+        """The totals."""
+        return self.total, self.settlement
+
+    def move_valve(self, command: ValveCommand) -> None:
+        """Move at once."""
+        self.valve = Valve.OPEN if command is ValveCommand.OPEN else Valve.CLOSED
+
+
+def answer(meter: Meter, frame: Frame, now: datetime) -> Frame | None:
+    """What the meter sends back, or None for silence. `now` is naive local time.
+
+    Silence meets foreign addresses and types, replies, and requests too short to have an
+    identifier. The reply repeats SER and the identifier in the order of the request; the address
+    is the meter's own, also where AA was asked.
+    """
+    if frame.is_reply or frame.type not in (meter.type, ANY_TYPE):
+        return None
+    if frame.address not in (meter.address, WILDCARD) or len(frame.data) < 3:
+        return None
+    head, data = frame.data[:3], frame.data[3:]
+    payload = _serve(meter, frame.control, head[:2], data, now + meter.clock_error)
+    if payload is None:
+        refusal = head[2:] + meter.status().raw
+        return Frame(meter.type, meter.address, frame.control | 0xC0, refusal)
+    return Frame(meter.type, meter.address, frame.control | 0x80, head + payload)
+
+
+def _serve(
+    meter: Meter, function: int, identifier: bytes, data: bytes, clock: datetime
+) -> bytes | None:
+    """The payload of the normal reply, or None to refuse."""
+    both = {int.from_bytes(identifier, "big"), int.from_bytes(identifier, "little")}
+    if function == READ and not data:
+        for di in both:
+            if (found := meter.read_item(di)) is not None:
+                return found
+        if items.CURRENT in both:
+            total, settlement = meter.water()
+            return items.encode_water(total, settlement, clock, meter.status())
+    elif function == READ_ADDRESS and items.ADDRESS in both and not data:
+        return b""
+    elif function == WRITE and items.VALVE in both:
+        try:
+            meter.move_valve(ValveCommand(int.from_bytes(data, "big")))
+        except ValueError:
+            return None
+        return meter.status().raw
+    elif function == WRITE and any(meter.write_item(di, data) for di in both):
+        return b""
+    return None

@@ -1,0 +1,262 @@
+"""The meter's side of DL/T 645-2007: what a meter with some state answers to a frame. Pure.
+
+A simulator owns a `MeterState` (or its own object of the same shape, `Meter`), keeps its
+registers, and calls `answer` for every frame it hears.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from protocols import bcd
+from protocols.dlt645.frame import BROADCAST, Frame
+from protocols.dlt645.relay import DONE_BITS, REFUSED_BITS, RelayCommand
+
+__all__ = ["Meter", "MeterState", "RelayCommand", "answer"]
+
+OTHER_ERROR, NO_SUCH_DATA, NOT_AUTHORISED = 0x01, 0x02, 0x04
+LONGEST_READ = 200
+
+
+class Meter(Protocol):
+    """What `answer` needs of a meter. `MeterState` is one; a simulator may bring its own.
+
+    `address` is 12 digits, `passwords` the 6 digits for each permission level 0..9 that may be
+    used. `unsent` belongs to `answer`: the parts of a long reply still to be asked for.
+    `clock_error` is how far the meter's clock runs ahead of `now`. With `answers_with_word` a
+    relay command is answered with the two-byte status word of newer meters.
+    """
+
+    address: str
+    passwords: dict[int, str]
+    contact_open: bool
+    command_open: bool
+    keep_power: bool
+    alarm: bool
+    clock_error: timedelta
+    answers_with_word: bool
+    unsent: "Unsent | None"
+
+    def read_item(self, di: int) -> bytes | None:
+        """The data under an identifier as sent (low byte first), or None if there is none."""
+        ...
+
+    def write_item(self, di: int, data: bytes) -> bool:
+        """Take the data under an identifier; False if it cannot be written."""
+        ...
+
+    def relay(self, command: RelayCommand, minutes: int) -> None:
+        """Obey a relay command that was accepted; `minutes` is the length of a timed trip."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Unsent:
+    """A long reply under way: its identifier and all its parts after the first."""
+
+    di: bytes
+    parts: tuple[bytes, ...]
+
+
+@dataclass(slots=True)
+class MeterState:
+    """A meter as plain data. `registers` holds items by identifier, as sent."""
+
+    address: str
+    passwords: dict[int, str] = field(default_factory=dict)
+    registers: dict[int, bytes] = field(default_factory=dict)
+    contact_open: bool = False
+    command_open: bool = False
+    keep_power: bool = False
+    alarm: bool = False
+    clock_error: timedelta = timedelta(0)
+    answers_with_word: bool = False
+    unsent: Unsent | None = None
+
+    def read_item(self, di: int) -> bytes | None:
+        """What stands in `registers`."""
+        return self.registers.get(di)
+
+    def write_item(self, di: int, data: bytes) -> bool:
+        """Only items that are there can be written, and only with data as long as they are."""
+        if len(self.registers.get(di, b"")) != len(data):
+            return False
+        self.registers[di] = data
+        return True
+
+    def relay(self, command: RelayCommand, minutes: int) -> None:
+        """Move at once. After allow-close the contact waits for `press_key`."""
+        match command:
+            case RelayCommand.KEEP_POWER_ON | RelayCommand.KEEP_POWER_OFF:
+                self.keep_power = command is RelayCommand.KEEP_POWER_ON
+            case RelayCommand.ALARM_ON | RelayCommand.ALARM_OFF:
+                self.alarm = command is RelayCommand.ALARM_ON
+            case RelayCommand.ALLOW_CLOSE:
+                self.command_open = False
+            case RelayCommand.CLOSE:
+                self.command_open = self.contact_open = False
+            case _:
+                self.command_open = self.contact_open = True
+
+    def press_key(self) -> None:
+        """The user presses the key: closes the contact if that was permitted."""
+        if not self.command_open:
+            self.contact_open = False
+
+
+def answer(meter: Meter, frame: Frame, now: datetime) -> Frame | None:
+    """What the meter sends back, or None for silence. `now` is naive local time.
+
+    Silence meets foreign addresses, broadcasts, replies, and functions that it does not serve.
+    The status word 3, the clock and the address are answered from the state where `read_item`
+    has nothing under their identifiers.
+    """
+    if frame.is_reply or not _is_for(meter, frame.address):
+        return None
+    if frame.address == BROADCAST:
+        return None
+    if frame.function != 0x12:
+        meter.unsent = None
+    match frame.control, len(frame.data):
+        case 0x11, 4 | 5 | 10:
+            return _read(meter, frame, now + meter.clock_error)
+        case 0x12, 5:
+            return _read_more(meter, frame)
+        case 0x13, 0:
+            return _reply(meter, frame, bcd.from_digits(meter.address))
+        case 0x14, length if length >= 12:
+            return _write(meter, frame)
+        case 0x1C, 16:
+            return _control(meter, frame, now + meter.clock_error)
+    return None
+
+
+def _is_for(meter: Meter, address: str) -> bool:
+    if address == BROADCAST:
+        return True
+    return meter.address.endswith(address.lstrip("A") if address.startswith("AA") else address)
+
+
+def _reply(meter: Meter, frame: Frame, data: bytes = b"", *, follow: bool = False) -> Frame:
+    return Frame(meter.address, frame.function | 0x80 | 0x20 * follow, data)
+
+
+def _refuse(meter: Meter, frame: Frame, error: int, word: bytes = b"") -> Frame:
+    return Frame(meter.address, frame.function | 0xC0, bytes([error]) + word)
+
+
+def _read(meter: Meter, frame: Frame, clock: datetime) -> Frame:
+    identifier = frame.data[:4]
+    di = int.from_bytes(identifier, "little")
+    data = meter.read_item(di)
+    if data is None:
+        data = _own_item(meter, di, clock)
+    if data is None:
+        return _refuse(meter, frame, NO_SUCH_DATA)
+    room = LONGEST_READ - len(identifier)
+    if len(data) <= room:
+        return _reply(meter, frame, identifier + data)
+    rest = data[room:]
+    meter.unsent = Unsent(
+        identifier, tuple(rest[at : at + room - 1] for at in range(0, len(rest), room - 1))
+    )
+    return _reply(meter, frame, identifier + data[:room], follow=True)
+
+
+def _own_item(meter: Meter, di: int, clock: datetime) -> bytes | None:
+    weekday = f"{clock.isoweekday() % 7:02d}"
+    match di:
+        case 0x04000101:
+            return bcd.from_digits(f"{clock:%y%m%d}{weekday}")
+        case 0x04000102:
+            return bcd.from_digits(f"{clock:%H%M%S}")
+        case 0x0400010C:
+            return bcd.from_digits(f"{clock:%y%m%d}{weekday}{clock:%H%M%S}")
+        case 0x04000401:
+            return bcd.from_digits(meter.address)
+        case 0x04000503:
+            return status_word(meter).to_bytes(2, "little")
+    return None
+
+
+def status_word(meter: Meter) -> int:
+    """Status word 3 as the relay stands: bit 4 contact, 6 command, 7 alarm, 12 keep power."""
+    return (
+        0x0010 * meter.contact_open
+        | 0x0040 * meter.command_open
+        | 0x0080 * meter.alarm
+        | 0x1000 * meter.keep_power
+    )
+
+
+def _read_more(meter: Meter, frame: Frame) -> Frame:
+    identifier, sequence = frame.data[:4], frame.data[4]
+    unsent = meter.unsent
+    if unsent is None or unsent.di != identifier or not 1 <= sequence <= len(unsent.parts):
+        return _refuse(meter, frame, NO_SUCH_DATA)
+    return _reply(
+        meter,
+        frame,
+        identifier + unsent.parts[sequence - 1] + bytes([sequence]),
+        follow=sequence < len(unsent.parts),
+    )
+
+
+def _write(meter: Meter, frame: Frame) -> Frame:
+    if not _is_authorised(meter, frame.data[4:8], lowest=4):
+        return _refuse(meter, frame, NOT_AUTHORISED)
+    di = int.from_bytes(frame.data[:4], "little")
+    if not meter.write_item(di, frame.data[12:]):
+        return _refuse(meter, frame, NO_SUCH_DATA)
+    return _reply(meter, frame)
+
+
+def _is_authorised(meter: Meter, credentials: bytes, *, lowest: int) -> bool:
+    level, password = credentials[0], credentials[:0:-1].hex()
+    return level <= lowest and meter.passwords.get(level) == password
+
+
+TRIPS = {RelayCommand.TRIP, RelayCommand.TRIP_THEN_CLOSE, RelayCommand.TRIP_THEN_ALLOW_CLOSE}
+DONE = {name: bit.to_bytes(2, "little") for bit, name in DONE_BITS.items()}
+REFUSED = {name: bit.to_bytes(2, "little") for bit, name in REFUSED_BITS.items()}
+
+
+def _control(meter: Meter, frame: Frame, clock: datetime) -> Frame:
+    def refuse(error: int, reason: str) -> Frame:
+        return _refuse(meter, frame, error, REFUSED[reason] if meter.answers_with_word else b"")
+
+    if not _is_authorised(meter, frame.data[:4], lowest=4):
+        return refuse(NOT_AUTHORISED, "password")
+    try:
+        command = RelayCommand(frame.data[8])
+    except ValueError:
+        return _refuse(meter, frame, OTHER_ERROR)
+    if not _is_in_time(frame.data[10:16], clock):
+        return refuse(OTHER_ERROR, "deadline invalid")
+    if command in TRIPS and meter.keep_power:
+        return refuse(OTHER_ERROR, "trip refused: keep power")
+    meter.relay(command, frame.data[9] * 5)
+    return _reply(meter, frame, DONE[OUTCOMES[command]] if meter.answers_with_word else b"")
+
+
+OUTCOMES = {
+    RelayCommand.TRIP: "tripped",
+    RelayCommand.ALLOW_CLOSE: "close permitted",
+    RelayCommand.CLOSE: "direct close done",
+    RelayCommand.TRIP_THEN_CLOSE: "auto-restore running",
+    RelayCommand.TRIP_THEN_ALLOW_CLOSE: "auto-restore running",
+    RelayCommand.ALARM_ON: "alarm on",
+    RelayCommand.ALARM_OFF: "alarm off",
+    RelayCommand.KEEP_POWER_ON: "keep power on",
+    RelayCommand.KEEP_POWER_OFF: "keep power off",
+}
+
+
+def _is_in_time(deadline: bytes, clock: datetime) -> bool:
+    if deadline == b"\x99" * 6:
+        return True
+    try:
+        until = datetime.strptime(bcd.digits(deadline), "%y%m%d%H%M%S")  # noqa: DTZ007
+    except ValueError:
+        return False
+    return clock <= until
