@@ -1,0 +1,1 @@
+"""The `wattwell` command: starts and composes the programs of the other packages."""

@@ -1,0 +1,42 @@
+"""Fixtures that start real programs on 127.0.0.1; each ends with the tests that use it."""
+
+from __future__ import annotations
+
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from wattwell.broker import Broker
+from wattwell.postgres import Postgres
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A private PostgreSQL server, for the whole run."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(
+            0o711
+        )  # as root, the server runs as another user, who must reach its folder
+        with Postgres(Path(folder, "postgres")) as server:
+            yield server
+
+
+@pytest.fixture
+def database_url(postgres: Postgres) -> Iterator[str]:
+    """A fresh empty database, as the cloud's own role sees it."""
+    name = f"test_{uuid.uuid4().hex}"
+    postgres.create_database(name)
+    yield postgres.dsn(name)
+    postgres.drop_database(name)
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    """A private broker that admits no gateway yet: see Broker.set_gateways."""
+    server = Broker(tmp_path / "broker")
+    server.start({})
+    yield server
+    server.stop()
