@@ -1,0 +1,52 @@
+"""The schema, a module per area: estate, devices, money. Only shape; the verbs are in cloud.services."""
+
+from cloud.tables.base import metadata
+from cloud.tables.devices import (
+    Alarm,
+    DownEntry,
+    Gateway,
+    PointState,
+    Reading,
+    Rejected,
+    ServicePoint,
+    TariffDocument,
+)
+from cloud.tables.estate import (
+    Account,
+    Building,
+    LoginFailure,
+    Occupancy,
+    Organization,
+    Room,
+    SignIn,
+    Site,
+    User,
+)
+from cloud.tables.money import Balance, DailyCharge, Purse, RefusedNotice, TopUp, Transfer
+
+__all__ = [
+    "Account",
+    "Alarm",
+    "Balance",
+    "Building",
+    "DailyCharge",
+    "DownEntry",
+    "Gateway",
+    "LoginFailure",
+    "Occupancy",
+    "Organization",
+    "PointState",
+    "Purse",
+    "Reading",
+    "RefusedNotice",
+    "Rejected",
+    "Room",
+    "ServicePoint",
+    "SignIn",
+    "Site",
+    "TariffDocument",
+    "TopUp",
+    "Transfer",
+    "User",
+    "metadata",
+]

@@ -1,0 +1,91 @@
+"""The database of one process: transactions that see one organization's rows, or, for the system's own work, all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Request
+from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import create_engine, text
+from sqlmodel import Session
+
+CONNECT_TIMEOUT_S = 3
+
+
+class Database:
+    """A pool of connections to PostgreSQL; url is a DSN or a postgresql:// URL.
+
+    A session is one transaction: committed when its block ends, rolled back if it raises. Row-level
+    security shows it nothing but what it was opened for.
+    """
+
+    def __init__(self, url: str, *, connections: int = 15) -> None:
+        self.where = place(url)
+        self._engine = create_engine(
+            "postgresql+psycopg://",
+            connect_args=connect_args(url),
+            pool_size=connections,
+            max_overflow=0,
+            pool_timeout=10,
+            pool_pre_ping=True,
+            hide_parameters=True,
+        )
+
+    @contextmanager
+    def organization(self, organization_id: UUID) -> Iterator[Session]:
+        """A transaction that sees and writes the rows of one organization."""
+        with self._transaction("wattwell.organization", str(organization_id)) as session:
+            yield session
+
+    @contextmanager
+    def system(self) -> Iterator[Session]:
+        """A transaction over all organizations: for the worker, the scheduler, and finding out who is asking."""
+        with self._transaction("wattwell.system", "on") as session:
+            yield session
+
+    @contextmanager
+    def _transaction(self, name: str, value: str) -> Iterator[Session]:
+        with Session(self._engine, expire_on_commit=False) as session, session.begin():
+            session.execute(
+                text("SELECT set_config(:name, :value, true)"), {"name": name, "value": value}
+            )
+            yield session
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+def place(url: str) -> str:
+    """Where the database is, without user and password: for logs and errors."""
+    known = conninfo_to_dict(url)
+    return f"{known.get('host', 'localhost')}:{known.get('port', 5432)}/{known.get('dbname', '')}"
+
+
+def connect_args(url: str) -> dict[str, object]:
+    return {
+        "connect_timeout": CONNECT_TIMEOUT_S,
+        "application_name": "wattwell",
+        "keepalives_idle": 2,
+        "keepalives_interval": 1,
+        "keepalives_count": 3,
+        **conninfo_to_dict(url),
+    }
+
+
+def database(request: Request) -> Database:
+    """The application's database, for a handler that streams and so needs a session now and then."""
+    found = request.app.state.database
+    assert isinstance(found, Database)
+    return found
+
+
+def system_session(database: Annotated[Database, Depends(database)]) -> Iterator[Session]:
+    with database.system() as session:
+        yield session
+
+
+# Committed when the handler has returned and before the reply is sent.
+SystemSession = Annotated[Session, Depends(system_session, scope="function")]

@@ -1,0 +1,192 @@
+"""The settings of the cloud's programs: cloud.toml, one file a secret in secrets/ beside it, WATTWELL_* over both."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import psycopg
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from psycopg.conninfo import conninfo_to_dict
+from pydantic import AfterValidator, BeforeValidator, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+)
+
+ENVIRONMENT = "WATTWELL_"
+
+
+class BadSettings(Exception):
+    """The program cannot start. faults has one sentence per setting, naming it and where to mend it."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+def _listen(value: str) -> str:
+    host, _, port = value.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise ValueError("must be host:port, as in 127.0.0.1:8080")
+    return value
+
+
+def _http(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.netloc or parts.query:
+        raise ValueError("must be an address like http://127.0.0.1:8080")
+    return value.rstrip("/")
+
+
+def _nats(value: SecretStr) -> SecretStr:
+    parts = urlsplit(value.get_secret_value())
+    if parts.scheme not in ("nats", "tls") or not parts.hostname:
+        raise ValueError("must be an address like nats://user:password@127.0.0.1:4222")
+    return value
+
+
+def _database(value: SecretStr) -> SecretStr:
+    try:
+        conninfo_to_dict(value.get_secret_value())
+    except psycopg.ProgrammingError:
+        raise ValueError(
+            "must be an address like postgresql://user:password@127.0.0.1:5432/wattwell"
+        ) from None
+    return value
+
+
+def _secret(value: SecretStr) -> SecretStr:
+    if len(value.get_secret_value()) < 32:
+        raise ValueError("must be at least 32 characters of chance")
+    return value
+
+
+def _key_bytes(value: object) -> bytes:
+    try:
+        raw = base64.b64decode(value, validate=True) if isinstance(value, str) else b""
+    except binascii.Error:
+        raw = b""
+    if len(raw) != 32:
+        raise ValueError("must be an Ed25519 key: 32 bytes in base64")
+    return raw
+
+
+def _private_key(value: object) -> Ed25519PrivateKey:
+    if isinstance(value, Ed25519PrivateKey):
+        return value
+    return Ed25519PrivateKey.from_private_bytes(_key_bytes(value))
+
+
+def _public_key(value: object) -> Ed25519PublicKey:
+    if isinstance(value, Ed25519PublicKey):
+        return value
+    return Ed25519PublicKey.from_public_bytes(_key_bytes(value))
+
+
+HttpAddress = Annotated[str, AfterValidator(_http)]
+PrivateKey = Annotated[Ed25519PrivateKey, BeforeValidator(_private_key)]
+PublicKey = Annotated[Ed25519PublicKey, BeforeValidator(_public_key)]
+
+
+class Settings(BaseSettings):
+    """Checked whole when loaded; no secret has a default."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        env_prefix=ENVIRONMENT,
+        arbitrary_types_allowed=True,
+        hide_input_in_errors=True,
+    )
+
+    database_url: Annotated[SecretStr, AfterValidator(_database)]
+    nats_url: Annotated[SecretStr, AfterValidator(_nats)]
+    listen: Annotated[str, AfterValidator(_listen)]
+    public_url: HttpAddress
+    session_secret: Annotated[SecretStr, AfterValidator(_secret)]
+    signing_key: PrivateKey
+    sandbox_url: HttpAddress
+    sandbox_merchant: str = "wattwell"
+    sandbox_merchant_key: PrivateKey
+    sandbox_channel_key: PublicKey
+
+    @classmethod
+    def load(cls, path: Path) -> Settings:
+        """The settings of the installation whose cloud.toml this is.
+
+        Raises BadSettings with a sentence for each one that is missing, wrong or unknown.
+        """
+        try:
+            written = tomllib.loads(path.read_text("utf-8"))
+        except FileNotFoundError:
+            raise BadSettings([f"The settings file {path} does not exist."]) from None
+        except OSError as error:
+            raise BadSettings(
+                [f"The settings file {path} cannot be read: {error.strerror}."]
+            ) from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise BadSettings([f"The settings file {path} is not TOML: {error}."]) from None
+        secrets = path.parent / "secrets"
+        try:
+            return cls(**_merged(cls, written, secrets))
+        except ValidationError as error:
+            raise BadSettings(
+                [_sentence(fault, path, secrets, written) for fault in error.errors()]
+            ) from None
+        except OSError as error:
+            raise BadSettings(
+                [f"The secret {error.filename} cannot be read: {error.strerror}."]
+            ) from None
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, **_: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """load has already laid the sources over each other."""
+        return (init_settings,)
+
+    @property
+    def listen_host(self) -> str:
+        return self.listen.rpartition(":")[0].strip("[]")
+
+    @property
+    def listen_port(self) -> int:
+        return int(self.listen.rpartition(":")[2])
+
+
+def _merged(cls: type[Settings], written: dict[str, Any], secrets: Path) -> dict[str, Any]:
+    values = dict(written)
+    if secrets.is_dir():
+        values |= SecretsSettingsSource(cls, secrets_dir=secrets, env_prefix="")()
+    return values | EnvSettingsSource(cls, env_prefix=ENVIRONMENT)()
+
+
+def _sentence(fault: Any, path: Path, secrets: Path, written: dict[str, Any]) -> str:
+    name = str(fault["loc"][0])
+    if fault["type"] == "extra_forbidden":
+        return f"{name} in {path} is not a setting of the cloud; remove it."
+    if fault["type"] == "missing":
+        return (
+            f"{name} is missing: set it in {path}, in the file {secrets / name}"
+            f" or as {ENVIRONMENT}{name.upper()}."
+        )
+    reason = str(fault["msg"]).removeprefix("Value error, ")
+    return f"{name} {reason} (set in {_source(name, path, secrets, written)})."
+
+
+def _source(name: str, path: Path, secrets: Path, written: dict[str, Any]) -> str:
+    import os
+
+    if ENVIRONMENT + name.upper() in os.environ:
+        return ENVIRONMENT + name.upper()
+    if (secrets / name).exists():
+        return str(secrets / name)
+    return str(path)

@@ -1,0 +1,160 @@
+"""Gateways with their two logs, service points, and what the meters said."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Boolean, Index, Numeric, Text, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field
+
+from cloud.tables.base import Identified, Owned, Utc, belongs_to, referable, utc_now
+
+
+class Gateway(Identified, table=True):
+    """网关, its cursor in our log and ours in its log.
+
+    up_log is the gateway's store that we follow, up_seq the last entry applied. down_log names our log for
+    this gateway, down_seq its last entry, down_acked the gateway's cursor in it; down_sent_seq and
+    down_sent_at say what a worker last sent, so that others need not.
+    """
+
+    __tablename__ = "gateways"
+    __table_args__ = (
+        referable(),
+        belongs_to("sites", "site_id"),
+        Index("ix_gateways_behind", "down_sent_at", postgresql_where=text("down_acked < down_seq")),
+    )
+
+    site_id: UUID
+    gateway_no: str = Field(sa_type=Text, unique=True)
+    password_hash: str = Field(sa_type=Text)  # bcrypt, as the broker checks it
+    up_log: UUID | None = None
+    up_seq: int = Field(default=0, sa_type=BigInteger)
+    down_log: UUID
+    down_seq: int = Field(default=0, sa_type=BigInteger)
+    down_acked: int = Field(default=0, sa_type=BigInteger)
+    down_sent_seq: int = Field(default=0, sa_type=BigInteger)
+    down_sent_at: datetime | None = Field(default=None, sa_type=Utc)
+    heard_at: datetime | None = Field(default=None, sa_type=Utc)
+    silent_since: datetime | None = Field(default=None, sa_type=Utc)  # told to people, once
+
+
+class DownEntry(Owned, table=True):
+    """An entry of our log for a gateway, as written; it is signed when it is sent."""
+
+    __tablename__ = "down_entries"
+    __table_args__ = (belongs_to("gateways", "gateway_id"),)
+
+    gateway_id: UUID = Field(primary_key=True)
+    seq: int = Field(
+        primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False}
+    )
+    body: str = Field(sa_type=Text)
+    created_at: datetime = Field(default_factory=utc_now, sa_type=Utc)
+
+
+class Rejected(Identified, table=True):
+    """An entry of a gateway's log that could not be applied, and why. The cursor moved past it."""
+
+    __tablename__ = "rejected"
+    __table_args__ = (
+        belongs_to("gateways", "gateway_id"),
+        UniqueConstraint("gateway_id", "log", "seq"),
+    )
+
+    gateway_id: UUID
+    log: UUID
+    seq: int = Field(sa_type=BigInteger)
+    body: str = Field(sa_type=Text)
+    reason: str = Field(sa_type=Text)
+
+
+class TariffDocument(Identified, table=True):
+    """价格方案: a published document, never edited."""
+
+    __tablename__ = "tariffs"
+    __table_args__ = (referable(), UniqueConstraint("organization_id", "code"))
+
+    code: str = Field(sa_type=Text)
+    commodity: str = Field(sa_type=Text)
+    unit: str = Field(sa_type=Text)
+    document: dict[str, Any] = Field(sa_type=JSONB)
+
+
+class ServicePoint(Identified, table=True):
+    """用能点: what is supplied and metered. meter and policy are prepaid.point's Meter and Policy as JSON."""
+
+    __tablename__ = "points"
+    __table_args__ = (
+        referable(),
+        belongs_to("rooms", "room_id"),
+        belongs_to("gateways", "gateway_id"),
+        belongs_to("purses", "purse_id"),
+        belongs_to("tariffs", "tariff_id"),
+        UniqueConstraint("organization_id", "meter_no"),
+        UniqueConstraint("gateway_id", "line", "address"),
+        Index("ix_points_room", "room_id"),
+        Index("ix_points_purse", "purse_id"),
+    )
+
+    room_id: UUID
+    gateway_id: UUID
+    purse_id: UUID
+    tariff_id: UUID
+    name: str = Field(sa_type=Text)
+    commodity: str = Field(sa_type=Text)
+    meter_no: str = Field(sa_type=Text)
+    line: str = Field(sa_type=Text)
+    address: str = Field(sa_type=Text)
+    meter: dict[str, Any] = Field(sa_type=JSONB)
+    policy: dict[str, Any] = Field(sa_type=JSONB)
+
+
+class PointState(Owned, table=True):
+    """What the gateway last said of a service point. position is prepaid.rating's Position as JSON."""
+
+    __tablename__ = "point_states"
+    __table_args__ = (belongs_to("points", "point_id"),)
+
+    point_id: UUID = Field(primary_key=True)
+    total: Decimal | None = Field(default=None, sa_type=Numeric)
+    read_at: datetime | None = Field(default=None, sa_type=Utc)
+    first_read_at: datetime | None = Field(default=None, sa_type=Utc)
+    position: dict[str, Any] | None = Field(default=None, sa_type=JSONB)
+    supply: str | None = Field(default=None, sa_type=Text)
+    wanted: str | None = Field(default=None, sa_type=Text)
+    why: str | None = Field(default=None, sa_type=Text)
+    supply_at: datetime | None = Field(default=None, sa_type=Utc)
+    commanded_at: datetime | None = Field(default=None, sa_type=Utc)
+    silent_since: datetime | None = Field(default=None, sa_type=Utc)  # 失联
+    held_since: datetime | None = Field(default=None, sa_type=Utc)  # 读数存疑
+
+
+class Reading(Owned, table=True):
+    """示数, each as the meter gave it: total in the point's unit."""
+
+    __tablename__ = "readings"
+    __table_args__ = (belongs_to("points", "point_id"),)
+
+    point_id: UUID = Field(primary_key=True)
+    at: datetime = Field(primary_key=True, sa_type=Utc)
+    meter_no: str = Field(sa_type=Text)
+    total: Decimal = Field(sa_type=Numeric)
+    supply: str | None = Field(default=None, sa_type=Text)
+
+
+class Alarm(Owned, table=True):
+    """Something a person should know of began, or ended."""
+
+    __tablename__ = "alarms"
+    __table_args__ = (belongs_to("points", "point_id"),)
+
+    point_id: UUID = Field(primary_key=True)
+    kind: str = Field(primary_key=True, sa_type=Text)
+    at: datetime = Field(primary_key=True, sa_type=Utc)
+    is_over: bool = Field(primary_key=True, sa_type=Boolean)
+    text: str = Field(sa_type=Text)

@@ -1,0 +1,120 @@
+"""Who owns what, and who lives where: organization, users, sites, buildings, rooms, accounts."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from sqlalchemy import Index, Text, UniqueConstraint, text
+from sqlmodel import Field, SQLModel
+
+from cloud.tables.base import Identified, Owned, Utc, belongs_to, referable, utc_now
+
+
+class Organization(SQLModel, table=True):
+    """物业公司. Every other row belongs to one."""
+
+    __tablename__ = "organizations"
+
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    name: str = Field(sa_type=Text, unique=True)
+    created_at: datetime = Field(default_factory=utc_now, sa_type=Utc)
+
+
+class User(Identified, table=True):
+    """A member of staff who signs in. The login is unique over all organizations."""
+
+    __tablename__ = "users"
+    __table_args__ = (referable(),)
+
+    login: str = Field(sa_type=Text, unique=True)
+    name: str = Field(sa_type=Text)
+    password_hash: str = Field(sa_type=Text)  # argon2id
+
+
+class SignIn(Identified, table=True):
+    """A browser that is signed in. Only the hash of its token is kept."""
+
+    __tablename__ = "sign_ins"
+    __table_args__ = (belongs_to("users", "user_id"),)
+
+    user_id: UUID
+    token_hash: bytes = Field(unique=True)  # SHA-256
+    expires_at: datetime = Field(sa_type=Utc)
+
+
+class LoginFailure(SQLModel, table=True):
+    """Wrong passwords since the last right one, by the login that was typed, known or not."""
+
+    __tablename__ = "login_failures"
+
+    login: str = Field(sa_type=Text, primary_key=True)
+    failures: int
+    last_at: datetime = Field(sa_type=Utc, index=True)
+
+
+class Site(Identified, table=True):
+    """项目."""
+
+    __tablename__ = "sites"
+    __table_args__ = (referable(), UniqueConstraint("organization_id", "name"))
+
+    name: str = Field(sa_type=Text)
+    timezone: str = Field(sa_type=Text)
+
+
+class Building(Identified, table=True):
+    """楼栋."""
+
+    __tablename__ = "buildings"
+    __table_args__ = (
+        referable(),
+        belongs_to("sites", "site_id"),
+        UniqueConstraint("site_id", "name"),
+    )
+
+    site_id: UUID
+    name: str = Field(sa_type=Text)
+
+
+class Room(Identified, table=True):
+    """房间."""
+
+    __tablename__ = "rooms"
+    __table_args__ = (
+        referable(),
+        belongs_to("buildings", "building_id"),
+        UniqueConstraint("building_id", "name"),
+    )
+
+    building_id: UUID
+    name: str = Field(sa_type=Text)
+    floor: int
+
+
+class Account(Identified, table=True):
+    """户: one customer's occupancy of one or more rooms, from opening to closing."""
+
+    __tablename__ = "accounts"
+    __table_args__ = (referable(),)
+
+    holder: str = Field(sa_type=Text)
+    closed_at: datetime | None = Field(default=None, sa_type=Utc)
+
+
+class Occupancy(Owned, table=True):
+    """A room of an account; a room has at most one account at a time."""
+
+    __tablename__ = "occupancies"
+    __table_args__ = (
+        belongs_to("accounts", "account_id"),
+        belongs_to("rooms", "room_id"),
+        Index(
+            "uq_occupancies_room", "room_id", unique=True, postgresql_where=text("ended_at IS NULL")
+        ),
+    )
+
+    account_id: UUID = Field(primary_key=True)
+    room_id: UUID = Field(primary_key=True)
+    started_at: datetime = Field(default_factory=utc_now, sa_type=Utc)
+    ended_at: datetime | None = Field(default=None, sa_type=Utc)

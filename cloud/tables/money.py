@@ -1,0 +1,122 @@
+"""Money: purses, the transfers between books, what they add up to, and top-ups on their way. All in fen 分."""
+
+from __future__ import annotations
+
+import datetime as dt
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import BigInteger, CheckConstraint, Index, Text, UniqueConstraint, text
+from sqlmodel import Field
+
+from cloud.tables.base import Identified, Owned, Utc, belongs_to, referable, utc_now
+
+
+class Purse(Identified, table=True):
+    """钱包: an account's prepaid money for one purpose. gateway_id is where it is charged, once it has a point."""
+
+    __tablename__ = "purses"
+    __table_args__ = (
+        referable(),
+        belongs_to("accounts", "account_id"),
+        belongs_to("gateways", "gateway_id"),
+        UniqueConstraint("account_id", "purpose"),
+    )
+
+    account_id: UUID
+    purpose: str = Field(sa_type=Text)  # electricity, water
+    gateway_id: UUID | None = None
+
+
+class Transfer(Owned, table=True):
+    """凭证. Written by services.ledger.post alone; never changed or deleted (a trigger refuses it)."""
+
+    __tablename__ = "transfers"
+    __table_args__ = (CheckConstraint("amount_fen > 0", name="positive"),)
+
+    id: UUID = Field(primary_key=True)
+    debit: str = Field(sa_type=Text, index=True)
+    credit: str = Field(sa_type=Text, index=True)
+    amount_fen: int = Field(sa_type=BigInteger)
+    reason: str = Field(sa_type=Text)
+    cause: str = Field(sa_type=Text)
+    at: datetime = Field(sa_type=Utc)
+    posted_at: datetime = Field(default_factory=utc_now, sa_type=Utc)
+
+
+class Balance(Owned, table=True):
+    """What a purse's transfers add up to. Written by services.ledger.post alone."""
+
+    __tablename__ = "balances"
+    __table_args__ = (belongs_to("purses", "purse_id"),)
+
+    purse_id: UUID = Field(primary_key=True)
+    balance_fen: int = Field(sa_type=BigInteger)
+
+
+class DailyCharge(Owned, table=True):
+    """What a purse was charged on a day (UTC), so that a rate needs no scan. Written by services.ledger.post alone."""
+
+    __tablename__ = "daily_charges"
+    __table_args__ = (belongs_to("purses", "purse_id"),)
+
+    purse_id: UUID = Field(primary_key=True)
+    day: dt.date = Field(primary_key=True)
+    charged_fen: int = Field(sa_type=BigInteger)
+
+
+class TopUp(Identified, table=True):
+    """充值. Its state is the dates it has reached: paid, credited, delivered, armed or restored."""
+
+    __tablename__ = "topups"
+    __table_args__ = (
+        referable(),
+        belongs_to("purses", "purse_id"),
+        belongs_to("gateways", "gateway_id"),
+        belongs_to("users", "taken_by"),
+        UniqueConstraint("organization_id", "idempotency_key"),
+        UniqueConstraint("channel", "transaction_id"),
+        CheckConstraint("amount_fen > 0", name="positive"),
+        Index("ix_topups_purse", "purse_id", "created_at"),
+        Index("ix_topups_unpaid", "created_at", postgresql_where=text("credited_at IS NULL")),
+        Index(
+            "ix_topups_undelivered",
+            "gateway_id",
+            "down_seq",
+            postgresql_where=text("delivered_at IS NULL"),
+        ),
+        Index("ix_topups_unrestored", "purse_id", postgresql_where=text("restored_at IS NULL")),
+    )
+
+    purse_id: UUID
+    amount_fen: int = Field(sa_type=BigInteger)
+    channel: str = Field(sa_type=Text)  # sandbox, cash
+    idempotency_key: UUID
+    out_trade_no: str = Field(sa_type=Text, unique=True)  # our number at the channel
+    transaction_id: str | None = Field(default=None, sa_type=Text)  # the channel's number
+    pay_url: str | None = Field(default=None, sa_type=Text)
+    expires_at: datetime | None = Field(default=None, sa_type=Utc)
+    asked_at: datetime | None = Field(default=None, sa_type=Utc)  # the sweep asked the channel
+    taken_by: UUID | None = None  # who took the cash
+    paid_at: datetime | None = Field(default=None, sa_type=Utc)  # 已支付, by the channel's clock
+    credited_at: datetime | None = Field(default=None, sa_type=Utc)  # 已入账
+    gateway_id: UUID | None = None  # where the credit was sent,
+    down_seq: int | None = Field(default=None, sa_type=BigInteger)  # as this entry of its down-log
+    delivered_at: datetime | None = Field(default=None, sa_type=Utc)  # 已下发
+    armed_at: datetime | None = Field(default=None, sa_type=Utc)  # 允许合闸
+    restored_at: datetime | None = Field(default=None, sa_type=Utc)  # 已送电
+
+
+class RefusedNotice(Identified, table=True):
+    """A notice that the channel signed and that we did not book, for a person to look at."""
+
+    __tablename__ = "refused_notices"
+    __table_args__ = (
+        belongs_to("topups", "topup_id"),
+        UniqueConstraint("topup_id", "transaction_id", "amount_fen"),
+    )
+
+    topup_id: UUID
+    transaction_id: str = Field(sa_type=Text)
+    amount_fen: int = Field(sa_type=BigInteger)
+    reason: str = Field(sa_type=Text)
