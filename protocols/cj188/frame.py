@@ -43,7 +43,7 @@ class Frame:
 
 
 class BadFrame(ValueError):
-    """Bytes that are not a frame. `kind` is one of no_start, bad_checksum, bad_end, truncated."""
+    """Bytes that are not a frame. `kind` is one of no_start, checksum, bad_end, truncated."""
 
     def __init__(self, kind: str) -> None:
         super().__init__(kind)
@@ -78,7 +78,7 @@ def decode(data: bytes) -> Frame:
         raise BadFrame("truncated")
     body = body[: SHORTEST + body[10]]
     if sum(body[:-2]) & 0xFF != body[-2]:
-        raise BadFrame("bad_checksum")
+        raise BadFrame("checksum")
     if body[-1] != END:
         raise BadFrame("bad_end")
     return Frame(body[1], body[8:1:-1].hex().upper(), body[9], body[11:-2])

@@ -12,16 +12,14 @@ CURRENT = 0x901F
 ADDRESS = 0x810A
 VALVE = 0xA017
 
-UNITS: dict[int, str] = {
+_BASES = {
     0x01: "J",
     0x02: "Wh",
     0x05: "kWh",
     0x08: "MWh",
-    0x0A: "MWh x 100",
     0x0B: "kJ",
     0x0E: "MJ",
     0x11: "GJ",
-    0x13: "GJ x 100",
     0x14: "W",
     0x17: "kW",
     0x1A: "MW",
@@ -34,6 +32,19 @@ UNITS: dict[int, str] = {
     0x46: "MJ/h",
     0x49: "GJ/h",
 }
+UNITS: dict[int, str] = {
+    **{code + 1: f"{name} x 10" for code, name in _BASES.items()},
+    **{code + 2: f"{name} x 100" for code, name in _BASES.items()},
+    **_BASES,
+}
+"""Code n + 1 is ten times, n + 2 a hundred times code n."""
+
+
+def unit_name(code: int) -> str | None:
+    """The unit of a unit code, or None where the code is the vendor's own."""
+    return UNITS.get(code)
+
+
 CUBIC_METRES = {
     0x29: Decimal("0.001"),
     0x2A: Decimal("0.01"),
@@ -146,7 +157,7 @@ def encode_water(
 def decode_quantity(data: bytes) -> Quantity:
     """Value and unit, in either order. Raises BadValue if the value is not BCD."""
     value, unit = data[:4], data[4]
-    if unit not in KNOWN_UNITS and data[0] in KNOWN_UNITS:
+    if unit not in UNITS and data[0] in UNITS:
         value, unit = data[1:], data[0]
     if value == b"\xff" * 4:
         return Quantity(None, unit)
@@ -156,22 +167,181 @@ def decode_quantity(data: bytes) -> Quantity:
         raise BadValue(str(error)) from error
 
 
-KNOWN_UNITS = UNITS.keys() | CUBIC_METRES.keys()
-
-
 def encode_volume(volume: Decimal) -> bytes:
     """Four bytes of BCD and the unit m3. Raises ValueError if they do not hold the volume."""
     return bcd.encode(volume, size=4, decimals=2) + bytes([0x2C])
 
 
 def decode_clock(data: bytes) -> datetime | None:
-    """ss mm hh DD MM YY CC, or None where that is no date."""
+    """ss mm hh DD MM YY CC, or None where that is no date of this century."""
     try:
-        return datetime.strptime(bcd.digits(data), "%Y%m%d%H%M%S")  # noqa: DTZ007
+        clock = datetime.strptime(bcd.digits(data), "%Y%m%d%H%M%S")  # noqa: DTZ007
     except ValueError:
         return None
+    return clock if 2000 <= clock.year < 2100 else None
 
 
 def encode_clock(clock: datetime) -> bytes:
     """ss mm hh DD MM YY CC of a naive local time."""
     return bcd.from_digits(f"{clock:%Y%m%d%H%M%S}")
+
+
+class Kind(Enum):
+    """How the bytes of a field are read. All low byte first."""
+
+    QUANTITY = "4 BCD with two decimals, then the unit"
+    FLOW = "the same with four decimals"
+    PLAIN = "4 BCD with two decimals, without a unit"
+    MONEY = "BCD with two decimals, in yuan"
+    HUNDREDTHS = "BCD with two decimals: a temperature or a pressure"
+    INTEGER = "BCD"
+    BINARY = "an unsigned number"
+    CLOCK = "ss mm hh DD MM YY CC"
+    STATUS = "the status word"
+    ADDRESS = "14 digits"
+    BYTES = "opaque"
+    VALVE = "a valve command"
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of an item: its name, kind and size in bytes."""
+
+    name: str
+    kind: Kind
+    size: int
+    unit_first: bool = False
+
+
+def _quantities(*names: str) -> tuple[Field, ...]:
+    return tuple(Field(name, Kind.QUANTITY, 5) for name in names)
+
+
+def _hundredths(*names: str) -> tuple[Field, ...]:
+    return tuple(Field(name, Kind.HUNDREDTHS, 3) for name in names)
+
+
+FLOW = Field("flow_rate", Kind.FLOW, 5)
+TIME = Field("time", Kind.CLOCK, 7)
+HOURS = Field("hours", Kind.INTEGER, 3)
+STATUS = Field("st", Kind.STATUS, 2)
+TEMPERATURES = _hundredths("supply_temp", "return_temp")
+STEPS = (
+    Field("price1", Kind.MONEY, 3),
+    Field("volume1", Kind.INTEGER, 3),
+    Field("price2", Kind.MONEY, 3),
+    Field("volume2", Kind.INTEGER, 3),
+    Field("price3", Kind.MONEY, 3),
+)
+PURCHASE_NO = Field("purchase_no", Kind.BINARY, 1)
+KEY_VERSION = Field("key_version", Kind.BINARY, 1)
+FREEZE = (TIME, *_quantities("total_flow"), FLOW, *_hundredths("temp", "pressure"))
+
+Layout = tuple[Field, ...]
+
+WATER: Layout = (*_quantities("current", "settlement"), TIME, STATUS)
+HEAT: Layout = (
+    *_quantities("settlement_energy", "current_energy", "power"),
+    FLOW,
+    *_quantities("total_flow"),
+    *TEMPERATURES,
+    HOURS,
+    TIME,
+    STATUS,
+)
+SHORT: Layout = (Field("current", Kind.PLAIN, 4), STATUS)
+PUSHED: Layout = (
+    Field("current", Kind.QUANTITY, 5, unit_first=True),
+    Field("settlement", Kind.QUANTITY, 5, unit_first=True),
+    Field("flow_rate", Kind.FLOW, 5, unit_first=True),
+    TIME,
+    Field("extra", Kind.BYTES, 4),
+)
+"""Current data as some vendors have it: without a unit and a clock, or sent unasked."""
+
+REPLIES: dict[int, tuple[Layout, ...]] = {
+    CURRENT: (WATER, HEAT, SHORT, PUSHED),
+    0x911F: (
+        (
+            *_quantities("settlement_heat", "settlement_cold", "current_heat", "current_cold"),
+            *_quantities("power"),
+            FLOW,
+            *_quantities("total_flow"),
+            *TEMPERATURES,
+            *_hundredths("supply_pressure", "return_pressure"),
+            HOURS,
+            TIME,
+            STATUS,
+        ),
+    ),
+    0x903F: (_quantities("power"),),
+    0x904F: (TEMPERATURES[1:],),
+    0x905F: (TEMPERATURES[:1],),
+    0x906F: ((HOURS,),),
+    0x907F: ((TIME,),),
+    0x8102: (STEPS,),
+    0x8103: ((Field("settlement_day", Kind.INTEGER, 1),),),
+    0x8104: ((Field("reading_day", Kind.INTEGER, 1),),),
+    0x8105: (
+        (
+            PURCHASE_NO,
+            Field("this_purchase", Kind.MONEY, 4),
+            Field("total_purchase", Kind.MONEY, 4),
+            Field("remaining", Kind.MONEY, 4),
+            STATUS,
+        ),
+    ),
+    0x8106: ((KEY_VERSION,),),
+    ADDRESS: ((Field("address_in_data", Kind.ADDRESS, 7),),),
+    0xA010: ((STATUS,),),
+    0xA013: ((PURCHASE_NO, Field("amount", Kind.MONEY, 4)),),
+    0xA014: ((KEY_VERSION,),),
+    0xA016: ((STATUS,),),
+    VALVE: ((STATUS,),),
+    **{0xD120 + month: (_quantities("value"),) for month in range(12)},
+    **{
+        0xD200 + month: (_quantities("total_flow"), _quantities("heat", "cold", "total_flow"))
+        for month in range(256)
+    },
+    **{0xD300 + record: (FREEZE,) for record in range(256)},
+    **{0xD400 + record: (FREEZE,) for record in range(256)},
+}
+REQUESTS: dict[int, tuple[Layout, ...]] = {
+    0xA010: ((*STEPS, Field("start_day", Kind.INTEGER, 1)),),
+    0xA011: ((Field("day", Kind.INTEGER, 1),),),
+    0xA012: ((Field("day", Kind.INTEGER, 1),),),
+    0xA013: REPLIES[0xA013],
+    0xA014: ((KEY_VERSION, Field("key", Kind.BYTES, 8)),),
+    0xA015: ((TIME,),),
+    0xA016: (_quantities("base"),),
+    VALVE: ((Field("valve_cmd", Kind.VALVE, 1),),),
+    0xA018: ((Field("new_address", Kind.ADDRESS, 7),),),
+}
+WITHOUT_DATA = {0xA019, 0xA101, 0xA102, 0xA103, 0xA104, 0xA105, 0xA106, 0xA107}
+
+
+def is_known(di: int) -> bool:
+    """Whether the table has the identifier."""
+    return di in REPLIES or di in REQUESTS or di in WITHOUT_DATA
+
+
+def identifier(wire: bytes) -> tuple[int, bool]:
+    """The identifier in two bytes of the line, and whether its high byte came first.
+
+    The order that gives a known identifier is meant; high first where neither or both do.
+    """
+    high_first, low_first = int.from_bytes(wire, "big"), int.from_bytes(wire, "little")
+    if is_known(low_first) and not is_known(high_first):
+        return low_first, False
+    return high_first, True
+
+
+def layout(di: int, size: int, *, is_reply: bool) -> Layout | None:
+    """The fields of `size` bytes under an identifier, or None where no known form has that size.
+
+    The size tells the forms apart, not the meter type T, which some meters send wrong.
+    """
+    for fields in (REPLIES if is_reply else REQUESTS).get(di, ()):
+        if sum(field.size for field in fields) == size:
+            return fields
+    return None

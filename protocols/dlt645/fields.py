@@ -90,11 +90,14 @@ class Item:
 
     `step` is 0 where the data has all fields, or the number of fields after which the data of
     a block may end: a meter with four tariffs sends fewer than the 64 there could be.
+    Where `backwards`, the fields of a group are the parts of one number as it is printed
+    (YYMMDDWW), so that on the line the last one comes first.
     """
 
     fields: tuple[Field, ...]
     step: int = 0
     writable: bool = False
+    backwards: bool = False
 
     @property
     def size(self) -> int:
@@ -105,15 +108,29 @@ class Item:
 def decode_fields(item: Item, data: bytes) -> list[Value]:
     """The values of an item's data.
 
-    An AA between the groups of a block is skipped; a field of nothing but FF is None.
-    Raises BadValue if a number is not BCD or the data does not end with a group.
+    A field of nothing but FF is None. Raises BadValue if a number is not BCD or the data does not end with a group.
     """
     lengths = _lengths(item)
     if len(data) not in lengths:
         raise BadValue("length", f"{len(data)} bytes where the item has {item.size}")
+    fields = item.fields[: lengths[len(data)]]
+    if not item.backwards:
+        return _decode_run(fields, data)
+    values: list[Value] = []
+    group = item.step or len(fields)
+    at = 0
+    for first in range(0, len(fields), group):
+        run = fields[first : first + group][::-1]
+        size = sum(field.size for field in run)
+        values += _decode_run(run, data[at : at + size])[::-1]
+        at += size
+    return values
+
+
+def _decode_run(fields: tuple[Field, ...], data: bytes) -> list[Value]:
     values = []
     at = 0
-    for field in item.fields[: lengths[len(data)]]:
+    for field in fields:
         values.append(decode_field(field, data[at : at + field.size]))
         at += field.size
     return values

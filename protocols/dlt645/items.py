@@ -6,6 +6,7 @@ is 0x00010000. FF in one byte asks for a block: all tariffs, all phases, all set
 
 from functools import lru_cache
 
+from protocols.dlt645 import events
 from protocols.dlt645.fields import (
     BadValue,
     Field,
@@ -53,17 +54,13 @@ def find(di: int) -> Item | None:
         case 0x02:
             return _variable(di2, di1, di0)
         case 0x03:
-            return _event(di2, di1, di0)
+            return events.find(di2, di1, di0)
         case 0x04:
             return _parameter(di2, di1, di0)
         case 0x05:
             return _freeze(di2, di1, di0)
-        case 0x10 | 0x11 | 0x12 | 0x13 | 0x14 | 0x15 | 0x16 | 0x17 | 0x18 | 0x19 | 0x1A:
-            return _single_event(di3, di2, di1, di0)
-        case 0x1B | 0x1C | 0x1F:
-            return _single_event(di3, di2, di1, di0)
-        case 0x1D | 0x1E:
-            return _switching(di3, di2, di1, di0)
+        case _ if 0x10 <= di3 <= 0x1F:
+            return events.find_single(di3, di2, di1, di0)
     return None
 
 
@@ -189,38 +186,60 @@ def _variable(di2: int, di1: int, di0: int) -> Item | None:
     return None
 
 
-def _event(di2: int, di1: int, di0: int) -> Item | None:
-    if di2 in (0x32, 0x33) and 1 <= di0 <= 0x0A and di1 in PURCHASES:
-        field = PURCHASES[di1]
-        if di2 == 0x32 and field.unit == "CNY":
-            field = number(field.name.replace("amount", "energy"), 4, 2, "kWh")
-        return Item((field,))
-    return None
-
-
-PURCHASES = {
-    0x01: time("purchase time", "YYMMDDhhmm"),
-    0x02: number("purchase count", 2),
-    0x03: number("purchased amount", 4, 2, "CNY"),
-    0x04: number("amount before purchase", 4, 2, "CNY"),
-    0x05: number("amount after purchase", 4, 2, "CNY"),
-    0x06: number("cumulative purchased amount", 4, 2, "CNY"),
-}
-
-
 def _parameter(di2: int, di1: int, di0: int) -> Item | None:
+    everything = di0 == 0xFF
     fields: tuple[Field, ...] = ()
     match di2, di1:
-        case 0x05, (0x01 | 0x02) as which if 1 <= di0 <= TARIFFS or di0 == 0xFF:
-            tariffs = range(1, TARIFFS + 1) if di0 == 0xFF else [di0]
-            name = "tariff price" if which == 1 else "stand-by tariff price"
+        case ((0x01 | 0x02), 0x00):
+            return _time_table("" if di2 == 0x01 else "stand-by ", di0)
+        case 0x03, 0x00 if 1 <= di0 <= 0xFE:
+            holiday = (time(f"holiday {di0}", "YYMMDD"), number("day table", 1))
+            return Item(holiday, writable=True, backwards=True)
+        case 0x04, (0x01 | 0x02) if 1 <= di0 <= 0xFE:
+            name = f"{'automatic' if di1 == 0x01 else 'key'} display item {di0}"
+            return Item((word(name, 4), number("part", 1)), step=1, writable=True)
+        case 0x05, (0x01 | 0x02) if 1 <= di0 <= TARIFFS or everything:
+            tariffs = range(1, TARIFFS + 1) if everything else [di0]
+            name = ("" if di1 == 0x01 else "stand-by ") + "tariff price"
             fields = tuple(number(f"{name} {t}", 4, 4, "CNY/kWh") for t in tariffs)
-        case 0x06, (0x00 | 0x01 | 0x02 | 0x03) as which if di0:
-            steps = range(1, 0xFF) if di0 == 0xFF else [di0]
-            name = ("" if which < 2 else "stand-by ") + ("step price", "step limit")[which % 2 == 0]
-            decimals, unit = (2, "kWh") if which % 2 == 0 else (4, "CNY/kWh")
+        case 0x06, (0x04 | 0x05) if everything:
+            return Item(_step_table("" if di1 == 0x04 else "stand-by "), writable=True)
+        case 0x06, (0x00 | 0x01 | 0x02 | 0x03) if di0:
+            steps = range(1, 0xFF) if everything else [di0]
+            is_price = bool(di1 & 1)
+            name = ("" if di1 < 2 else "stand-by ") + ("step price" if is_price else "step limit")
+            decimals, unit = (4, "CNY/kWh") if is_price else (2, "kWh")
             fields = tuple(number(f"{name} {step}", 4, decimals, unit) for step in steps)
-    return Item(fields, step=int(di0 == 0xFF), writable=True) if fields else None
+    return Item(fields, step=int(everything), writable=True) if fields else None
+
+
+YEAR_ZONES = 14
+DAY_PERIODS = 14
+DAY_TABLES = 8
+
+
+def _time_table(prefix: str, table: int) -> Item | None:
+    """Table 0 says when in the year which day table begins; 1..8 which tariff when in the day."""
+    if table > DAY_TABLES:
+        return None
+    fields: list[Field] = []
+    for n in range(1, (DAY_PERIODS if table else YEAR_ZONES) + 1):
+        if table:
+            name = f"{prefix}day table {table} period {n}"
+            fields += [time(f"{name} start", "hhmm"), number(f"{name} tariff", 1)]
+        else:
+            name = f"{prefix}year zone {n}"
+            fields += [time(f"{name} start", "MMDD"), number(f"{name} day table", 1)]
+    return Item(tuple(fields), step=2, writable=True, backwards=True)
+
+
+def _step_table(prefix: str) -> tuple[Field, ...]:
+    """A whole step table 阶梯表 of the 2013 meters: 64 bytes."""
+    return (
+        *(number(f"{prefix}step limit {n}", 4, 2, "kWh") for n in range(1, 7)),
+        *(number(f"{prefix}step price {n}", 4, 4, "CNY/kWh") for n in range(1, 8)),
+        *(time(f"{prefix}yearly settlement {n}", "MMDDhh") for n in range(1, 5)),
+    )
 
 
 def _freeze(di2: int, di1: int, di0: int) -> Item | None:
@@ -240,26 +259,6 @@ def _freeze(di2: int, di1: int, di0: int) -> Item | None:
     return None
 
 
-def _single_event(di3: int, di2: int, di1: int, di0: int) -> Item | None:
-    return None
-
-
-def _switching(di3: int, di2: int, di1: int, di0: int) -> Item | None:
-    if di2 or not 1 <= di0 <= 0x0A:
-        return None
-    what = "trip" if di3 == 0x1D else "close"
-    if di1 == 0:
-        return Item((number(f"{what} count", 3, 0, "times"),)) if di0 == 1 else None
-    fields = (
-        time(f"{what} time", "YYMMDDhhmmss"),
-        digits("operator", 4),
-        number("forward active energy total", 4, 2, "kWh"),
-        number("reverse active energy total", 4, 2, "kWh"),
-        *(number(f"Q{q} reactive energy total", 4, 2, "kvarh") for q in (1, 2, 3, 4)),
-    )
-    return Item((fields[di1 - 1],)) if di1 <= len(fields) else None
-
-
 def _status_words() -> dict[int, Item]:
     words = tuple(word(f"status word {n}", 2, "hex word") for n in range(1, 8))
     single = {0x04000500 + n: Item((words[n - 1],)) for n in range(1, 8)}
@@ -267,7 +266,7 @@ def _status_words() -> dict[int, Item]:
 
 
 def _writable(di: int, *fields: Field) -> tuple[int, Item]:
-    return di, Item(fields, writable=True)
+    return di, Item(fields, writable=True, backwards=True)
 
 
 def _readable(di: int, *fields: Field) -> tuple[int, Item]:
@@ -304,6 +303,7 @@ SINGLE: dict[int, Item] = dict(
         # Clock and demand parameters
         _writable(0x04000101, *DATE),
         _writable(0x04000102, time("time", "hhmmss")),
+        _writable(0x0400010C, *DATE, time("time", "hhmmss")),
         _writable(0x04000103, number("max demand period", 1, 0, "min")),
         _writable(0x04000104, number("sliding time", 1, 0, "min")),
         _writable(0x04000105, number("pulse width", 2, 0, "ms")),
