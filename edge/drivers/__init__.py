@@ -1,0 +1,46 @@
+"""Drivers: what a kind of meter is asked, as exchanges; pure, and they keep nothing between calls.
+
+A driver is a module with the names of `Driver`, entered in DRIVERS under the protocol that a
+`Meter` names.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Protocol
+
+from edge.drivers import cj188, dlt645
+from edge.drivers.meter import BadMeter, Seen
+from prepaid.point import Meter, Restore
+from prepaid.reading import Supply
+from protocols.exchange import Exchange, FrameDecoder
+
+__all__ = ["DRIVERS", "BadMeter", "Driver", "Seen"]
+
+
+class Driver(Protocol):
+    """Every exchange can raise BadMeter before its first request, and any ProtocolError."""
+
+    TRAVEL_S: float
+    """How long the switch may take to arrive where it was sent."""
+
+    def decoder(self) -> FrameDecoder[Any]:
+        """A decoder for one attempt, deaf to the line's echo."""
+        ...
+
+    def read(self, meter: Meter) -> Exchange[Any, Seen]:
+        """The register, and the supply where the meter can say."""
+        ...
+
+    def state(self, meter: Meter) -> Exchange[Any, Supply | None]:
+        """The supply alone, to see what a command did."""
+        ...
+
+    def switch(
+        self, meter: Meter, supply: Supply, restore: Restore, now: datetime
+    ) -> Exchange[Any, None]:
+        """Tell the meter to go ON (as restore says) or OFF. Its reply proves nothing: read back."""
+        ...
+
+
+DRIVERS: dict[str, Driver] = {"dlt645-2007": dlt645, "cjt188-2004": cj188}

@@ -1,0 +1,126 @@
+"""The gateway program: `python -m edge gateway.toml`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from edge.agent import Agent, Pace
+from edge.bus import Bus
+from edge.link import MqttLink
+from edge.ports import serial_port, tcp_port
+from edge.settings import BadSettings, LineSettings, SerialAt, Settings, load
+from edge.store import Store, StoreFull, StoreTaken, StoreUnusable
+from edge.sync import Sync
+
+log = logging.getLogger("edge")
+
+LEAST_S = 5.0  # between two ordinary visits of one point, where poll_s is not shorter still
+
+
+def run(config_path: Path) -> int:
+    """Serve until SIGTERM or SIGINT. Exit status: 0 after a signal, 2 wrong settings, 1 no usable ledger."""
+    _log_to_stderr()
+    try:
+        settings = load(config_path, os.environ)
+    except BadSettings as error:
+        for sentence in error.errors:
+            log.critical("%s", sentence)
+        return 2
+    try:
+        store = Store(settings.ledger, settings.gateway_no)
+    except (StoreTaken, StoreUnusable, StoreFull) as error:
+        log.critical("%s", error)
+        return 1
+    try:
+        asyncio.run(_serve(settings, store))
+    except BaseExceptionGroup as group:
+        unusable, others = group.split(StoreUnusable)
+        if unusable is None or others is not None:
+            raise
+        log.critical("%s", _first(unusable))
+        return 1
+    finally:
+        store.close()
+    return 0
+
+
+def _first(group: BaseExceptionGroup[StoreUnusable]) -> BaseException:
+    first: BaseException = group
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first
+
+
+async def _serve(settings: Settings, store: Store) -> None:
+    buses = {line.name: _bus(line) for line in settings.lines}
+    pace = Pace(settings.poll_s, min(LEAST_S, settings.poll_s / 2))
+    agent = Agent(store, buses, lambda: datetime.now(UTC), pace)
+    link = MqttLink(
+        host=settings.broker_host,
+        port=settings.broker_port,
+        gateway_no=settings.gateway_no,
+        password=settings.password,
+    )
+    sync = Sync(
+        store,
+        agent,
+        link,
+        key=settings.cloud_key,
+        resend_s=settings.resend_s,
+        heartbeat_s=settings.heartbeat_s,
+    )
+    store.on_append = sync.stir
+    log.info(
+        "gateway %s: %s lines, %s service points",
+        settings.gateway_no,
+        len(buses),
+        len(store.points()),
+    )
+    this = asyncio.current_task()
+    assert this is not None
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, this.cancel)
+    link.start(sync)
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(agent.run(), name="agent")
+            group.create_task(sync.run(), name="sync")
+    except asyncio.CancelledError:
+        log.info("gateway %s ends", settings.gateway_no)
+    finally:
+        await link.stop()
+        for bus in buses.values():
+            bus.close()
+
+
+def _bus(line: LineSettings) -> Bus:
+    port = serial_port(line.at) if isinstance(line.at, SerialAt) else tcp_port(line.at)
+    return Bus(line.name, port, baud=line.at.baud, delay_s=line.delay_s)
+
+
+def _log_to_stderr() -> None:
+    form = logging.Formatter(
+        "%(asctime)s.%(msecs)03dZ %(levelname)-8s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S"
+    )
+    form.converter = time.gmtime
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(form)
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="edge", description="The gateway in the meter room.")
+    parser.add_argument("config", type=Path, help="gateway.toml")
+    return run(parser.parse_args().config)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

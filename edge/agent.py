@@ -1,0 +1,274 @@
+"""Rounds and visits: read, rate, decide, act, for every service point of every line."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+from edge.booking import Booking, Settled, is_proved
+from edge.bus import Bus, NoReply
+from edge.drivers import DRIVERS, BadMeter, Driver
+from edge.ports import LineAway
+from edge.rounds import Rounds
+from edge.store import Intent, Store, StoreFull
+from prepaid import deadline
+from prepaid.point import ServicePoint
+from prepaid.reading import Reading, Supply
+from prepaid.supply import desired, is_satisfied
+from prepaid.wire import AlarmKind
+from protocols.exchange import ProtocolError, Refused
+
+log = logging.getLogger(__name__)
+
+SILENT_AFTER = 2  # visits in a row that read nothing
+SILENT_MOST_S = 60.0
+SWITCH_TRIES = 3  # commands without effect before a person is told
+SWITCH_AGAIN_S = 60.0  # between commands after that, doubling
+SWITCH_AGAIN_MOST_S = 900.0
+ARMED_S = 5.0  # between looks while the customer is expected at the meter's button
+ARMED_FOR = timedelta(minutes=10)
+LINE_AGAIN_MOST_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """The longest and the shortest time between two ordinary visits of a point, in seconds."""
+
+    settle_s: float
+    least_s: float
+
+
+class Agent:
+    """Everything the gateway does to meters. buses by the name of their line; clock gives aware UTC."""
+
+    def __init__(
+        self, store: Store, buses: Mapping[str, Bus], clock: Callable[[], datetime], pace: Pace
+    ) -> None:
+        self._store = store
+        self._booking = Booking(store)
+        self._buses = buses
+        self._clock = clock
+        self._pace = pace
+        self._points: dict[UUID, ServicePoint] = {}
+        self._rounds = {name: Rounds() for name in buses}
+        self._misses: dict[UUID, int] = {}
+
+    async def run(self) -> None:
+        """Serve every line, until cancelled."""
+        self.reload()
+        async with asyncio.TaskGroup() as group:
+            for name in self._buses:
+                group.create_task(self._serve(name), name=f"line {name}")
+
+    def reload(self) -> None:
+        """Take up the service points in the store; new ones are read at once."""
+        self._points = self._store.points()
+        by_line: dict[str, list[UUID]] = {name: [] for name in self._buses}
+        for point in self._points.values():
+            if point.meter.line not in by_line:
+                self._silent([point], f"gateway.toml has no line {point.meter.line}")
+            elif point.meter.protocol not in DRIVERS:
+                self._silent([point], f"there is no driver for {point.meter.protocol}")
+            else:
+                by_line[point.meter.line].append(point.id)
+        for name, points in by_line.items():
+            self._rounds[name].keep(points)
+
+    def take_up(self, point: UUID) -> None:
+        """A service point is new or has changed: visit it as it is now."""
+        self.reload()
+        self.wake([point])
+
+    def wake(self, points: Iterable[UUID]) -> None:
+        """Visit these before all others on their lines."""
+        for id in points:
+            if (point := self._points.get(id)) and point.meter.line in self._rounds:
+                self._rounds[point.meter.line].wake(id)
+
+    def wake_purse(self, purse: UUID) -> None:
+        """Visit every point this purse pays for."""
+        self.wake(point.id for point in self._points.values() if point.purse == purse)
+
+    # One line.
+
+    async def _serve(self, name: str) -> None:
+        loop = asyncio.get_running_loop()
+        rounds = self._rounds[name]
+        failures = 0
+        while True:
+            point = self._points[await rounds.next()]
+            try:
+                again_s = await self.visit(point)
+            except (LineAway, StoreFull) as error:
+                if not failures:
+                    log.error("line %s: %s; its meters wait", name, error)
+                again_s = min(2.0**failures, LINE_AGAIN_MOST_S)
+                failures += 1
+                if failures == SILENT_AFTER and isinstance(error, LineAway):
+                    on_line = (p for p in self._points.values() if p.meter.line == name)
+                    self._silent(on_line, str(error))
+                await asyncio.sleep(again_s)
+            else:
+                if failures:
+                    log.info("line %s is served again", name)
+                failures = 0
+            rounds.plan(point.id, loop.time() + again_s)
+
+    def _silent(self, points: Iterable[ServicePoint], why: str) -> None:
+        try:
+            with self._store.transaction():
+                for point in points:
+                    self._booking.alarm(point, AlarmKind.SILENT, self._clock(), why, is_on=True)
+        except StoreFull as error:
+            log.warning("an alarm (%s) cannot be noted: %s", why, error)
+
+    # One visit.
+
+    async def visit(self, point: ServicePoint) -> float:
+        """Read, rate, decide, act; and in how many seconds to come again.
+
+        Safe to repeat, and to interrupt at any await. A meter that does not answer or cannot be
+        understood is dealt with. Raises LineAway and StoreFull.
+        """
+        driver, bus = DRIVERS[point.meter.protocol], self._buses[point.meter.line]
+        try:
+            settled = await self._look(point, driver, bus)
+            if settled.want.supply is Supply.OFF and self._is_due(point, driver, settled):
+                # A cut needs two agreeing fresh reads.
+                settled = await self._look(point, driver, bus)
+            if self._is_due(point, driver, settled):
+                settled = await self._switch(point, driver, bus, settled)
+        except (NoReply, BadMeter, ProtocolError) as error:
+            return self._missed(point, error)
+        self._misses.pop(point.id, None)
+        return self._pause_s(point, driver, settled)
+
+    async def _look(self, point: ServicePoint, driver: Driver, bus: Bus) -> Settled:
+        """Read and book."""
+        reading = await self._observe(point, driver, bus)
+        weighed = self._booking.weigh(point, reading)
+        if weighed.doubt is not None:
+            # One garbled value must not hold a customer: only what is read twice is believed.
+            reading = await self._observe(point, driver, bus)
+            weighed = self._booking.weigh(point, reading)
+        settled = self._booking.book(point, reading, weighed)
+        self._wake_others(point, settled)
+        return settled
+
+    async def _observe(self, point: ServicePoint, driver: Driver, bus: Bus) -> Reading:
+        seen = await bus.run(lambda: driver.read(point.meter), driver.decoder)
+        return Reading(point.meter.meter_no, self._clock(), seen.total, seen.supply)
+
+    def _wake_others(self, point: ServicePoint, settled: Settled) -> None:
+        """The same purse may pay for more points: what this one has spent may concern them now."""
+        for other in self._points.values():
+            if other.purse == point.purse and other.id != point.id:
+                was = desired(other.policy, settled.before, is_held=False)
+                if desired(other.policy, settled.available, is_held=False) != was:
+                    self.wake([other.id])
+
+    def _missed(self, point: ServicePoint, error: Exception) -> float:
+        misses = self._misses[point.id] = self._misses.get(point.id, 0) + 1
+        if misses >= SILENT_AFTER:
+            self._silent([point], str(error))
+        return min(2.0 ** (misses - 1), SILENT_MOST_S, self._pace.settle_s)
+
+    # The switch.
+
+    def _is_due(self, point: ServicePoint, driver: Driver, settled: Settled) -> bool:
+        """Whether a command is to be sent now."""
+        want, intent = settled.want, self._store.intent(point.id)
+        if want.supply is None:
+            return False
+        if intent is None:
+            return not is_satisfied(want, settled.seen, point.policy.restore)
+        if intent.supply is not want.supply:
+            # A command the other way may still be at work, whatever the meter shows now.
+            return True
+        if is_proved(point, want, settled.seen):
+            return False
+        if intent.commanded_at is None and intent.tries < SWITCH_TRIES:
+            return True
+        return not self._is_patient(intent, driver)
+
+    def _is_patient(self, intent: Intent, driver: Driver) -> bool:
+        """Whether the last command has still time to take effect, or is not to be repeated yet."""
+        patience_s = driver.TRAVEL_S
+        if intent.tries >= SWITCH_TRIES:
+            doubled = SWITCH_AGAIN_S * 2.0 ** min(intent.tries - SWITCH_TRIES, 10)
+            patience_s = min(doubled, SWITCH_AGAIN_MOST_S)
+        elapsed = self._clock() - intent.sent_at
+        return timedelta(0) <= elapsed < timedelta(seconds=patience_s)
+
+    async def _switch(
+        self, point: ServicePoint, driver: Driver, bus: Bus, settled: Settled
+    ) -> Settled:
+        """Send a command and look whether it worked; what has to travel is looked at by the next visits.
+
+        The intent is on disk before the first byte is sent, and until the supply is read back.
+        """
+        store, want = self._store, settled.want
+        if want.supply is None:
+            raise ValueError("nothing is wanted")
+        supply = want.supply
+        earlier = store.intent(point.id)
+        failed = earlier.tries if earlier is not None and earlier.supply is supply else 0
+        intent = Intent(supply, self._clock(), None, failed + 1)
+        with store.transaction():
+            store.save_intent(point.id, intent)
+            if failed >= SWITCH_TRIES:
+                text = f"still {settled.seen} after {failed} commands to go {supply}"
+                self._switch_failed(point, text)
+        try:
+            await bus.run(
+                lambda: driver.switch(point.meter, supply, point.policy.restore, intent.sent_at),
+                driver.decoder,
+            )
+        except (Refused, BadMeter) as error:
+            with store.transaction():
+                store.save_intent(point.id, replace(intent, tries=max(intent.tries, SWITCH_TRIES)))
+                self._switch_failed(point, f"the command to go {supply}: {error}")
+            return settled
+        with store.transaction():
+            store.save_intent(point.id, replace(intent, commanded_at=self._clock()))
+        seen = await bus.run(lambda: driver.state(point.meter), driver.decoder)
+        with store.transaction():
+            self._booking.report(point, want, seen, self._clock())
+        return replace(settled, seen=seen)
+
+    def _switch_failed(self, point: ServicePoint, text: str) -> None:
+        self._booking.alarm(point, AlarmKind.SWITCH_FAILED, self._clock(), text, is_on=True)
+
+    # When to come again.
+
+    def _pause_s(self, point: ServicePoint, driver: Driver, settled: Settled) -> float:
+        ordinary_s = self._ordinary_s(point, settled)
+        intent = self._store.intent(point.id)
+        if intent is not None and intent.tries <= SWITCH_TRIES and self._is_patient(intent, driver):
+            return min(ordinary_s, max(1.0, driver.TRAVEL_S / 20))
+        if settled.seen is Supply.ARMED:
+            row = self._store.supply(point.id)
+            if row and row.commanded_at and self._clock() - row.commanded_at < ARMED_FOR:
+                return min(ordinary_s, ARMED_S)
+        return ordinary_s
+
+    def _ordinary_s(self, point: ServicePoint, settled: Settled) -> float:
+        """Until the purse can run out, if all it pays for draws all it can."""
+        per_hour = Decimal(0)
+        for paid in self._points.values():
+            if paid.purse == point.purse and (tariff := self._store.tariff(paid.tariff)):
+                per_hour += tariff.highest_price * paid.meter.max_per_hour
+        now = self._clock()
+        due = deadline.next_read(
+            settled.available - point.policy.cut_at,
+            highest_price=per_hour,
+            max_per_hour=Decimal(1),
+            now=now,
+            at_most=timedelta(seconds=self._pace.settle_s),
+        )
+        return max(self._pace.least_s, (due - now).total_seconds())

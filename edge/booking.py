@@ -1,0 +1,223 @@
+"""What a reading changes: rated, charged, decided and told, in one transaction of the store."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+from edge.store import Store, SupplyRow
+from prepaid import rating
+from prepaid.ledger import Transfer
+from prepaid.money import ZERO, Money
+from prepaid.point import ServicePoint
+from prepaid.rating import Charge, Position, Running
+from prepaid.reading import Implausible, Reading, Supply
+from prepaid.supply import Desired, desired, is_satisfied
+from prepaid.tariff import Tariff
+from prepaid.wire import Alarm, AlarmKind, Charged, Read, SupplyChanged
+
+log = logging.getLogger(__name__)
+
+TELL = timedelta(seconds=60)  # an unchanged reading is sent up no more often
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """What a reading leads to. position is None where nothing can be charged; doubt says why, if it is
+    the reading's own fault."""
+
+    position: Position | None
+    charges: tuple[Charge, ...]
+    doubt: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """After a reading was booked: what the purse held before and holds now, what is wanted, what was seen."""
+
+    before: Money
+    available: Money
+    want: Desired
+    seen: Supply | None
+
+
+class Booking:
+    """Readings into the ledger and the up-log."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._told: dict[UUID, Reading] = {}
+        self._without_tariff: set[UUID] = set()
+
+    def weigh(self, point: ServicePoint, reading: Reading) -> Weighed:
+        """Rate a reading; nothing is changed by it.
+
+        An implausible reading holds its point: nothing is charged and the supply is left alone, until
+        a reading can be true against the last one charged and does not go on from the doubtful one.
+        A new entry of the point from the cloud lifts the hold.
+        """
+        tariff = self._tariff(point)
+        if tariff is None:
+            return Weighed(None, (), None)
+        before = self._store.position(point.id)
+        if before is None:
+            return Weighed(rating.open_position(tariff, reading), (), None)
+        try:
+            position, charges = rating.rate(point, tariff, _carried(before, tariff), reading)
+        except Implausible as error:
+            return Weighed(None, (), str(error))
+        doubtful = self._store.doubt(point.id)
+        if doubtful is not None and _goes_on(before.reading, doubtful, reading):
+            return Weighed(None, (), f"it goes on from the doubtful {doubtful.total}")
+        return Weighed(position, charges, None)
+
+    def book(self, point: ServicePoint, reading: Reading, weighed: Weighed) -> Settled:
+        """Charge what was weighed and tell what changed. Raises StoreFull; then nothing is changed."""
+        store = self._store
+        with store.transaction():
+            before = store.balance(point.purse)
+            is_told = self._tell(point, reading)
+            if weighed.position is not None:
+                self._charge(point, reading, weighed.position, weighed.charges)
+                store.save_doubt(point.id, None)
+            elif weighed.doubt is not None and store.doubt(point.id) is None:
+                store.save_doubt(point.id, reading)
+            available = store.balance(point.purse)
+            want = desired(point.policy, available, is_held=weighed.position is None)
+            self._alarms(point, reading, weighed.doubt, available)
+            self.report(point, want, reading.supply, reading.at)
+        if is_told:
+            self._told[point.id] = reading
+        return Settled(before, available, want, reading.supply)
+
+    def report(self, point: ServicePoint, want: Desired, seen: Supply | None, at: datetime) -> None:
+        """Tell a change of supply or of what is wanted, and end the command that is proved by it.
+
+        Inside a transaction.
+        """
+        store = self._store
+        row, intent = store.supply(point.id), store.intent(point.id)
+        commanded_at = None
+        if intent is not None and is_proved(point, want, seen) and intent.supply is want.supply:
+            commanded_at = intent.commanded_at or intent.sent_at
+            store.save_intent(point.id, None)
+            self.alarm(point, AlarmKind.SWITCH_FAILED, at, f"it is {seen}", is_on=False)
+        elif row is not None and (row.seen is seen or (row.seen, seen) == BUTTON_PRESSED):
+            commanded_at = row.commanded_at
+        now = SupplyRow(seen, want.supply, want.why, commanded_at)
+        if row is not None and replace(row, commanded_at=commanded_at) == now:
+            return
+        store.save_supply(point.id, now)
+        store.append(
+            SupplyChanged(
+                point=point.id,
+                at=at,
+                supply=seen,
+                wanted=want.supply,
+                why=want.why,
+                commanded_at=commanded_at,
+            )
+        )
+        log.info("%s is %s, wanted %s: %s", point.name, seen, want.supply, want.why)
+
+    def alarm(
+        self, point: ServicePoint, kind: AlarmKind, at: datetime, text: str, *, is_on: bool
+    ) -> None:
+        """Tell that an alarm began or ended; nothing if it is as it was. Inside a transaction."""
+        since = self._store.alarm_since(point.id, kind)
+        if is_on == (since is not None):
+            return
+        self._store.save_alarm(point.id, kind, at if is_on else None)
+        self._store.append(Alarm(point.id, at, kind, not is_on, text))
+        where = f"{point.name} (meter {point.meter.meter_no} on line {point.meter.line})"
+        if is_on:
+            log.warning("%s: %s: %s", where, kind, text)
+        else:
+            log.info("%s: no longer %s, since %s: %s", where, kind, since, text)
+
+    def _tariff(self, point: ServicePoint) -> Tariff | None:
+        tariff = self._store.tariff(point.tariff)
+        if tariff is None and point.id not in self._without_tariff:
+            log.warning("%s is not charged: tariff %s is not here", point.name, point.tariff)
+            self._without_tariff.add(point.id)
+        elif tariff is not None and point.id in self._without_tariff:
+            log.info("%s is charged again: tariff %s is here", point.name, point.tariff)
+            self._without_tariff.discard(point.id)
+        return tariff
+
+    def _tell(self, point: ServicePoint, reading: Reading) -> bool:
+        told = self._told.get(point.id)
+        if told is not None and replace(told, at=reading.at) == reading:
+            elapsed = reading.at - told.at
+            if timedelta(0) <= elapsed < TELL:
+                return False
+        self._store.append(Read(point.id, reading))
+        return True
+
+    def _charge(
+        self,
+        point: ServicePoint,
+        reading: Reading,
+        position: Position,
+        charges: tuple[Charge, ...],
+    ) -> None:
+        is_first = self._store.position(point.id) is None
+        transfers: tuple[Transfer, ...] = rating.transfers(point, reading, charges)
+        for transfer in transfers:
+            self._store.post(transfer)
+        self._store.save_position(point.id, position)
+        if transfers or is_first:
+            self._store.append(Charged(point.id, position, transfers))
+
+    def _alarms(
+        self, point: ServicePoint, reading: Reading, doubt: str | None, available: Money
+    ) -> None:
+        at = reading.at
+        self.alarm(point, AlarmKind.SILENT, at, "it answers", is_on=False)
+        self.alarm(
+            point,
+            AlarmKind.IMPLAUSIBLE,
+            at,
+            doubt or f"{reading.total} can be true",
+            is_on=doubt is not None,
+        )
+        self.alarm(
+            point,
+            AlarmKind.LOW_BALANCE,
+            at,
+            f"the purse holds {available}",
+            is_on=available <= point.policy.alarm_at,
+        )
+
+
+BUTTON_PRESSED = (Supply.ARMED, Supply.ON)
+
+
+def is_proved(point: ServicePoint, want: Desired, seen: Supply | None) -> bool:
+    """Whether the meter itself shows the supply wanted."""
+    return (
+        want.supply is not None
+        and seen is not None
+        and is_satisfied(want, seen, point.policy.restore)
+    )
+
+
+def _carried(position: Position, tariff: Tariff) -> Position:
+    """The position under a tariff whose items may be others: a new item starts at nothing."""
+    known = {running.item: running for running in position.running}
+    items = (component.item for component in tariff.components)
+    none = Decimal(0)
+    return replace(
+        position,
+        running=tuple(known.get(item) or Running(item, none, none, ZERO) for item in items),
+    )
+
+
+def _goes_on(charged: Reading, doubtful: Reading, reading: Reading) -> bool:
+    """Whether a reading follows a register's jump. With time enough the jump becomes possible; it was
+    not when it happened, so it stays an operator's."""
+    jumped = doubtful.total > charged.total and doubtful.at >= charged.at
+    return jumped and reading.total >= doubtful.total

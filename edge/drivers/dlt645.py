@@ -1,0 +1,88 @@
+"""Electricity meters that speak DL/T 645-2007.
+
+Meter.settings: "password" (6 digits), "level" (0 to 9), "operator" (8 digits), needed to switch. With
+"deadline_min" and "utc_offset_min" a command carries a time after which the meter refuses it, in the
+meter's local time; without them it has none, since a meter whose clock is wrong would refuse its customer
+light. A late command does no harm: each visit decides anew and reads back.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from edge.drivers.meter import BadMeter, Seen, digits, number
+from prepaid.point import Meter, Restore
+from prepaid.reading import Supply
+from protocols.dlt645 import master
+from protocols.dlt645.frame import Decoder, Frame
+from protocols.dlt645.master import RelayCommand, RelayState
+from protocols.exchange import Exchange, Refused
+
+TRAVEL_S = 5.0
+
+
+def decoder() -> Decoder:
+    return Decoder(replies_only=True)
+
+
+def read(meter: Meter) -> Exchange[Frame, Seen]:
+    """Forward active energy 正向有功总电能 in kWh, and the relay where status word 3 is known."""
+    total = yield from master.read_energy(_address(meter))
+    return Seen(total, (yield from state(meter)))
+
+
+def state(meter: Meter) -> Exchange[Frame, Supply | None]:
+    """ON with the contact closed; ARMED with it open and the last command close; else OFF.
+
+    None where the meter refuses the status word: it has no relay that we could see.
+    """
+    try:
+        status = yield from master.read_status(_address(meter))
+    except Refused:
+        return None
+    return _supply(status)
+
+
+def switch(meter: Meter, supply: Supply, restore: Restore, now: datetime) -> Exchange[Frame, None]:
+    """Control 1CH: trip 1AH, allow-close 1BH or direct close 1CH."""
+    match supply, restore:
+        case Supply.OFF, _:
+            command = RelayCommand.TRIP
+        case Supply.ON, Restore.ALLOW_CLOSE:
+            command = RelayCommand.ALLOW_CLOSE
+        case Supply.ON, Restore.DIRECT:
+            command = RelayCommand.CLOSE
+        case _:
+            raise ValueError(f"a relay is not told to be {supply}")
+    settings = meter.settings
+    yield from master.control(
+        _address(meter),
+        command,
+        password=digits(meter, "password", settings.get("password"), 6),
+        level=number(meter, "level", settings.get("level"), base=10, most=9),
+        operator=digits(meter, "operator", settings.get("operator"), 8),
+        deadline=_deadline(meter, now),
+    )
+
+
+def _address(meter: Meter) -> str:
+    return digits(meter, "address", meter.address, 12)
+
+
+def _supply(status: RelayState) -> Supply:
+    if not status.contact_open:
+        return Supply.ON
+    return Supply.OFF if status.command_open else Supply.ARMED
+
+
+def _deadline(meter: Meter, now: datetime) -> datetime | None:
+    if "deadline_min" not in meter.settings:
+        return None
+    minutes = number(meter, "deadline_min", meter.settings["deadline_min"], base=10, most=24 * 60)
+    try:
+        offset = int(meter.settings["utc_offset_min"])
+    except (KeyError, ValueError):
+        raise BadMeter(
+            f"utc_offset_min of meter {meter.meter_no} must say, in minutes, how far its clock is from UTC"
+        ) from None
+    return now.astimezone(UTC).replace(tzinfo=None) + timedelta(minutes=minutes + offset)

@@ -1,0 +1,148 @@
+"""The two ways to a line: a serial device, and TCP to a serial server 串口服务器."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import serial
+import serial_asyncio
+
+from edge.settings import SerialAt, TcpAt
+
+
+class LineAway(Exception):
+    """The device or serial server cannot be reached: nothing on this line can be read. Try again later."""
+
+
+class Port(Protocol):
+    """The bytes of a line. It opens itself when written to, again after every loss."""
+
+    async def write(self, data: bytes) -> None:
+        """Raises LineAway if the line cannot be opened."""
+        ...
+
+    async def read(self) -> bytes:
+        """The bytes that have arrived, at least one; waits for them, and may be cancelled without loss.
+
+        Raises LineAway if the line is lost.
+        """
+        ...
+
+    def drain(self) -> bytes:
+        """What has arrived and was not read; it is taken away."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class _Arrivals(asyncio.Protocol):
+    """What a transport delivers, kept until it is asked for."""
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+        self._changed = asyncio.Event()
+        self.is_lost = False
+
+    def data_received(self, data: bytes) -> None:
+        self._bytes += data
+        self._changed.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.is_lost = True
+        self._changed.set()
+
+    async def next(self) -> bytes:
+        await self._changed.wait()
+        return self.take()
+
+    def take(self) -> bytes:
+        data = bytes(self._bytes)
+        self._bytes.clear()
+        if not self.is_lost:
+            self._changed.clear()
+        return data
+
+
+Connect = Callable[[Callable[[], _Arrivals]], Awaitable[tuple[asyncio.Transport, _Arrivals]]]
+
+
+class StreamPort:
+    """A Port over an asyncio transport, made by connect whenever there is none."""
+
+    def __init__(self, name: str, connect: Connect) -> None:
+        self._name = name
+        self._connect = connect
+        self._open: tuple[asyncio.Transport, _Arrivals] | None = None
+
+    async def write(self, data: bytes) -> None:
+        if self._open is None or self._open[1].is_lost:
+            self.close()
+            try:
+                self._open = await self._connect(_Arrivals)
+            except (OSError, TimeoutError) as error:
+                raise LineAway(f"{self._name} cannot be opened: {_reason(error)}") from error
+        self._open[0].write(data)
+
+    async def read(self) -> bytes:
+        if self._open is None:
+            raise LineAway(f"{self._name} is not open")
+        data = await self._open[1].next()
+        if not data:
+            self.close()
+            raise LineAway(f"{self._name} was closed by the other side")
+        return data
+
+    def drain(self) -> bytes:
+        return self._open[1].take() if self._open else b""
+
+    def close(self) -> None:
+        if self._open is not None:
+            self._open[0].abort()
+            self._open = None
+
+
+def serial_port(at: SerialAt) -> StreamPort:
+    """A serial device with the parity that is configured: pseudo-terminals know none, so they need 8N1."""
+
+    async def connect(arrivals: Callable[[], _Arrivals]) -> tuple[asyncio.Transport, _Arrivals]:
+        transport, protocol = await serial_asyncio.create_serial_connection(
+            asyncio.get_running_loop(),
+            arrivals,
+            at.device,
+            baudrate=at.baud,
+            bytesize=int(at.format[0]),
+            parity=at.format[1],
+            stopbits=int(at.format[2]),
+            exclusive=True,
+        )
+        return transport, protocol
+
+    return StreamPort(f"serial device {at.device}", connect)
+
+
+def tcp_port(at: TcpAt) -> StreamPort:
+    """A serial server. One that vanishes without a word is noticed after 10 s of unanswered bytes."""
+
+    async def connect(arrivals: Callable[[], _Arrivals]) -> tuple[asyncio.Transport, _Arrivals]:
+        async with asyncio.timeout(5):
+            transport, protocol = await asyncio.get_running_loop().create_connection(
+                arrivals, at.host, at.port
+            )
+        connection = transport.get_extra_info("socket")
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 10_000)
+        return transport, protocol
+
+    return StreamPort(f"serial server {at}", connect)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer within 5 s"
+    if isinstance(error, serial.SerialException) and error.errno == 22:
+        return f"{error}; a pseudo-terminal has no parity, give it 8N1"
+    return getattr(error, "strerror", None) or str(error)

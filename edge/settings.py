@@ -1,0 +1,233 @@
+"""gateway.toml: read once, checked whole, frozen. A wrong file is refused with the line to mend."""
+
+from __future__ import annotations
+
+import base64
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+PASSWORD_VARIABLE = "WATTWELL_GATEWAY_PASSWORD"
+
+
+class BadSettings(Exception):
+    """The configuration cannot be used. errors is one sentence for each fault, with its line."""
+
+    def __init__(self, errors: list[str]) -> None:
+        super().__init__("\n".join(errors))
+        self.errors = errors
+
+
+@dataclass(frozen=True, slots=True)
+class SerialAt:
+    """A serial device; format is data bits, parity, stop bits as in "8E1"."""
+
+    device: str
+    baud: int
+    format: str
+
+    def __str__(self) -> str:
+        return self.device
+
+
+@dataclass(frozen=True, slots=True)
+class TcpAt:
+    """A serial server 串口服务器, whose line runs at baud."""
+
+    host: str
+    port: int
+    baud: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class LineSettings:
+    """A line and how it is reached. delay_s is what adapter or network may add to a meter's answer."""
+
+    name: str
+    at: SerialAt | TcpAt
+    delay_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything the gateway is told. Times in seconds."""
+
+    gateway_no: str
+    broker_host: str
+    broker_port: int
+    cloud_key: Ed25519PublicKey
+    password: str
+    heartbeat_s: float
+    resend_s: float
+    poll_s: float
+    lines: tuple[LineSettings, ...]
+    ledger: Path
+
+
+def load(path: Path, environ: Mapping[str, str]) -> Settings:
+    """The settings in the file at path; the broker password from WATTWELL_GATEWAY_PASSWORD or password_file.
+
+    Raises BadSettings with every fault found.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise BadSettings([f"{path} cannot be read: {reason}"]) from error
+    try:
+        given = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise BadSettings([f"{path} is not TOML: {error}"]) from error
+    try:
+        file = _File.model_validate(given)
+    except ValidationError as error:
+        raise BadSettings([_sentence(path, text, fault) for fault in error.errors()]) from error
+    names = [line.name for line in file.line]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise BadSettings([f"{path}: line {', '.join(sorted(twice))} is described twice"])
+    host, port = _host_and_port(file.cloud.broker)
+    return Settings(
+        gateway_no=file.gateway_no,
+        broker_host=host,
+        broker_port=port,
+        cloud_key=Ed25519PublicKey.from_public_bytes(base64.b64decode(file.cloud.key)),
+        password=_password(path, file.cloud.password_file, environ),
+        heartbeat_s=file.cloud.heartbeat_s,
+        resend_s=file.cloud.resend_s,
+        poll_s=file.poll_s,
+        lines=tuple(_line(line) for line in file.line),
+        ledger=path.parent / "ledger.sqlite",
+    )
+
+
+def _is_broker(text: str) -> str:
+    _host_and_port(text)
+    return text
+
+
+def _is_key(text: str) -> str:
+    try:
+        Ed25519PublicKey.from_public_bytes(base64.b64decode(text, validate=True))
+    except ValueError:
+        raise ValueError("must be the cloud's public key: 32 bytes in base64") from None
+    return text
+
+
+def _is_port(text: str) -> str:
+    _port(text, 2400)
+    return text
+
+
+class _Cloud(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    broker: Annotated[str, AfterValidator(_is_broker)]
+    key: Annotated[str, AfterValidator(_is_key)]
+    password_file: str | None = None
+    heartbeat_s: Annotated[float, Field(ge=0.1, le=60)] = 30
+    resend_s: Annotated[float, Field(ge=0.1, le=600)] = 5
+
+
+class _Line(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: Annotated[str, Field(min_length=1)]
+    port: Annotated[str, AfterValidator(_is_port)]
+    baud: Annotated[int, Field(ge=300, le=115200)] = 2400
+    delay_s: Annotated[float, Field(ge=0, le=30)] | None = None
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    gateway_no: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
+    poll_s: Annotated[float, Field(ge=0.1, le=3600)] = 900
+    cloud: _Cloud
+    line: Annotated[list[_Line], Field(min_length=1)]
+
+
+def _host_and_port(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not (host and colon and port.isdecimal() and 0 < int(port) < 65536):
+        raise ValueError('must be "host:port"')
+    return host.strip("[]"), int(port)
+
+
+def _port(text: str, baud: int) -> SerialAt | TcpAt:
+    kind, _, rest = text.partition(":")
+    if kind == "tcp":
+        host, port = _host_and_port(rest)
+        return TcpAt(host, port, baud)
+    found = re.fullmatch(r"(?P<device>[^,]+),(?P<baud>\d{3,6}),(?P<format>[78][NEO][12])", rest)
+    if kind != "serial" or found is None:
+        raise ValueError('must be "serial:DEVICE,BAUD,8E1" or "tcp:HOST:PORT"')
+    return SerialAt(found["device"], int(found["baud"]), found["format"])
+
+
+def _line(line: _Line) -> LineSettings:
+    at = _port(line.port, line.baud)
+    usual = 1.0 if isinstance(at, TcpAt) else 0.2
+    return LineSettings(line.name, at, usual if line.delay_s is None else line.delay_s)
+
+
+def _password(path: Path, file: str | None, environ: Mapping[str, str]) -> str:
+    if password := environ.get(PASSWORD_VARIABLE):
+        return password
+    if file is None:
+        raise BadSettings(
+            [
+                f"{path}: the broker password is missing; set {PASSWORD_VARIABLE} or cloud.password_file"
+            ]
+        )
+    place = path.parent / file
+    try:
+        password = place.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise BadSettings(
+            [f"{path}: cloud.password_file: {place} cannot be read: {reason}"]
+        ) from error
+    if not password:
+        raise BadSettings([f"{path}: cloud.password_file: {place} is empty"])
+    return password
+
+
+def _sentence(path: Path, text: str, fault: Any) -> str:
+    place = fault["loc"]
+    name = "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in place)
+    match fault["type"]:
+        case "missing":
+            what = "is missing"
+        case "extra_forbidden":
+            what = "is not a setting"
+        case "value_error":
+            what = str(fault["ctx"]["error"])
+        case "string_pattern_mismatch":
+            what = "must be 1 to 40 letters, digits, - or _"
+        case _:
+            what = fault["msg"]
+    return f"{path}, line {_line_number(text, place)}: {name[1:]}: {what}"
+
+
+def _line_number(text: str, place: tuple[str | int, ...]) -> int:
+    """Where in the file the setting at place stands; where its table starts if it is not there."""
+    want_table = str(place[0]) if len(place) > 1 else ""
+    want_index = place[1] if len(place) > 1 and isinstance(place[1], int) else 0
+    table, index, started = "", 0, 1
+    seen: dict[str, int] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := re.match(r"\s*\[{1,2}\s*([^\]\s]+)\s*\]", line):
+            table = header[1]
+            index = seen[table] = seen.get(table, -1) + 1
+            if (table, index) == (want_table or str(place[0]), want_index):
+                started = number
+        key = re.match(r"\s*([A-Za-z0-9_-]+)\s*=", line)
+        if key and key[1] == place[-1] and (table, index) == (want_table, want_index):
+            return number
+    return started
