@@ -10,6 +10,7 @@ count for themselves. All can raise
 - Refused: the meter's abnormal reply; `code` is the first byte of its status word.
 """
 
+from datetime import datetime
 from enum import Enum
 
 from protocols.cj188 import frame as frames
@@ -23,12 +24,17 @@ __all__ = [
     "ValveCommand",
     "ValveStatus",
     "WaterReading",
+    "read",
     "read_address",
     "read_water",
+    "write",
+    "write_address",
+    "write_clock",
     "write_valve",
 ]
 
-READ, READ_ADDRESS, WRITE = 0x01, 0x03, 0x04
+READ, READ_ADDRESS, WRITE, READ_KEY_VERSION = 0x01, 0x03, 0x04, 0x09
+WRITE_ADDRESS, WRITE_BASE = 0x15, 0x16
 COLD_WATER = 0x10
 
 
@@ -46,8 +52,13 @@ def read_water(
 
     Raises BadValue (an Unexpected) if a figure is not BCD, or the unit not one of volume.
     """
-    request = Frame(meter_type, address, READ)
-    data = yield from ask(request, items.CURRENT, high_first=high_first, serial=serial)
+    data = yield from read(
+        address,
+        items.CURRENT,
+        meter_type=meter_type,
+        high_first=high_first,
+        serial=serial,
+    )
     return items.decode_water(data)
 
 
@@ -64,8 +75,14 @@ def write_valve(
     The reply comes before the valve has moved, which takes half a minute: read 901F until its
     status says so.
     """
-    request = Frame(meter_type, address, WRITE, bytes([command.value]))
-    data = yield from ask(request, items.VALVE, high_first=high_first, serial=serial)
+    data = yield from write(
+        address,
+        items.VALVE,
+        bytes([command.value]),
+        meter_type=meter_type,
+        high_first=high_first,
+        serial=serial,
+    )
     return ValveStatus.from_bytes(data) if len(data) == 2 else None
 
 
@@ -76,6 +93,70 @@ def read_address(
     request = Frame(meter_type, frames.WILDCARD, READ_ADDRESS)
     reply = yield from exchange(request, items.ADDRESS, high_first=high_first, serial=serial)
     return reply.address
+
+
+def read(
+    address: str,
+    di: int,
+    *,
+    meter_type: int = COLD_WATER,
+    high_first: bool = True,
+    serial: int,
+) -> Exchange[Frame, bytes]:
+    """What stands under an identifier, as sent after DI and SER (01H; 09H for the key version)."""
+    function = READ_KEY_VERSION if di == items.KEY_VERSION_DI else READ
+    request = Frame(meter_type, address, function)
+    return (yield from ask(request, di, high_first=high_first, serial=serial))
+
+
+def write(
+    address: str,
+    di: int,
+    data: bytes,
+    *,
+    meter_type: int = COLD_WATER,
+    high_first: bool = True,
+    serial: int,
+) -> Exchange[Frame, bytes]:
+    """Set what stands under an identifier: the reply's data after DI and SER.
+
+    04H; 16H for the meter base (A016). A purchase (A013) carries its own number: after a
+    timeout read 8105 before sending it again.
+    """
+    function = WRITE_BASE if di == items.BASE else WRITE
+    request = Frame(meter_type, address, function, data)
+    return (yield from ask(request, di, high_first=high_first, serial=serial))
+
+
+def write_clock(
+    address: str,
+    at: datetime,
+    *,
+    meter_type: int = COLD_WATER,
+    high_first: bool = True,
+    serial: int,
+) -> Exchange[Frame, None]:
+    """Set the meter's clock (A015), naive local time."""
+    yield from write(
+        address,
+        items.STANDARD_TIME,
+        items.encode_clock(at),
+        meter_type=meter_type,
+        high_first=high_first,
+        serial=serial,
+    )
+
+
+def write_address(
+    new_address: str, *, meter_type: int = COLD_WATER, high_first: bool = True, serial: int
+) -> Exchange[Frame, None]:
+    """Give the one meter on the line a new address (A018), before it has left the factory mode.
+
+    Meters answer from the old address or the new one; either is accepted.
+    """
+    data = bytes.fromhex(new_address)[::-1]
+    request = Frame(meter_type, frames.WILDCARD, WRITE_ADDRESS, data)
+    yield from ask(request, items.NEW_ADDRESS, high_first=high_first, serial=serial)
 
 
 def ask(request: Frame, di: int, *, high_first: bool, serial: int) -> Exchange[Frame, bytes]:

@@ -9,10 +9,19 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Protocol
 
+from protocols import bcd
 from protocols.cj188 import items
 from protocols.cj188.frame import ANY_TYPE, WILDCARD, Frame
 from protocols.cj188.items import Valve, ValveStatus
-from protocols.cj188.master import READ, READ_ADDRESS, WRITE, ValveCommand
+from protocols.cj188.master import (
+    READ,
+    READ_ADDRESS,
+    READ_KEY_VERSION,
+    WRITE,
+    WRITE_ADDRESS,
+    WRITE_BASE,
+    ValveCommand,
+)
 
 __all__ = ["Meter", "MeterState", "ValveCommand", "answer"]
 
@@ -98,6 +107,11 @@ def answer(meter: Meter, frame: Frame, now: datetime) -> Frame | None:
     if frame.address not in (meter.address, WILDCARD) or len(frame.data) < 3:
         return None
     head, data = frame.data[:3], frame.data[3:]
+    if frame.control == WRITE_ADDRESS and len(data) == 7:
+        # The reply still comes from the address that the meter had.
+        reply = Frame(meter.type, meter.address, frame.control | 0x80, head)
+        meter.address = data[::-1].hex().upper()
+        return reply
     payload = _serve(meter, frame.control, head[:2], data, now + meter.clock_error)
     if payload is None:
         refusal = head[2:] + meter.status().raw
@@ -125,6 +139,44 @@ def _serve(
         except ValueError:
             return None
         return meter.status().raw
+    elif function == WRITE and items.STANDARD_TIME in both:
+        if (at := items.decode_clock(data)) is None:
+            return None
+        meter.clock_error += at - clock
+        return b""
+    elif function == WRITE_BASE and items.BASE in both:
+        return meter.status().raw if meter.write_item(items.BASE, data) else None
+    elif function == READ_KEY_VERSION and items.KEY_VERSION_DI in both and not data:
+        return meter.read_item(items.KEY_VERSION_DI)
+    elif function == WRITE and items.PURCHASE in both:
+        return _purchase(meter, data)
     elif function == WRITE and any(meter.write_item(di, data) for di in both):
         return b""
     return None
+
+
+def _purchase(meter: Meter, data: bytes) -> bytes | None:
+    """A013 against 8105: the next number adds its amount, the last one is only repeated.
+
+    What the meter refuses is our reading of what is safe: a number that is neither.
+    """
+    account = meter.read_item(items.ACCOUNT)
+    if account is None or len(account) != 15 or len(data) != 5:
+        return None
+    if data[0] == account[0]:
+        return data
+    try:
+        amount, bought, left = (
+            bcd.decode(part, decimals=2) for part in (data[1:], account[5:9], account[9:13])
+        )
+        changed = (
+            data
+            + bcd.encode(bought + amount, size=4, decimals=2)
+            + bcd.encode(left + amount, size=4, decimals=2)
+            + meter.status().raw
+        )
+    except ValueError:
+        return None
+    if data[0] != (account[0] + 1) & 0xFF or not meter.write_item(items.ACCOUNT, changed):
+        return None
+    return data

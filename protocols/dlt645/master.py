@@ -7,12 +7,12 @@ password is 6 digits, as shown on paper. All can raise
 - Unexpected: an answer from another meter, to another question, or of a wrong shape;
 - Refused: the meter's error word, `code` and its bits in words.
 
-Values and the broadcast address: a broadcast has no reply, so it is not an exchange but bytes
-(`broadcast_time`).
+A broadcast has no reply, so it is not an exchange but bytes (`broadcast_time`).
 """
 
 from datetime import datetime
 from decimal import Decimal
+from enum import Enum
 
 from protocols import bcd
 from protocols.dlt645 import frame as frames
@@ -24,19 +24,48 @@ from protocols.dlt645.relay import RelayCommand, RelayReply, RelayState
 from protocols.exchange import Exchange, Refused, Unexpected
 
 __all__ = [
+    "Output",
     "RelayCommand",
     "RelayReply",
     "RelayState",
+    "authenticate",
+    "broadcast_freeze",
+    "broadcast_time",
+    "change_baud",
+    "change_password",
+    "clear_events",
+    "clear_meter",
     "control",
+    "freeze",
     "read",
     "read_address",
     "read_clock",
     "read_energy",
+    "read_load_record",
     "read_status",
     "read_values",
+    "reset_demand",
+    "select_output",
+    "write",
+    "write_address",
+    "write_clock",
 ]
 
-READ, READ_MORE, READ_ADDRESS, CONTROL = 0x11, 0x12, 0x13, 0x1C
+AUTHENTICATE = 0x03
+BROADCAST_TIME = 0x08
+READ = 0x11
+READ_MORE = 0x12
+READ_ADDRESS = 0x13
+WRITE = 0x14
+WRITE_ADDRESS = 0x15
+FREEZE = 0x16
+CHANGE_BAUD = 0x17
+CHANGE_PASSWORD = 0x18
+RESET_DEMAND = 0x19
+CLEAR_METER = 0x1A
+CLEAR_EVENTS = 0x1B
+CONTROL = 0x1C
+SELECT_OUTPUT = 0x1D
 
 ERROR_BITS = (
     "other error",
@@ -48,6 +77,19 @@ ERROR_BITS = (
     "too many tariffs",
     "reserved",
 )
+
+SECURITY_BITS = {
+    0x0001: "other error",
+    0x0002: "repeated recharge",
+    0x0004: "ESAM verification failed",
+    0x0008: "identity authentication failed",
+    0x0010: "customer number does not match",
+    0x0020: "recharge count wrong",
+    0x0040: "would exceed the hoarding limit",
+    0x0080: "address abnormal",
+    0x0100: "meter suspended",
+    0x8000: "vendor's own error",
+}
 
 FORWARD_ACTIVE_ENERGY = 0x00010000
 DATE = 0x04000101
@@ -61,8 +103,26 @@ def read(address: str, di: int) -> Exchange[Frame, bytes]:
 
     Function 11H, then 12H with its sequence number as long as the meter says that more follows.
     """
+    return (yield from _read(address, di, b""))
+
+
+def read_load_record(
+    address: str, di: int, *, blocks: int, since: datetime | None = None
+) -> Exchange[Frame, bytes]:
+    """Load records 负荷记录 as sent, for `load_record.decode_records`; empty where none matches.
+
+    `blocks` is how many, 1..99. `since`, naive local time to the minute, goes with identifiers
+    that end in 01; the oldest (00) and the newest (02) are asked without it.
+    """
+    which = bcd.from_digits(f"{blocks:02d}")
+    if since is not None:
+        which += bcd.from_digits(f"{since:%y%m%d%H%M}")
+    return (yield from _read(address, di, which))
+
+
+def _read(address: str, di: int, which: bytes) -> Exchange[Frame, bytes]:
     identifier = di.to_bytes(4, "little")
-    reply = yield from ask(address, READ, identifier)
+    reply = yield from ask(address, READ, identifier + which)
     data = _after(identifier, reply)
     sequence = 0
     while reply.follow:
@@ -151,8 +211,6 @@ def control(
     """
     if trip_minutes % 5 or not 0 <= trip_minutes // 5 <= 0xFF:
         raise ValueError(f"{trip_minutes} minutes cannot be sent")
-    if len(operator) != 8:
-        raise ValueError(f"operator {operator!r} is not 8 digits")
     if deadline is not None and deadline.tzinfo is not None:
         raise ValueError("the deadline is in the meter's local time, without a zone")
     until = NO_DEADLINE if deadline is None else f"{deadline:%y%m%d%H%M%S}"
@@ -160,7 +218,7 @@ def control(
         address,
         CONTROL,
         credentials(level, password)
-        + bcd.from_digits(operator)
+        + _operator(operator)
         + bytes([command.value, trip_minutes // 5])
         + bcd.from_digits(until),
     )
@@ -172,6 +230,135 @@ def control(
             return RelayReply(word, relay.names(relay.DONE_BITS, word))
         case length:
             raise Unexpected(f"a reply of {length} bytes to a relay command")
+
+
+def write(
+    address: str, di: int, data: bytes, *, level: int, password: str, operator: str
+) -> Exchange[Frame, None]:
+    """Set the data under an identifier, as sent (14H, in plain text with a password).
+
+    Most meters want their programming key pressed first.
+    """
+    head = di.to_bytes(4, "little") + credentials(level, password) + _operator(operator)
+    yield from ask(address, WRITE, head + data)
+
+
+def write_clock(
+    address: str, at: datetime, *, level: int, password: str, operator: str
+) -> Exchange[Frame, None]:
+    """Set date and time, naive local time, by two writes (04000101, 04000102)."""
+    for di, digits in (
+        (DATE, f"{at:%y%m%d}{at.isoweekday() % 7:02d}"),
+        (TIME, f"{at:%H%M%S}"),
+    ):
+        data = bcd.from_digits(digits)
+        yield from write(address, di, data, level=level, password=password, operator=operator)
+
+
+def write_address(new_address: str) -> Exchange[Frame, None]:
+    """Give the one meter on the line a new address (15H). With a fault the meter is silent."""
+    reply = yield from ask(frames.WILDCARD, WRITE_ADDRESS, bcd.from_digits(new_address))
+    if reply.address != new_address:
+        raise Unexpected(f"{reply.address} answers, not {new_address}")
+
+
+def broadcast_time(at: datetime) -> bytes:
+    """The bytes that set all clocks on the line (08H), at most 5 minutes on; nobody answers."""
+    data = bcd.from_digits(f"{at:%y%m%d%H%M%S}")
+    return frames.encode(Frame(frames.BROADCAST, BROADCAST_TIME, data))
+
+
+def freeze(address: str, when: str) -> Exchange[Frame, None]:
+    """Freeze the registers at MMDDhhmm (16H), 8 digits with 99 for "every": 99999999 is now."""
+    yield from ask(address, FREEZE, bcd.from_digits(when))
+
+
+def broadcast_freeze(when: str) -> bytes:
+    """The bytes that freeze all meters on the line; nobody answers."""
+    return frames.encode(Frame(frames.BROADCAST, FREEZE, bcd.from_digits(when)))
+
+
+BAUD_BITS = {600: 0x02, 1200: 0x04, 2400: 0x08, 4800: 0x10, 9600: 0x20, 19200: 0x40}
+
+
+def change_baud(address: str, baud: int) -> Exchange[Frame, None]:
+    """Change the line rate (17H). The reply still comes at the old rate; then both change.
+
+    Raises ValueError if the rate is none of the standard's.
+    """
+    if baud not in BAUD_BITS:
+        raise ValueError(f"{baud} is not a rate of DL/T 645")
+    asked = bytes([BAUD_BITS[baud]])
+    reply = yield from ask(address, CHANGE_BAUD, asked)
+    if reply.data != asked:
+        raise Unexpected(f"rate {reply.data.hex()} confirmed, {asked.hex()} was asked")
+
+
+def change_password(
+    address: str, *, level: int, old: tuple[int, str], new_password: str
+) -> Exchange[Frame, None]:
+    """Change the password of a level (18H). `old` is the level and password that allow it."""
+    new = credentials(level, new_password)
+    identifier = (0x04000C01 + level).to_bytes(4, "little")
+    reply = yield from ask(address, CHANGE_PASSWORD, identifier + credentials(*old) + new)
+    if reply.data != new:
+        raise Unexpected("another password is confirmed")
+
+
+def reset_demand(
+    address: str, *, level: int, password: str, operator: str
+) -> Exchange[Frame, None]:
+    """Clear the present maximum demands and their times (19H)."""
+    yield from ask(address, RESET_DEMAND, credentials(level, password) + _operator(operator))
+
+
+def clear_meter(address: str, *, level: int, password: str, operator: str) -> Exchange[Frame, None]:
+    """Clear energies, demands, freezes, events and load records (1AH)."""
+    yield from ask(address, CLEAR_METER, credentials(level, password) + _operator(operator))
+
+
+ALL_EVENTS = 0xFFFFFFFF
+
+
+def clear_events(
+    address: str, di: int = ALL_EVENTS, *, level: int, password: str, operator: str
+) -> Exchange[Frame, None]:
+    """Clear all events, or those of one class: its identifier with FF as the last byte (1BH)."""
+    which = di.to_bytes(4, "little")
+    head = credentials(level, password) + _operator(operator)
+    yield from ask(address, CLEAR_EVENTS, head + which)
+
+
+class Output(Enum):
+    """What the multi-function terminal 多功能端子 gives out."""
+
+    SECOND_PULSE = 0
+    DEMAND_PERIOD = 1
+    PERIOD_SWITCHING = 2
+
+
+def select_output(address: str, output: Output) -> Exchange[Frame, None]:
+    """Choose the output of the multi-function terminal (1DH), until the meter loses power."""
+    reply = yield from ask(address, SELECT_OUTPUT, bytes([output.value]))
+    if reply.data not in (b"", bytes([output.value])):
+        raise Unexpected(f"output {reply.data.hex()} confirmed")
+
+
+def authenticate(address: str, di: int, payload: bytes, *, operator: str) -> Exchange[Frame, bytes]:
+    """One step with the meter's security module (03H): the reply's bytes after the identifier.
+
+    The payload comes from the operator's key system; nothing here can compute it. Refused
+    carries the two-byte word of this function.
+    """
+    identifier = di.to_bytes(4, "little")
+    reply = yield from ask(address, AUTHENTICATE, identifier + _operator(operator) + payload)
+    return _after(identifier, reply)
+
+
+def _operator(operator: str) -> bytes:
+    if len(operator) != 8:
+        raise ValueError(f"operator {operator!r} is not 8 digits")
+    return bcd.from_digits(operator)
 
 
 def credentials(level: int, password: str) -> bytes:
@@ -201,6 +388,9 @@ def is_answer_from(answering: str, *, asked: str) -> bool:
 
 def refusal(function: int, data: bytes) -> Refused:
     """The error word of an abnormal reply: one byte of bits, and two more from some relays."""
+    if function == AUTHENTICATE and len(data) == 2:
+        word = int.from_bytes(data, "little")
+        return Refused(word, relay.names(SECURITY_BITS, word))
     code = data[0] if data else 0
     reasons = tuple(name for n, name in enumerate(ERROR_BITS) if code & (1 << n))
     if function == CONTROL and len(data) == 3:

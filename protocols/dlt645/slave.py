@@ -1,4 +1,4 @@
-"""The meter's side of DL/T 645-2007: what a meter with some state answers to a frame. Pure.
+"""The meter's side of DL/T 645, both editions at once: what a meter with some state answers to a frame. Pure.
 
 A simulator owns a `MeterState` (or its own object of the same shape, `Meter`), keeps its
 registers, and calls `answer` for every frame it hears.
@@ -6,15 +6,15 @@ registers, and calls `answer` for every frame it hears.
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from protocols import bcd
 from protocols.dlt645.frame import BROADCAST, Frame
 from protocols.dlt645.relay import DONE_BITS, REFUSED_BITS, RelayCommand
 
-__all__ = ["Meter", "MeterState", "RelayCommand", "answer"]
+__all__ = ["Meter", "MeterState", "RelayCommand", "Serviced", "answer"]
 
-OTHER_ERROR, NO_SUCH_DATA, NOT_AUTHORISED = 0x01, 0x02, 0x04
+OTHER_ERROR, NO_SUCH_DATA, NOT_AUTHORISED, NO_SUCH_RATE = 0x01, 0x02, 0x04, 0x08
 LONGEST_READ = 200
 
 
@@ -50,12 +50,43 @@ class Meter(Protocol):
         ...
 
 
+@runtime_checkable
+class Serviced(Meter, Protocol):
+    """A meter that also plays what an installer does; a plain `Meter` refuses these."""
+
+    def freeze(self, when: str) -> bool:
+        """Freeze at MMDDhhmm, 99 for "every"; False if that cannot be."""
+        ...
+
+    def change_baud(self, feature: int) -> bool:
+        """Use the rate of this feature byte after the reply; False if it cannot."""
+        ...
+
+    def clear(self, what: int, di: int) -> None:
+        """Clear demand (19H), the meter (1AH) or the events of `di` (1BH); what is its function."""
+        ...
+
+    def select_output(self, output: int) -> bool:
+        """Give out seconds, demand periods or tariff switching (0, 1, 2); False if none of them."""
+        ...
+
+    def authenticate(self, di: int, payload: bytes) -> bytes | int:
+        """The security module's answer, or its error word."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Unsent:
-    """A long reply under way: its identifier and all its parts after the first."""
+    """A long reply under way: its identifier and all its parts after the first.
+
+    `at` and `last` are for the edition of 1997, whose requests do not number the parts: how many
+    were sent, and the frame that a re-read repeats.
+    """
 
     di: bytes
     parts: tuple[bytes, ...]
+    at: int = 0
+    last: Frame | None = None
 
 
 @dataclass(slots=True)
@@ -72,6 +103,37 @@ class MeterState:
     clock_error: timedelta = timedelta(0)
     answers_with_word: bool = False
     unsent: Unsent | None = None
+    frozen: list[str] = field(default_factory=list)
+    baud_feature: int = 0x08
+    cleared: list[tuple[int, int]] = field(default_factory=list)
+    output: int = 0
+
+    def freeze(self, when: str) -> bool:
+        """Note it in `frozen`."""
+        self.frozen.append(when)
+        return True
+
+    def change_baud(self, feature: int) -> bool:
+        """Only one bit may be set."""
+        if feature.bit_count() != 1 or feature in (0x01, 0x80):
+            return False
+        self.baud_feature = feature
+        return True
+
+    def clear(self, what: int, di: int) -> None:
+        """Note it in `cleared`."""
+        self.cleared.append((what, di))
+
+    def select_output(self, output: int) -> bool:
+        """Note it in `output`."""
+        if output > 2:
+            return False
+        self.output = output
+        return True
+
+    def authenticate(self, di: int, payload: bytes) -> bytes | int:
+        """This meter has no security module: identity authentication failed."""
+        return 0x0008
 
     def read_item(self, di: int) -> bytes | None:
         """What stands in `registers`."""
@@ -109,15 +171,20 @@ def answer(meter: Meter, frame: Frame, now: datetime) -> Frame | None:
 
     Silence meets foreign addresses, broadcasts, replies, and functions that it does not serve.
     The status word 3, the clock and the address are answered from the state where `read_item`
-    has nothing under their identifiers.
+    has nothing under their identifiers. Functions of the edition of 1997 (01H to 10H) are served
+    too; their identifiers have two bytes, and share `read_item` with those of four.
     """
-    if frame.is_reply or not _is_for(meter, frame.address):
+    if frame.is_reply:
         return None
     if frame.address == BROADCAST:
+        return _hear(meter, frame, now)
+    if not _is_for(meter, frame.address):
         return None
-    if frame.function != 0x12:
+    if frame.function not in (0x02, 0x03, 0x12):
         meter.unsent = None
     match frame.control, len(frame.data):
+        case 0x08, _:
+            return _hear(meter, frame, now)
         case 0x11, 4 | 5 | 10:
             return _read(meter, frame, now + meter.clock_error)
         case 0x12, 5:
@@ -126,14 +193,141 @@ def answer(meter: Meter, frame: Frame, now: datetime) -> Frame | None:
             return _reply(meter, frame, bcd.from_digits(meter.address))
         case 0x14, length if length >= 12:
             return _write(meter, frame)
+        case 0x15, 6:
+            return _readdress(meter, frame)
+        case 0x18, 12:
+            return _change_password(meter, frame)
         case 0x1C, 16:
             return _control(meter, frame, now + meter.clock_error)
+        case (0x01, 2) | (0x02, 2) | (0x03, 0):
+            return _read_1997(meter, frame, now + meter.clock_error)
+        case 0x04, length if length > 2:
+            return _write_1997(meter, frame)
+        case 0x0F, 8:
+            return _change_password(meter, frame)
+    return _service(meter, frame) if isinstance(meter, Serviced) else None
+
+
+def _hear(meter: Meter, frame: Frame, now: datetime) -> Frame | None:
+    """Broadcasts: time, freeze, and the new address of 1997, which alone is answered."""
+    match frame.control, len(frame.data):
+        case 0x08, 6:
+            _set_clock(meter, frame.data, now)
+        case 0x16, 4 if isinstance(meter, Serviced):
+            _service(meter, frame)
+        case 0x0A, 6:
+            return _readdress(meter, frame)
     return None
 
 
+LARGEST_CORRECTION = timedelta(minutes=5)
+
+
+def _set_clock(meter: Meter, data: bytes, now: datetime) -> None:
+    """Taken only if the clock is at most five minutes off."""
+    try:
+        at = datetime.strptime(bcd.digits(data), "%y%m%d%H%M%S")  # noqa: DTZ007
+    except ValueError:
+        return
+    if abs(at - (now + meter.clock_error)) <= LARGEST_CORRECTION:
+        meter.clock_error = at - now
+
+
+def _readdress(meter: Meter, frame: Frame) -> Frame | None:
+    """The reply already comes from the new address; a fault is met with silence."""
+    try:
+        meter.address = bcd.digits(frame.data)
+    except ValueError:
+        return None
+    return _reply(meter, frame)
+
+
+def _change_password(meter: Meter, frame: Frame) -> Frame | None:
+    """18H names the level by its identifier too; 0FH of 1997 is silent where it refuses."""
+    old, new = frame.data[-8:-4], frame.data[-4:]
+    named = int.from_bytes(frame.data[:4], "little") - 0x04000C01
+    is_named = frame.function == 0x0F or named == new[0]
+    if not is_named or not _is_authorised(meter, old, lowest=new[0]):
+        return None if frame.function == 0x0F else _refuse(meter, frame, NOT_AUTHORISED)
+    meter.passwords[new[0]] = new[:0:-1].hex()
+    return _reply(meter, frame, new)
+
+
+def _service(meter: Serviced, frame: Frame) -> Frame | None:
+    data = frame.data
+    match frame.control, len(data):
+        case 0x03, length if length >= 8:
+            outcome = meter.authenticate(int.from_bytes(data[:4], "little"), data[8:])
+            if isinstance(outcome, int):
+                return Frame(meter.address, 0xC3, outcome.to_bytes(2, "little"))
+            return _reply(meter, frame, data[:4] + outcome)
+        case 0x16, 4:
+            if not meter.freeze(data[::-1].hex()):
+                return _refuse(meter, frame, OTHER_ERROR)
+            return _reply(meter, frame)
+        case 0x17, 1:
+            if not meter.change_baud(data[0]):
+                return _refuse(meter, frame, NO_SUCH_RATE)
+            return _reply(meter, frame, data)
+        case 0x0C, 1:
+            return _reply(meter, frame, data if meter.change_baud(data[0]) else b"\xff")
+        case (0x19, 8) | (0x1A, 8) | (0x1B, 12):
+            # Level 02 may clear the meter and its events, 04 may reset the demand.
+            lowest = 4 if frame.function == 0x19 else 2
+            if not _is_authorised(meter, data[:4], lowest=lowest):
+                return _refuse(meter, frame, NOT_AUTHORISED)
+            meter.clear(frame.function, int.from_bytes(data[8:], "little"))
+            return _reply(meter, frame)
+        case 0x10, 0:
+            meter.clear(0x19, 0)
+            return _reply(meter, frame)
+        case 0x1D, 1:
+            if not meter.select_output(data[0]):
+                return _refuse(meter, frame, OTHER_ERROR)
+            return _reply(meter, frame)
+    return None
+
+
+def _read_1997(meter: Meter, frame: Frame, clock: datetime) -> Frame | None:
+    """01H read, 02H read what follows, 03H send the last frame again."""
+    unsent = meter.unsent
+    if frame.function == 0x03:
+        if unsent is None or unsent.last is None:
+            return None
+        return _reply(meter, frame, unsent.last.data, follow=unsent.last.follow)
+    if frame.function == 0x01:
+        di = int.from_bytes(frame.data, "little")
+        data = meter.read_item(di)
+        if data is None:
+            data = _own_item(meter, SAME_AS_2007.get(di, di), clock)
+        if data is None:
+            return _refuse(meter, frame, NO_SUCH_DATA)
+        room = LONGEST_READ - 2
+        parts = tuple(data[at : at + room] for at in range(0, len(data), room)) or (b"",)
+        unsent = Unsent(frame.data, parts)
+    elif unsent is None or unsent.di != frame.data or unsent.at >= len(unsent.parts):
+        return _refuse(meter, frame, NO_SUCH_DATA)
+    at = unsent.at + 1
+    follow = at < len(unsent.parts)
+    reply = _reply(meter, frame, frame.data + unsent.parts[at - 1], follow=follow)
+    meter.unsent = Unsent(unsent.di, unsent.parts, at, reply)
+    return reply
+
+
+SAME_AS_2007 = {0xC010: 0x04000101, 0xC011: 0x04000102}
+
+
+def _write_1997(meter: Meter, frame: Frame) -> Frame:
+    """With a password between identifier and data, as most meters want it, or without."""
+    di, data = int.from_bytes(frame.data[:2], "little"), frame.data[2:]
+    if len(data) > 4 and _is_authorised(meter, data[:4], lowest=9):
+        data = data[4:]
+    elif meter.passwords:
+        return _refuse(meter, frame, NOT_AUTHORISED)
+    return _reply(meter, frame) if meter.write_item(di, data) else _refuse(meter, frame, 0x01)
+
+
 def _is_for(meter: Meter, address: str) -> bool:
-    if address == BROADCAST:
-        return True
     return meter.address.endswith(address.lstrip("A") if address.startswith("AA") else address)
 
 

@@ -3,31 +3,35 @@
 from collections.abc import Callable
 from typing import TypeVar
 
+import pytest
+
 from protocols.exchange import Exchange, FrameDecoder
 
 F = TypeVar("F")
 T = TypeVar("T")
 
 
-class Silence(Exception):
-    """The slave did not answer."""
-
-
-def converse(
+def _converse(
     exchange: Exchange[F, T],
     *,
-    request_decoder: Callable[[], FrameDecoder[F]],
+    decoder: Callable[[], FrameDecoder[F]],
     answer: Callable[[F], F | None],
 ) -> T:
-    """What the exchange returns when `answer` answers each of its requests."""
+    """What the exchange returns when `answer` answers each request. Raises TimeoutError when it
+    is silent."""
     request = next(exchange)
     while True:
-        (frame,) = request_decoder().feed(request)
+        (frame,) = decoder().feed(request)
         reply = answer(frame)
         if reply is None:
             exchange.close()
-            raise Silence
+            raise TimeoutError
         try:
             request = exchange.send(reply)
         except StopIteration as done:
             return done.value
+
+
+@pytest.fixture(scope="session")
+def converse():
+    return _converse
