@@ -1,0 +1,101 @@
+"""The gateway and the cloud's worker are killed at random moments; the books do not notice."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import threading
+import time
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from prepaid.reading import Supply
+from wattwell.programs import Programs, wait_for
+from wattwell.story import TOP_UP, Story
+
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
+
+KILLS = 24
+SEED = 20261121
+
+
+def test_nothing_is_lost_or_doubled_however_often_gateway_and_worker_are_killed(
+    programs: Programs, story: Story
+):
+    chance = random.Random(SEED)
+    paid: list[UUID] = []
+    stop = threading.Event()
+    broken: list[BaseException] = []
+
+    def tenant() -> None:
+        """Tops up now and then, whatever else happens."""
+        while not stop.wait(2.5):
+            try:
+                paid.append(story.pay())
+            except BaseException as error:
+                broken.append(error)
+                return
+
+    wait_for(lambda: story.cut() is not None, 120, "the first cut")
+    payer = threading.Thread(target=tenant)
+    payer.start()
+    try:
+        for _ in range(KILLS):
+            time.sleep(chance.uniform(0.2, 2.5))
+            name = chance.choice(["gateway", "worker"])
+            programs.kill(name)
+            programs.launch(name)
+    finally:
+        stop.set()
+        payer.join()
+    assert broken == []
+    assert len(paid) >= 5
+
+    wait_for(
+        lambda: all(story.stages(topup).delivered_at is not None for topup in paid),
+        90,
+        "the delivery of every top-up",
+    )
+    settled: list[object] = []
+
+    def is_settled() -> bool:
+        if (both := story.balances()) is not None:
+            settled.append(both)
+        return bool(settled)
+
+    wait_for(is_settled, 60, "a moment at which both ledgers have all news of each other")
+
+    cloud, gateway = story.balances() or settled[-1]  # type: ignore[misc]
+    assert cloud == gateway
+    assert credits(programs) == len(paid)
+    assert rejected(programs) == (0, 0)
+    wait_for(
+        lambda: story.point().supply in (Supply.ON, Supply.ARMED) or story.point().balance.fen <= 0,
+        60,
+        "light for who has paid",
+    )
+
+
+def credits(programs: Programs) -> int:
+    """How many top-ups of the sandbox channel are booked; the two sides must agree on each."""
+    booked = "SELECT cast(id AS text), amount_fen FROM transfer{} WHERE cause LIKE 'sandbox:%' ORDER BY 1"
+    with psycopg.connect(programs.postgres.admin_dsn.replace("/postgres", "/wattwell")) as database:
+        cloud = database.execute(booked.format("s")).fetchall()
+    ledger = sqlite3.connect(f"file:{programs.ledger}?mode=ro", uri=True)
+    gateway = ledger.execute(booked.format("")).fetchall()
+    ledger.close()
+    assert cloud == gateway
+    assert all(amount == TOP_UP.fen for _, amount in cloud)
+    return len(cloud)
+
+
+def rejected(programs: Programs) -> tuple[int, int]:
+    """Entries that the cloud, and the gateway, could not apply."""
+    with psycopg.connect(programs.postgres.admin_dsn.replace("/postgres", "/wattwell")) as database:
+        (cloud,) = database.execute("SELECT count(*) FROM rejected").fetchone() or (0,)
+    ledger = sqlite3.connect(f"file:{programs.ledger}?mode=ro", uri=True)
+    (gateway,) = ledger.execute("SELECT count(*) FROM rejected").fetchone()
+    ledger.close()
+    return cloud, gateway

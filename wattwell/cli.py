@@ -1,0 +1,127 @@
+"""The `wattwell` command. Each program is imported only when it is asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from cloud.settings import Settings
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Prepaid metering for electricity and water: gateway, cloud, pages and simulators.",
+)
+cloud = typer.Typer(no_args_is_help=True, help="The cloud's programs.")
+edge = typer.Typer(no_args_is_help=True, help="The gateway in the meter room.")
+simulate = typer.Typer(no_args_is_help=True, help="Meters and a payment company to try things on.")
+app.add_typer(cloud, name="cloud")
+app.add_typer(edge, name="edge")
+app.add_typer(simulate, name="simulate")
+
+Config = Annotated[Path, typer.Option("--config", "-c", help="The program's settings file.")]
+
+
+@app.command()
+def demo(
+    once: Annotated[
+        bool, typer.Option("--once", help="Play the whole story, check both ledgers, and end.")
+    ] = False,
+    data: Annotated[Path, typer.Option(help="Where everything is kept.")] = Path("data"),
+    port: Annotated[
+        int | None, typer.Option(help="Port of the pages; by default 8080, or a free one.")
+    ] = None,
+) -> None:
+    """Run one building for an evening: meters, gateway, cloud, pages and a payment company."""
+    from wattwell import demo as programs
+
+    raise typer.Exit(programs.run(data, once=once, port=port))
+
+
+@cloud.command("web")
+def cloud_web(config: Config) -> None:
+    """Serve the API and the pages."""
+    from cloud import app as web
+
+    web.run(_cloud_settings(config))
+
+
+@cloud.command("worker")
+def cloud_worker(config: Config) -> None:
+    """Apply what gateways send and send them what was decided. Several may run."""
+    from cloud import worker
+
+    asyncio.run(worker.run(_cloud_settings(config)))
+
+
+@cloud.command("scheduler")
+def cloud_scheduler(config: Config) -> None:
+    """Do what happens by the clock. Several may run; one leads."""
+    from cloud import scheduler
+
+    scheduler.run(_cloud_settings(config))
+
+
+@cloud.command("migrate")
+def cloud_migrate(config: Config) -> None:
+    """Bring the database to this version's schema."""
+    from cloud import db
+
+    db.migrate(_cloud_settings(config).database_url)
+
+
+@edge.command("run")
+def edge_run(config: Config) -> None:
+    """Read the meters of one meter room, charge, cut and restore."""
+    from edge import __main__ as gateway
+
+    raise typer.Exit(gateway.run(config))
+
+
+@simulate.command("building")
+def simulate_building(config: Config) -> None:
+    """Serve simulated meters on serial and TCP lines."""
+    from simulators import building
+
+    raise typer.Exit(asyncio.run(building.run(config)))
+
+
+@simulate.command("channel")
+def simulate_channel(config: Config) -> None:
+    """Serve a payment company that moves no money."""
+    from simulators import channel
+
+    try:
+        settings = channel.Settings.load(config)
+    except channel.BadSettings as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
+    raise typer.Exit(asyncio.run(channel.run(settings)))
+
+
+def _cloud_settings(path: Path) -> Settings:
+    """The settings, or the end of the program with a sentence for each that is wrong."""
+    from cloud.settings import BadSettings, Settings
+
+    try:
+        return Settings.load(path)
+    except BadSettings as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
+
+
+def main() -> None:
+    """Runs the command; an error that a person can mend ends it with one sentence."""
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    app()

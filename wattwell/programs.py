@@ -1,0 +1,222 @@
+"""The programs of a small installation, started in order, each a process of its own."""
+
+from __future__ import annotations
+
+import sys
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from urllib.error import URLError
+
+from cloud import db
+from cloud.db import Database
+from cloud.services import estate as cloud_estate
+from cloud.settings import Settings
+from simulators import estate
+from wattwell import seed, supervise
+from wattwell.broker import Broker
+from wattwell.installation import Installation, write_private
+from wattwell.postgres import Postgres
+from wattwell.supervise import Program, StartFailed
+
+WEB_PORT = 8080
+
+
+class Programs:
+    """A building, its gateway, the cloud and a payment company, on 127.0.0.1.
+
+    progress is told what is being started. web_port None means 8080 where that is free, else any.
+    """
+
+    def __init__(
+        self,
+        installation: Installation,
+        *,
+        web_port: int | None = None,
+        progress: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.installation = installation
+        self.postgres = Postgres(installation.folder / "postgres")
+        self.broker = Broker(installation.folder / "broker")
+        self.web_port = _web_port(web_port)
+        self._channel_port = supervise.free_port()
+        self._progress = progress
+        self._running: dict[str, Program] = {}
+        self._commands: dict[str, tuple[str, Path]] = {}
+        self.launches: Counter[str] = Counter()
+        self._started = 0.0
+
+    @property
+    def seconds_since_start(self) -> float:
+        return time.monotonic() - self._started
+
+    @property
+    def settings(self) -> Settings:
+        return Settings.load(self.installation.cloud_toml)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.web_port}"
+
+    @property
+    def ledger(self) -> Path:
+        """The gateway's ledger file."""
+        return self.installation.gateway / "ledger.sqlite"
+
+    def start(self) -> None:
+        """Starts everything; raises StartFailed. What was started before it failed must be stopped."""
+        self._started = time.monotonic()
+        self._progress("PostgreSQL")
+        self.postgres.start()
+        self._write_cloud_settings()
+        db.migrate(self.postgres.dsn())
+        database = Database(self.postgres.dsn(), connections=1)
+        self._progress("estate")
+        seed.seed(self.installation, database)
+        with database.system() as session:
+            gateways = cloud_estate.broker_users(session)
+        database.close()
+        self._progress("MQTT broker")
+        self.broker.start(gateways)
+        self._write_cloud_settings()
+        self._write_building_and_gateway_settings()
+        for name, command, config in (
+            ("building", "simulate building", self.installation.building / "building.toml"),
+            ("channel", "simulate channel", self.installation.channel_toml),
+            ("web", "cloud web", self.installation.cloud_toml),
+            ("worker", "cloud worker", self.installation.cloud_toml),
+            ("gateway", "edge run", self.installation.gateway / "gateway.toml"),
+            ("scheduler", "cloud scheduler", self.installation.cloud_toml),
+        ):
+            self._progress(name)
+            self._commands[name] = (command, config)
+            self.launch(name)
+        self.wait_until_answering("web", f"{self.url}/api/health")
+        self.wait_until_answering("channel", f"http://127.0.0.1:{self._channel_port}/health")
+
+    def launch(self, name: str) -> None:
+        """Starts one program, or starts it again after kill or stop."""
+        command, config = self._commands[name]
+        self.launches[name] += 1
+        self._running[name] = supervise.start(
+            name,
+            [sys.executable, "-m", "wattwell", *command.split(), "--config", config],
+            log=self.installation.log(name),
+        )
+
+    def kill(self, name: str) -> None:
+        """SIGKILL."""
+        self._running[name].kill()
+
+    def halt(self, name: str) -> None:
+        """SIGTERM, and wait."""
+        self._running[name].stop()
+
+    def ended(self) -> list[Program]:
+        """The programs that should run and do not."""
+        return [program for program in self._running.values() if not program.is_running]
+
+    def wait_until_answering(self, name: str, url: str, timeout_s: float = 60) -> None:
+        program = self._running[name]
+
+        def answers() -> bool:
+            try:
+                with urllib.request.urlopen(url, timeout=2):
+                    return True
+            except (URLError, OSError):
+                return False
+
+        program.wait_until(answers, timeout_s)
+
+    def stop(self) -> None:
+        """Ends everything: first what reads and charges, last what keeps."""
+        for name in ("gateway", "scheduler", "web", "worker", "channel", "building"):
+            if program := self._running.pop(name, None):
+                program.stop()
+        self.broker.stop()
+        self.postgres.stop()
+
+    def _write_cloud_settings(self) -> None:
+        installation = self.installation
+        for name in ("signing_key", "sandbox_merchant_key"):
+            installation.private_key(name)
+        installation.secret("session_secret")
+        installation.keep_secret("database_url", self.postgres.dsn())
+        installation.keep_secret("nats_url", self.broker.nats_url)
+        installation.cloud_toml.write_text(
+            "\n".join(
+                [
+                    "# Settings of the cloud's programs. Secrets are files in secrets/ beside this one.",
+                    f'listen = "127.0.0.1:{self.web_port}"',
+                    f'public_url = "{self.url}"',
+                    f'sandbox_url = "http://127.0.0.1:{self._channel_port}"',
+                    f'sandbox_channel_key = "{installation.public_key("sandbox_channel_key")}"',
+                    "",
+                ]
+            )
+        )
+
+    def _write_building_and_gateway_settings(self) -> None:
+        installation = self.installation
+        ports = {name: supervise.free_port() for name in estate.TCP_LINES}
+        building = installation.building
+        (building / "building.toml").write_text(estate.building_config(building, ports))
+        write_private(installation.gateway / "password", installation.secret("gateway_password"))
+        lines = [
+            f'[[line]]\nname = "{name}"\nport = "{port}"\nbaud = {estate.BAUD}\n'
+            for name, port in estate.gateway_ports(building, ports).items()
+        ]
+        (installation.gateway / "gateway.toml").write_text(
+            "\n".join(
+                [
+                    f'gateway_no = "{seed.GATEWAY_NO}"',
+                    "poll_s = 10",
+                    "",
+                    "[cloud]",
+                    f'broker = "127.0.0.1:{self.broker.mqtt_port}"',
+                    f'key = "{installation.public_key("signing_key")}"',
+                    'password_file = "password"',
+                    "heartbeat_s = 10",
+                    "",
+                    *lines,
+                ]
+            )
+        )
+        installation.private_key("sandbox_channel_key")
+        installation.channel_toml.write_text(
+            "\n".join(
+                [
+                    f'listen = "127.0.0.1:{self._channel_port}"',
+                    f'public_url = "http://127.0.0.1:{self._channel_port}"',
+                    'database = "channel.sqlite"',
+                    'signing_key_file = "secrets/sandbox_channel_key"',
+                    "",
+                    "[merchant]",
+                    'name = "wattwell"',
+                    f'title = "{seed.ORGANIZATION}"',
+                    f'public_key = "{installation.public_key("sandbox_merchant_key")}"',
+                    "",
+                ]
+            )
+        )
+
+
+def _web_port(wanted: int | None) -> int:
+    if wanted is None:
+        return supervise.free_port() if supervise.is_listening(WEB_PORT) else WEB_PORT
+    if supervise.is_listening(wanted):
+        raise StartFailed(
+            f"port {wanted} on 127.0.0.1 is taken by another program; choose another with --port"
+        )
+    return wanted
+
+
+def wait_for(is_true: Callable[[], bool], timeout_s: float, what: str) -> None:
+    """Returns when is_true; raises TimeoutError naming what was waited for."""
+    deadline = time.monotonic() + timeout_s
+    while not is_true():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what} did not happen within {timeout_s:.0f} s")
+        time.sleep(0.1)

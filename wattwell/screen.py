@@ -1,0 +1,160 @@
+"""The terminal of `wattwell demo`: rooms, the story so far, where to look. Plain lines if it is no terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from types import TracebackType
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from cloud.services.board import PointCard, RoomCard
+from prepaid.money import Money
+from prepaid.reading import Supply
+
+FULL_BAR = Money.yuan("100")
+BAR_CELLS = 12
+
+
+class Screen:
+    """As a context manager it draws itself anew at each `show`; `tell` adds a line to the story."""
+
+    def __init__(self) -> None:
+        self.console = Console()
+        self._live = Live(console=self.console, auto_refresh=False, screen=False)
+        self._lines: list[tuple[datetime, str]] = []
+        self._rooms: list[RoomCard] = []
+        self._places: list[tuple[str, str]] = []
+
+    def __enter__(self) -> Screen:
+        if self.console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._live.stop()
+
+    def tell(self, line: str) -> None:
+        """One more line of the story."""
+        self._lines.append((datetime.now(UTC), line))
+        if self.console.is_terminal:
+            self._draw()
+        else:
+            self.console.print(
+                f"{_clock(self._lines[-1][0])}  {line}", markup=False, highlight=False
+            )
+
+    def point_to(self, name: str, where: str) -> None:
+        """One more address or password to show below the story."""
+        self._places.append((name, where))
+        if not self.console.is_terminal:
+            self.console.print(f"{name}: {where}", markup=False, highlight=False, soft_wrap=True)
+
+    def show(self, rooms: Iterable[RoomCard]) -> None:
+        """The rooms as they are now."""
+        self._rooms = list(rooms)
+        if self.console.is_terminal:
+            self._draw()
+
+    def _draw(self) -> None:
+        parts: list[RenderableType] = []
+        if self._rooms:
+            parts.append(_table(self._rooms))
+        story = Text()
+        for at, line in self._lines[-8:]:
+            story.append(f"{_clock(at)}  ", style="dim").append(f"{line}\n")
+        parts.append(Panel(story, title="What happens", title_align="left", border_style="dim"))
+        if self._places:
+            # Outside any frame and unwrapped, so that an address can be clicked or copied whole.
+            for name, where in self._places:
+                parts.append(Text.assemble((f"{name:<16}", "bold"), where, overflow="fold"))
+            parts.append(
+                Text("Ctrl-C ends everything; the next start goes on from here.", style="dim")
+            )
+        self._live.update(Group(*parts), refresh=True)
+
+
+def _table(rooms: list[RoomCard]) -> Table:
+    table = Table(expand=True, border_style="dim", header_style="bold", pad_edge=False)
+    for heading, justify in (
+        ("Room", "left"),
+        ("Holder", "left"),
+        ("Electricity ¥", "right"),
+        ("", "left"),
+        ("kWh", "right"),
+        ("Supply", "left"),
+        ("Water ¥", "right"),
+        ("Supply", "left"),
+    ):
+        table.add_column(heading, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    for room in rooms:
+        power = _of(room, "electricity")
+        water = _of(room, "cold_water")
+        table.add_row(
+            room.name,
+            room.holder or "",
+            _balance(power),
+            _bar(power),
+            "" if power is None or power.total is None else f"{power.total:.2f}",
+            _supply(power),
+            _balance(water),
+            _supply(water),
+        )
+    return table
+
+
+def _of(room: RoomCard, commodity: str) -> PointCard | None:
+    return next((point for point in room.points if point.commodity == commodity), None)
+
+
+def _balance(point: PointCard | None) -> Text:
+    if point is None:
+        return Text("")
+    style = "red" if point.balance.fen <= 0 else "yellow" if point.balance < point.alarm_at else ""
+    return Text(str(point.balance), style=style)
+
+
+def _bar(point: PointCard | None) -> Text:
+    if point is None:
+        return Text("")
+    part = min(max(point.balance.fen, 0), FULL_BAR.fen)
+    cells = -(-part * BAR_CELLS // FULL_BAR.fen)  # rounded up: a fen left is still a cell
+    low = point.balance < point.alarm_at
+    return Text("█" * cells, style="yellow" if low else "green").append(
+        "░" * (BAR_CELLS - cells), style="dim"
+    )
+
+
+def _supply(point: PointCard | None) -> Text:
+    if point is None:
+        return Text("")
+    if point.read_at is None:
+        return Text("… not read yet", style="dim")
+    if point.is_silent:
+        return Text("? silent", style="magenta")
+    match point.supply:
+        case Supply.ON if point.wanted is Supply.OFF:
+            return Text("↓ cutting", style="red")
+        case Supply.ON:
+            return Text("● on", style="green")
+        case Supply.OFF if point.wanted is Supply.ON:
+            return Text("↑ restoring", style="yellow")
+        case Supply.OFF:
+            return Text("○ off: no credit", style="red")
+        case Supply.ARMED:
+            return Text("◐ press button", style="yellow")
+        case None:
+            return Text("–", style="dim")
+
+
+def _clock(at: datetime) -> str:
+    return at.astimezone().strftime("%H:%M:%S")
