@@ -349,9 +349,7 @@ class Store:
     # Inside.
 
     def _create(self, gateway_no: str) -> None:
-        self._db.execute("BEGIN IMMEDIATE")
-        for statement in SCHEMA.split(";\n"):
-            self._db.execute(statement)
+        self._db.executescript("BEGIN IMMEDIATE;" + SCHEMA)
         self._db.execute(
             "INSERT INTO gateway VALUES (1, ?, ?, 0, NULL, 0)", (gateway_no, str(uuid4()))
         )
@@ -413,15 +411,51 @@ def read_balances(path: Path) -> dict[UUID, Money]:
 
     Raises StoreUnusable if there is no ledger.
     """
+    with _looking_on(path) as db:
+        fold = _fold(db)
+    return {purse: Money(fen) for book, fen in fold.items() if (purse := ledger.purse_of(book))}
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The last entry of our log, and our cursor in the cloud's."""
+
+    last_seq: int
+    cloud_seq: int
+
+
+def read_progress(path: Path) -> Progress:
+    """How far the two logs of a ledger are; for lookers-on while it is in use.
+
+    Raises StoreUnusable if there is no ledger.
+    """
+    with _looking_on(path) as db:
+        return Progress(
+            *db.execute(
+                "SELECT (SELECT coalesce(max(seq), 0) FROM up), cloud_seq FROM gateway"
+            ).fetchone()
+        )
+
+
+def read_log(path: Path) -> list[str]:
+    """The bodies of the entries of a ledger's up-log, oldest first; for lookers-on while it is in use.
+
+    Raises StoreUnusable if there is no ledger.
+    """
+    with _looking_on(path) as db:
+        return [body for (body,) in db.execute("SELECT body FROM up ORDER BY seq")]
+
+
+@contextmanager
+def _looking_on(path: Path) -> Iterator[sqlite3.Connection]:
     try:
         db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
         try:
-            fold = _fold(db)
+            yield db
         finally:
             db.close()
     except sqlite3.OperationalError as error:
         raise StoreUnusable(f"{path} cannot be read: {error}") from error
-    return {purse: Money(fen) for book, fen in fold.items() if (purse := ledger.purse_of(book))}
 
 
 def _fold(db: sqlite3.Connection) -> dict[Book, int]:

@@ -1,0 +1,287 @@
+"""A line in memory with meters of the codecs' own slaves, and an event loop whose time is simulated."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import selectors
+from collections.abc import Callable, Coroutine, Iterable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from edge.agent import Agent, Pace
+from edge.bus import Bus
+from edge.ports import LineAway
+from edge.store import Store
+from prepaid import ledger, wire
+from prepaid.ledger import Reason, Transfer
+from prepaid.money import Money
+from prepaid.point import Meter, Policy, Restore, ServicePoint
+from prepaid.wire import TariffSet, Up
+from protocols import bcd
+from protocols.cj188 import frame as cj188_frame
+from protocols.cj188 import slave as cj188_slave
+from protocols.cj188.items import Valve
+from protocols.dlt645 import frame as dlt645_frame
+from protocols.dlt645 import slave as dlt645_slave
+
+EVENING = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
+PURSE = UUID("00000000-0000-0000-0000-00000000000a")
+WATER_PURSE = UUID("00000000-0000-0000-0000-00000000000b")
+
+
+class _Jumping(selectors.DefaultSelector):
+    """Nothing to wait for outside: what would be waited is added to the clock."""
+
+    now = 0.0
+
+    def select(self, timeout: float | None = None) -> Any:
+        ready = super().select(0)
+        if not ready and timeout is None:
+            raise AssertionError("everything waits for ever")
+        if not ready and timeout is not None:
+            self.now += timeout
+        return ready
+
+
+class SimulatedLoop(asyncio.SelectorEventLoop):
+    def __init__(self) -> None:
+        self._jumping = _Jumping()
+        super().__init__(self._jumping)
+
+    def time(self) -> float:
+        return self._jumping.now
+
+
+def simulated(story: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Run an async test in simulated time."""
+
+    @functools.wraps(story)
+    def test(**fixtures: Any) -> None:
+        with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
+            runner.run(story(**fixtures))
+
+    del test.__wrapped__  # else pytest takes it for a coroutine
+    test.__signature__ = inspect.signature(story)  # type: ignore[attr-defined]
+    return test
+
+
+def clock() -> datetime:
+    return EVENING + timedelta(seconds=asyncio.get_running_loop().time())
+
+
+class ElectricityMeter(dlt645_slave.MeterState):
+    """A DL/T 645-2007 meter whose register, contact and status word are set and seen by the test."""
+
+    is_stuck = False
+
+    def __init__(self, address: str, total: str) -> None:
+        super().__init__(address, passwords={4: "123456"})
+        self.show(total)
+
+    def show(self, total: str) -> None:
+        self.registers[0x00010000] = bcd.encode(Decimal(total), size=4, decimals=2)
+
+    def relay(self, command: Any, minutes: int) -> None:
+        if not self.is_stuck:
+            super().relay(command, minutes)
+
+
+class WaterMeter(cj188_slave.MeterState):
+    """A CJ/T 188 meter whose valve takes travel_s to arrive."""
+
+    def __init__(self, address: str, total: str, travel_s: float) -> None:
+        super().__init__(address, total=Decimal(total))
+        self.travel_s = travel_s
+        self.commands: list[Any] = []
+
+    def move_valve(self, command: Any) -> None:
+        self.commands.append(command)
+        arrived = Valve.OPEN if command.name == "OPEN" else Valve.CLOSED
+        asyncio.get_running_loop().call_later(self.travel_s, setattr, self, "valve", arrived)
+
+
+class Wire:
+    """A Port in memory. Every request is heard by every meter on it; answers arrive after delay_s."""
+
+    def __init__(self, meters: Iterable[ElectricityMeter | WaterMeter]) -> None:
+        self.meters = list(meters)
+        self.delay_s = 0.05
+        self.is_silent = False
+        self.is_away = False
+        self.echoes = False
+        self.noise = b""
+        self.before_write: Callable[[], None] = lambda: None
+        self.requests: list[bytes] = []
+        self._arrived = bytearray()
+        self._changed = asyncio.Event()
+
+    async def write(self, data: bytes) -> None:
+        if self.is_away:
+            raise LineAway("serial device /dev/ttyUSB0 cannot be opened: No such file")
+        self.before_write()
+        self.requests.append(data)
+        if self.echoes:
+            self.arrive(data)
+        if self.is_silent:
+            return
+        for meter in self.meters:
+            for answer in _answers(meter, data):
+                self.arrive_later(self.delay_s, self.noise + answer)
+
+    def arrive_later(self, delay_s: float, data: bytes) -> None:
+        asyncio.get_running_loop().call_later(delay_s, self.arrive, data)
+
+    def arrive(self, data: bytes) -> None:
+        self._arrived += data
+        self._changed.set()
+
+    async def read(self) -> bytes:
+        await self._changed.wait()
+        return self.drain()
+
+    def drain(self) -> bytes:
+        data = bytes(self._arrived)
+        self._arrived.clear()
+        self._changed.clear()
+        return data
+
+    def close(self) -> None:
+        self.drain()
+
+
+def _answers(meter: ElectricityMeter | WaterMeter, data: bytes) -> list[bytes]:
+    now = clock().replace(tzinfo=None)
+    if isinstance(meter, WaterMeter):
+        asked = cj188_frame.Decoder().feed(data)
+        said = [cj188_slave.answer(meter, frame, now) for frame in asked]
+        return [cj188_frame.encode(frame) for frame in said if frame]
+    heard = dlt645_frame.Decoder().feed(data)
+    replied = [dlt645_slave.answer(meter, frame, now) for frame in heard]
+    return [dlt645_frame.encode(frame) for frame in replied if frame]
+
+
+ELECTRICITY = ServicePoint(
+    id=UUID("00000000-0000-0000-0000-000000000001"),
+    name="0301 电",
+    meter=Meter(
+        meter_no="201709320072",
+        protocol="dlt645-2007",
+        line="L1",
+        address="201709320072",
+        digits=6,
+        step=Decimal("0.01"),
+        max_per_hour=Decimal("36000"),  # fast physics: 10 kWh each second
+        settings={"password": "123456", "level": "4", "operator": "00000001"},
+    ),
+    tariff="power",
+    purse=PURSE,
+    policy=Policy(alarm_at=Money.yuan("0.50")),
+)
+WATER = ServicePoint(
+    id=UUID("00000000-0000-0000-0000-000000000002"),
+    name="0301 水",
+    meter=Meter(
+        meter_no="78330011223344",
+        protocol="cjt188-2004",
+        line="L1",
+        address="78330011223344",
+        digits=6,
+        step=Decimal("0.01"),
+        max_per_hour=Decimal("36000"),
+        settings={"meter_type": "10"},
+    ),
+    tariff="water",
+    purse=WATER_PURSE,
+    policy=Policy(alarm_at=Money.yuan("0.50"), restore=Restore.DIRECT),
+)
+
+
+def tariff(code: str, commodity: str, price: str) -> TariffSet:
+    return TariffSet(
+        {
+            "code": code,
+            "commodity": commodity,
+            "unit": "kWh" if commodity == "electricity" else "m3",
+            "currency": "CNY",
+            "timezone": "Asia/Shanghai",
+            "versions": [
+                {
+                    "effective_from": "2026-01-01T00:00:00+08:00",
+                    "components": [{"item": "energy", "kind": "rate", "price": price}],
+                }
+            ],
+        }
+    )
+
+
+POWER_TARIFF = tariff("power", "electricity", "0.50")
+WATER_TARIFF = tariff("water", "cold_water", "4.00")
+
+
+def top_up(amount: str, *, purse: UUID = PURSE, cause: str = "sandbox:1") -> Transfer:
+    return Transfer(
+        debit=ledger.clearing("sandbox"),
+        credit=ledger.prepaid(purse),
+        amount=Money.yuan(amount),
+        reason=Reason.TOP_UP,
+        cause=cause,
+        at=EVENING,
+    )
+
+
+class Room:
+    """One gateway with an electricity and a water meter on one line; both purses hold ¥1.00."""
+
+    def __init__(self, folder: Path) -> None:
+        self.meter = ElectricityMeter("201709320072", "100.00")
+        self.water = WaterMeter("78330011223344", "10.00", travel_s=20)
+        self.wire = Wire([self.meter, self.water])
+        self.store = Store(folder / "ledger.sqlite", "GW-0001")
+        with self.store.transaction():
+            self.store.save_tariff(POWER_TARIFF)
+            self.store.save_tariff(WATER_TARIFF)
+            self.store.save_point(ELECTRICITY)
+            self.store.save_point(WATER)
+            self.store.post(top_up("1.00", cause="sandbox:power"))
+            self.store.post(top_up("1.00", purse=WATER_PURSE, cause="sandbox:water"))
+        bus = Bus("L1", self.wire, baud=115200, delay_s=0)
+        self.agent = Agent(self.store, {"L1": bus}, clock, Pace(settle_s=60, least_s=1))
+        self.agent.reload()
+
+    def credit(self, amount: str, *, purse: UUID = PURSE, cause: str = "sandbox:2") -> None:
+        with self.store.transaction():
+            self.store.post(top_up(amount, purse=purse, cause=cause))
+
+    async def use(self, total: str, *, after_s: float = 10) -> float:
+        """Time passes, the electricity register shows this, and the meter is visited."""
+        await asyncio.sleep(after_s)
+        self.meter.show(total)
+        return await self.agent.visit(ELECTRICITY)
+
+    def fill_disk(self) -> None:
+        """The file cannot grow by a page: what SQLite sees of a full disk."""
+        self.store._db.execute("PRAGMA max_page_count = 1")  # it takes what there is as the least
+
+    def empty_disk(self) -> None:
+        self.store._db.execute("PRAGMA max_page_count = 1000000")
+
+    def up(self) -> list[Up]:
+        """Everything told to the cloud."""
+        return [wire.read_up(entry.body) for entry in self.store.unacked(10_000)]
+
+    def told(self, kind: type) -> list[Any]:
+        return [message for message in self.up() if isinstance(message, kind)]
+
+
+async def until(is_so: Callable[[], bool], *, within_s: float) -> None:
+    """Wait, and fail if it does not come true in time."""
+    loop = asyncio.get_running_loop()
+    last = loop.time() + within_s
+    while not is_so():
+        assert loop.time() < last, f"not so within {within_s} s"
+        await asyncio.sleep(0.02)

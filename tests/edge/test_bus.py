@@ -1,0 +1,166 @@
+"""One exchange at a time, on a line that answers late, twice, with noise or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+
+import pytest
+
+from edge.bus import Bus, NoReply
+from edge.drivers import dlt645 as driver
+from prepaid.reading import Supply
+from protocols.dlt645 import frame
+from protocols.exchange import Refused, Unexpected
+from tests.edge.simulated import ELECTRICITY, ElectricityMeter, Wire, simulated
+
+METER = ELECTRICITY.meter
+
+
+def line(total: str) -> tuple[Bus, Wire, ElectricityMeter]:
+    meter = ElectricityMeter(METER.address, total)
+    wire = Wire([meter])
+    return Bus("L1", wire, baud=2400, delay_s=0), wire, meter
+
+
+async def read(bus: Bus) -> Decimal:
+    return (await bus.run(lambda: driver.read(METER), driver.decoder)).total
+
+
+@simulated
+async def test_our_own_request_sent_back_by_the_adapter_is_not_taken_for_the_answer():
+    bus, wire, _ = line("123.45")
+    wire.echoes = True
+
+    assert await read(bus) == Decimal("123.45")
+    assert len(wire.requests) == 2
+
+
+@simulated
+async def test_noise_before_an_answer_is_stepped_over():
+    bus, wire, _ = line("123.45")
+    wire.noise = bytes.fromhex("00ff68a0166868")
+
+    assert await read(bus) == Decimal("123.45")
+
+
+@simulated
+async def test_a_damaged_answer_is_asked_for_again():
+    bus, wire, _ = line("123.45")
+    wire.delay_s = 2  # too late to be heard: all but the damaged one below
+    wire.before_write = lambda: wire.arrive_later(0.1, b"\x68\x72\x00")
+
+    with pytest.raises(NoReply):
+        await read(bus)
+    wire.before_write = lambda: None
+    wire.delay_s = 0.1
+    await asyncio.sleep(5)
+
+    assert await read(bus) == Decimal("123.45")
+
+
+@simulated
+async def test_silence_is_believed_after_three_requests():
+    bus, wire, _ = line("123.45")
+    wire.is_silent = True
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+
+    with pytest.raises(NoReply, match="L1"):
+        await read(bus)
+
+    assert len(wire.requests) == 3
+    # Each: 20 bytes × 11 bits / 2400 = 0.092 s, and 0.5 s for the meter to begin
+    assert 3 * 0.59 < loop.time() - began < 3 * 0.70
+
+
+@simulated
+async def test_an_answer_that_comes_late_is_not_taken_for_the_next_question():
+    bus, wire, meter = line("123.45")
+    wire.delay_s = 0.75  # after the wait of 0.59 s, while the question is asked again
+
+    seen = await bus.run(lambda: driver.read(METER), driver.decoder)
+    wire.delay_s = 0.05
+    meter.show("200.00")
+
+    assert (seen.total, seen.supply) == (Decimal("123.45"), Supply.ON)
+    assert await read(bus) == Decimal("200.00")
+
+
+@simulated
+async def test_another_meters_answer_is_not_believed_and_the_question_is_asked_again():
+    bus, wire, _ = line("123.45")
+    stranger = frame.encode(frame.Frame("000000000001", 0x91, bytes.fromhex("0000010099999900")))
+
+    def interrupt() -> None:
+        if len(wire.requests) == 0:
+            wire.arrive_later(0.01, stranger)
+
+    wire.before_write = interrupt
+
+    assert await read(bus) == Decimal("123.45")
+    assert len(wire.requests) == 3  # energy twice, status once
+
+
+@simulated
+async def test_an_answer_to_another_question_three_times_is_given_up():
+    bus, wire, _ = line("123.45")
+    wire.is_silent = True
+    voltage = frame.encode(frame.Frame(METER.address, 0x91, bytes.fromhex("000101020022")))
+    wire.before_write = lambda: wire.arrive_later(0.05, voltage)
+
+    with pytest.raises(Unexpected):
+        await read(bus)
+
+    assert len(wire.requests) == 3
+
+
+@simulated
+async def test_a_refusal_is_not_asked_again():
+    bus, wire, meter = line("123.45")
+    meter.registers.clear()
+
+    with pytest.raises(Refused, match="no such data"):
+        await read(bus)
+
+    assert len(wire.requests) == 1
+
+
+@simulated
+async def test_noise_without_end_does_not_hold_the_line():
+    bus, wire, _ = line("123.45")
+    wire.is_silent = True
+
+    async def babble() -> None:
+        while True:
+            await asyncio.sleep(0.1)
+            wire.arrive(b"\x55")
+
+    babbling = asyncio.create_task(babble())
+    async with asyncio.timeout(10):
+        with pytest.raises(NoReply):
+            await read(bus)
+    babbling.cancel()
+
+
+@simulated
+async def test_two_who_ask_at_once_are_served_one_after_the_other():
+    bus, wire, _ = line("123.45")
+
+    totals = await asyncio.gather(read(bus), read(bus))
+
+    assert totals == [Decimal("123.45")] * 2
+    assert len(wire.requests) == 4
+
+
+@simulated
+async def test_the_line_rests_between_an_answer_and_the_next_request():
+    bus, wire, _ = line("123.45")
+    loop = asyncio.get_running_loop()
+    sent: list[float] = []
+    wire.before_write = lambda: sent.append(loop.time())
+
+    await read(bus)
+
+    # 0.05 s until the answer, then 30 ms of rest
+    assert sent[1] - sent[0] == pytest.approx(0.08, abs=0.002)

@@ -1,0 +1,102 @@
+"""gateway.toml: what is wrong is named, with its line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge.settings import BadSettings, SerialAt, TcpAt, load
+
+GOOD = """\
+gateway_no = "GW-0001"
+poll_s = 2
+
+[cloud]
+broker = "127.0.0.1:1883"
+key = "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
+password_file = "password"
+
+[[line]]
+name = "L1"
+port = "serial:/dev/ttyUSB0,2400,8E1"
+
+[[line]]
+name = "L2"
+port = "tcp:127.0.0.1:4001"
+delay_s = 3
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "gateway.toml"
+    path.write_text(text)
+    (folder / "password").write_text("s3cret\n")
+    return path
+
+
+def test_a_right_file_is_read_whole(tmp_path: Path):
+    settings = load(write(tmp_path, GOOD), {})
+
+    assert settings.gateway_no == "GW-0001"
+    assert (settings.broker_host, settings.broker_port) == ("127.0.0.1", 1883)
+    assert settings.password == "s3cret"
+    assert settings.ledger == tmp_path / "ledger.sqlite"
+    serial, tcp = settings.lines
+    assert (serial.at, serial.delay_s) == (SerialAt("/dev/ttyUSB0", 2400, "8E1"), 0.2)
+    assert (tcp.at, tcp.delay_s) == (TcpAt("127.0.0.1", 4001, 2400), 3)
+
+
+def test_the_password_of_the_environment_wins(tmp_path: Path):
+    settings = load(write(tmp_path, GOOD), {"WATTWELL_GATEWAY_PASSWORD": "other"})
+
+    assert settings.password == "other"
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "sentence"),
+    [
+        ('gateway_no = "GW-0001"', 'gateway_no = "a/b"', "line 1: gateway_no: must be 1 to 40"),
+        ('gateway_no = "GW-0001"\n', "", "line 1: gateway_no: is missing"),
+        ("poll_s = 2", "pol_s = 2", "line 2: pol_s: is not a setting"),
+        ('"127.0.0.1:1883"', '"127.0.0.1"', 'line 5: cloud.broker: must be "host:port"'),
+        ('broker = "127.0.0.1:1883"\n', "", "line 4: cloud.broker: is missing"),
+        ("11qYAYK", "11", "line 6: cloud.key: must be the cloud's public key"),
+        ("2400,8E1", "2400", 'line 11: line[1].port: must be "serial:DEVICE,BAUD,8E1" or'),
+        ("tcp:127.0.0.1:4001", "udp:1", "line 15: line[2].port: must be"),
+        ("delay_s = 3", "delay_s = -1", "line 16: line[2].delay_s: Input should be greater"),
+        ('name = "L2"', 'name = "L1"', "line L1 is described twice"),
+        ("[cloud]", "[cloud", "is not TOML: Expected ']'"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_line(
+    tmp_path: Path, right: str, wrong: str, sentence: str
+):
+    path = write(tmp_path, GOOD.replace(right, wrong))
+
+    with pytest.raises(BadSettings) as raised:
+        load(path, {})
+
+    assert any(sentence in error for error in raised.value.errors), raised.value.errors
+    assert str(path) in raised.value.errors[0]
+
+
+def test_a_file_without_lines_is_refused(tmp_path: Path):
+    with pytest.raises(BadSettings, match="line: is missing"):
+        load(write(tmp_path, GOOD[: GOOD.index("[[line]]")]), {})
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path):
+    with pytest.raises(BadSettings, match=r"gateway\.toml cannot be read: No such file"):
+        load(tmp_path / "gateway.toml", {})
+
+
+def test_a_missing_password_names_where_it_is_looked_for(tmp_path: Path):
+    path = write(tmp_path, GOOD)
+    (tmp_path / "password").unlink()
+
+    with pytest.raises(BadSettings, match=r"cloud\.password_file: .*password cannot be read"):
+        load(path, {})
+    path.write_text(GOOD.replace('password_file = "password"\n', ""))
+    with pytest.raises(BadSettings, match="WATTWELL_GATEWAY_PASSWORD"):
+        load(path, {})
