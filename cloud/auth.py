@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
@@ -18,15 +18,14 @@ from fastapi import Depends, Request, Response
 from itsdangerous import BadSignature, URLSafeSerializer
 from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
-from sqlmodel import Session
+from sqlmodel import Session, col
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from cloud.db import Database, database
 from cloud.errors import ForeignOrigin, NoSuchLink, NotSignedIn, TooManyAttempts
 from cloud.settings import Settings
-from cloud.tables import Account, LoginFailure, SignIn, User
-from cloud.tables.base import utc_now
+from cloud.tables import Account, LoginFailure, SignIn, User, utc_now
 
 COOKIE = "wattwell_session"
 STAYS_FOR = timedelta(hours=12)
@@ -73,12 +72,12 @@ def login(session: Session, login: str, password: str) -> str | None:
     failure = session.execute(
         attempt.on_conflict_do_update(
             index_elements=["login"], set_={"login": attempt.excluded.login}
-        ).returning(LoginFailure.failures, LoginFailure.last_at)
+        ).returning(col(LoginFailure.failures), col(LoginFailure.last_at))
     ).one()
     wait = failure.last_at + _wait(failure.failures) - now
     if failure.failures and wait > timedelta(0):
         raise TooManyAttempts(seconds=int(wait.total_seconds()) + 1)
-    user = session.execute(select(User).where(User.login == typed)).scalar_one_or_none()  # type: ignore[arg-type]
+    user = session.execute(select(User).where(col(User.login) == typed)).scalar_one_or_none()
     if not _is_right(user.password_hash if user else _nobodys_hash(), password) or user is None:
         session.execute(
             attempt.on_conflict_do_update(
@@ -86,7 +85,7 @@ def login(session: Session, login: str, password: str) -> str | None:
             )
         )
         return None
-    session.execute(delete(LoginFailure).where(LoginFailure.login == typed))  # type: ignore[arg-type]
+    session.execute(delete(LoginFailure).where(col(LoginFailure.login) == typed))
     token = secrets.token_urlsafe(32)
     session.add(
         SignIn(
@@ -101,7 +100,7 @@ def login(session: Session, login: str, password: str) -> str | None:
 
 def logout(session: Session, token: str) -> None:
     """Ends the session of this token, if there is one. Needs a system session."""
-    session.execute(delete(SignIn).where(SignIn.token_hash == _hash(token)))  # type: ignore[arg-type]
+    session.execute(delete(SignIn).where(col(SignIn.token_hash) == _hash(token)))
 
 
 def set_cookie(response: Response, settings: Settings, token: str) -> None:
@@ -124,8 +123,8 @@ def current_user(request: Request, database: Annotated[Database, Depends(databas
     with database.system() as session:
         found = session.execute(
             select(User)
-            .join(SignIn, SignIn.user_id == User.id)  # type: ignore[arg-type]
-            .where(SignIn.token_hash == _hash(token), SignIn.expires_at > utc_now())  # type: ignore[arg-type]
+            .join(SignIn, col(SignIn.user_id) == col(User.id))
+            .where(col(SignIn.token_hash) == _hash(token), col(SignIn.expires_at) > utc_now())
         ).scalar_one_or_none()
     if found is None:
         raise NotSignedIn
@@ -168,7 +167,7 @@ TenantSession = Annotated[Session, Depends(tenant_session, scope="function")]
 
 
 def tenant_token(settings: Settings, account_id: UUID) -> str:
-    return _tenant_links(settings).dumps(account_id.hex)  # type: ignore[return-value]
+    return str(_tenant_links(settings).dumps(account_id.hex))
 
 
 def tenant_url(settings: Settings, account_id: UUID) -> str:
@@ -184,24 +183,28 @@ def read_tenant_token(settings: Settings, token: str) -> UUID:
 
 
 def _tenant_links(settings: Settings) -> URLSafeSerializer:
-    return URLSafeSerializer(
-        settings.session_secret.get_secret_value(), salt="wattwell tenant link"
-    )
+    return URLSafeSerializer(settings.session_secret, salt="wattwell tenant link")
 
 
 class OriginCheck:
     """Refuses a state-changing request that does not come from a page of our own (cross-site request forgery).
 
     A browser says so by Sec-Fetch-Site or Origin; a program sets Origin to the public address. Payment
-    channels are excepted: their notices are signed.
+    channels are excepted: their notices are signed. refuse answers with ForeignOrigin.
     """
 
     SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
     SIGNED = "/api/channels/"
 
-    def __init__(self, app: ASGIApp, public_url: str) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        public_url: str,
+        refuse: Callable[[Request, Exception], Awaitable[Response]],
+    ) -> None:
         self._app = app
         self._public = _origin(public_url)
+        self._refuse = refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if (
@@ -210,8 +213,10 @@ class OriginCheck:
             and not scope["path"].startswith(self.SIGNED)
             and not self._is_ours(Headers(scope=scope), scope["scheme"])
         ):
-            scope["wattwell.refused"] = ForeignOrigin()
-        await self._app(scope, receive, send)
+            refusal = await self._refuse(Request(scope), ForeignOrigin())
+            await refusal(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
 
     def _is_ours(self, headers: Headers, scheme: str) -> bool:
         site = headers.get("sec-fetch-site")

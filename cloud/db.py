@@ -7,12 +7,15 @@ from contextlib import contextmanager
 from typing import Annotated
 from uuid import UUID
 
+from alembic import command
+from alembic.config import Config
 from fastapi import Depends, Request
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import create_engine, text
 from sqlmodel import Session
 
 CONNECT_TIMEOUT_S = 3
+MIGRATION_LOCK = 4710
 
 
 class Database:
@@ -80,6 +83,25 @@ def database(request: Request) -> Database:
     found = request.app.state.database
     assert isinstance(found, Database)
     return found
+
+
+def migrate(url: str) -> None:
+    """Brings the database to this version's schema; does nothing where it is already there.
+
+    Raises sqlalchemy.exc.OperationalError if the database does not answer.
+    """
+    engine = create_engine("postgresql+psycopg://", connect_args=connect_args(url))
+    config = Config()
+    config.set_main_option("script_location", "cloud:migrations")
+    config.set_main_option("path_separator", "os")
+    try:
+        with engine.begin() as connection:
+            # Several programs may be started at once; the others wait here, then find nothing to do.
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    finally:
+        engine.dispose()
 
 
 def system_session(database: Annotated[Database, Depends(database)]) -> Iterator[Session]:

@@ -47,3 +47,12 @@ class ForeignOrigin(CloudError):
 class NoSuchLink(CloudError):
     status = 404
     sentence = "This link is not valid. Ask the property office for a new one."
+
+
+class CannotStart(SystemExit):
+    """The program ends with status 1 and this sentence on its error output."""
+
+
+def first_line(error: BaseException) -> str:
+    """An error's first line: what other programs' errors say beyond it is not for a log."""
+    return str(error).strip().split("\n")[0] or type(error).__name__

@@ -16,6 +16,7 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from cloud.db import connect_args, place
+from cloud.errors import first_line
 
 log = logging.getLogger(__name__)
 
@@ -131,11 +132,6 @@ class Events:
     def _read_again(self) -> None:
         for subscription in list(self._subscriptions):
             subscription.put(Change(subscription.organization_id))
-
-
-def first_line(error: BaseException) -> str:
-    """An error's first line; PostgreSQL's messages go on with hints."""
-    return str(error).strip().split("\n")[0] or type(error).__name__
 
 
 def events(request: Request) -> Events:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 import psycopg
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from psycopg.conninfo import conninfo_to_dict
-from pydantic import AfterValidator, BeforeValidator, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -46,16 +47,16 @@ def _http(value: str) -> str:
     return value.rstrip("/")
 
 
-def _nats(value: SecretStr) -> SecretStr:
-    parts = urlsplit(value.get_secret_value())
+def _nats(value: str) -> str:
+    parts = urlsplit(value)
     if parts.scheme not in ("nats", "tls") or not parts.hostname:
         raise ValueError("must be an address like nats://user:password@127.0.0.1:4222")
     return value
 
 
-def _database(value: SecretStr) -> SecretStr:
+def _database(value: str) -> str:
     try:
-        conninfo_to_dict(value.get_secret_value())
+        conninfo_to_dict(value)
     except psycopg.ProgrammingError:
         raise ValueError(
             "must be an address like postgresql://user:password@127.0.0.1:5432/wattwell"
@@ -63,8 +64,8 @@ def _database(value: SecretStr) -> SecretStr:
     return value
 
 
-def _secret(value: SecretStr) -> SecretStr:
-    if len(value.get_secret_value()) < 32:
+def _secret(value: str) -> str:
+    if len(value) < 32:
         raise ValueError("must be at least 32 characters of chance")
     return value
 
@@ -107,15 +108,15 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
     )
 
-    database_url: Annotated[SecretStr, AfterValidator(_database)]
-    nats_url: Annotated[SecretStr, AfterValidator(_nats)]
+    database_url: Annotated[str, AfterValidator(_database)] = Field(repr=False)
+    nats_url: Annotated[str, AfterValidator(_nats)] = Field(repr=False)
     listen: Annotated[str, AfterValidator(_listen)]
     public_url: HttpAddress
-    session_secret: Annotated[SecretStr, AfterValidator(_secret)]
-    signing_key: PrivateKey
+    session_secret: Annotated[str, AfterValidator(_secret)] = Field(repr=False)
+    signing_key: PrivateKey = Field(repr=False)
     sandbox_url: HttpAddress
     sandbox_merchant: str = "wattwell"
-    sandbox_merchant_key: PrivateKey
+    sandbox_merchant_key: PrivateKey = Field(repr=False)
     sandbox_channel_key: PublicKey
 
     @classmethod
@@ -148,7 +149,12 @@ class Settings(BaseSettings):
 
     @classmethod
     def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, **_: Any
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """load has already laid the sources over each other."""
         return (init_settings,)
@@ -183,8 +189,6 @@ def _sentence(fault: Any, path: Path, secrets: Path, written: dict[str, Any]) ->
 
 
 def _source(name: str, path: Path, secrets: Path, written: dict[str, Any]) -> str:
-    import os
-
     if ENVIRONMENT + name.upper() in os.environ:
         return ENVIRONMENT + name.upper()
     if (secrets / name).exists():

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
-from datetime import datetime
-from decimal import Decimal
+from datetime import datetime, timedelta
+from decimal import ROUND_DOWN, Decimal
+from typing import Any
 from uuid import UUID
 
+from pydantic import TypeAdapter
+from sqlalchemy import text
 from sqlmodel import Session
 
 from cloud.errors import CloudError
+from cloud.services.downlog import ONLINE
 from prepaid.money import Money
+from prepaid.point import Policy
 from prepaid.reading import Supply
 from prepaid.supply import Why
+
+RATE_OVER = timedelta(days=7)
+
+_POLICY = TypeAdapter(Policy)
 
 
 class NoSuchRoom(CloudError):
@@ -62,12 +72,114 @@ class RoomCard:
 
 def rooms(session: Session, organization_id: UUID, *, now: datetime) -> list[RoomCard]:
     """All rooms, by building, floor and name."""
-    return _cards(session, organization_id, now=now, room_id=None)
+    return cards(session, organization_id, now=now, room_ids=None)
 
 
 def room(session: Session, organization_id: UUID, room_id: UUID, *, now: datetime) -> RoomCard:
     """Raises NoSuchRoom."""
-    found = _cards(session, organization_id, now=now, room_id=room_id)
+    found = cards(session, organization_id, now=now, room_ids=[room_id])
     if not found:
         raise NoSuchRoom
     return found[0]
+
+
+_ROOMS = text("""
+    SELECT r.id, r.name, r.floor, b.name AS building, o.account_id, a.holder
+    FROM rooms r
+    JOIN buildings b ON b.id = r.building_id
+    LEFT JOIN occupancies o ON o.room_id = r.id AND o.ended_at IS NULL
+    LEFT JOIN accounts a ON a.id = o.account_id
+    WHERE r.organization_id = :organization AND (CAST(:rooms AS uuid[]) IS NULL OR r.id = ANY(:rooms))
+    ORDER BY b.name, r.floor, r.name
+""")
+
+_POINTS = text("""
+    SELECT p.id, p.room_id, p.name, p.commodity, p.meter_no, p.purse_id, p.policy, t.unit,
+           s.supply, s.wanted, s.why, s.total, s.read_at, s.first_read_at,
+           s.silent_since, s.held_since, g.heard_at, coalesce(b.balance_fen, 0) AS balance_fen
+    FROM points p
+    JOIN tariffs t ON t.id = p.tariff_id
+    JOIN gateways g ON g.id = p.gateway_id
+    JOIN point_states s ON s.point_id = p.id
+    LEFT JOIN balances b ON b.purse_id = p.purse_id
+    WHERE p.organization_id = :organization AND p.room_id = ANY(:rooms)
+    ORDER BY p.commodity DESC, p.name
+""")
+
+# Charged since a midnight, and how long it took: from then, or from the first reading if that was later, to
+# the last reading.
+_RATES = text("""
+    SELECT d.purse_id, sum(d.charged_fen) AS charged_fen, w.seconds
+    FROM daily_charges d
+    JOIN LATERAL (
+        SELECT extract(epoch FROM max(s.read_at) - greatest(min(s.first_read_at), :since)) AS seconds
+        FROM points p JOIN point_states s ON s.point_id = p.id
+        WHERE p.purse_id = d.purse_id
+    ) w ON true
+    WHERE d.purse_id = ANY(:purses) AND d.day >= :day
+    GROUP BY d.purse_id, w.seconds
+""")
+
+
+def cards(
+    session: Session, organization_id: UUID, *, now: datetime, room_ids: list[UUID] | None
+) -> list[RoomCard]:
+    """The cards of these rooms, or of all."""
+    found = session.execute(_ROOMS, {"organization": organization_id, "rooms": room_ids}).all()
+    of_room: defaultdict[UUID, list[PointCard]] = defaultdict(list)
+    points = session.execute(
+        _POINTS, {"organization": organization_id, "rooms": [row.id for row in found]}
+    ).all()
+    a_day = charges_per_day(session, {row.purse_id for row in points}, now=now)
+    for row in points:
+        of_room[row.room_id].append(_card(row, a_day.get(row.purse_id), now))
+    return [
+        RoomCard(
+            room_id=row.id,
+            name=row.name,
+            floor=row.floor,
+            building=row.building,
+            holder=row.holder,
+            account_id=row.account_id,
+            points=tuple(of_room[row.id]),
+        )
+        for row in found
+    ]
+
+
+def charges_per_day(session: Session, purses: set[UUID], *, now: datetime) -> dict[UUID, Decimal]:
+    """Fen a day that each purse was charged over the last days; no entry where nothing is known."""
+    since = (now - RATE_OVER).replace(hour=0, minute=0, second=0, microsecond=0)
+    found = session.execute(_RATES, {"purses": list(purses), "since": since, "day": since.date()})
+    return {
+        row.purse_id: Decimal(row.charged_fen) * 86400 / row.seconds
+        for row in found
+        if row.seconds is not None and row.seconds > 0 and row.charged_fen > 0
+    }
+
+
+def _card(row: Any, fen_a_day: Decimal | None, now: datetime) -> PointCard:
+    days_left = None
+    if row.balance_fen <= 0:
+        days_left = Decimal(0)
+    elif fen_a_day is not None:
+        days_left = (Decimal(row.balance_fen) / fen_a_day).quantize(Decimal("0.0001"), ROUND_DOWN)
+    return PointCard(
+        point_id=row.id,
+        name=row.name,
+        commodity=row.commodity,
+        meter_no=row.meter_no,
+        purse_id=row.purse_id,
+        balance=Money(row.balance_fen),
+        days_left=days_left,
+        supply=Supply(row.supply) if row.supply else None,
+        wanted=Supply(row.wanted) if row.wanted else None,
+        why=Why(row.why) if row.why else None,
+        total=row.total,
+        unit=row.unit,
+        read_at=row.read_at,
+        is_silent=row.silent_since is not None,
+        is_held=row.held_since is not None,
+        gateway_online=row.heard_at is not None and row.heard_at > now - ONLINE,
+        alarm_at=_POLICY.validate_python(row.policy).alarm_at,
+    )

@@ -6,10 +6,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlmodel import Session
+from sqlalchemy import select, text
+from sqlmodel import Session, col
 
+from cloud.errors import CloudError
+from cloud.services import board
 from cloud.services.board import PointCard
+from cloud.tables import Purse, TopUp
 from prepaid.money import Money
+
+
+class NoSuchAccount(CloudError):
+    status = 404
+    sentence = "There is no such account."
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +34,71 @@ class TopUpLine:
 
 @dataclass(frozen=True, slots=True)
 class TenantHome:
-    """room and site are names; recent has the last ten paid top-ups, newest first."""
+    """room (all rooms of the account) and site are names, room_id is the first room's.
+
+    recent has the last ten paid top-ups, newest first.
+    """
 
     account_id: UUID
     holder: str
     room: str
     room_id: UUID
     site: str
+    timezone: str
     points: tuple[PointCard, ...]
     recent: tuple[TopUpLine, ...]
 
 
+_HOME = text("""
+    SELECT a.organization_id, a.holder, array_agg(r.id ORDER BY r.name) AS rooms,
+           string_agg(r.name, ' ' ORDER BY r.name) AS names, min(s.name) AS site,
+           min(s.timezone) AS timezone
+    FROM accounts a
+    JOIN occupancies o ON o.account_id = a.id AND o.ended_at IS NULL
+    JOIN rooms r ON r.id = o.room_id
+    JOIN buildings b ON b.id = r.building_id
+    JOIN sites s ON s.id = b.site_id
+    WHERE a.id = :account
+    GROUP BY a.organization_id, a.holder
+""")
+
+
 def home(session: Session, account_id: UUID, *, now: datetime) -> TenantHome:
     """Raises NoSuchAccount."""
+    row = session.execute(_HOME, {"account": account_id}).one_or_none()
+    if row is None:
+        raise NoSuchAccount
+    rooms = board.cards(session, row.organization_id, now=now, room_ids=row.rooms)
+    return TenantHome(
+        account_id=account_id,
+        holder=row.holder,
+        room=row.names,
+        room_id=row.rooms[0],
+        site=row.site,
+        timezone=row.timezone,
+        points=tuple(point for room in rooms for point in room.points),
+        recent=recent_topups(session, account_id),
+    )
+
+
+def recent_topups(session: Session, account_id: UUID) -> tuple[TopUpLine, ...]:
+    """The last ten that were paid, newest first."""
+    found = session.execute(
+        select(TopUp)
+        .join(Purse, col(Purse.id) == col(TopUp.purse_id))
+        .where(col(Purse.account_id) == account_id, col(TopUp.credited_at).is_not(None))
+        .order_by(col(TopUp.created_at).desc())
+        .limit(10)
+    ).scalars()
+    return tuple(
+        TopUpLine(
+            topup_id=topup.id,
+            purse_id=topup.purse_id,
+            amount=Money(topup.amount_fen),
+            channel=topup.channel,
+            created_at=topup.created_at,
+            paid_at=topup.paid_at,
+            credited_at=topup.credited_at,
+        )
+        for topup in found
+    )

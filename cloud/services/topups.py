@@ -2,25 +2,76 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from uuid import UUID
+from datetime import datetime, timedelta
+from uuid import UUID, uuid5
 
-from sqlmodel import Session
+from sqlalchemy import or_, select, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import Session, col
 
+from cloud import events, tables
 from cloud.auth import SignedIn
-from cloud.channels import Channel, Payment
-from cloud.tables import TopUp
-from prepaid.money import Money
+from cloud.channels import Channel, ChannelAway, ChannelRefused, Payment
+from cloud.db import Database
+from cloud.errors import CloudError
+from cloud.services import downlog, ledger
+from cloud.tables import Purse, TopUp, utc_now
+from prepaid.ledger import Reason, Transfer, clearing, prepaid
+from prepaid.money import ZERO, Money
 from prepaid.reading import Supply
 from prepaid.supply import Why
+from prepaid.wire import Credited
+
+log = logging.getLogger(__name__)
+
+MOST = Money.yuan("10000")
+CASH = "cash"
+SWEEP_AFTER = timedelta(seconds=60)  # a channel's notice is given this long
+SWEEP_FOR = timedelta(days=2)
+SWEEP_PAUSE_MOST = timedelta(hours=1)
+
+_ORDERS = UUID("0f4c9b4e-2f0b-4a5e-9a52-6c7b1d1f7f10")
+
+
+class NoSuchPurse(CloudError):
+    status = 404
+    sentence = "There is no such purse."
+
+
+class NoSuchTopUp(CloudError):
+    status = 404
+    sentence = "There is no such top-up."
+
+
+class NoSuchOrder(CloudError):
+    status = 404
+    sentence = "There is no order {out_trade_no}."
+
+
+class BadAmount(CloudError):
+    status = 422
+    sentence = "An amount to top up is more than ¥0 and at most ¥{most}."
+
+
+class KeyReused(CloudError):
+    status = 409
+    sentence = "This top-up was begun with another amount. Open the page again and begin a new one."
+
+
+class NotAsOrdered(CloudError):
+    status = 400
+    sentence = "The payment of order {out_trade_no} is not as ordered: {reason}."
 
 
 @dataclass(frozen=True, slots=True)
 class Stages:
     """已支付 → 已入账 → 已下发 → 已送电, each with its time once reached.
 
-    armed_at: the customer may close the relay with the meter's button. supply and why are now.
+    armed_at: the customer may close the relay with the meter's button. supply and why are now, of the
+    purse's service point that is worst off.
     """
 
     topup_id: UUID
@@ -54,22 +105,249 @@ def create(
     Raises NoSuchPurse, BadAmount, KeyReused (another amount or purse under one key), ChannelAway (nothing
     is kept; the same key may be tried again) or ChannelRefused.
     """
+    purse = session.get(Purse, purse_id)
+    if purse is None or purse.account_id != account_id:
+        raise NoSuchPurse
+    topup, is_new = _begun(session, purse, amount, channel.name, idempotency_key)
+    if not is_new:
+        return topup
+    # Ordered before our own commit, so that a failure keeps nothing. The order's number follows from the
+    # key: tried again, the channel gives the same order. Nobody knows where to pay until we have committed.
+    order = channel.order(
+        out_trade_no=topup.out_trade_no,
+        amount=amount,
+        description=f"Wattwell {purse.purpose}",
+        return_url=f"{page_url}/{topup.id}",
+    )
+    topup.pay_url, topup.expires_at = order.pay_url, order.expires_at
+    session.add(topup)
+    session.flush()
+    return topup
 
 
-def confirm(session: Session, payment: Payment, *, now: datetime) -> TopUp:
+def confirm(session: Session, payment: Payment, *, channel: str, now: datetime) -> TopUp:
     """Books a payment, once: sets paid_at, posts the transfer, appends Credited to the gateway's log.
 
-    Raises NoSuchOrder, or NotAsOrdered if the amount is another, or the order was paid by another payment.
+    Needs a system session. Raises NoSuchOrder, or NotAsOrdered if the amount is another or the order is
+    paid by another payment.
     """
+    known: TopUp | None = session.execute(
+        select(TopUp).where(
+            col(TopUp.out_trade_no) == payment.out_trade_no, col(TopUp.channel) == channel
+        )
+    ).scalar_one_or_none()
+    if known is None:
+        raise NoSuchOrder(out_trade_no=payment.out_trade_no)
+    if not _is_booked(known, payment):
+        _credit(session, known, payment, now=now)
+    return known
 
 
 def record_cash(
     session: Session, *, purse_id: UUID, amount: Money, by: SignedIn, idempotency_key: UUID
 ) -> TopUp:
     """Money taken at the counter, credited at once. Raises NoSuchPurse, BadAmount or KeyReused."""
+    purse = session.get(Purse, purse_id)
+    if purse is None:
+        raise NoSuchPurse
+    topup, is_new = _begun(session, purse, amount, CASH, idempotency_key)
+    if is_new:
+        now = utc_now()
+        topup.taken_by = by.user_id
+        _credit(session, topup, Payment(topup.out_trade_no, topup.id.hex, amount, now), now=now)
+    return topup
+
+
+def record_refused(session: Session, payment: Payment, *, reason: str) -> None:
+    """Keeps a payment that was not booked, once, for a person to look at. Needs a system session."""
+    topup = session.execute(
+        select(TopUp).where(col(TopUp.out_trade_no) == payment.out_trade_no)
+    ).scalar_one()
+    row = insert(tables.RefusedNotice).values(
+        organization_id=topup.organization_id,
+        topup_id=topup.id,
+        transaction_id=payment.transaction_id,
+        amount_fen=payment.amount.fen,
+        reason=reason,
+    )
+    is_new = session.execute(
+        row.on_conflict_do_nothing().returning(col(tables.RefusedNotice.id))
+    ).first()
+    if is_new:
+        log.error("order %s: %s; nothing was credited", payment.out_trade_no, reason)
+
+
+_STAGES = text("""
+    SELECT t.id, t.purse_id, t.amount_fen, t.created_at, t.paid_at, t.credited_at, t.delivered_at,
+           t.armed_at, t.restored_at, s.supply, s.why, g.heard_at
+    FROM topups t
+    JOIN purses p ON p.id = t.purse_id
+    LEFT JOIN gateways g ON g.id = p.gateway_id
+    LEFT JOIN LATERAL (
+        SELECT s.supply, s.why FROM points sp JOIN point_states s ON s.point_id = sp.id
+        WHERE sp.purse_id = t.purse_id
+        ORDER BY array_position(ARRAY['off', 'armed', 'on'], s.supply) NULLS LAST LIMIT 1
+    ) s ON true
+    WHERE t.id = :topup AND (CAST(:account AS uuid) IS NULL OR p.account_id = :account)
+""")
 
 
 def stages(
     session: Session, topup_id: UUID, *, now: datetime, account_id: UUID | None = None
 ) -> Stages:
     """Where a top-up is. With account_id, only if it is of that account. Raises NoSuchTopUp."""
+    row = session.execute(_STAGES, {"topup": topup_id, "account": account_id}).one_or_none()
+    if row is None:
+        raise NoSuchTopUp
+    return Stages(
+        topup_id=row.id,
+        purse_id=row.purse_id,
+        amount=Money(row.amount_fen),
+        created_at=row.created_at,
+        paid_at=row.paid_at,
+        credited_at=row.credited_at,
+        delivered_at=row.delivered_at,
+        armed_at=row.armed_at,
+        restored_at=row.restored_at,
+        supply=Supply(row.supply) if row.supply else None,
+        why=Why(row.why) if row.why else None,
+        gateway_online=row.heard_at is not None and row.heard_at > now - downlog.ONLINE,
+    )
+
+
+def sweep(database: Database, channels: Mapping[str, Channel], *, now: datetime) -> int:
+    """Asks the channels about orders whose notice never came, and books what was paid; how many were.
+
+    An order is asked about after SWEEP_AFTER, then ever more rarely, for SWEEP_FOR.
+    """
+    with database.system() as session:
+        due = [(topup.channel, topup.out_trade_no) for topup in _due(session, now)]
+    booked = 0
+    for name, out_trade_no in due:
+        channel = channels.get(name)
+        if channel is None:
+            continue
+        try:
+            payment = channel.payment(out_trade_no)
+        except (ChannelAway, ChannelRefused) as error:
+            log.warning(
+                "channel %s was not to be asked about order %s: %s", name, out_trade_no, error
+            )
+            continue
+        if payment is not None:
+            booked += book(database, payment, channel=name, now=now)
+    return booked
+
+
+def book(database: Database, payment: Payment, *, channel: str, now: datetime) -> bool:
+    """confirm in a transaction of its own; a payment not as ordered is kept for a person.
+
+    Whether it is booked. Raises NoSuchOrder.
+    """
+    try:
+        with database.system() as session:
+            confirm(session, payment, channel=channel, now=now)
+    except NotAsOrdered as error:
+        with database.system() as session:
+            record_refused(session, payment, reason=str(error))
+        return False
+    return True
+
+
+def _begun(
+    session: Session, purse: Purse, amount: Money, channel: str, idempotency_key: UUID
+) -> tuple[TopUp, bool]:
+    """The top-up of this key, and whether it is new. Same key at the same time: the second waits for the first."""
+    if not ZERO < amount <= MOST:
+        raise BadAmount(most=MOST.in_yuan().to_integral_value())
+    id = uuid5(_ORDERS, f"{purse.id}:{idempotency_key}")
+    row = insert(TopUp).values(
+        id=id,
+        organization_id=purse.organization_id,
+        purse_id=purse.id,
+        amount_fen=amount.fen,
+        channel=channel,
+        idempotency_key=idempotency_key,
+        out_trade_no=id.hex,
+    )
+    is_new = (
+        session.execute(row.on_conflict_do_nothing().returning(col(TopUp.id))).first() is not None
+    )
+    topup = session.execute(
+        select(TopUp).where(
+            col(TopUp.organization_id) == purse.organization_id,
+            col(TopUp.idempotency_key) == idempotency_key,
+        )
+    ).scalar_one()
+    if (topup.purse_id, topup.amount_fen, topup.channel) != (purse.id, amount.fen, channel):
+        raise KeyReused
+    return topup, is_new
+
+
+def _credit(session: Session, topup: TopUp, payment: Payment, *, now: datetime) -> None:
+    purse = session.get_one(Purse, topup.purse_id)
+    gateways = downlog.lock(session, [purse.gateway_id] if purse.gateway_id else [])
+    session.refresh(topup, with_for_update={"key_share": True})
+    if _is_booked(topup, payment):
+        return
+    transfer = Transfer(
+        debit=clearing(topup.channel),
+        credit=prepaid(topup.purse_id),
+        amount=payment.amount,
+        reason=Reason.TOP_UP,
+        cause=f"{topup.channel}:{payment.transaction_id}",
+        at=payment.paid_at,
+    )
+    ledger.post(session, topup.organization_id, [transfer])
+    topup.transaction_id = payment.transaction_id
+    topup.paid_at, topup.credited_at = payment.paid_at, now
+    for gateway in gateways:
+        topup.gateway_id = gateway.id
+        topup.down_seq = downlog.append(session, gateway, [Credited(transfer)])
+    session.add(topup)
+    session.flush()
+    events.changed(session, topup.organization_id, account_id=purse.account_id, topup_id=topup.id)
+
+
+def _is_booked(topup: TopUp, payment: Payment) -> bool:
+    """Raises NotAsOrdered unless this is the payment of this order."""
+    if payment.amount.fen != topup.amount_fen:
+        raise NotAsOrdered(
+            out_trade_no=topup.out_trade_no,
+            reason=f"¥{payment.amount} was paid, ¥{Money(topup.amount_fen)} was ordered",
+        )
+    if topup.credited_at is None:
+        return False
+    if payment.transaction_id != topup.transaction_id:
+        raise NotAsOrdered(
+            out_trade_no=topup.out_trade_no,
+            reason=f"it is paid by {topup.transaction_id}, and again by {payment.transaction_id}",
+        )
+    return True
+
+
+def _due(session: Session, now: datetime) -> list[TopUp]:
+    """Orders to be asked about now, marked as asked."""
+    asked = col(TopUp.asked_at)
+    created = col(TopUp.created_at)
+    waiting = (
+        select(TopUp)
+        .where(
+            col(TopUp.credited_at).is_(None),
+            created <= now - SWEEP_AFTER,
+            created > now - SWEEP_FOR,
+            # The pause after each question is as long as the order was old when it was put.
+            or_(
+                asked.is_(None),
+                asked <= now - SWEEP_PAUSE_MOST,
+                asked - created <= now - asked,
+            ),
+        )
+        .order_by(created)
+        .limit(200)
+        .with_for_update(key_share=True, skip_locked=True)
+    )
+    due = list(session.execute(waiting).scalars())
+    for topup in due:
+        topup.asked_at = now
+    return due

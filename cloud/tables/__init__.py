@@ -1,6 +1,6 @@
 """The schema, a module per area: estate, devices, money. Only shape; the verbs are in cloud.services."""
 
-from cloud.tables.base import metadata
+from cloud.tables.base import metadata, utc_now
 from cloud.tables.devices import (
     Alarm,
     DownEntry,
@@ -49,4 +49,5 @@ __all__ = [
     "Transfer",
     "User",
     "metadata",
+    "utc_now",
 ]

@@ -39,6 +39,11 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def written_at() -> Any:
+    """The time a row was written."""
+    return Field(default_factory=utc_now, sa_type=Utc, sa_column_kwargs={"default": utc_now})
+
+
 class Owned(SQLModel):
     """A row of one organization 物业公司; row-level security goes by organization_id."""
 
@@ -46,8 +51,8 @@ class Owned(SQLModel):
 
 
 class Identified(Owned):
-    id: UUID = Field(default_factory=uuid4, primary_key=True)
-    created_at: datetime = Field(default_factory=utc_now, sa_type=Utc)
+    id: UUID = Field(default_factory=uuid4, primary_key=True, sa_column_kwargs={"default": uuid4})
+    created_at: datetime = written_at()
 
 
 def referable() -> UniqueConstraint:

@@ -11,7 +11,7 @@ from sqlalchemy import BigInteger, Boolean, Index, Numeric, Text, UniqueConstrai
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field
 
-from cloud.tables.base import Identified, Owned, Utc, belongs_to, referable, utc_now
+from cloud.tables.base import Identified, Owned, Utc, belongs_to, referable, written_at
 
 
 class Gateway(Identified, table=True):
@@ -54,7 +54,7 @@ class DownEntry(Owned, table=True):
         primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False}
     )
     body: str = Field(sa_type=Text)
-    created_at: datetime = Field(default_factory=utc_now, sa_type=Utc)
+    created_at: datetime = written_at()
 
 
 class Rejected(Identified, table=True):

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import Index, Text, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
-from cloud.tables.base import Identified, Owned, Utc, belongs_to, referable, utc_now
+from cloud.tables.base import Identified, Owned, Utc, belongs_to, referable, written_at
 
 
 class Organization(SQLModel, table=True):
@@ -18,7 +18,7 @@ class Organization(SQLModel, table=True):
 
     id: UUID = Field(default_factory=uuid4, primary_key=True)
     name: str = Field(sa_type=Text, unique=True)
-    created_at: datetime = Field(default_factory=utc_now, sa_type=Utc)
+    created_at: datetime = written_at()
 
 
 class User(Identified, table=True):
@@ -116,5 +116,5 @@ class Occupancy(Owned, table=True):
 
     account_id: UUID = Field(primary_key=True)
     room_id: UUID = Field(primary_key=True)
-    started_at: datetime = Field(default_factory=utc_now, sa_type=Utc)
+    started_at: datetime = written_at()
     ended_at: datetime | None = Field(default=None, sa_type=Utc)

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger, CheckConstraint, Index, Text, UniqueConstraint, text
 from sqlmodel import Field
 
-from cloud.tables.base import Identified, Owned, Utc, belongs_to, referable, utc_now
+from cloud.tables.base import Identified, Owned, Utc, belongs_to, referable, written_at
 
 
 class Purse(Identified, table=True):
@@ -41,7 +41,7 @@ class Transfer(Owned, table=True):
     reason: str = Field(sa_type=Text)
     cause: str = Field(sa_type=Text)
     at: datetime = Field(sa_type=Utc)
-    posted_at: datetime = Field(default_factory=utc_now, sa_type=Utc)
+    posted_at: datetime = written_at()
 
 
 class Balance(Owned, table=True):
@@ -55,7 +55,7 @@ class Balance(Owned, table=True):
 
 
 class DailyCharge(Owned, table=True):
-    """What a purse was charged on a day (UTC), so that a rate needs no scan. Written by services.ledger.post alone."""
+    """What a purse was charged on a day (UTC), so that a rate needs no scan. Written by ledger.post alone."""
 
     __tablename__ = "daily_charges"
     __table_args__ = (belongs_to("purses", "purse_id"),)

@@ -1,0 +1,93 @@
+"""GET /api/rooms and /api/rooms/{id}: the room board as JSON, for staff."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from cloud.auth import CurrentUser, UserSession
+from cloud.services import board
+from cloud.tables import utc_now
+from prepaid.reading import Supply
+from prepaid.supply import Why
+
+router = APIRouter(prefix="/api/rooms")
+
+
+class Point(BaseModel):
+    id: UUID
+    name: str
+    commodity: str
+    meter_no: str
+    purse_id: UUID
+    balance_fen: int
+    days_left: Decimal | None
+    supply: Supply | None
+    wanted: Supply | None
+    why: Why | None
+    total: Decimal | None
+    unit: str
+    read_at: datetime | None
+    is_silent: bool
+    is_held: bool
+    gateway_online: bool
+    alarm_at_fen: int
+
+
+class Room(BaseModel):
+    id: UUID
+    name: str
+    floor: int
+    building: str
+    account_id: UUID | None
+    holder: str | None
+    points: list[Point]
+
+
+@router.get("")
+def rooms(user: CurrentUser, session: UserSession) -> list[Room]:
+    """All rooms of the asking user's organization."""
+    return [_room(card) for card in board.rooms(session, user.organization_id, now=utc_now())]
+
+
+@router.get("/{room_id}")
+def room(room_id: UUID, user: CurrentUser, session: UserSession) -> Room:
+    return _room(board.room(session, user.organization_id, room_id, now=utc_now()))
+
+
+def _room(card: board.RoomCard) -> Room:
+    return Room(
+        id=card.room_id,
+        name=card.name,
+        floor=card.floor,
+        building=card.building,
+        account_id=card.account_id,
+        holder=card.holder,
+        points=[_point(point) for point in card.points],
+    )
+
+
+def _point(card: board.PointCard) -> Point:
+    return Point(
+        id=card.point_id,
+        name=card.name,
+        commodity=card.commodity,
+        meter_no=card.meter_no,
+        purse_id=card.purse_id,
+        balance_fen=card.balance.fen,
+        days_left=card.days_left,
+        supply=card.supply,
+        wanted=card.wanted,
+        why=card.why,
+        total=card.total,
+        unit=card.unit,
+        read_at=card.read_at,
+        is_silent=card.is_silent,
+        is_held=card.is_held,
+        gateway_online=card.gateway_online,
+        alarm_at_fen=card.alarm_at.fen,
+    )

@@ -1,0 +1,74 @@
+"""GET /api/topups/{id}: how far a top-up has come. POST /api/topups: cash taken at the counter. For staff."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from cloud.auth import CurrentUser, UserSession
+from cloud.services import topups
+from cloud.tables import utc_now
+from prepaid.money import Money
+from prepaid.reading import Supply
+from prepaid.supply import Why
+
+router = APIRouter(prefix="/api/topups")
+
+
+class Cash(BaseModel):
+    purse_id: UUID
+    amount_fen: int = Field(strict=True)
+    idempotency_key: UUID
+
+
+class Stages(BaseModel):
+    id: UUID
+    purse_id: UUID
+    amount_fen: int
+    created_at: datetime
+    paid_at: datetime | None
+    credited_at: datetime | None
+    delivered_at: datetime | None
+    armed_at: datetime | None
+    restored_at: datetime | None
+    supply: Supply | None
+    why: Why | None
+    gateway_online: bool
+
+
+@router.post("")
+def take_cash(cash: Cash, user: CurrentUser, session: UserSession) -> Stages:
+    """Credits cash, once per idempotency_key."""
+    topup = topups.record_cash(
+        session,
+        purse_id=cash.purse_id,
+        amount=Money(cash.amount_fen),
+        by=user,
+        idempotency_key=cash.idempotency_key,
+    )
+    return _stages(topups.stages(session, topup.id, now=utc_now()))
+
+
+@router.get("/{topup_id}")
+def stages(topup_id: UUID, session: UserSession) -> Stages:
+    return _stages(topups.stages(session, topup_id, now=utc_now()))
+
+
+def _stages(found: topups.Stages) -> Stages:
+    return Stages(
+        id=found.topup_id,
+        purse_id=found.purse_id,
+        amount_fen=found.amount.fen,
+        created_at=found.created_at,
+        paid_at=found.paid_at,
+        credited_at=found.credited_at,
+        delivered_at=found.delivered_at,
+        armed_at=found.armed_at,
+        restored_at=found.restored_at,
+        supply=found.supply,
+        why=found.why,
+        gateway_online=found.gateway_online,
+    )

@@ -1,0 +1,138 @@
+"""The web program: the JSON API, the pages, and what payment channels call."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.exception_handlers import http_exception_handler
+from fastapi.staticfiles import StaticFiles
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+import dashboards
+from cloud.api import channels, health, rooms, topups
+from cloud.auth import OriginCheck
+from cloud.channels import sandbox
+from cloud.db import Database
+from cloud.errors import CannotStart, CloudError, DatabaseAway, first_line
+from cloud.events import Events
+from cloud.settings import Settings
+from dashboards import errors
+from dashboards.manager import views as manager
+from dashboards.tenant import views as tenant
+
+log = logging.getLogger(__name__)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application; it opens its connections when it is first asked for something."""
+    database = Database(settings.database_url)
+    events = Events(settings.database_url)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        listening = asyncio.create_task(events.run())
+        yield
+        events.close()
+        listening.cancel()
+        database.close()
+
+    app = FastAPI(title="Wattwell", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.state.settings = settings
+    app.state.database = database
+    app.state.events = events
+    app.state.channels = sandbox.channels(settings)
+    app.add_middleware(OriginCheck, public_url=settings.public_url, refuse=_refused)
+    app.add_exception_handler(CloudError, _refused)
+    app.add_exception_handler(OperationalError, _database_away)
+    app.add_exception_handler(PoolTimeout, _database_away)
+    app.add_exception_handler(HTTPException, _not_here)
+    for module in (health, channels, rooms, topups, manager, tenant):
+        app.include_router(module.router)
+    static = Path(dashboards.__file__).parent / "static"
+    app.mount("/static", StaticFiles(directory=static), name="static")
+    return app
+
+
+def run(settings: Settings) -> None:
+    """Serves until told to stop. Raises CannotStart if the port is taken or the database does not answer."""
+    listener = _listener(settings)
+    try:
+        database = Database(settings.database_url)
+        with database.system():
+            pass
+        database.close()
+    except OperationalError as error:
+        listener.close()
+        raise CannotStart(
+            f"The database does not answer: {first_line(error.orig or error)}. Start it, or mend database_url."
+        ) from None
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=5
+    )
+    log.info("serving %s on %s", settings.public_url, settings.listen)
+    _Server(config, app.state.events).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Ends the open event streams when told to stop, since it waits for them."""
+
+    def __init__(self, config: uvicorn.Config, events: Events) -> None:
+        super().__init__(config)
+        self._events = events
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        asyncio.get_event_loop().call_soon_threadsafe(self._events.close)
+        super().handle_exit(sig, frame)
+
+
+def _listener(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.listen_host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.listen_host, settings.listen_port))
+        listener.listen(512)
+    except OSError as error:
+        listener.close()
+        raise CannotStart(
+            f"{settings.listen} cannot be listened on: {error.strerror}."
+            " End the program that uses the port, or set listen to another."
+        ) from None
+    return listener
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, CloudError)
+    if request.url.path.startswith("/api/"):
+        return JSONResponse({"code": error.code, "message": str(error)}, error.status)
+    return errors.response(request, error)
+
+
+async def _not_here(request: Request, error: Exception) -> Response:
+    """An address or method that we do not have."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == 404 and not request.url.path.startswith(("/api/", "/static/")):
+        return errors.not_found(request)
+    return await http_exception_handler(request, error)
+
+
+async def _database_away(request: Request, error: Exception) -> Response:
+    log.error(
+        "%s %s: the database does not answer: %s",
+        request.method,
+        request.url.path,
+        first_line(error),
+    )
+    return await _refused(request, DatabaseAway())

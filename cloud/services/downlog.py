@@ -1,0 +1,129 @@
+"""Our log for each gateway: what the cloud decided, in order, sent until the gateway's cursor has it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import and_, insert, or_, select, text
+from sqlmodel import Session, col
+
+from cloud import tables
+from prepaid import wire
+from prepaid.wire import Cursor, Entry
+
+CHANNEL = "wattwell_down"  # PostgreSQL's NOTIFY: a gateway has something to be sent
+ONLINE = timedelta(seconds=90)  # since the gateway was last heard
+RESEND = timedelta(seconds=5)
+MOST_ENTRIES = 200
+MOST_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Entries to be signed and sent, and our cursor in the gateway's log."""
+
+    gateway_no: str
+    entries: tuple[Entry, ...]
+    cursor: Cursor | None
+
+
+def lock(session: Session, gateway_ids: Iterable[UUID]) -> list[tables.Gateway]:
+    """The gateways, locked until the end of the transaction, in id order.
+
+    Whoever posts money for a gateway's purses and appends to its log takes this lock before any other, so
+    that services and workers never wait for each other in a circle.
+    """
+    gateway = tables.Gateway
+    return list(
+        session.execute(
+            select(gateway)
+            .where(col(gateway.id).in_(set(gateway_ids)))
+            .order_by(col(gateway.id))
+            .with_for_update(key_share=True)
+            .execution_options(populate_existing=True)
+        ).scalars()
+    )
+
+
+def append(session: Session, gateway: tables.Gateway, messages: Sequence[wire.Down]) -> int:
+    """Appends messages to the log of a locked gateway and wakes the workers; the sequence number of the last."""
+    first = gateway.down_seq + 1
+    gateway.down_seq += len(messages)
+    session.flush()
+    session.execute(
+        insert(tables.DownEntry),
+        [
+            {
+                "organization_id": gateway.organization_id,
+                "gateway_id": gateway.id,
+                "seq": seq,
+                "body": wire.write_down(message),
+            }
+            for seq, message in enumerate(messages, first)
+        ],
+    )
+    session.execute(
+        text("SELECT pg_notify(:channel, :payload)"),
+        {"channel": CHANNEL, "payload": json.dumps(str(gateway.id))},
+    )
+    return gateway.down_seq
+
+
+def claim(
+    session: Session, *, now: datetime, gateway_id: UUID | None = None, most: int = 50
+) -> list[Batch]:
+    """What is to be sent now to gateways that are online, marked as sent: other workers leave it alone.
+
+    That is entries never sent, and, when RESEND has passed without progress, all after the gateway's
+    cursor again. With gateway_id, to that gateway only.
+    """
+    gateway = tables.Gateway
+    behind = and_(
+        col(gateway.down_acked) < col(gateway.down_seq),
+        col(gateway.heard_at) > now - ONLINE,
+        or_(
+            and_(
+                col(gateway.down_sent_seq) < col(gateway.down_seq),
+                col(gateway.down_sent_seq) == col(gateway.down_acked),
+            ),
+            col(gateway.down_sent_at).is_(None),
+            col(gateway.down_sent_at) <= now - RESEND,
+        ),
+    )
+    if gateway_id is not None:
+        behind = and_(behind, col(gateway.id) == gateway_id)
+    found = session.execute(
+        select(gateway).where(behind).limit(most).with_for_update(key_share=True, skip_locked=True)
+    ).scalars()
+    return [_batch(session, each, now) for each in found]
+
+
+def _batch(session: Session, gateway: tables.Gateway, now: datetime) -> Batch:
+    entries = after(session, gateway, gateway.down_acked)
+    gateway.down_sent_seq = entries[-1].seq
+    gateway.down_sent_at = now
+    cursor = Cursor(gateway.up_log, gateway.up_seq) if gateway.up_log is not None else None
+    return Batch(gateway.gateway_no, entries, cursor)
+
+
+def after(session: Session, gateway: tables.Gateway, seq: int) -> tuple[Entry, ...]:
+    """The entries that follow seq, as many as one message may carry, at least one if there is one."""
+    row = tables.DownEntry
+    found = session.execute(
+        select(col(row.seq), col(row.body))
+        .where(col(row.gateway_id) == gateway.id, col(row.seq) > seq)
+        .order_by(col(row.seq))
+        .limit(MOST_ENTRIES)
+    ).all()
+    entries: list[Entry] = []
+    size = 0
+    for number, body in found:
+        size += len(body.encode())
+        if entries and size > MOST_BYTES:
+            break
+        entries.append(Entry(gateway.down_log, number, body))
+    return tuple(entries)

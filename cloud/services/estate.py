@@ -1,0 +1,332 @@
+"""Setting up an estate: organization, staff, buildings, gateways, tariffs, accounts, purses, service points."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Literal, TypeVar
+from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import bcrypt
+from psycopg.errors import UniqueViolation
+from pydantic import TypeAdapter
+from sqlalchemy import exists, select
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session, SQLModel, col
+
+from cloud import auth, events
+from cloud.errors import CloudError
+from cloud.services import downlog, ledger
+from cloud.tables import (
+    Account,
+    Building,
+    Gateway,
+    Occupancy,
+    Organization,
+    PointState,
+    Purse,
+    Room,
+    ServicePoint,
+    Site,
+    TariffDocument,
+    User,
+)
+from prepaid import point as points
+from prepaid import tariff as tariffs
+from prepaid.ledger import prepaid
+from prepaid.point import Meter, Policy
+from prepaid.wire import Credited, Down, PointSet, TariffSet
+
+Purpose = Literal["electricity", "water"]
+PAYS_FOR: Mapping[str, str] = {"electricity": "electricity", "water": "cold_water"}
+SHORTEST_PASSWORD = 10
+_GATEWAY_NO = re.compile(r"[A-Za-z0-9_-]{1,32}")
+
+Row = TypeVar("Row", bound=SQLModel)
+
+_METER = TypeAdapter(Meter)
+_POLICY = TypeAdapter(Policy)
+
+
+class Taken(CloudError):
+    status = 409
+    sentence = "There is already {what}."
+
+
+class BadValue(CloudError):
+    status = 422
+    sentence = "{what} cannot be used: {reason}."
+
+
+class TariffPublished(CloudError):
+    status = 409
+    sentence = "Tariff {code} is published and cannot be changed. Publish the new prices under another code."
+
+
+class NoSuchTariff(CloudError):
+    status = 404
+    sentence = "There is no tariff {code}."
+
+
+class WrongPurse(CloudError):
+    status = 409
+    sentence = "This purse cannot pay for {point}: {reason}."
+
+
+def add_organization(session: Session, name: str) -> Organization:
+    """Needs a system session. Raises Taken or BadValue."""
+    return _added(session, Organization(name=_text("the name", name)), f"an organization {name}")
+
+
+def add_user(session: Session, organization_id: UUID, login: str, password: str, name: str) -> User:
+    """A member of staff. Raises Taken (logins are unique over all organizations) or BadValue."""
+    if len(password) < SHORTEST_PASSWORD:
+        raise BadValue(
+            what="the password", reason=f"it needs at least {SHORTEST_PASSWORD} characters"
+        )
+    user = User(
+        organization_id=organization_id,
+        login=_text("the login", login),
+        name=_text("the name", name),
+        password_hash=auth.hash_password(password),
+    )
+    return _added(session, user, f"a user {login}")
+
+
+def add_site(
+    session: Session, organization_id: UUID, name: str, timezone: str = "Asia/Shanghai"
+) -> Site:
+    """Raises Taken or BadValue."""
+    try:
+        ZoneInfo(timezone)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise BadValue(what="the time zone", reason=f"there is none called {timezone}") from None
+    site = Site(organization_id=organization_id, name=_text("the name", name), timezone=timezone)
+    return _added(session, site, f"a site {name}")
+
+
+def add_building(session: Session, site: Site, name: str) -> Building:
+    """Raises Taken or BadValue."""
+    building = Building(
+        organization_id=site.organization_id, site_id=site.id, name=_text("the name", name)
+    )
+    return _added(session, building, f"a building {name}")
+
+
+def add_room(session: Session, building: Building, name: str, floor: int) -> Room:
+    """Raises Taken or BadValue."""
+    room = Room(
+        organization_id=building.organization_id,
+        building_id=building.id,
+        name=_text("the name", name),
+        floor=floor,
+    )
+    return _added(session, room, f"a room {name} in {building.name}")
+
+
+def add_gateway(session: Session, site: Site, gateway_no: str) -> tuple[Gateway, str]:
+    """The gateway and its password for the broker, of which only the hash is kept.
+
+    Raises Taken or BadValue.
+    """
+    if not _GATEWAY_NO.fullmatch(gateway_no):
+        raise BadValue(
+            what="the gateway's number",
+            reason="it has 1 to 32 letters, digits, hyphens or underscores",
+        )
+    password = secrets.token_urlsafe(24)
+    gateway = Gateway(
+        organization_id=site.organization_id,
+        site_id=site.id,
+        gateway_no=gateway_no,
+        # The password is 24 random bytes: a low cost is enough, and brokers check it at every connect.
+        password_hash=bcrypt.hashpw(password.encode(), bcrypt.gensalt(6, prefix=b"2a")).decode(),
+        down_log=uuid4(),
+    )
+    return _added(session, gateway, f"a gateway {gateway_no}"), password
+
+
+def publish_tariff(
+    session: Session, organization_id: UUID, document: Mapping[str, Any]
+) -> TariffDocument:
+    """The tariff, checked and kept for good. Publishing the same document again changes nothing.
+
+    Raises prepaid.tariff.BadTariff with every fault, or TariffPublished for other content under a code.
+    """
+    tariff = tariffs.parse(document)
+    known: TariffDocument | None = session.execute(
+        select(TariffDocument).where(
+            col(TariffDocument.organization_id) == organization_id,
+            col(TariffDocument.code) == tariff.code,
+        )
+    ).scalar_one_or_none()
+    if known is not None:
+        if known.document != dict(document):
+            raise TariffPublished(code=tariff.code)
+        return known
+    row = TariffDocument(
+        organization_id=organization_id,
+        code=tariff.code,
+        commodity=tariff.commodity,
+        unit=tariff.unit,
+        document=dict(document),
+    )
+    return _added(session, row, f"a tariff {tariff.code}")
+
+
+def open_account(session: Session, room: Room, holder: str) -> Account:
+    """开户. Raises Taken if the room has an account, or BadValue."""
+    account = Account(organization_id=room.organization_id, holder=_text("the holder", holder))
+    session.add(account)
+    session.flush()
+    occupancy = Occupancy(
+        organization_id=room.organization_id, account_id=account.id, room_id=room.id
+    )
+    _added(session, occupancy, f"an account for room {room.name}")
+    events.changed(session, room.organization_id, room_id=room.id, account_id=account.id)
+    return account
+
+
+def add_purse(session: Session, account: Account, purpose: Purpose) -> Purse:
+    """Raises Taken if the account has one for the purpose, or BadValue."""
+    if purpose not in PAYS_FOR:
+        raise BadValue(what="the purpose", reason=f"it is one of {', '.join(PAYS_FOR)}")
+    purse = Purse(organization_id=account.organization_id, account_id=account.id, purpose=purpose)
+    return _added(session, purse, f"a purse for {purpose}")
+
+
+def add_point(
+    session: Session,
+    *,
+    room: Room,
+    gateway: Gateway,
+    purse: Purse,
+    name: str,
+    commodity: str,
+    meter: Meter,
+    tariff_code: str,
+    policy: Policy,
+) -> ServicePoint:
+    """A service point, sent down to its gateway with its tariff and what its purse was credited so far.
+
+    Raises Taken (the meter, or its address on the line), NoSuchTariff, WrongPurse or BadValue.
+    """
+    (locked,) = downlog.lock(session, [gateway.id])
+    tariff = session.execute(
+        select(TariffDocument).where(
+            col(TariffDocument.organization_id) == room.organization_id,
+            col(TariffDocument.code) == tariff_code,
+        )
+    ).scalar_one_or_none()
+    if tariff is None:
+        raise NoSuchTariff(code=tariff_code)
+    if tariff.commodity != commodity:
+        raise BadValue(what=f"tariff {tariff_code}", reason=f"it prices {tariff.commodity}")
+    _check_purse(session, purse, room, locked, name, commodity)
+    _check_meter(meter)
+
+    # The gateway must know a tariff before a point that refers to it.
+    messages: list[Down] = []
+    is_known_there = session.execute(
+        select(
+            exists().where(
+                col(ServicePoint.gateway_id) == locked.id, col(ServicePoint.tariff_id) == tariff.id
+            )
+        )
+    ).scalar_one()
+    if not is_known_there:
+        messages.append(TariffSet(tariff.document))
+    row = ServicePoint(
+        organization_id=room.organization_id,
+        room_id=room.id,
+        gateway_id=locked.id,
+        purse_id=purse.id,
+        tariff_id=tariff.id,
+        name=_text("the name", name),
+        commodity=commodity,
+        meter_no=meter.meter_no,
+        line=meter.line,
+        address=meter.address,
+        meter=_METER.dump_python(meter, mode="json"),
+        policy=_POLICY.dump_python(policy, mode="json"),
+    )
+    _added(session, row, f"meter {meter.meter_no}, or address {meter.address} on line {meter.line}")
+    session.add(PointState(organization_id=room.organization_id, point_id=row.id))
+    messages.append(
+        PointSet(points.ServicePoint(row.id, name, meter, tariff.code, purse.id, policy))
+    )
+    if purse.gateway_id is None:
+        purse.gateway_id = locked.id
+        session.add(purse)
+        book = prepaid(purse.id)
+        messages += [
+            Credited(transfer)
+            for transfer in ledger.transfers_of(session, book)
+            if transfer.credit == book
+        ]
+    downlog.append(session, locked, messages)
+    events.changed(session, room.organization_id, room_id=room.id)
+    return row
+
+
+def broker_users(session: Session) -> dict[str, str]:
+    """gateway_no -> bcrypt hash, of all gateways the session sees."""
+    gateways = session.execute(select(Gateway)).scalars()
+    return {gateway.gateway_no: gateway.password_hash for gateway in gateways}
+
+
+def _check_purse(
+    session: Session, purse: Purse, room: Room, gateway: Gateway, point: str, commodity: str
+) -> None:
+    wrong = partial(WrongPurse, point=point)
+    if PAYS_FOR[purse.purpose] != commodity:
+        raise wrong(reason=f"it is for {purse.purpose}, not for {commodity}")
+    if purse.gateway_id not in (None, gateway.id):
+        raise wrong(reason="it is charged by another gateway")
+    is_at_home = session.execute(
+        select(
+            exists().where(
+                col(Occupancy.account_id) == purse.account_id,
+                col(Occupancy.room_id) == room.id,
+                col(Occupancy.ended_at).is_(None),
+            )
+        )
+    ).scalar_one()
+    if not is_at_home:
+        raise wrong(reason="its account is not that of the room")
+
+
+def _check_meter(meter: Meter) -> None:
+    for what, value in (
+        ("the meter's number", meter.meter_no),
+        ("the meter's protocol", meter.protocol),
+        ("the meter's line", meter.line),
+        ("the meter's address", meter.address),
+    ):
+        _text(what, value)
+    if meter.digits < 1 or meter.step <= 0 or meter.max_per_hour <= 0:
+        raise BadValue(
+            what=f"meter {meter.meter_no}",
+            reason="digits, step and max_per_hour must be above zero",
+        )
+
+
+def _text(what: str, value: str) -> str:
+    if not value.strip() or "\x00" in value or len(value) > 200:
+        raise BadValue(what=what, reason="it must be a text of 1 to 200 characters")
+    return value.strip()
+
+
+def _added(session: Session, row: Row, what: str) -> Row:
+    """The row, written; Taken if it would be there twice. The transaction goes on either way."""
+    try:
+        with session.begin_nested():
+            session.add(row)
+    except IntegrityError as error:
+        if isinstance(error.orig, UniqueViolation):
+            raise Taken(what=what) from None
+        raise
+    return row

@@ -1,0 +1,405 @@
+"""A gateway's log, applied once: readings, charges, supply and alarms, each entry in order after the cursor."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import TypeAdapter
+from sqlalchemy import func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DataError, IntegrityError
+from sqlmodel import Session, col
+
+from cloud import events, tables
+from cloud.errors import first_line
+from cloud.services import ledger
+from prepaid.ledger import Reason, Transfer, TransferIdReused, prepaid
+from prepaid.rating import Position
+from prepaid.reading import Reading, Supply
+from prepaid.wire import (
+    Alarm,
+    AlarmKind,
+    BadMessage,
+    Charged,
+    Cursor,
+    Entry,
+    Envelope,
+    Read,
+    SupplyChanged,
+    Up,
+    read_up,
+)
+
+log = logging.getLogger(__name__)
+
+_POSITION = TypeAdapter(Position)
+_LARGEST_SEQ = 2**63 - 1
+
+
+class Inapplicable(Exception):
+    """An entry that can never be applied. Keep it with the reason, and move on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """What must be known of a service point to apply its entries."""
+
+    id: UUID
+    organization_id: UUID
+    room_id: UUID
+    purse_id: UUID
+    account_id: UUID
+
+
+@dataclass(slots=True)
+class _Work:
+    """What a run of entries comes to, so that it takes a few statements however many there are."""
+
+    readings: dict[tuple[UUID, datetime], Reading] = field(default_factory=dict)
+    transfers: list[Transfer] = field(default_factory=list)
+    latest: dict[UUID, Reading] = field(default_factory=dict)
+    first: dict[UUID, datetime] = field(default_factory=dict)
+    positions: dict[UUID, Position] = field(default_factory=dict)
+    supplies: dict[UUID, SupplyChanged] = field(default_factory=dict)
+    alarms: list[Alarm] = field(default_factory=list)
+
+
+def gateway_of(session: Session, gateway_no: str) -> tables.Gateway | None:
+    """The gateway, locked until the end of the transaction."""
+    return session.execute(
+        select(tables.Gateway)
+        .where(col(tables.Gateway.gateway_no) == gateway_no)
+        .with_for_update(key_share=True)
+    ).scalar_one_or_none()
+
+
+def receive(
+    session: Session, gateway: tables.Gateway, envelope: Envelope, *, now: datetime
+) -> None:
+    """Applies what the envelope has after our cursor in the gateway's log, and takes its cursor in ours.
+
+    Needs a system session and the gateway locked. An entry that cannot be applied goes to rejected, with
+    its reason, and the cursor moves past it.
+    """
+    if gateway.silent_since is not None:
+        log.info(
+            "gateway %s answers again, silent since %s", gateway.gateway_no, gateway.silent_since
+        )
+        gateway.silent_since = None
+        events.changed(session, gateway.organization_id)
+    gateway.heard_at = now
+    switched = _apply_new(session, gateway, envelope.entries)
+    delivered = _take_cursor(session, gateway, envelope.cursor, now)
+    _note_supply(session, switched | delivered)
+
+
+def _apply_new(session: Session, gateway: tables.Gateway, entries: Sequence[Entry]) -> set[UUID]:
+    """The purses whose supply may have changed."""
+    new: list[Entry] = []
+    for entry in entries:
+        if gateway.up_log is None and entry.seq == 1:
+            gateway.up_log = entry.log
+        if entry.log != gateway.up_log:
+            if gateway.up_log is not None:
+                _reject_log(session, gateway, entry)
+            continue
+        if entry.seq == gateway.up_seq + 1:
+            gateway.up_seq = entry.seq
+            new.append(entry)
+    session.flush()
+    if not new:
+        return set()
+    points = _points(session, gateway)
+    try:
+        with session.begin_nested():
+            messages = [_read(entry, points) for entry in new]
+            _apply(session, gateway, points, messages)
+    except (Inapplicable, TransferIdReused, DataError, IntegrityError):
+        messages = _apply_each(session, gateway, points, new)
+    touched = [points[message.point] for message in messages]
+    for point in set(touched):
+        events.changed(
+            session, point.organization_id, room_id=point.room_id, account_id=point.account_id
+        )
+    return {
+        points[message.point].purse_id for message in messages if isinstance(message, SupplyChanged)
+    }
+
+
+def _apply_each(
+    session: Session, gateway: tables.Gateway, points: dict[UUID, Point], entries: list[Entry]
+) -> list[Up]:
+    """Applies entries one by one; those that cannot be go to rejected."""
+    applied: list[Up] = []
+    for entry in entries:
+        try:
+            with session.begin_nested():
+                message = _read(entry, points)
+                _apply(session, gateway, points, [message])
+        except (Inapplicable, TransferIdReused) as error:
+            _reject(session, gateway, entry, str(error))
+        except (DataError, IntegrityError) as error:
+            _reject(session, gateway, entry, f"the database refuses it: {first_line(error)}")
+        else:
+            applied.append(message)
+    return applied
+
+
+def _read(entry: Entry, points: dict[UUID, Point]) -> Up:
+    try:
+        message = read_up(entry.body)
+    except BadMessage as error:
+        raise Inapplicable(f"not a message: {first_line(error)}") from error
+    point = points.get(message.point)
+    if point is None:
+        raise Inapplicable(f"no service point {message.point} at this gateway")
+    match message:
+        case Read():
+            _check_time(message.reading.at)
+        case Charged():
+            _check_time(message.position.reading.at)
+            _check_charges(message, point)
+        case SupplyChanged() | Alarm():
+            _check_time(message.at)
+            if isinstance(message, SupplyChanged) and message.commanded_at is not None:
+                _check_time(message.commanded_at)
+    return message
+
+
+def _check_time(at: datetime) -> None:
+    if at.tzinfo is None:
+        raise Inapplicable(f"a time without a time zone: {at}")
+    if not 1970 <= at.year <= 9000:
+        raise Inapplicable(f"a time that cannot be kept: {at}")
+
+
+def _check_charges(message: Charged, point: Point) -> None:
+    """A gateway writes charges to its own points' purses, and no other transfers."""
+    for transfer in message.transfers:
+        _check_time(transfer.at)
+        if transfer.reason is not Reason.CHARGE:
+            raise Inapplicable(f"a gateway does not write a {transfer.reason}")
+        if transfer.debit != prepaid(point.purse_id):
+            raise Inapplicable(f"a charge of service point {point.id} debits {transfer.debit}")
+        if not transfer.credit.startswith("Income:"):
+            raise Inapplicable(f"a charge credits income, not {transfer.credit}")
+
+
+def _apply(
+    session: Session, gateway: tables.Gateway, points: dict[UUID, Point], messages: Iterable[Up]
+) -> None:
+    work = _Work()
+    for message in messages:
+        match message:
+            case Read():
+                _add_reading(work, message.point, message.reading)
+            case Charged():
+                _add_reading(work, message.point, message.position.reading)
+                work.positions[message.point] = message.position
+                work.transfers += message.transfers
+            case SupplyChanged():
+                work.supplies[message.point] = message
+            case Alarm():
+                work.alarms.append(message)
+    if work.transfers:
+        ledger.post(session, gateway.organization_id, work.transfers)
+    if work.readings:
+        session.execute(
+            insert(tables.Reading).on_conflict_do_nothing(),
+            [
+                {
+                    "organization_id": gateway.organization_id,
+                    "point_id": point,
+                    "at": at,
+                    "meter_no": reading.meter_no,
+                    "total": reading.total,
+                    "supply": _text_of(reading.supply),
+                }
+                for (point, at), reading in work.readings.items()
+            ],
+        )
+    for point in work.latest:
+        _save_reading(session, point, work)
+    for point, supply in work.supplies.items():
+        _save_supply(session, point, supply)
+    for alarm in work.alarms:
+        _save_alarm(session, points[alarm.point], alarm)
+
+
+def _add_reading(work: _Work, point: UUID, reading: Reading) -> None:
+    work.readings.setdefault((point, reading.at), reading)
+    work.latest[point] = reading  # by the order of the log, not by a clock that may be set
+    work.first[point] = min(work.first.get(point, reading.at), reading.at)
+
+
+def _save_reading(session: Session, point: UUID, work: _Work) -> None:
+    state = tables.PointState
+    reading = work.latest[point]
+    values: dict[str, Any] = {
+        "total": reading.total,
+        "read_at": reading.at,
+        "first_read_at": func.least(col(state.first_read_at), work.first[point]),
+    }
+    if point in work.positions:
+        values["position"] = _POSITION.dump_python(work.positions[point], mode="json")
+    session.execute(update(state).where(col(state.point_id) == point).values(values))
+
+
+def _save_supply(session: Session, point: UUID, change: SupplyChanged) -> None:
+    state = tables.PointState
+    session.execute(
+        update(state)
+        .where(col(state.point_id) == point)
+        .values(
+            supply=_text_of(change.supply),
+            wanted=_text_of(change.wanted),
+            why=change.why.value,
+            supply_at=change.at,
+            commanded_at=func.coalesce(change.commanded_at, col(state.commanded_at)),
+        )
+    )
+
+
+def _text_of(supply: Supply | None) -> str | None:
+    return supply.value if supply is not None else None
+
+
+def _save_alarm(session: Session, point: Point, alarm: Alarm) -> None:
+    session.execute(
+        insert(tables.Alarm)
+        .values(
+            organization_id=point.organization_id,
+            point_id=point.id,
+            kind=alarm.alarm.value,
+            at=alarm.at,
+            is_over=alarm.is_over,
+            text=alarm.text,
+        )
+        .on_conflict_do_nothing()
+    )
+    since = None if alarm.is_over else alarm.at
+    state = tables.PointState
+    change = update(state).where(col(state.point_id) == point.id)
+    match alarm.alarm:
+        case AlarmKind.SILENT:
+            session.execute(change.values(silent_since=since))
+        case AlarmKind.IMPLAUSIBLE:
+            session.execute(change.values(held_since=since))
+        case AlarmKind.SWITCH_FAILED | AlarmKind.LOW_BALANCE:
+            pass  # kept in alarms; the state itself shows in supply and balance
+
+
+def _take_cursor(
+    session: Session, gateway: tables.Gateway, cursor: Cursor | None, now: datetime
+) -> set[UUID]:
+    """Moves the gateway's cursor in our log, never back; the purses whose top-ups it delivers."""
+    if cursor is None or cursor.seq <= gateway.down_acked:
+        return set()
+    if cursor.log != gateway.down_log:
+        log.error(
+            "gateway %s follows log %s, which is not ours for it", gateway.gateway_no, cursor.log
+        )
+        return set()
+    if cursor.seq > gateway.down_seq:
+        log.error(
+            "gateway %s has entry %d of our log, which ends at %d: was the database set back?",
+            *(gateway.gateway_no, cursor.seq, gateway.down_seq),
+        )
+        return set()
+    gateway.down_acked = cursor.seq
+    gateway.down_sent_seq = max(gateway.down_sent_seq, cursor.seq)
+    session.flush()
+    topup = tables.TopUp
+    delivered = session.execute(
+        update(topup)
+        .where(
+            col(topup.gateway_id) == gateway.id,
+            col(topup.down_seq) <= cursor.seq,
+            col(topup.delivered_at).is_(None),
+        )
+        .values(delivered_at=now)
+        .returning(col(topup.id), col(topup.purse_id))
+    ).all()
+    for topup_id, _ in delivered:
+        events.changed(session, gateway.organization_id, topup_id=topup_id)
+    return {purse_id for _, purse_id in delivered}
+
+
+_NOTE_SUPPLY = text("""
+    WITH now_supplied AS (
+        SELECT p.purse_id,
+               bool_and(s.supply = 'on') AS is_on,
+               bool_and(s.supply IN ('on', 'armed')) AS is_armed,
+               max(s.supply_at) AS at
+        FROM points p JOIN point_states s ON s.point_id = p.id
+        WHERE p.purse_id = ANY(:purses) AND s.supply IS NOT NULL
+        GROUP BY p.purse_id
+    )
+    UPDATE topups t
+    SET armed_at = CASE WHEN s.is_armed THEN coalesce(t.armed_at, greatest(t.delivered_at, s.at))
+                        ELSE t.armed_at END,
+        restored_at = CASE WHEN s.is_on THEN greatest(t.delivered_at, s.at) END
+    FROM now_supplied s JOIN purses p ON p.id = s.purse_id
+    WHERE s.purse_id = t.purse_id AND t.delivered_at IS NOT NULL AND t.restored_at IS NULL
+    RETURNING t.id AS topup_id, t.organization_id, p.account_id
+""")
+
+
+def _note_supply(session: Session, purses: set[UUID]) -> None:
+    """Delivered top-ups are restored once all that their purse pays for is on, armed once none is off."""
+    if purses:
+        for row in session.execute(_NOTE_SUPPLY, {"purses": list(purses)}):
+            events.changed(
+                session, row.organization_id, account_id=row.account_id, topup_id=row.topup_id
+            )
+
+
+def _points(session: Session, gateway: tables.Gateway) -> dict[UUID, Point]:
+    point, purse = tables.ServicePoint, tables.Purse
+    found = session.execute(
+        select(
+            col(point.id),
+            col(point.organization_id),
+            col(point.room_id),
+            col(point.purse_id),
+            col(purse.account_id),
+        )
+        .join(purse, col(purse.id) == col(point.purse_id))
+        .where(col(point.gateway_id) == gateway.id)
+    )
+    return {row.id: Point(*row) for row in found}
+
+
+def _reject_log(session: Session, gateway: tables.Gateway, entry: Entry) -> None:
+    if _reject(
+        session, gateway, entry, f"log {entry.log} is not the one we follow, {gateway.up_log}"
+    ):
+        log.error(
+            "gateway %s sends log %s, but its log is %s: has its store been replaced?",
+            *(gateway.gateway_no, entry.log, gateway.up_log),
+        )
+
+
+def _reject(session: Session, gateway: tables.Gateway, entry: Entry, reason: str) -> bool:
+    """Whether it is rejected for the first time."""
+    if not 0 < entry.seq <= _LARGEST_SEQ:
+        return False
+    row = insert(tables.Rejected).values(
+        organization_id=gateway.organization_id,
+        gateway_id=gateway.id,
+        log=entry.log,
+        seq=entry.seq,
+        body=entry.body.replace("\x00", "\\u0000"),  # PostgreSQL keeps no NUL
+        reason=reason,
+    )
+    is_new = session.execute(
+        row.on_conflict_do_nothing().returning(col(tables.Rejected.id))
+    ).first()
+    if is_new and entry.log == gateway.up_log:
+        log.warning("gateway %s entry %d rejected: %s", gateway.gateway_no, entry.seq, reason)
+    return is_new is not None

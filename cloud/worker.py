@@ -1,0 +1,225 @@
+"""Applies what gateways send and sends them what was decided. Run as many as needed: any serves any gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import signal
+from uuid import UUID
+
+import psycopg
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from sqlalchemy.exc import OperationalError
+
+from cloud.db import Database, connect_args
+from cloud.errors import CannotStart, first_line
+from cloud.services import downlog, uplog
+from cloud.services.downlog import Batch
+from cloud.settings import Settings
+from cloud.tables import utc_now
+from prepaid import wire
+from prepaid.wire import BadMessage, Cursor, Envelope
+
+log = logging.getLogger(__name__)
+
+UP = "wattwell.*.up"
+QUEUE = "workers"
+AT_ONCE = 4
+WAITING_MOST = 1000
+SWEEP_S = 1.0
+RECONNECT_S = 1
+
+
+async def run(settings: Settings) -> None:
+    """Works until told to stop by SIGTERM or SIGINT, and through restarts of broker and database.
+
+    Raises CannotStart if the broker refuses the password.
+    """
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    worker = Worker(settings)
+    work = asyncio.create_task(worker.run())
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait((work, stopping), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not work.done():
+        work.cancel()
+    await asyncio.gather(work, return_exceptions=True)
+    if not work.cancelled() and (error := work.exception()) is not None:
+        raise error
+
+
+class Worker:
+    """One worker's connections: the broker, the database, and a connection that listens for new entries."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._database = Database(settings.database_url, connections=AT_ONCE + 2)
+        self._broker = Client()
+        self._waiting: asyncio.Queue[Msg] = asyncio.Queue(WAITING_MOST)
+        self._unknown: set[str] = set()
+        self._is_away = False
+
+    async def run(self) -> None:
+        """Works until cancelled. Raises CannotStart if the broker refuses us."""
+        try:
+            await self._connect()
+            await self._broker.subscribe(UP, queue=QUEUE, cb=self._waiting.put)
+            log.info("serving %s, database %s", UP, self._database.where)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._listen())
+                group.create_task(self._resend())
+                for _ in range(AT_ONCE):
+                    group.create_task(self._take())
+        finally:
+            if self._broker.is_connected:
+                await self._broker.drain()
+            elif not self._broker.is_closed:
+                await self._broker.close()
+            self._database.close()
+
+    async def _connect(self) -> None:
+        """Waits for the broker. Raises CannotStart if it refuses us."""
+        is_away = False
+        while True:
+            # By itself the client would go on for ever, also with a wrong password; so try first without.
+            trial = Client()
+            try:
+                await trial.connect(
+                    self._settings.nats_url, allow_reconnect=False, error_cb=self._broker_error
+                )
+                await trial.close()
+                break
+            except (OSError, NatsError) as error:
+                if "authorization" in str(error).lower():
+                    raise CannotStart(
+                        "The broker refuses the user or password in nats_url."
+                    ) from None
+                if not is_away:
+                    log.warning("the broker does not answer: %s", first_line(error))
+                is_away = True
+                await asyncio.sleep(RECONNECT_S)
+        await self._broker.connect(
+            self._settings.nats_url,
+            name="wattwell worker",
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=RECONNECT_S,
+            error_cb=self._broker_error,
+            disconnected_cb=self._broker_lost,
+            reconnected_cb=self._broker_back,
+        )
+
+    async def _broker_error(self, error: Exception) -> None:
+        log.debug("broker: %s", error)
+
+    async def _broker_lost(self) -> None:
+        if not self._broker.is_closed and not self._broker.is_draining:
+            log.warning("the broker is away")
+
+    async def _broker_back(self) -> None:
+        log.info("the broker answers again")
+
+    async def _take(self) -> None:
+        while True:
+            message = await self._waiting.get()
+            gateway_no = message.subject.split(".")[1]
+            try:
+                envelope = wire.unpack(message.data)
+            except BadMessage as error:
+                log.warning(
+                    "gateway %s sent no envelope, dropped: %s", gateway_no, first_line(error)
+                )
+                continue
+            try:
+                answers = await asyncio.to_thread(self._receive, gateway_no, envelope)
+            except OperationalError as error:
+                self._database_away(error)  # the gateway sends it again
+                continue
+            except Exception:
+                log.exception("a message of gateway %s could not be applied", gateway_no)
+                continue
+            self._database_back()
+            for answer in answers:
+                await self._send(answer)
+
+    def _receive(self, gateway_no: str, envelope: Envelope) -> list[Batch]:
+        """What to answer, once all is committed: our cursor, then what is due to the gateway."""
+        now = utc_now()
+        with self._database.system() as session:
+            gateway = uplog.gateway_of(session, gateway_no)
+            if gateway is None:
+                if gateway_no not in self._unknown and len(self._unknown) < WAITING_MOST:
+                    self._unknown.add(gateway_no)
+                    log.warning("gateway %s is not ours; what it sends is ignored", gateway_no)
+                return []
+            uplog.receive(session, gateway, envelope, now=now)
+            session.flush()
+            batches = downlog.claim(session, now=now, gateway_id=gateway.id)
+            if batches:
+                return batches
+            cursor = None
+            if gateway.up_log is not None:
+                cursor = Cursor(gateway.up_log, gateway.up_seq)
+            return [Batch(gateway_no, (), cursor)]
+
+    async def _send(self, batch: Batch) -> None:
+        entries = tuple(wire.sign(entry, self._settings.signing_key) for entry in batch.entries)
+        try:
+            await self._broker.publish(
+                f"wattwell.{batch.gateway_no}.down", wire.pack(Envelope(entries, batch.cursor))
+            )
+        except NatsError as error:
+            # It is sent again while the gateway's cursor does not move.
+            log.debug("gateway %s was not answered: %s", batch.gateway_no, error)
+
+    async def _listen(self) -> None:
+        """Sends entries as soon as they are committed, whoever wrote them."""
+        while True:
+            try:
+                async with await psycopg.AsyncConnection.connect(
+                    autocommit=True,
+                    **connect_args(self._settings.database_url),  # type: ignore[arg-type]
+                ) as connection:
+                    await connection.execute(f"LISTEN {downlog.CHANNEL}")
+                    self._database_back()
+                    async for notify in connection.notifies():
+                        await self._send_due(UUID(json.loads(notify.payload)))
+            except psycopg.OperationalError as error:
+                self._database_away(error)
+                await asyncio.sleep(RECONNECT_S)
+
+    async def _resend(self) -> None:
+        """Sends again what gateways online have not taken: messages get lost, and so do workers."""
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            await self._send_due(None)
+
+    async def _send_due(self, gateway_id: UUID | None) -> None:
+        if not self._broker.is_connected:
+            return
+        try:
+            batches = await asyncio.to_thread(self._claim, gateway_id)
+        except OperationalError as error:
+            self._database_away(error)
+            return
+        self._database_back()
+        for batch in batches:
+            await self._send(batch)
+
+    def _claim(self, gateway_id: UUID | None) -> list[Batch]:
+        with self._database.system() as session:
+            return downlog.claim(session, now=utc_now(), gateway_id=gateway_id)
+
+    def _database_away(self, error: Exception) -> None:
+        if not self._is_away:
+            log.warning("the database at %s is away: %s", self._database.where, first_line(error))
+        self._is_away = True
+
+    def _database_back(self) -> None:
+        if self._is_away:
+            log.info("the database at %s answers again", self._database.where)
+        self._is_away = False

@@ -1,0 +1,257 @@
+"""A migrated database and a small estate: one room with electricity and water on one gateway."""
+
+from __future__ import annotations
+
+import base64
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from cloud.channels import Payment
+from cloud.db import Database, migrate
+from cloud.services import estate, topups
+from cloud.settings import Settings
+from prepaid.money import Money
+from prepaid.point import Meter, Policy
+from wattwell.postgres import Postgres
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+
+
+def flat(code: str, commodity: str, unit: str, price: str) -> dict[str, object]:
+    component = {"item": commodity, "kind": "rate", "price": price}
+    return {
+        "code": code,
+        "commodity": commodity,
+        "unit": unit,
+        "currency": "CNY",
+        "timezone": "Asia/Shanghai",
+        "versions": [{"effective_from": "2026-01-01T00:00:00+08:00", "components": [component]}],
+    }
+
+
+def meter(meter_no: str, address: str) -> Meter:
+    return Meter(meter_no, "dlt645", "L1", address, 6, Decimal("0.01"), Decimal(60))
+
+
+@dataclass(frozen=True, slots=True)
+class Estate:
+    """The ids of one organization's rows."""
+
+    organization_id: UUID
+    user_id: UUID
+    site_id: UUID
+    room_id: UUID
+    account_id: UUID
+    gateway_id: UUID
+    gateway_no: str
+    gateway_password: str
+    down_log: UUID
+    electricity_purse: UUID
+    water_purse: UUID
+    electricity: UUID
+    water: UUID
+
+
+@pytest.fixture(scope="session")
+def migrated(postgres: Postgres) -> str:
+    """The name of a migrated database, to be copied."""
+    name = "migrated"
+    postgres.create_database(name)
+    migrate(postgres.dsn(name))
+    return name
+
+
+@pytest.fixture
+def url(postgres: Postgres, migrated: str) -> Iterator[str]:
+    """A migrated database, as the cloud's own role sees it."""
+    import psycopg
+    from psycopg import sql
+
+    name = f"test_{uuid.uuid4().hex}"
+    with psycopg.connect(postgres.admin_dsn, autocommit=True) as connection:
+        connection.execute(
+            sql.SQL("CREATE DATABASE {} OWNER wattwell TEMPLATE {}").format(
+                sql.Identifier(name), sql.Identifier(migrated)
+            )
+        )
+    yield postgres.dsn(name)
+    postgres.drop_database(name)
+
+
+@pytest.fixture
+def database(url: str) -> Iterator[Database]:
+    opened = Database(url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def build(database: Database) -> Callable[[str], Estate]:
+    """Builds the estate of another organization at each call, all names made from the given one."""
+
+    def build(name: str) -> Estate:
+        with database.system() as session:
+            organization = estate.add_organization(session, name)
+            organization_id = organization.id
+            user = estate.add_user(session, organization_id, name, "correct horse", name)
+            site = estate.add_site(session, organization_id, name)
+            building = estate.add_building(session, site, "A")
+            room = estate.add_room(session, building, "0301", 3)
+            gateway, password = estate.add_gateway(session, site, f"GW-{name}")
+            estate.publish_tariff(
+                session, organization_id, flat("power", "electricity", "kWh", "0.50")
+            )
+            estate.publish_tariff(session, organization_id, flat("water", "cold_water", "m3", "3"))
+            account = estate.open_account(session, room, "张三")
+            power = estate.add_purse(session, account, "electricity")
+            water = estate.add_purse(session, account, "water")
+            points = [
+                estate.add_point(
+                    session,
+                    room=room,
+                    gateway=gateway,
+                    purse=purse,
+                    name=f"0301 {word}",
+                    commodity=commodity,
+                    meter=meter(f"{name}-{word}", address),
+                    tariff_code=tariff,
+                    policy=Policy(),
+                )
+                for purse, word, commodity, address, tariff in (
+                    (power, "电", "electricity", "000000000301", "power"),
+                    (water, "水", "cold_water", "000000000302", "water"),
+                )
+            ]
+            return Estate(
+                organization_id=organization_id,
+                user_id=user.id,
+                site_id=site.id,
+                room_id=room.id,
+                account_id=account.id,
+                gateway_id=gateway.id,
+                gateway_no=gateway.gateway_no,
+                gateway_password=password,
+                down_log=gateway.down_log,
+                electricity_purse=power.id,
+                water_purse=water.id,
+                electricity=points[0].id,
+                water=points[1].id,
+            )
+
+    return build
+
+
+@pytest.fixture
+def home(build: Callable[[str], Estate]) -> Estate:
+    return build("home")
+
+
+class FakeChannel:
+    """A channel that keeps its orders in memory, and can be away."""
+
+    name = "sandbox"
+
+    def __init__(self) -> None:
+        self.is_away = False
+        self.orders: dict[str, Money] = {}
+        self.paid: dict[str, Payment] = {}
+
+    def order(self, *, out_trade_no: str, amount: Money, description: str, return_url: str):  # type: ignore[no-untyped-def]
+        from datetime import timedelta
+
+        from cloud.channels import ChannelAway, ChannelRefused, Order
+
+        if self.is_away:
+            raise ChannelAway
+        if self.orders.setdefault(out_trade_no, amount) != amount:
+            raise ChannelRefused(reason="another amount")
+        return Order(f"http://pay.test/pay/{out_trade_no}", NOON + timedelta(hours=2))
+
+    def payment(self, out_trade_no: str) -> Payment | None:
+        from cloud.channels import ChannelAway
+
+        if self.is_away:
+            raise ChannelAway
+        return self.paid.get(out_trade_no)
+
+    def read_notice(self, headers: object, body: bytes, *, now: datetime) -> Payment:
+        raise AssertionError("no notice is read in this test")
+
+
+@pytest.fixture
+def channel() -> FakeChannel:
+    return FakeChannel()
+
+
+@pytest.fixture
+def order(database: Database, channel: FakeChannel, home: Estate) -> Callable[..., Payment]:
+    """Orders a top-up for the electricity purse; the payment that would pay it."""
+
+    def order(yuan: str, key: UUID | None = None) -> Payment:
+        with database.organization(home.organization_id) as session:
+            topup = topups.create(
+                session,
+                channel,
+                account_id=home.account_id,
+                purse_id=home.electricity_purse,
+                amount=Money.yuan(yuan),
+                idempotency_key=key or uuid.uuid4(),
+                page_url="http://cloud.test/t/x/topups",
+            )
+        return Payment(topup.out_trade_no, f"T{topup.out_trade_no[:20]}", Money.yuan(yuan), NOON)
+
+    return order
+
+
+def text_of(key: Ed25519PrivateKey) -> str:
+    return base64.b64encode(key.private_bytes_raw()).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    cloud: Ed25519PrivateKey
+    merchant: Ed25519PrivateKey
+    channel: Ed25519PrivateKey
+
+
+@pytest.fixture(scope="session")
+def keys() -> Keys:
+    return Keys(*(Ed25519PrivateKey.generate() for _ in range(3)))
+
+
+@pytest.fixture
+def settings_file(tmp_path: Path, keys: Keys) -> Path:
+    """A whole cloud.toml with its secrets, for a database and a broker that are not there."""
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    for name, value in {
+        "database_url": "postgresql://wattwell:x@127.0.0.1:1/wattwell",
+        "nats_url": "nats://cloud:x@127.0.0.1:1",
+        "session_secret": "s" * 43,
+        "signing_key": text_of(keys.cloud),
+        "sandbox_merchant_key": text_of(keys.merchant),
+    }.items():
+        (secrets / name).write_text(value)
+    path = tmp_path / "cloud.toml"
+    public = base64.b64encode(keys.channel.public_key().public_bytes_raw()).decode()
+    path.write_text(
+        'listen = "127.0.0.1:8080"\n'
+        'public_url = "http://cloud.test"\n'
+        'sandbox_url = "http://127.0.0.1:1"\n'
+        f'sandbox_channel_key = "{public}"\n'
+    )
+    return path
+
+
+@pytest.fixture
+def settings(settings_file: Path, url: str) -> Settings:
+    (settings_file.parent / "secrets" / "database_url").write_text(url)
+    return Settings.load(settings_file)

@@ -1,0 +1,158 @@
+"""Migrations, and whose rows a transaction sees."""
+
+from __future__ import annotations
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import DBAPIError, ProgrammingError
+
+from cloud.db import Database, connect_args, migrate, place
+from cloud.tables import metadata
+
+pytestmark = pytest.mark.processes
+
+SHARED = {"organizations": "id"}  # table: the column that says whose the row is
+SYSTEM_ONLY = {"login_failures"}
+
+
+def test_migrations_lead_from_an_empty_database_to_exactly_the_tables_in_the_code(database_url):
+    migrate(database_url)
+    migrate(database_url)  # and find nothing more to do
+
+    engine = create_engine("postgresql+psycopg://", connect_args=connect_args(database_url))
+    with engine.connect() as connection:
+        differences = compare_metadata(
+            MigrationContext.configure(connection, opts={"compare_server_default": True}), metadata
+        )
+    engine.dispose()
+    assert differences == []
+
+
+def test_every_table_forces_row_level_security(database):
+    with database.system() as session:
+        secured = session.execute(
+            text(
+                "SELECT relname, relrowsecurity AND relforcerowsecurity FROM pg_class WHERE relkind = 'r'"
+            )
+        ).all()
+    by_name = dict(map(tuple, secured))
+    assert [name for name in metadata.tables if not by_name[name]] == []
+
+
+@pytest.fixture
+def two_estates(database, build):
+    """Two organizations with at least one row in every table that is somebody's."""
+    ours, theirs = build("ours"), build("theirs")
+    for each in (ours, theirs):
+        with database.system() as session:
+            for statement in FILL:
+                session.execute(
+                    text(statement),
+                    {
+                        "organization": each.organization_id,
+                        "user": each.user_id,
+                        "point": each.electricity,
+                        "purse": each.electricity_purse,
+                        "gateway": each.gateway_id,
+                    },
+                )
+    return ours, theirs
+
+
+FILL = (
+    "INSERT INTO sign_ins VALUES"
+    " (:organization, gen_random_uuid(), now(), :user, sha256(convert_to(CAST(:user AS text), 'UTF8')), now())",
+    "INSERT INTO readings (organization_id, point_id, at, meter_no, total)"
+    " VALUES (:organization, :point, now(), 'M', 1)",
+    "INSERT INTO alarms VALUES (:organization, :point, 'silent', now(), false, 'x')",
+    "INSERT INTO transfers VALUES (:organization, gen_random_uuid(), 'a', 'b', 1, 'top-up', 'c', now(), now())",
+    "INSERT INTO balances VALUES (:organization, :purse, 1)",
+    "INSERT INTO daily_charges VALUES (:organization, :purse, current_date, 1)",
+    "INSERT INTO topups"
+    " (organization_id, id, created_at, purse_id, amount_fen, channel, idempotency_key, out_trade_no) VALUES (:organization, :organization, now(), :purse, 1, 'cash', :organization, CAST(:organization AS text))",
+    "INSERT INTO refused_notices VALUES (:organization, gen_random_uuid(), now(), :organization, 't', 1, 'r')",
+    "INSERT INTO rejected VALUES (:organization, gen_random_uuid(), now(), :gateway, :gateway, 1, 'b', 'r')",
+)
+
+
+def test_an_organization_sees_its_own_rows_in_every_table_and_no_others(database, two_estates):
+    ours, _ = two_estates
+    for name in sorted(set(metadata.tables) - SYSTEM_ONLY):
+        whose = SHARED.get(name, "organization_id")
+        with database.organization(ours.organization_id) as session:
+            seen = set(session.execute(text(f"SELECT {whose} FROM {name}")).scalars())
+        assert seen == {ours.organization_id}, name
+
+
+def test_an_organization_changes_and_deletes_no_row_of_another(database, two_estates):
+    ours, theirs = two_estates
+    for name in sorted(set(metadata.tables) - SYSTEM_ONLY - {"transfers"}):
+        whose = SHARED.get(name, "organization_id")
+        for statement in (
+            f"UPDATE {name} SET {whose} = {whose} WHERE {whose} = :theirs",
+            f"DELETE FROM {name} WHERE {whose} = :theirs",
+        ):
+            with database.organization(ours.organization_id) as session:
+                done = session.execute(text(statement), {"theirs": theirs.organization_id})
+                assert done.rowcount == 0, statement
+
+
+def test_an_organization_writes_no_row_for_another(database, two_estates):
+    ours, theirs = two_estates
+    for name in sorted(set(metadata.tables) - SYSTEM_ONLY):
+        columns = metadata.tables[name].columns.keys()
+        whose = SHARED.get(name, "organization_id")
+        copied = ", ".join(f"'{theirs.organization_id}'" if c == whose else c for c in columns)
+        with (
+            pytest.raises(ProgrammingError, match="row-level security"),
+            database.organization(ours.organization_id) as session,
+        ):
+            session.execute(
+                text(
+                    f"INSERT INTO {name} ({', '.join(columns)}) SELECT {copied} FROM {name} LIMIT 1"
+                )
+            )
+
+
+def test_a_row_refers_to_no_row_of_another_organization(database, two_estates):
+    ours, theirs = two_estates
+    with (
+        pytest.raises(DBAPIError, match="foreign key"),
+        database.organization(ours.organization_id) as session,
+    ):
+        session.execute(
+            text("INSERT INTO buildings VALUES (:ours, gen_random_uuid(), now(), :site, 'x')"),
+            {"ours": ours.organization_id, "site": theirs.site_id},
+        )
+
+
+def test_a_connection_that_says_nothing_sees_nothing(url, home):
+    engine = create_engine("postgresql+psycopg://", connect_args=connect_args(url))
+    with engine.connect() as connection:
+        for name in metadata.tables:
+            assert connection.execute(text(f"SELECT count(*) FROM {name}")).scalar_one() == 0, name
+    engine.dispose()
+
+
+def test_a_transaction_leaves_nothing_behind_for_the_next_on_its_connection(url, home):
+    database = Database(url, connections=1)
+    with database.system():
+        pass
+    with database.organization(home.user_id) as session:  # nobody's organization
+        assert session.execute(text("SELECT count(*) FROM rooms")).scalar_one() == 0
+    database.close()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["UPDATE transfers SET amount_fen = 2", "DELETE FROM transfers", "TRUNCATE transfers"],
+)
+def test_a_transfer_is_never_changed(database, two_estates, statement):
+    with pytest.raises(DBAPIError, match="never changed"), database.system() as session:
+        session.execute(text(statement))
+
+
+def test_where_the_database_is_names_no_password():
+    assert place("postgresql://wattwell:geheim@db.test:5433/books") == "db.test:5433/books"
