@@ -1,0 +1,185 @@
+"""The manager's pages: logging in, and the room board, kept live."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Form, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import RedirectResponse, Response
+
+from cloud import auth
+from cloud.auth import CurrentUser, UserSession
+from cloud.db import Database, SystemSession, database
+from cloud.errors import TooManyAttempts
+from cloud.events import OpenEvents
+from cloud.services import board
+from cloud.services.board import RoomCard
+from cloud.tables import Organization
+from cloud.tables.base import utc_now
+from dashboards import errors, language, live, page, words
+from dashboards.state import Flag, of_room, summarize
+from dashboards.words import N_
+
+router = APIRouter(include_in_schema=False)
+router.include_router(language.router)
+
+WRONG = N_("Login name or password is wrong.")
+FEW = 12  # of so many changed rooms each is read by itself; of more, all are
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """A floor of a building with its rooms; key is part of the ids on the page."""
+
+    building: str
+    number: int
+    key: str
+    rooms: tuple[RoomCard, ...]
+    cut: int
+    shown: bool
+
+
+@router.get("/")
+def start() -> Response:
+    return RedirectResponse("/rooms", status_code=303)
+
+
+@router.get("/login")
+def ask(request: Request) -> Response:
+    return page.render(request, "manager/login.html", login="", error=None)
+
+
+@router.post("/login")
+def log_in(
+    request: Request,
+    session: SystemSession,
+    login: Annotated[str, Form()] = "",
+    password: Annotated[str, Form()] = "",
+) -> Response:
+    try:
+        token = auth.login(session, login, password)
+    except TooManyAttempts as error:
+        said, status = errors.sentence(request, error), error.status
+    else:
+        if token is not None:
+            reply = RedirectResponse("/rooms", status_code=303)
+            auth.set_cookie(reply, request.app.state.settings, token)
+            return reply
+        said, status = page.say(request)(WRONG), 401
+    return page.render(request, "manager/login.html", status=status, login=login, error=said)
+
+
+@router.post("/logout")
+def log_out(request: Request, session: SystemSession) -> Response:
+    if token := request.cookies.get(auth.COOKIE):
+        auth.logout(session, token)
+    reply = RedirectResponse("/login", status_code=303)
+    reply.delete_cookie(auth.COOKIE, path="/")
+    return reply
+
+
+@router.get("/rooms")
+def rooms(
+    request: Request, user: CurrentUser, session: UserSession, q: str = "", state: str = ""
+) -> Response:
+    """The room board. q and state choose what is shown, for those who open it by such an address."""
+    found = board.rooms(session, user.organization_id, now=utc_now())
+    organization = session.get_one(Organization, user.organization_id)
+    wanted = Flag(state) if state in set(Flag) else None
+    shown = {room.room_id for room in found if matches(room, q, wanted)}
+    return page.render(
+        request,
+        "manager/rooms.html",
+        organization=organization.name,
+        user_name=user.name,
+        floors=floors(found, shown),
+        shown=shown,
+        summary=summarize(found),
+        wanted=wanted,
+        q=q,
+    )
+
+
+@router.get("/rooms/stream")
+async def rooms_stream(
+    request: Request,
+    user: CurrentUser,
+    database: Annotated[Database, Depends(database)],
+    events: OpenEvents,
+) -> Response:
+    """What changes on the board: each changed room's card, and the counts."""
+    spoken = words.language_of(request)
+    cards: dict[UUID, RoomCard] = {}
+
+    def read(changes: live.Changes) -> list[RoomCard]:
+        with database.organization(user.organization_id) as session:
+            changed = _changed_rooms(changes, cards)
+            if changed is not None and len(changed) <= FEW:
+                now = utc_now()
+                return [board.room(session, user.organization_id, i, now=now) for i in changed]
+            return board.rooms(session, user.organization_id, now=utc_now())
+
+    def render(changes: live.Changes) -> str:
+        if changes is None:
+            auth.current_user(request, database)  # still signed in?
+        news = [room for room in read(changes) if cards.get(room.room_id) != room]
+        cards.update({room.room_id: room for room in news})
+        if not news:
+            return ""
+        return page.fragment(
+            spoken,
+            "manager/changes.html",
+            rooms=news,
+            summary=summarize(cards.values()),
+            floors=floors(cards.values(), set(cards)),
+        )
+
+    return live.stream(
+        events.subscribe(user.organization_id), lambda changes: run_in_threadpool(render, changes)
+    )
+
+
+def _changed_rooms(changes: live.Changes, cards: dict[UUID, RoomCard]) -> set[UUID] | None:
+    """The rooms that changes are about; None where they may be about any."""
+    found: set[UUID] = set()
+    for change in changes or ():
+        if change.room_id is not None:
+            found.add(change.room_id)
+        elif change.account_id is not None:
+            found |= {
+                card.room_id for card in cards.values() if card.account_id == change.account_id
+            }
+        elif change.topup_id is None:
+            return None
+    return found if changes else None
+
+
+def matches(room: RoomCard, q: str, wanted: Flag | None) -> bool:
+    """Whether a room is found by every word of q (in its name, holder or meter numbers) and has the state."""
+    text = " ".join((room.name, room.holder or "", *(p.meter_no for p in room.points))).lower()
+    return (wanted is None or wanted in of_room(room).flags) and all(
+        word in text for word in q.lower().split()
+    )
+
+
+def floors(rooms: Iterable[RoomCard], shown: set[UUID]) -> list[Floor]:
+    """The rooms by building and floor, in the order of the board."""
+    grouped: dict[tuple[str, int], list[RoomCard]] = {}
+    for room in rooms:
+        grouped.setdefault((room.building, room.floor), []).append(room)
+    buildings = list(dict.fromkeys(building for building, _ in grouped))
+    return [
+        Floor(
+            building=building,
+            number=number,
+            key=f"{buildings.index(building)}-{number}",
+            rooms=tuple(listed),
+            cut=sum(Flag.CUT in of_room(room).flags for room in listed),
+            shown=any(room.room_id in shown for room in listed),
+        )
+        for (building, number), listed in grouped.items()
+    ]

@@ -1,0 +1,171 @@
+"""An account as its holder sees it: a purse at a time, with what is supplied and what to do about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from cloud.services.board import PointCard
+from cloud.services.tenant import TenantHome, TopUpLine
+from dashboards.state import PointState, Tone, of_point
+from dashboards.words import N_
+from prepaid.money import Money
+from prepaid.supply import Why
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What is the matter and what to do, as message ids."""
+
+    title: str
+    advice: str
+    icon: str
+    tone: Tone
+
+
+@dataclass(frozen=True, slots=True)
+class PurseView:
+    """A purse and the service point that most needs attention. total is the register, where there is but one."""
+
+    purse_id: UUID
+    is_power: bool
+    balance: Money
+    days_left: Decimal | None
+    state: PointState
+    notice: Notice | None
+    read_at: datetime | None
+    total: Decimal | None
+    unit: str
+    doubt: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccountView:
+    """path is the address of the account's own page."""
+
+    path: str
+    room: str
+    room_id: UUID
+    site: str
+    timezone: str
+    holder: str
+    purses: tuple[PurseView, ...]
+    recent: tuple[TopUpLine, ...]
+
+    @property
+    def power_purses(self) -> frozenset[UUID]:
+        return frozenset(purse.purse_id for purse in self.purses if purse.is_power)
+
+    def purse(self, purse_id: UUID) -> PurseView | None:
+        return next((purse for purse in self.purses if purse.purse_id == purse_id), None)
+
+    @property
+    def neediest(self) -> PurseView | None:
+        """The purse that a top-up is most likely meant for."""
+        return min(
+            self.purses,
+            key=lambda purse: (_GRAVEST[purse.state.key], not purse.state.is_low),
+            default=None,
+        )
+
+
+_GRAVEST = {
+    key: rank
+    for rank, key in enumerate(("off", "armed", "turning-on", "turning-off", "unknown", "on"))
+}
+
+
+def view(home: TenantHome, path: str) -> AccountView:
+    by_purse: dict[UUID, list[PointCard]] = {}
+    for point in home.points:
+        by_purse.setdefault(point.purse_id, []).append(point)
+    return AccountView(
+        path=path,
+        room=home.room,
+        room_id=home.room_id,
+        site=home.site,
+        timezone=home.timezone,
+        holder=home.holder,
+        purses=tuple(_purse(purse_id, points) for purse_id, points in by_purse.items()),
+        recent=home.recent,
+    )
+
+
+def _purse(purse_id: UUID, points: list[PointCard]) -> PurseView:
+    gravest = min(points, key=lambda point: _GRAVEST[of_point(point).key])
+    state = of_point(gravest)
+    is_power = gravest.commodity == "electricity"
+    lasting = [point.days_left for point in points if point.days_left is not None]
+    return PurseView(
+        purse_id=purse_id,
+        is_power=is_power,
+        balance=gravest.balance,
+        days_left=min(lasting, default=None),
+        state=state,
+        notice=_notice(gravest, state, is_power=is_power),
+        read_at=min((p.read_at for p in points if p.read_at is not None), default=None),
+        total=gravest.total if len(points) == 1 else None,
+        unit=gravest.unit,
+        doubt=_doubt(points),
+    )
+
+
+def _notice(point: PointCard, state: PointState, *, is_power: bool) -> Notice | None:
+    icon, tone = state.look.icon, state.look.tone
+    match state.key:
+        case "off" if point.why is Why.NO_CREDIT and is_power:
+            title, advice = (
+                N_("Power is cut: balance used up"),
+                N_("Top up and it comes back by itself, day or night."),
+            )
+        case "off" if point.why is Why.NO_CREDIT:
+            title, advice = (
+                N_("Water is cut: balance used up"),
+                N_("Top up and it comes back by itself, day or night."),
+            )
+        case "off":
+            title, advice = (
+                N_("Supply is off"),
+                N_("It was not cut for the balance. Please ask your property manager."),
+            )
+        case "armed":
+            title, advice = (
+                N_("Press the button on your meter"),
+                N_("There is credit again. Press the button on your meter to switch on."),
+            )
+        case "turning-on":
+            title, advice = N_("Switching on"), N_("There is credit again. This takes a moment.")
+        case "turning-off":
+            title, advice = N_("Balance used up"), N_("Supply is being cut. Top up to keep it.")
+        case "on" if point.why is Why.PROTECTED:
+            return Notice(
+                N_("Protected from cut-off"),
+                N_("Supply stays on even without credit."),
+                "check",
+                Tone.GOOD,
+            )
+        case "on" if point.is_held:
+            return Notice(
+                N_("Reading is being checked"),
+                N_("Nothing is charged until it has been looked at."),
+                "help",
+                Tone.WARN,
+            )
+        case "on" if state.is_low:
+            return Notice(
+                N_("Balance is low"), N_("Top up soon to keep the supply on."), "alert", Tone.WARN
+            )
+        case _:
+            return None
+    return Notice(title, advice, icon, tone)
+
+
+def _doubt(points: list[PointCard]) -> str:
+    """Why the figures may not be today's, as a message id; empty where they are."""
+    if any(not point.gateway_online for point in points):
+        return N_("The gateway is offline, so the balance may be late. Metering goes on.")
+    if any(point.is_silent for point in points):
+        return N_("The meter does not answer at the moment, so the balance may be late.")
+    return ""

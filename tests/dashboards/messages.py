@@ -1,0 +1,45 @@
+"""Every message that the pages, and the cloud's errors on them, may say."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from babel.messages.extract import extract_from_dir
+
+import cloud
+import dashboards
+from cloud.errors import CloudError
+
+ROOT = Path(dashboards.__file__).parent
+METHODS = [("**.py", "python"), ("**/templates/**.html", "jinja2.ext:babel_extract")]
+KEYWORDS = {"_": None, "gettext": None, "N_": None, "ngettext": (1, 2)}
+
+
+def said_by_pages() -> set[str]:
+    found = extract_from_dir(
+        ROOT, METHODS, {"**.html": {"silent": "false"}}, keywords=KEYWORDS, directory_filter=_ours
+    )
+    return {
+        message if isinstance(message, str) else message[0]
+        for _file, _line, message, _c, _x in found
+    }
+
+
+def said_by_errors() -> set[str]:
+    for module in pkgutil.walk_packages(cloud.__path__, "cloud."):
+        if not module.name.startswith("cloud.migrations"):
+            importlib.import_module(module.name)
+    return {error.sentence for error in _subclasses(CloudError)}
+
+
+def _subclasses(error: type[CloudError]) -> Iterator[type[CloudError]]:
+    for subclass in error.__subclasses__():
+        yield subclass
+        yield from _subclasses(subclass)
+
+
+def _ours(folder: str) -> bool:
+    return Path(folder).name not in {"static", "locale", "__pycache__"}

@@ -1,0 +1,168 @@
+"""What a resident is told: about supply, about an amount typed, and about a top-up on its way."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from dashboards import page
+from dashboards.language import is_our_path
+from dashboards.tenant.account import view
+from dashboards.tenant.amount import UnreadableAmount, read
+from dashboards.tenant.progress import Step, progress
+from prepaid.money import Money
+from prepaid.reading import Supply
+from prepaid.supply import Why
+from tests.dashboards.cards import ARMED, CUT, NOW, home, power, stages, water
+
+
+@pytest.mark.parametrize(
+    ("typed", "fen"),
+    [
+        ("50", 5000),
+        (" 50.5 ", 5050),
+        ("0.01", 1),
+        ("50.", 5000),
+        ("５０", 5000),
+        ("¥50.00", 5000),
+        ("￥ 50", 5000),
+        ("50元", 5000),
+        ("1,000", 100000),
+        ("50。5", 5050),
+    ],
+)
+def test_an_amount_is_understood_as_people_type_it(typed: str, fen: int) -> None:
+    assert read(typed) == Money(fen)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "",
+        "0",
+        "0.00",
+        "-5",
+        "50.555",
+        "5o",
+        "1,00",
+        "1e3",
+        "NaN",
+        "Infinity",
+        "$5",
+        "9" * 40,
+        "五十",
+    ],
+)
+def test_anything_else_is_asked_for_again(typed: str) -> None:
+    with pytest.raises(UnreadableAmount):
+        read(typed)
+
+
+def title(**changes: Any) -> str | None:
+    notice = view(home(power("0301", **changes)), "/t/x").purses[0].notice
+    return notice.title if notice else None
+
+
+def test_the_page_says_what_is_the_matter_and_is_quiet_when_nothing_is() -> None:
+    assert title() is None
+    assert title(**CUT) == "Power is cut: balance used up"
+    assert title(**ARMED) == "Press the button on your meter"
+    assert title(supply=Supply.OFF, wanted=Supply.ON) == "Switching on"
+    assert title(supply=Supply.ON, wanted=Supply.OFF) == "Balance used up"
+    assert title(balance=Money.yuan("9")) == "Balance is low"
+    assert title(balance=Money.yuan("-9"), why=Why.PROTECTED) == "Protected from cut-off"
+    assert title(is_held=True, why=Why.HELD) == "Reading is being checked"
+    assert title(supply=Supply.OFF, wanted=None, why=None) == "Supply is off"
+
+
+def test_the_top_up_is_meant_for_the_purse_that_needs_it() -> None:
+    needy = view(home(power("0301"), water("0301", **CUT)), "/t/x").neediest
+    content = view(home(power("0301"), water("0301")), "/t/x").neediest
+
+    assert needy is not None
+    assert not needy.is_power
+    assert content is not None
+    assert content.is_power
+
+
+PAID = NOW - timedelta(seconds=40)
+CREDITED = NOW - timedelta(seconds=39)
+DELIVERED = NOW - timedelta(seconds=30)
+HAS_CREDIT = Money.yuan("49.88")
+
+
+def come(balance: Money = HAS_CREDIT, **changes: Any) -> tuple[str, list[str]]:
+    made = progress(stages(**changes), is_power=True, balance=balance)
+    return made.headline, [str(stage.step) for stage in made.stages]
+
+
+def test_a_top_up_goes_through_four_stages() -> None:
+    paid = {"paid_at": PAID}
+    credited = {**paid, "credited_at": CREDITED}
+    delivered = {**credited, "delivered_at": DELIVERED}
+    restored = {**delivered, "restored_at": NOW, "supply": Supply.ON}
+
+    assert come() == ("Waiting for payment", ["now", "later", "later", "later"])
+    assert come(**paid) == ("Power is coming back", ["done", "now", "later", "later"])
+    assert come(**credited) == ("Power is coming back", ["done", "done", "now", "later"])
+    assert come(**delivered) == ("Power is coming back", ["done", "done", "done", "now"])
+    assert come(**restored) == ("Power is on", ["done"] * 4)
+
+
+def test_the_last_stage_asks_for_the_button_where_the_meter_waits_for_it() -> None:
+    headline, steps = come(
+        paid_at=PAID,
+        credited_at=CREDITED,
+        delivered_at=DELIVERED,
+        armed_at=NOW,
+        supply=Supply.ARMED,
+    )
+
+    assert headline == "Press the button on your meter"
+    assert steps[3] == Step.ACT
+
+
+def test_a_top_up_that_does_not_cover_the_debt_says_so() -> None:
+    headline, steps = come(
+        Money.yuan("-1"), paid_at=PAID, credited_at=CREDITED, delivered_at=DELIVERED
+    )
+
+    assert headline == "Power is still off"
+    assert steps[3] == Step.ACT
+
+
+def test_a_top_up_before_the_balance_ran_out_ends_without_switching() -> None:
+    headline, steps = come(
+        paid_at=PAID, credited_at=CREDITED, delivered_at=DELIVERED, supply=Supply.ON, why=Why.CREDIT
+    )
+
+    assert (headline, steps) == ("Power is on", ["done"] * 4)
+
+
+def test_while_the_gateway_is_offline_the_page_says_that_power_comes_back_by_itself() -> None:
+    waiting = stages(paid_at=PAID, credited_at=CREDITED, gateway_online=False)
+
+    html = page.fragment(
+        "zh",
+        "tenant/changes.html",
+        topup=waiting,
+        progress=progress(waiting, is_power=True, balance=HAS_CREDIT),
+        now=NOW,
+    )
+
+    assert "恢复联网后自动送电" in html
+    assert "23:03:25" in html  # paid 40 s before 23:04:05
+
+
+@pytest.mark.parametrize("path", ["/", "/rooms?state=cut&q=a%20b", "/t/abc.def-_/topups/1"])
+def test_changing_the_language_goes_back_to_the_page(path: str) -> None:
+    assert is_our_path(path)
+
+
+@pytest.mark.parametrize(
+    "path", ["", "rooms", "//evil.test", "/\\evil.test", "https://evil.test", "/a\nb"]
+)
+def test_changing_the_language_goes_nowhere_else(path: str) -> None:
+    assert not is_our_path(path)
