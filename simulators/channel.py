@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import errno
 import logging
 import signal
 import socket
+import sqlite3
 import sys
 import time
 import tomllib
@@ -198,6 +200,12 @@ def create_app(settings: Settings) -> FastAPI:
     async def refuse(_: Request, error: _ChannelError) -> JSONResponse:
         return JSONResponse({"code": error.code, "message": str(error)}, error.status)
 
+    @app.exception_handler(sqlite3.Error)
+    async def apologize(_: Request, error: sqlite3.Error) -> JSONResponse:
+        log.error("the books in %s cannot be written: %s", settings.database, error)
+        message = "The channel cannot write its books. Nothing was changed; try again later."
+        return JSONResponse({"code": "UNAVAILABLE", "message": message}, 503)
+
     @app.post("/v1/orders")
     async def place(request: Request) -> dict[str, str]:
         asked = _parse(_PlaceOrder, await _signed_body(request, settings))
@@ -317,12 +325,24 @@ async def run(settings: Settings) -> int:
     try:
         listening = socket.create_server((settings.host, settings.port))
     except OSError as error:
-        where = f"{settings.host}:{settings.port}"
-        log.error("the sandbox channel cannot listen on %s: %s", where, error.strerror)
+        taken = error.errno == errno.EADDRINUSE
+        why = "is taken by another program" if taken else f"cannot be opened: {error.strerror}"
+        log.error("port %s of %s %s", settings.port, settings.host, why)
         return 1
+    try:
+        app = create_app(settings)
+    except sqlite3.Error as error:
+        log.error("the books in %s cannot be opened: %s", settings.database, error)
+        listening.close()
+        return 1
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # else a line for each callback
     server = _Server(
         uvicorn.Config(
-            create_app(settings), log_config=None, access_log=False, timeout_graceful_shutdown=3
+            app,
+            log_config=None,
+            log_level=logging.WARNING,
+            access_log=False,
+            timeout_graceful_shutdown=3,
         )
     )
 
@@ -338,7 +358,6 @@ async def run(settings: Settings) -> int:
 
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
     if len(sys.argv) != 2:
         sys.exit("usage: python -m simulators.channel path/to/channel.toml")
     try:

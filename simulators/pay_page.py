@@ -53,7 +53,7 @@ WORDS: dict[Language, dict[str, str]] = {
         "other": "中文",
         "title": "Sandbox payment",
         "sandbox": "Sandbox payment",
-        "no_money": "A test: no real money moves",
+        "no_money": "No real money moves",
         "item": "For",
         "number": "Order no.",
         "method": "Pay with",
