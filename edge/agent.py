@@ -141,6 +141,7 @@ class Agent:
             if settled.want.supply is Supply.OFF and self._is_due(point, driver, settled):
                 # A cut needs two agreeing fresh reads.
                 settled = await self._look(point, driver, bus)
+            self._note_failure(point, driver, settled)
             if self._is_due(point, driver, settled):
                 settled = await self._switch(point, driver, bus, settled)
         except (NoReply, BadMeter, ProtocolError) as error:
@@ -192,18 +193,29 @@ class Agent:
             return True
         if is_proved(point, want, settled.seen):
             return False
-        if intent.commanded_at is None and intent.tries < SWITCH_TRIES:
+        if intent.commanded_at is None and not intent.is_refused and intent.tries < SWITCH_TRIES:
             return True
-        return not self._is_patient(intent, driver)
-
-    def _is_patient(self, intent: Intent, driver: Driver) -> bool:
-        """Whether the last command has still time to take effect, or is not to be repeated yet."""
         patience_s = driver.TRAVEL_S
-        if intent.tries >= SWITCH_TRIES:
-            doubled = SWITCH_AGAIN_S * 2.0 ** min(intent.tries - SWITCH_TRIES, 10)
+        if intent.is_refused or intent.tries >= SWITCH_TRIES:
+            doubled = SWITCH_AGAIN_S * 2.0 ** min(max(intent.tries - SWITCH_TRIES, 0), 10)
             patience_s = min(doubled, SWITCH_AGAIN_MOST_S)
-        elapsed = self._clock() - intent.sent_at
-        return timedelta(0) <= elapsed < timedelta(seconds=patience_s)
+        return not self._is_within(patience_s, intent)
+
+    def _is_within(self, seconds: float, intent: Intent) -> bool:
+        """Whether the last command was sent no longer ago. A clock that was set back ends all waiting."""
+        return timedelta(0) <= self._clock() - intent.sent_at < timedelta(seconds=seconds)
+
+    def _note_failure(self, point: ServicePoint, driver: Driver, settled: Settled) -> None:
+        intent = self._store.intent(point.id)
+        if (
+            intent is not None
+            and intent.tries >= SWITCH_TRIES
+            and intent.supply is settled.want.supply
+            and not self._is_within(driver.TRAVEL_S, intent)
+        ):
+            text = f"still {settled.seen} after {intent.tries} commands to go {intent.supply}"
+            with self._store.transaction():
+                self._switch_failed(point, text)
 
     async def _switch(
         self, point: ServicePoint, driver: Driver, bus: Bus, settled: Settled
@@ -218,12 +230,11 @@ class Agent:
         supply = want.supply
         earlier = store.intent(point.id)
         failed = earlier.tries if earlier is not None and earlier.supply is supply else 0
-        intent = Intent(supply, self._clock(), None, failed + 1)
+        intent = Intent(
+            supply, self._clock(), commanded_at=None, tries=failed + 1, is_refused=False
+        )
         with store.transaction():
             store.save_intent(point.id, intent)
-            if failed >= SWITCH_TRIES:
-                text = f"still {settled.seen} after {failed} commands to go {supply}"
-                self._switch_failed(point, text)
         try:
             await bus.run(
                 lambda: driver.switch(point.meter, supply, point.policy.restore, intent.sent_at),
@@ -231,7 +242,7 @@ class Agent:
             )
         except (Refused, BadMeter) as error:
             with store.transaction():
-                store.save_intent(point.id, replace(intent, tries=max(intent.tries, SWITCH_TRIES)))
+                store.save_intent(point.id, replace(intent, is_refused=True))
                 self._switch_failed(point, f"the command to go {supply}: {error}")
             return settled
         with store.transaction():
@@ -249,7 +260,11 @@ class Agent:
     def _pause_s(self, point: ServicePoint, driver: Driver, settled: Settled) -> float:
         ordinary_s = self._ordinary_s(point, settled)
         intent = self._store.intent(point.id)
-        if intent is not None and intent.tries <= SWITCH_TRIES and self._is_patient(intent, driver):
+        if (
+            intent is not None
+            and not intent.is_refused
+            and self._is_within(driver.TRAVEL_S, intent)
+        ):
             return min(ordinary_s, max(1.0, driver.TRAVEL_S / 20))
         if settled.seen is Supply.ARMED:
             row = self._store.supply(point.id)

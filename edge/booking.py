@@ -102,7 +102,8 @@ class Booking:
         row, intent = store.supply(point.id), store.intent(point.id)
         commanded_at = None
         if intent is not None and is_proved(point, want, seen) and intent.supply is want.supply:
-            commanded_at = intent.commanded_at or intent.sent_at
+            # Whose acknowledgement was lost obeyed all the same; who refused was switched by another.
+            commanded_at = None if intent.is_refused else intent.commanded_at or intent.sent_at
             store.save_intent(point.id, None)
             self.alarm(point, AlarmKind.SWITCH_FAILED, at, f"it is {seen}", is_on=False)
         elif row is not None and (row.seen is seen or (row.seen, seen) == BUTTON_PRESSED):

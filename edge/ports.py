@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-import serial
 import serial_asyncio
 
 from edge.settings import SerialAt, TcpAt
@@ -143,6 +144,11 @@ def tcp_port(at: TcpAt) -> StreamPort:
 def _reason(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "no answer within 5 s"
-    if isinstance(error, serial.SerialException) and error.errno == 22:
-        return f"{error}; a pseudo-terminal has no parity, give it 8N1"
-    return getattr(error, "strerror", None) or str(error)
+    number = error.errno if isinstance(error, OSError) else None
+    if number is None:
+        number = getattr(error.__context__, "errno", None)
+    if number is None:
+        return str(error)
+    if number == errno.EINVAL:
+        return f"{os.strerror(number)}; a pseudo-terminal has no parity, give it 8N1"
+    return os.strerror(number)

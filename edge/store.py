@@ -59,7 +59,8 @@ CREATE TABLE intent   (           -- a switch command that is about to be sent, 
   supply       TEXT NOT NULL,
   sent_at      TEXT NOT NULL,
   commanded_at TEXT,              -- when the meter acknowledged it
-  tries        INTEGER NOT NULL
+  tries        INTEGER NOT NULL,
+  is_refused   INTEGER NOT NULL
 );
 CREATE TABLE alarm    (point TEXT, alarm TEXT, since TEXT NOT NULL, PRIMARY KEY (point, alarm));
 CREATE TABLE up       (seq INTEGER PRIMARY KEY, body TEXT NOT NULL);  -- our log
@@ -99,12 +100,14 @@ class SupplyRow:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A switch command under way. commanded_at is when the meter acknowledged it; tries counts from 1."""
+    """A switch command under way. commanded_at is when the meter acknowledged it, is_refused that it said
+    no; tries counts from 1."""
 
     supply: Supply
     sent_at: datetime
     commanded_at: datetime | None
     tries: int
+    is_refused: bool
 
 
 class Store:
@@ -265,7 +268,7 @@ class Store:
 
     def intent(self, point: UUID) -> Intent | None:
         row = self._db.execute(
-            "SELECT supply, sent_at, commanded_at, tries FROM intent WHERE point = ?",
+            "SELECT supply, sent_at, commanded_at, tries, is_refused FROM intent WHERE point = ?",
             (str(point),),
         ).fetchone()
         if row is None:
@@ -275,6 +278,7 @@ class Store:
             datetime.fromisoformat(row[1]),
             datetime.fromisoformat(row[2]) if row[2] else None,
             row[3],
+            bool(row[4]),
         )
 
     def save_intent(self, point: UUID, intent: Intent | None) -> None:
@@ -282,12 +286,13 @@ class Store:
             self._write("DELETE FROM intent WHERE point = ?", str(point))
             return
         self._write(
-            "REPLACE INTO intent VALUES (?, ?, ?, ?, ?)",
+            "REPLACE INTO intent VALUES (?, ?, ?, ?, ?, ?)",
             str(point),
             intent.supply,
             intent.sent_at.isoformat(),
             intent.commanded_at.isoformat() if intent.commanded_at else None,
             intent.tries,
+            intent.is_refused,
         )
 
     def alarm_since(self, point: UUID, alarm: AlarmKind) -> datetime | None:

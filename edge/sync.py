@@ -33,7 +33,6 @@ log = logging.getLogger(__name__)
 
 MOST_ENTRIES = 200
 MOST_BYTES = 256 * 1024
-ROOM = 200  # what JSON puts around an entry's body: names, log, sequence number
 RETRY_FULL_S = 5.0
 
 
@@ -136,7 +135,7 @@ class Sync:
         batch: list[Entry] = []
         size = 0
         for entry in self._store.unacked(MOST_ENTRIES):
-            size += len(entry.body.encode()) * 5 // 4 + ROOM  # quotes in it are escaped
+            size += len(wire.pack(Envelope((entry,))))
             if batch and size > MOST_BYTES:
                 break
             batch.append(entry)

@@ -21,6 +21,7 @@ from prepaid.wire import Alarm, AlarmKind, Charged, Read, SupplyChanged
 from protocols.cj188.items import Valve
 from tests.edge.simulated import (
     ELECTRICITY,
+    EVENING,
     PURSE,
     WATER,
     WATER_PURSE,
@@ -209,7 +210,8 @@ async def test_a_stuck_relay_is_commanded_three_times_then_alarmed_once(tmp_path
 
     alarms = [a for a in room.told(Alarm) if a.alarm is AlarmKind.SWITCH_FAILED]
     assert len(alarms) == 1
-    # At 0, 10 and 20 s; then after 60, 120 … s: at 80 and 200 s
+    # At 0, 10 and 20 s; told at 30 s; then again after 60, 120 … s: at 80 and 200 s
+    assert (alarms[0].at - EVENING).total_seconds() == pytest.approx(50, abs=5)
     assert commands(room) == [TRIP] * 5
     room.meter.is_stuck = False
     for _ in range(30):
