@@ -221,9 +221,9 @@ def sweep(database: Database, channels: Mapping[str, Channel], *, now: datetime)
     An order is asked about after SWEEP_AFTER, then ever more rarely, for SWEEP_FOR.
     """
     with database.system() as session:
-        due = [(topup.channel, topup.out_trade_no) for topup in _due(session, now)]
+        asked = [(topup.channel, topup.out_trade_no) for topup in due(session, now)]
     booked = 0
-    for name, out_trade_no in due:
+    for name, out_trade_no in asked:
         channel = channels.get(name)
         if channel is None:
             continue
@@ -326,7 +326,7 @@ def _is_booked(topup: TopUp, payment: Payment) -> bool:
     return True
 
 
-def _due(session: Session, now: datetime) -> list[TopUp]:
+def due(session: Session, now: datetime) -> list[TopUp]:
     """Orders to be asked about now, marked as asked."""
     asked = col(TopUp.asked_at)
     created = col(TopUp.created_at)
@@ -347,7 +347,7 @@ def _due(session: Session, now: datetime) -> list[TopUp]:
         .limit(200)
         .with_for_update(key_share=True, skip_locked=True)
     )
-    due = list(session.execute(waiting).scalars())
-    for topup in due:
+    found = list(session.execute(waiting).scalars())
+    for topup in found:
         topup.asked_at = now
-    return due
+    return found

@@ -6,15 +6,19 @@ import base64
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
 
+import psycopg
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from fastapi.testclient import TestClient
+from psycopg import sql
 
-from cloud.channels import Payment
+from cloud.app import create_app
+from cloud.channels import ChannelAway, ChannelRefused, Order, Payment
 from cloud.db import Database, migrate
 from cloud.services import estate, topups
 from cloud.settings import Settings
@@ -72,9 +76,6 @@ def migrated(postgres: Postgres) -> str:
 @pytest.fixture
 def url(postgres: Postgres, migrated: str) -> Iterator[str]:
     """A migrated database, as the cloud's own role sees it."""
-    import psycopg
-    from psycopg import sql
-
     name = f"test_{uuid.uuid4().hex}"
     with psycopg.connect(postgres.admin_dsn, autocommit=True) as connection:
         connection.execute(
@@ -164,11 +165,9 @@ class FakeChannel:
         self.orders: dict[str, Money] = {}
         self.paid: dict[str, Payment] = {}
 
-    def order(self, *, out_trade_no: str, amount: Money, description: str, return_url: str):  # type: ignore[no-untyped-def]
-        from datetime import timedelta
-
-        from cloud.channels import ChannelAway, ChannelRefused, Order
-
+    def order(
+        self, *, out_trade_no: str, amount: Money, description: str, return_url: str
+    ) -> Order:
         if self.is_away:
             raise ChannelAway
         if self.orders.setdefault(out_trade_no, amount) != amount:
@@ -176,8 +175,6 @@ class FakeChannel:
         return Order(f"http://pay.test/pay/{out_trade_no}", NOON + timedelta(hours=2))
 
     def payment(self, out_trade_no: str) -> Payment | None:
-        from cloud.channels import ChannelAway
-
         if self.is_away:
             raise ChannelAway
         return self.paid.get(out_trade_no)
@@ -255,3 +252,10 @@ def settings_file(tmp_path: Path, keys: Keys) -> Path:
 def settings(settings_file: Path, url: str) -> Settings:
     (settings_file.parent / "secrets" / "database_url").write_text(url)
     return Settings.load(settings_file)
+
+
+@pytest.fixture
+def web(settings: Settings, home: Estate) -> Iterator[TestClient]:
+    """A client of the web program, which serves the estate `home`."""
+    with TestClient(create_app(settings), follow_redirects=False) as client:
+        yield client

@@ -71,7 +71,8 @@ FILL = (
     "INSERT INTO balances VALUES (:organization, :purse, 1)",
     "INSERT INTO daily_charges VALUES (:organization, :purse, current_date, 1)",
     "INSERT INTO topups"
-    " (organization_id, id, created_at, purse_id, amount_fen, channel, idempotency_key, out_trade_no) VALUES (:organization, :organization, now(), :purse, 1, 'cash', :organization, CAST(:organization AS text))",
+    " (organization_id, id, created_at, purse_id, amount_fen, channel, idempotency_key, out_trade_no)"
+    " VALUES (:organization, :organization, now(), :purse, 1, 'cash', :organization, CAST(:organization AS text))",
     "INSERT INTO refused_notices VALUES (:organization, gen_random_uuid(), now(), :organization, 't', 1, 'r')",
     "INSERT INTO rejected VALUES (:organization, gen_random_uuid(), now(), :gateway, :gateway, 1, 'b', 'r')",
 )

@@ -1,0 +1,170 @@
+"""Signing in, tenants' links, and where a request comes from."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import select, text
+
+from cloud import auth, tables
+from cloud.errors import NoSuchLink, TooManyAttempts
+
+pytestmark = pytest.mark.processes
+
+
+@pytest.fixture
+def login(database):
+    def login(name: str, password: str) -> str | None:
+        with database.system() as session:
+            return auth.login(session, name, password)
+
+    return login
+
+
+def test_the_right_password_gives_a_token_of_which_only_the_hash_is_kept(database, home, login):
+    token = login("home", "correct horse")
+    assert token is not None
+    with database.system() as session:
+        (kept,) = session.execute(select(tables.SignIn)).scalars()
+    assert kept.user_id == home.user_id
+    assert token.encode() not in kept.token_hash
+
+
+def test_an_unknown_login_and_a_wrong_password_are_answered_alike(home, login):
+    assert login("home", "wrong") is None
+    assert login("nobody", "wrong") is None
+    assert login("nobody\x00", "wrong") is None
+
+
+@pytest.mark.parametrize("name", ["home", "nobody"])
+def test_after_five_wrong_passwords_further_tries_wait(database, home, login, name):
+    for _ in range(auth.FREE_FAILURES):
+        assert login(name, "wrong") is None
+    with pytest.raises(TooManyAttempts, match="Try again in 1 second"):
+        login(name, "correct horse")
+    assert login("other", "wrong") is None  # nobody else waits
+
+    # The wait doubles with each failure: after the next one it is 2 s.
+    _let_pass(database, seconds=2)
+    assert login(name, "wrong") is None
+    with pytest.raises(TooManyAttempts, match="in 2 seconds"):
+        login(name, "wrong")
+
+
+def _let_pass(database, *, seconds: int) -> None:
+    with database.system() as session:
+        session.execute(
+            text("UPDATE login_failures SET last_at = last_at - make_interval(secs => :s)"),
+            {"s": seconds},
+        )
+
+
+def test_the_right_password_after_the_wait_clears_the_count(database, home, login):
+    for _ in range(auth.FREE_FAILURES):
+        login("home", "wrong")
+    _let_pass(database, seconds=5)
+    assert login("home", "correct horse") is not None
+    assert login("home", "wrong") is None
+    assert login("home", "correct horse") is not None
+
+
+def test_many_tries_at_once_are_counted_one_by_one(home, login):
+    def attempt(_: int) -> str:
+        try:
+            login("home", "wrong")
+        except TooManyAttempts:
+            return "wait"
+        return "wrong"
+
+    with ThreadPoolExecutor(10) as threads:
+        answers = list(threads.map(attempt, range(10)))
+    # Five are free; the later ones may only be tried again after a second each.
+    assert answers.count("wrong") <= auth.FREE_FAILURES + 2
+    assert answers.count("wait") >= 3
+
+
+def test_a_page_of_staff_is_for_those_signed_in(web, login):
+    assert web.get("/api/rooms").status_code == 401
+    web.cookies.set(auth.COOKIE, "made-up")
+    assert web.get("/api/rooms").status_code == 401
+    web.cookies.clear()
+    web.cookies.set(auth.COOKIE, login("home", "correct horse"))
+    assert [room["name"] for room in web.get("/api/rooms").json()] == ["0301"]
+
+
+def test_a_sign_in_ends_by_signing_out_or_by_time(database, web, login):
+    for end in (
+        lambda token: _system(database, lambda s: auth.logout(s, token)),
+        lambda _: _system(
+            database,
+            lambda s: s.execute(
+                text("UPDATE sign_ins SET expires_at = :at"),
+                {"at": tables.utc_now() - timedelta(seconds=1)},
+            ),
+        ),
+    ):
+        token = login("home", "correct horse")
+        web.cookies.clear()
+        web.cookies.set(auth.COOKIE, token)
+        assert web.get("/api/rooms").status_code == 200
+        end(token)
+        assert web.get("/api/rooms").status_code == 401
+
+
+def _system(database, work) -> None:
+    with database.system() as session:
+        work(session)
+
+
+def test_a_user_sees_the_rooms_of_the_own_organization_only(build, web, login):
+    other = build("other")
+    web.cookies.set(auth.COOKIE, login("home", "correct horse"))
+    assert len(web.get("/api/rooms").json()) == 1
+    assert web.get(f"/api/rooms/{other.room_id}").status_code == 404
+
+
+def test_a_tenants_link_opens_its_account_and_cannot_be_made_up(settings, home):
+    token = auth.tenant_token(settings, home.account_id)
+    assert auth.read_tenant_token(settings, token) == home.account_id
+    other = settings.model_copy(update={"session_secret": "t" * 43})
+    for wrong in (
+        token[:-1] + ("A" if token[-1] != "A" else "B"),
+        auth.tenant_token(other, home.account_id),
+        home.account_id.hex,
+        "",
+        "é.x",
+    ):
+        with pytest.raises(NoSuchLink):
+            auth.read_tenant_token(settings, wrong)
+
+
+def test_the_link_of_a_closed_or_unknown_account_opens_nothing(database, settings, web, home):
+    link = f"/t/{auth.tenant_token(settings, home.account_id)}"
+    assert web.get(link).status_code == 200
+    with database.system() as session:
+        session.execute(text("UPDATE accounts SET closed_at = now()"))
+    assert web.get(link).status_code == 404
+    assert web.get(f"/t/{auth.tenant_token(settings, uuid4())}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("headers", "is_taken"),
+    [
+        ({"Origin": "http://cloud.test"}, True),
+        ({"Sec-Fetch-Site": "same-origin", "Origin": "http://cloud.test"}, True),
+        ({"Origin": "http://testserver"}, True),  # the address the browser used
+        ({}, False),
+        ({"Origin": "null"}, False),
+        ({"Origin": "http://evil.test"}, False),
+        ({"Origin": "http://cloud.test.evil.test"}, False),
+        ({"Origin": "https://cloud.test"}, False),
+        ({"Sec-Fetch-Site": "cross-site", "Origin": "http://cloud.test"}, False),
+        ({"Sec-Fetch-Site": "same-site", "Origin": "http://cloud.test"}, False),
+    ],
+)
+def test_a_change_is_taken_from_our_own_pages_only(web, headers, is_taken):
+    answer = web.post("/login", data={"login": "x", "password": "y"}, headers=headers)
+    assert answer.status_code == (401 if is_taken else 403)

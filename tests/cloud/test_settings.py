@@ -1,0 +1,86 @@
+"""The settings: checked whole, each fault in a sentence that says where to mend it."""
+
+from __future__ import annotations
+
+import pytest
+
+from cloud.settings import BadSettings, Settings
+
+
+def faults(path) -> list[str]:
+    with pytest.raises(BadSettings) as raised:
+        Settings.load(path)
+    return raised.value.faults
+
+
+def test_a_whole_file_loads(settings_file):
+    settings = Settings.load(settings_file)
+    assert (settings.listen_host, settings.listen_port) == ("127.0.0.1", 8080)
+    assert settings.sandbox_merchant == "wattwell"
+
+
+def test_the_environment_goes_before_the_files(settings_file, monkeypatch):
+    monkeypatch.setenv("WATTWELL_LISTEN", "127.0.0.1:9090")
+    monkeypatch.setenv("WATTWELL_DATABASE_URL", "postgresql://other.test/books")
+    settings = Settings.load(settings_file)
+    assert settings.listen_port == 9090
+    assert settings.database_url == "postgresql://other.test/books"
+
+
+def test_a_missing_secret_says_where_it_may_be_set(settings_file):
+    secrets = settings_file.parent / "secrets"
+    (secrets / "signing_key").unlink()
+    assert faults(settings_file) == [
+        f"signing_key is missing: set it in {settings_file}, in the file {secrets / 'signing_key'}"
+        " or as WATTWELL_SIGNING_KEY."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("listen", "9080", "listen must be host:port"),
+        ("listen", "127.0.0.1:99999", "listen must be host:port"),
+        ("public_url", "cloud.test", "public_url must be an address like http"),
+        ("database_url", "=x", "database_url must be an address like postgresql"),
+        ("nats_url", "http://x", "nats_url must be an address like nats"),
+        ("session_secret", "short", "session_secret must be at least 32 characters"),
+        ("signing_key", "AAAA", "signing_key must be an Ed25519 key"),
+        ("signing_key", "not base64!", "signing_key must be an Ed25519 key"),
+        ("sandbox_channel_key", "AAAA", "sandbox_channel_key must be an Ed25519 key"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_source_and_never_shown(
+    settings_file, monkeypatch, name, value, said
+):
+    monkeypatch.setenv(f"WATTWELL_{name.upper()}", value)
+    (fault,) = faults(settings_file)
+    assert fault.startswith(said)
+    assert fault.endswith(f"(set in WATTWELL_{name.upper()}).")
+    assert value not in fault
+
+
+def test_all_faults_are_told_at_once(settings_file):
+    (settings_file.parent / "secrets" / "session_secret").write_text("short")
+    settings_file.write_text(settings_file.read_text() + 'listne = "x"\npublic_url2 = "y"\n')
+    told = faults(settings_file)
+    assert len(told) == 3
+    assert any(
+        fault.startswith("session_secret") and "secrets/session_secret" in fault for fault in told
+    )
+    assert f"listne in {settings_file} is not a setting of the cloud; remove it." in told
+
+
+def test_a_file_that_is_missing_or_no_toml_is_one_sentence(tmp_path):
+    assert faults(tmp_path / "cloud.toml") == [
+        f"The settings file {tmp_path / 'cloud.toml'} does not exist."
+    ]
+    (tmp_path / "cloud.toml").write_text("listen = ")
+    (fault,) = faults(tmp_path / "cloud.toml")
+    assert "is not TOML" in fault
+
+
+def test_no_secret_is_shown_when_the_settings_are_printed(settings_file):
+    settings = Settings.load(settings_file)
+    for secret in (settings.session_secret, settings.database_url, settings.nats_url):
+        assert secret not in repr(settings)

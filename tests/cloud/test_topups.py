@@ -1,0 +1,258 @@
+"""Top-ups: ordered once, credited once, however often the channel says so."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import select, text
+
+from cloud import tables
+from cloud.auth import SignedIn
+from cloud.channels import ChannelAway
+from cloud.services import ledger, topups
+from prepaid.money import ZERO, Money
+from prepaid.wire import Credited, read_down
+
+pytestmark = pytest.mark.processes
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+
+
+def begin(database, channel, home, yuan: str, key: UUID, **changed):
+    with database.organization(home.organization_id) as session:
+        return topups.create(
+            session,
+            channel,
+            **{
+                "account_id": home.account_id,
+                "purse_id": home.electricity_purse,
+                "amount": Money.yuan(yuan),
+                "idempotency_key": key,
+                "page_url": "http://cloud.test/t/x/topups",
+                **changed,
+            },
+        )
+
+
+def credits(database, home) -> list[str]:
+    """The amounts of the Credited entries in the gateway's down-log."""
+    with database.system() as session:
+        bodies = session.execute(
+            select(tables.DownEntry.body)
+            .where(tables.DownEntry.gateway_id == home.gateway_id)
+            .order_by(tables.DownEntry.seq)
+        ).scalars()
+        messages = [read_down(body) for body in bodies]
+    return [str(m.transfer.amount) for m in messages if isinstance(m, Credited)]
+
+
+def held(database, home) -> Money:
+    with database.system() as session:
+        return ledger.balance(session, home.electricity_purse)
+
+
+def test_an_order_repeated_with_its_key_is_one_order(database, channel, home):
+    key = uuid4()
+    first = begin(database, channel, home, "50", key)
+    again = begin(database, channel, home, "50", key)
+
+    assert (first.id, first.pay_url) == (again.id, again.pay_url)
+    assert first.pay_url == f"http://pay.test/pay/{first.out_trade_no}"
+    assert len(channel.orders) == 1
+    assert held(database, home) == ZERO
+
+
+def test_orders_at_the_same_time_with_one_key_are_one_order(database, channel, home):
+    key = uuid4()
+    with ThreadPoolExecutor(8) as threads:
+        made = list(threads.map(lambda _: begin(database, channel, home, "50", key), range(8)))
+    assert len({topup.id for topup in made}) == 1
+
+
+@pytest.mark.parametrize("changed", [{"amount": Money.yuan("51")}, {"purse_id": "water"}])
+def test_another_amount_or_purse_under_one_key_is_refused(database, channel, home, changed):
+    key = uuid4()
+    begin(database, channel, home, "50", key)
+    if "purse_id" in changed:
+        changed = {"purse_id": home.water_purse}
+    with pytest.raises(topups.KeyReused):
+        begin(database, channel, home, "50", key, **changed)
+
+
+@pytest.mark.parametrize("yuan", ["0", "-5", "10000.01"])
+def test_an_amount_that_nobody_tops_up_is_refused(database, channel, home, yuan):
+    with pytest.raises(topups.BadAmount, match="at most ¥10000"):
+        begin(database, channel, home, yuan, uuid4())
+
+
+def test_another_accounts_purse_is_not_to_be_topped_up(database, channel, build):
+    ours, theirs = build("ours"), build("theirs")
+    with pytest.raises(topups.NoSuchPurse):
+        begin(database, channel, ours, "5", uuid4(), purse_id=theirs.electricity_purse)
+    with pytest.raises(topups.NoSuchPurse):
+        begin(database, channel, ours, "5", uuid4(), account_id=theirs.account_id)
+
+
+def test_an_order_while_the_channel_is_away_keeps_nothing_and_may_be_repeated(
+    database, channel, home
+):
+    key = uuid4()
+    channel.is_away = True
+    with pytest.raises(ChannelAway):
+        begin(database, channel, home, "50", key)
+    with database.system() as session:
+        assert session.execute(select(tables.TopUp)).first() is None
+
+    channel.is_away = False
+    assert begin(database, channel, home, "50", key).pay_url is not None
+
+
+def test_a_payment_is_credited_and_sent_to_the_gateway_in_one_step(database, home, order):
+    payment = order("50")
+    assert topups.book(database, payment, channel="sandbox", now=NOON)
+
+    # 50.00 paid; the purse held nothing.
+    assert held(database, home) == Money.yuan("50")
+    assert credits(database, home) == ["50.00"]
+    with database.organization(home.organization_id) as session:
+        topup = session.execute(select(tables.TopUp)).scalar_one()
+        stages = topups.stages(session, topup.id, now=NOON, account_id=home.account_id)
+        assert (stages.paid_at, stages.credited_at) == (payment.paid_at, NOON)
+        assert (stages.delivered_at, stages.restored_at, stages.gateway_online) == (
+            None,
+            None,
+            False,
+        )
+        with pytest.raises(topups.NoSuchTopUp):
+            topups.stages(session, topup.id, now=NOON, account_id=uuid4())
+
+
+def test_a_hundred_notices_at_the_same_time_credit_once(database, home, order):
+    payment = order("50")
+    with ThreadPoolExecutor(15) as threads:
+        booked = list(
+            threads.map(
+                lambda _: topups.book(database, payment, channel="sandbox", now=NOON), range(100)
+            )
+        )
+    assert booked == [True] * 100
+    assert held(database, home) == Money.yuan("50")
+    assert credits(database, home) == ["50.00"]
+
+
+def test_many_orders_at_the_same_time_are_all_credited(database, home, order):
+    payments = [order("1.01") for _ in range(20)]
+    with ThreadPoolExecutor(10) as threads:
+        list(
+            threads.map(
+                lambda p: topups.book(database, p, channel="sandbox", now=NOON), payments * 3
+            )
+        )
+    assert held(database, home) == Money.yuan("20.20")
+    assert credits(database, home) == ["1.01"] * 20
+
+
+def test_a_payment_of_another_amount_is_kept_for_a_person_and_credits_nothing(
+    database, home, order
+):
+    payment = order("50")
+    less = replace(payment, amount=Money.yuan("0.50"))
+    assert not topups.book(database, less, channel="sandbox", now=NOON)
+    assert not topups.book(database, less, channel="sandbox", now=NOON)
+
+    assert held(database, home) == ZERO
+    with database.system() as session:
+        (kept,) = session.execute(select(tables.RefusedNotice)).scalars()
+        assert kept.amount_fen == 50
+        assert "¥0.50 was paid, ¥50.00 was ordered" in kept.reason
+    assert topups.book(
+        database, payment, channel="sandbox", now=NOON
+    )  # the right one is still taken
+
+
+def test_an_order_paid_a_second_time_is_kept_for_a_person(database, home, order):
+    payment = order("50")
+    topups.book(database, payment, channel="sandbox", now=NOON)
+    assert not topups.book(
+        database, replace(payment, transaction_id="T-other"), channel="sandbox", now=NOON
+    )
+    assert held(database, home) == Money.yuan("50")
+
+
+def test_a_payment_of_no_order_of_ours_is_refused(database, home, order):
+    with pytest.raises(topups.NoSuchOrder, match="no order X1"):
+        topups.book(database, replace(order("5"), out_trade_no="X1"), channel="sandbox", now=NOON)
+
+
+def test_a_payment_said_by_another_channel_is_refused(database, home, order):
+    with pytest.raises(topups.NoSuchOrder):
+        topups.book(database, order("5"), channel="cash", now=NOON)
+
+
+def test_cash_is_credited_at_once_and_once(database, home):
+    by = SignedIn(home.user_id, home.organization_id, "home", "home")
+    key = uuid4()
+    for _ in range(2):
+        with database.organization(home.organization_id) as session:
+            topup = topups.record_cash(
+                session,
+                purse_id=home.electricity_purse,
+                amount=Money.yuan("20"),
+                by=by,
+                idempotency_key=key,
+            )
+            assert topup.taken_by == home.user_id
+            assert topup.credited_at is not None
+    assert held(database, home) == Money.yuan("20")
+    assert credits(database, home) == ["20.00"]
+
+
+def test_the_sweep_books_a_payment_whose_notice_never_came(database, channel, home, order):
+    paid, waiting = order("50"), order("30")
+    channel.paid[paid.out_trade_no] = paid
+    now = datetime.now(UTC)
+
+    assert topups.sweep(database, {"sandbox": channel}, now=now) == 0  # too early to ask
+    later = now + topups.SWEEP_AFTER + timedelta(seconds=1)
+    assert topups.sweep(database, {"sandbox": channel}, now=later) == 1
+    assert topups.sweep(database, {"sandbox": channel}, now=later + timedelta(hours=2)) == 0
+
+    assert held(database, home) == Money.yuan("50")
+    with database.system() as session:
+        unpaid = session.execute(
+            select(tables.TopUp).where(tables.TopUp.out_trade_no == waiting.out_trade_no)
+        ).scalar_one()
+        assert unpaid.credited_at is None
+
+
+def test_the_sweep_asks_ever_more_rarely_and_not_for_ever(database, channel, home, order):
+    payment = order("50")
+    with database.system() as session:
+        session.execute(text("UPDATE topups SET created_at = :at"), {"at": NOON})
+
+    asked_at = []
+    for minute in range(60 * 49):
+        now = NOON + timedelta(minutes=minute)
+        with database.system() as session:
+            if topups.due(session, now):
+                asked_at.append(minute)
+    # 1 minute after the order; then the pause is as long as the order was old, at most an hour.
+    assert asked_at == [1, 2, 4, 8, 16, 32, 64, 124]
+
+    channel.paid[payment.out_trade_no] = payment
+    too_late = NOON + topups.SWEEP_FOR + timedelta(minutes=1)
+    assert topups.sweep(database, {"sandbox": channel}, now=too_late) == 0
+
+
+def test_the_sweep_goes_on_while_a_channel_is_away(database, channel, home, order):
+    payment = order("50")
+    channel.paid[payment.out_trade_no] = payment
+    channel.is_away = True
+    now = datetime.now(UTC) + timedelta(minutes=5)
+    assert topups.sweep(database, {"sandbox": channel}, now=now) == 0
+    channel.is_away = False
+    assert topups.sweep(database, {"sandbox": channel}, now=now + timedelta(minutes=20)) == 1
