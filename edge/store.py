@@ -411,48 +411,43 @@ class Store:
         return None if row is None else row[0]
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the two logs are: the last entry of ours, the cloud's cursor in it, our cursor in the cloud's."""
+
+    last_seq: int
+    acked: int
+    cloud_seq: int
+
+
 def read_balances(path: Path) -> dict[UUID, Money]:
-    """The balance of every purse in a ledger, folded from its transfers; for lookers-on while it is in use.
+    """The balance of every purse, folded from the transfers of a ledger that may be in use.
 
     Raises StoreUnusable if there is no ledger.
     """
-    with _looking_on(path) as db:
+    with _looking(path) as db:
         fold = _fold(db)
     return {purse: Money(fen) for book, fen in fold.items() if (purse := ledger.purse_of(book))}
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """The last entry of our log, and our cursor in the cloud's."""
-
-    last_seq: int
-    cloud_seq: int
-
-
 def read_progress(path: Path) -> Progress:
-    """How far the two logs of a ledger are; for lookers-on while it is in use.
-
-    Raises StoreUnusable if there is no ledger.
-    """
-    with _looking_on(path) as db:
+    """Of a ledger that may be in use. Raises StoreUnusable if there is none."""
+    with _looking(path) as db:
         return Progress(
             *db.execute(
-                "SELECT (SELECT coalesce(max(seq), 0) FROM up), cloud_seq FROM gateway"
+                "SELECT (SELECT coalesce(max(seq), 0) FROM up), acked, cloud_seq FROM gateway"
             ).fetchone()
         )
 
 
 def read_log(path: Path) -> list[str]:
-    """The bodies of the entries of a ledger's up-log, oldest first; for lookers-on while it is in use.
-
-    Raises StoreUnusable if there is no ledger.
-    """
-    with _looking_on(path) as db:
+    """The bodies of our log, oldest first, of a ledger that may be in use. Raises StoreUnusable."""
+    with _looking(path) as db:
         return [body for (body,) in db.execute("SELECT body FROM up ORDER BY seq")]
 
 
 @contextmanager
-def _looking_on(path: Path) -> Iterator[sqlite3.Connection]:
+def _looking(path: Path) -> Iterator[sqlite3.Connection]:
     try:
         db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
         try:

@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 MOST_ENTRIES = 200
 MOST_BYTES = 256 * 1024
 RETRY_FULL_S = 5.0
+GREET_S = 1.0  # until the cloud has answered on a new connection, doubling up to the heartbeat
 
 
 class Link(Protocol):
@@ -81,6 +82,7 @@ class Sync:
         self._stirred = asyncio.Event()
         self._sent: _Sent | None = None
         self._spoke_at = float("-inf")
+        self._greet_s: float | None = GREET_S  # None once the cloud was heard
         self._must_answer = False
         self._is_full = False
 
@@ -92,6 +94,7 @@ class Sync:
         """The link has come up or gone down: whatever was under way may be lost."""
         self._sent = None
         self._spoke_at = float("-inf")
+        self._greet_s = GREET_S
         self._stirred.set()
 
     def deliver(self, payload: bytes) -> None:
@@ -122,11 +125,14 @@ class Sync:
         batch = self._batch() if self._sent is None else ()
         if batch:
             self._sent = _Sent(batch[-1].seq, now)
-        if batch or self._must_answer or now - self._spoke_at >= self._heartbeat_s:
+        silence_s = min(self._greet_s or self._heartbeat_s, self._heartbeat_s)
+        if batch or self._must_answer or now - self._spoke_at >= silence_s:
             self._link.publish(wire.pack(Envelope(batch, self._store.cursor())))
-            self._spoke_at = now
             self._must_answer = False
-        due = self._spoke_at + self._heartbeat_s
+            if self._greet_s is not None and self._spoke_at > float("-inf"):
+                self._greet_s = silence_s = min(2 * self._greet_s, self._heartbeat_s)
+            self._spoke_at = now
+        due = self._spoke_at + silence_s
         if self._sent is not None:
             due = min(due, self._sent.at + self._resend_s)
         return max(0.0, due - now)
@@ -149,6 +155,7 @@ class Sync:
         except BadMessage as error:
             log.warning("a message on our topic is no envelope, and is dropped: %s", _short(error))
             return
+        self._greet_s = None
         while True:
             try:
                 self._acknowledged(envelope.cursor)

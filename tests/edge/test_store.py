@@ -13,7 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from edge.store import Store, StoreTaken, StoreUnusable, read_balances
+from edge.store import (
+    Progress,
+    Store,
+    StoreTaken,
+    StoreUnusable,
+    read_balances,
+    read_log,
+    read_progress,
+)
 from prepaid.ledger import TransferIdReused, credit_balance, prepaid
 from prepaid.money import ZERO, Money
 from prepaid.wire import Read
@@ -143,9 +151,12 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path):
 def test_lookers_on_see_the_balances_while_the_gateway_works(store: Store, path: Path):
     with store.transaction():
         store.post(top_up("20.00"))
+        store.append(Read(ELECTRICITY.id, read("1.00")))
 
     assert read_balances(path) == {PURSE: Money.yuan("20.00")}
-    with pytest.raises(StoreUnusable):
+    assert read_log(path) == [entry.body for entry in store.unacked(10)]
+    assert read_progress(path) == Progress(last_seq=1, acked=0, cloud_seq=0)
+    with pytest.raises(StoreUnusable, match=r"nothing\.sqlite cannot be read"):
         read_balances(path.with_name("nothing.sqlite"))
 
 

@@ -165,14 +165,26 @@ async def test_what_is_not_acknowledged_is_sent_again_after_five_seconds(tmp_pat
 async def test_a_quiet_gateway_shows_every_half_minute_that_it_is_there(tmp_path: Path):
     room = Room(tmp_path)
     cloud = Cloud(room)
-    cloud.answers = False
     running = asyncio.create_task(cloud.sync.run())
     cloud.connect()
 
     await asyncio.sleep(95)
 
-    assert len(cloud.received) == 4  # at once, and after 30, 60 and 90 s
-    assert cloud.received[0] == Envelope((), None)
+    assert cloud.received == [Envelope((), None)] * 4  # at once, and after 30, 60 and 90 s
+    running.cancel()
+
+
+@simulated
+async def test_a_greeting_is_repeated_until_the_cloud_answers(tmp_path: Path):
+    room = Room(tmp_path)
+    cloud = Cloud(room)
+    cloud.answers = False
+    running = asyncio.create_task(cloud.sync.run())
+    cloud.connect()
+
+    await asyncio.sleep(10)
+
+    assert len(cloud.received) == 4  # at once, and after 1, 3 and 7 s
     running.cancel()
 
 
