@@ -101,7 +101,8 @@ class Agent:
         rounds = self._rounds[name]
         failures = 0
         while True:
-            point = self._points[await rounds.next()]
+            id = await rounds.next()
+            point = self._points[id]
             try:
                 again_s = await self.visit(point)
             except (LineAway, StoreFull) as error:

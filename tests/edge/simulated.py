@@ -237,7 +237,7 @@ def top_up(amount: str, *, purse: UUID = PURSE, cause: str = "sandbox:1") -> Tra
 class Room:
     """One gateway with an electricity and a water meter on one line; both purses hold ¥1.00."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, points: Iterable[ServicePoint] = (ELECTRICITY, WATER)) -> None:
         self.meter = ElectricityMeter("201709320072", "100.00")
         self.water = WaterMeter("78330011223344", "10.00", travel_s=20)
         self.wire = Wire([self.meter, self.water])
@@ -245,8 +245,8 @@ class Room:
         with self.store.transaction():
             self.store.save_tariff(POWER_TARIFF)
             self.store.save_tariff(WATER_TARIFF)
-            self.store.save_point(ELECTRICITY)
-            self.store.save_point(WATER)
+            for point in points:
+                self.store.save_point(point)
             self.store.post(top_up("1.00", cause="sandbox:power"))
             self.store.post(top_up("1.00", purse=WATER_PURSE, cause="sandbox:water"))
         bus = Bus("L1", self.wire, baud=115200, delay_s=0)

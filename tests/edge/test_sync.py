@@ -264,6 +264,23 @@ async def test_points_and_tariffs_are_taken_up_and_visited(tmp_path: Path):
 
 
 @simulated
+async def test_a_gateway_that_had_nothing_to_do_takes_up_its_first_point(tmp_path: Path):
+    room = Room(tmp_path, points=())
+    cloud = Cloud(room)
+    serving = asyncio.create_task(room.agent.run())
+    running = asyncio.create_task(cloud.sync.run())
+    cloud.connect()
+    await asyncio.sleep(5)
+
+    cloud.write(PointSet(ELECTRICITY))
+    cloud.say()
+
+    await until(lambda: room.store.position(ELECTRICITY.id) is not None, within_s=2)
+    running.cancel()
+    serving.cancel()
+
+
+@simulated
 async def test_an_operators_new_entry_of_a_point_lifts_its_hold(tmp_path: Path):
     room = Room(tmp_path)
     cloud = Cloud(room)
