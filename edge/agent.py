@@ -26,7 +26,7 @@ from protocols.exchange import ProtocolError, Refused
 log = logging.getLogger(__name__)
 
 SILENT_AFTER = 2  # visits in a row that read nothing
-SILENT_MOST_S = 60.0
+SILENT_MOST_S = 300.0
 SWITCH_TRIES = 3  # commands without effect before a person is told
 SWITCH_AGAIN_S = 60.0  # between commands after that, doubling
 SWITCH_AGAIN_MOST_S = 900.0
@@ -110,7 +110,7 @@ class Agent:
                     log.error("line %s: %s; its meters wait", name, error)
                 again_s = min(2.0**failures, LINE_AGAIN_MOST_S)
                 failures += 1
-                if failures == SILENT_AFTER and isinstance(error, LineAway):
+                if failures >= SILENT_AFTER and isinstance(error, LineAway):
                     on_line = (p for p in self._points.values() if p.meter.line == name)
                     self._silent(on_line, str(error))
                 await asyncio.sleep(again_s)

@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 MOST_ENTRIES = 200
 MOST_BYTES = 256 * 1024
 RETRY_FULL_S = 5.0
-GREET_S = 1.0  # until the cloud has answered on a new connection, doubling up to the heartbeat
+GREET_S = 1.0  # until the cloud has answered on a new connection, doubling up to resend_s
 
 
 class Link(Protocol):
@@ -130,7 +130,7 @@ class Sync:
             self._link.publish(wire.pack(Envelope(batch, self._store.cursor())))
             self._must_answer = False
             if self._greet_s is not None and self._spoke_at > float("-inf"):
-                self._greet_s = silence_s = min(2 * self._greet_s, self._heartbeat_s)
+                self._greet_s = silence_s = min(2 * self._greet_s, self._resend_s)
             self._spoke_at = now
         due = self._spoke_at + silence_s
         if self._sent is not None:
