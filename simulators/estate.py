@@ -165,11 +165,11 @@ def point_meter(plan: ElectricityPlan | WaterPlan) -> point.Meter:
                 "password": PASSWORD,
                 "operator": OPERATOR,
             }
-            protocol = "dlt645"
+            protocol = "dlt645-2007"
         case WaterPlan():
             most = Decimal(MOST_L_PER_H * TIME_SCALE) / 1000
             settings = {"meter_type": "10"}
-            protocol = "cj188"
+            protocol = "cjt188-2004"
     return point.Meter(
         meter_no=plan.address,
         protocol=protocol,

@@ -11,6 +11,7 @@ import pytest
 
 from wattwell.broker import Broker
 from wattwell.postgres import Postgres
+from wattwell.supervise import free_port
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +37,7 @@ def database_url(postgres: Postgres) -> Iterator[str]:
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Broker]:
     """A private broker that admits no gateway yet: see Broker.set_gateways."""
-    server = Broker(tmp_path / "broker")
+    server = Broker(tmp_path / "broker", mqtt_port=free_port(), nats_port=free_port())
     server.start({})
     yield server
     server.stop()

@@ -26,10 +26,10 @@ _CLOUD_USER = "cloud"
 class Broker:
     """One server. Its folder holds broker.conf, the cloud's password and the MQTT session store."""
 
-    def __init__(self, folder: Path, *, mqtt_port: int | None = None) -> None:
+    def __init__(self, folder: Path, *, mqtt_port: int, nats_port: int) -> None:
         self.folder = folder.absolute()
-        self.mqtt_port = mqtt_port or supervise.free_port()
-        self._nats_port = supervise.free_port()
+        self.mqtt_port = mqtt_port
+        self._nats_port = nats_port
         self._gateways: dict[str, str] = {}
         self.program: Program | None = None
 
@@ -43,10 +43,11 @@ class Broker:
 
         Raises StartFailed if the MQTT port is taken or the server does not come up.
         """
-        if supervise.is_listening(self.mqtt_port):
-            raise StartFailed(
-                f"port {self.mqtt_port} on 127.0.0.1, wanted by the MQTT broker, is taken by another program"
-            )
+        for port in (self.mqtt_port, self._nats_port):
+            if supervise.is_listening(port):
+                raise StartFailed(
+                    f"port {port} on 127.0.0.1, wanted by the MQTT broker, is taken by another program"
+                )
         self.folder.mkdir(parents=True, exist_ok=True)
         self._gateways = dict(gateways)
         self._write()

@@ -124,4 +124,6 @@ def main() -> None:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
+    for noisy in ("alembic", "apscheduler", "httpx"):  # they tell of each step; we tell of changes
+        logging.getLogger(noisy).setLevel(logging.WARNING)
     app()

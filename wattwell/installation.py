@@ -12,6 +12,8 @@ from typing import IO
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from wattwell import supervise
+
 
 class InstallationTaken(Exception):
     """Another `wattwell` runs on this folder."""
@@ -75,6 +77,15 @@ class Installation:
     def public_key(self, name: str) -> str:
         """The public half of private_key(name), in base64."""
         return base64.b64encode(self.private_key(name).public_key().public_bytes_raw()).decode()
+
+    def port(self, name: str) -> int:
+        """The TCP port of 127.0.0.1 for this use: that of the last start where it is free, else another."""
+        path = self._subfolder("ports") / name
+        if path.exists() and not supervise.is_listening(port := int(path.read_text())):
+            return port
+        port = supervise.free_port()
+        path.write_text(str(port))
+        return port
 
     def _subfolder(self, name: str) -> Path:
         path = self.folder / name

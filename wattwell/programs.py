@@ -39,9 +39,13 @@ class Programs:
     ) -> None:
         self.installation = installation
         self.postgres = Postgres(installation.folder / "postgres")
-        self.broker = Broker(installation.folder / "broker")
-        self.web_port = _web_port(web_port)
-        self._channel_port = supervise.free_port()
+        self.broker = Broker(
+            installation.folder / "broker",
+            mqtt_port=installation.port("mqtt"),
+            nats_port=installation.port("nats"),
+        )
+        self.web_port = _web_port(installation, web_port)
+        self._channel_port = installation.port("channel")
         self._progress = progress
         self._running: dict[str, Program] = {}
         self._commands: dict[str, tuple[str, Path]] = {}
@@ -152,7 +156,7 @@ class Programs:
                     f'listen = "127.0.0.1:{self.web_port}"',
                     f'public_url = "{self.url}"',
                     f'sandbox_url = "http://127.0.0.1:{self._channel_port}"',
-                    f'sandbox_channel_key = "{installation.public_key("sandbox_channel_key")}"',
+                    f'sandbox_channel_key = "{installation.public_key("channel_signing_key")}"',
                     "",
                 ]
             )
@@ -160,7 +164,7 @@ class Programs:
 
     def _write_building_and_gateway_settings(self) -> None:
         installation = self.installation
-        ports = {name: supervise.free_port() for name in estate.TCP_LINES}
+        ports = {name: installation.port(name) for name in estate.TCP_LINES}
         building = installation.building
         (building / "building.toml").write_text(estate.building_config(building, ports))
         write_private(installation.gateway / "password", installation.secret("gateway_password"))
@@ -184,14 +188,14 @@ class Programs:
                 ]
             )
         )
-        installation.private_key("sandbox_channel_key")
+        installation.private_key("channel_signing_key")
         installation.channel_toml.write_text(
             "\n".join(
                 [
                     f'listen = "127.0.0.1:{self._channel_port}"',
                     f'public_url = "http://127.0.0.1:{self._channel_port}"',
                     'database = "channel.sqlite"',
-                    'signing_key_file = "secrets/sandbox_channel_key"',
+                    'signing_key_file = "secrets/channel_signing_key"',
                     "",
                     "[merchant]",
                     'name = "wattwell"',
@@ -203,9 +207,9 @@ class Programs:
         )
 
 
-def _web_port(wanted: int | None) -> int:
+def _web_port(installation: Installation, wanted: int | None) -> int:
     if wanted is None:
-        return supervise.free_port() if supervise.is_listening(WEB_PORT) else WEB_PORT
+        return installation.port("web") if supervise.is_listening(WEB_PORT) else WEB_PORT
     if supervise.is_listening(wanted):
         raise StartFailed(
             f"port {wanted} on 127.0.0.1 is taken by another program; choose another with --port"
