@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
-from cloud.errors import CloudError, NotSignedIn
+from cloud.errors import CloudError, NoSuchLink, NotSignedIn
 from dashboards import page
 from dashboards.words import N_
 
@@ -17,6 +17,7 @@ TITLES = {
     429: N_("Too many attempts"),
     503: N_("Not available just now"),
 }
+LINK = N_("This link does not work")
 NOT_FOUND = N_("There is no page at this address.")
 
 
@@ -31,6 +32,16 @@ def response(request: Request, error: CloudError) -> Response:
         return PlainTextResponse(sentence(request, error), status_code=error.status)
     if isinstance(error, NotSignedIn):
         return RedirectResponse("/login", status_code=303)
+    if isinstance(error, NoSuchLink):
+        title = page.say(request)(LINK)
+        return page.render(
+            request,
+            "tenant/error.html",
+            status=error.status,
+            title=title,
+            sentence=sentence(request, error),
+            back=None,
+        )
     return _page(request, error.status, sentence(request, error))
 
 
@@ -43,8 +54,7 @@ def _page(request: Request, status: int, text: str) -> Response:
     title = page.say(request)(TITLES.get(status, N_("That did not work")))
     parts = request.url.path.split("/")
     if len(parts) > 2 and parts[1] == "t":
-        # A wrong link leads nowhere; any other error leads back to the account's page.
-        back = f"/t/{parts[2]}" if status != 404 or len(parts) > 3 else None
+        back = f"/t/{parts[2]}"
         return page.render(
             request, "tenant/error.html", status=status, title=title, sentence=text, back=back
         )

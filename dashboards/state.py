@@ -73,8 +73,8 @@ ELECTRICITY = {
     "unknown": Look(N_("Not read yet"), "help", Tone.NONE),
 }
 WATER = {
-    "on": Look(N_("Valve open"), "droplet", Tone.GOOD),
-    "off": Look(N_("Valve closed"), "droplet-off", Tone.BAD),
+    "on": Look(N_("Water on"), "droplet", Tone.GOOD),
+    "off": Look(N_("Water off"), "droplet-off", Tone.BAD),
     "armed": Look(N_("Press button to open"), "hand-finger", Tone.WARN),
     "turning-on": Look(N_("Opening valve"), "refresh", Tone.BUSY),
     "turning-off": Look(N_("Closing valve"), "refresh", Tone.BUSY),
@@ -109,9 +109,16 @@ def of_point(point: PointCard) -> PointState:
     reason = ""
     if point.is_held:
         reason = REASONS[Why.HELD]
+    elif is_credit_on_its_way(point):
+        reason = N_("credit on its way")
     elif point.why is not None and point.why is not Why.CREDIT:
         reason = REASONS[point.why]
     return PointState(key, looks[key], reason, point.balance <= point.alarm_at)
+
+
+def is_credit_on_its_way(point: PointCard) -> bool:
+    """Whether a purse has been filled and its gateway, which decides, has not yet been heard to know."""
+    return point.why is Why.NO_CREDIT and point.supply is Supply.OFF and point.balance > ZERO
 
 
 def _supply_key(point: PointCard) -> str:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from cloud.services.board import PointCard
 from cloud.services.tenant import TenantHome, TopUpLine
-from dashboards.state import PointState, Tone, of_point
+from dashboards.state import PointState, Tone, is_credit_on_its_way, of_point
 from dashboards.words import N_
 from prepaid.money import Money
 from prepaid.supply import Why
@@ -57,6 +57,11 @@ class AccountView:
     @property
     def power_purses(self) -> frozenset[UUID]:
         return frozenset(purse.purse_id for purse in self.purses if purse.is_power)
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether a purse needs attention, so that the others step back."""
+        return any(purse.notice is not None for purse in self.purses)
 
     def purse(self, purse_id: UUID) -> PurseView | None:
         return next((purse for purse in self.purses if purse.purse_id == purse_id), None)
@@ -115,6 +120,13 @@ def _purse(purse_id: UUID, points: list[PointCard]) -> PurseView:
 def _notice(point: PointCard, state: PointState, *, is_power: bool) -> Notice | None:
     icon, tone = state.look.icon, state.look.tone
     match state.key:
+        case "off" if is_credit_on_its_way(point):
+            return Notice(
+                N_("Credit is on its way"),
+                N_("Your top-up is booked. Supply comes back as soon as your meter has it."),
+                "refresh",
+                Tone.BUSY,
+            )
         case "off" if point.why is Why.NO_CREDIT and is_power:
             title, advice = (
                 N_("Power is cut: balance used up"),

@@ -35,6 +35,10 @@ class Progress:
     stages: tuple[Stage, ...]
 
     @property
+    def is_paid(self) -> bool:
+        return self.stages[0].step is Step.DONE
+
+    @property
     def step(self) -> Step:
         """Where the whole stands: done, going on, or waiting for the resident."""
         return next((s.step for s in self.stages if s.step in (Step.NOW, Step.ACT)), Step.DONE)

@@ -133,8 +133,7 @@ async def stream(
 
     def is_ours(change: Change) -> bool:
         return change.account_id in (None, tenant.account_id) and (
-            (change.room_id in (None, room_id)
-            and change.topup_id in (None, topup))
+            (change.room_id in (None, room_id) and change.topup_id in (None, topup))
             or change.account_id is not None
         )
 

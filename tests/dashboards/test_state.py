@@ -20,6 +20,7 @@ from tests.dashboards.cards import ARMED, CUT, power, room, water
     [
         ({}, "Power on", ""),
         (CUT, "Power off", "out of credit"),
+        ({**CUT, "balance": Money.yuan("20")}, "Power off", "credit on its way"),
         (ARMED, "Press button to close", ""),
         (
             {"supply": Supply.ON, "wanted": Supply.OFF, "why": Why.NO_CREDIT},
@@ -45,9 +46,9 @@ def test_a_point_shows_its_supply_with_the_reason(
     assert (state.look.label, state.reason) == (label, reason)
 
 
-def test_water_is_spoken_of_by_its_valve() -> None:
-    assert of_point(water("0301")).look.label == "Valve open"
-    assert of_point(water("0301", **CUT)).look.label == "Valve closed"
+def test_water_has_words_of_its_own() -> None:
+    assert of_point(water("0301")).look.label == "Water on"
+    assert of_point(water("0301", **CUT)).look.label == "Water off"
 
 
 def test_the_gravest_of_a_rooms_flags_is_its_state() -> None:

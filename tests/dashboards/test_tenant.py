@@ -68,6 +68,7 @@ def title(**changes: Any) -> str | None:
 def test_the_page_says_what_is_the_matter_and_is_quiet_when_nothing_is() -> None:
     assert title() is None
     assert title(**CUT) == "Power is cut: balance used up"
+    assert title(**CUT | {"balance": Money.yuan("20")}) == "Credit is on its way"
     assert title(**ARMED) == "Press the button on your meter"
     assert title(supply=Supply.OFF, wanted=Supply.ON) == "Switching on"
     assert title(supply=Supply.ON, wanted=Supply.OFF) == "Balance used up"

@@ -1,0 +1,374 @@
+"""The pages in a real browser: live, in both languages, on a phone and a desk, by day and by night."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from uuid import uuid4
+
+import httpx
+import pytest
+from playwright.sync_api import Page, expect
+from sqlalchemy import func, select
+
+from cloud import tables
+from cloud.channels import sandbox
+from prepaid.reading import Supply
+from prepaid.supply import Why
+from tests.browser.conftest import SIZES, Opener, picture
+from tests.browser.town import PASSWORD, House, Town, charge, reading, supply
+
+LogIn = Callable[[Page], Page]
+
+
+def stay(page: Page) -> None:
+    """Leaves a mark that a reload would wipe away."""
+    page.evaluate("window.stayed = true")
+
+
+def stayed(page: Page) -> bool:
+    return bool(page.evaluate("window.stayed === true"))
+
+
+def card(page: Page, house: House) -> Page:
+    return page.locator(f"#room-{house.room_id}")  # type: ignore[return-value]
+
+
+# The manager
+
+
+def test_a_wrong_password_is_said_in_plain_words_and_the_name_is_kept(
+    town: Town, open_page: Opener
+) -> None:
+    page = open_page("desktop")
+    page.goto(f"{town.url}/rooms")
+    expect(page).to_have_url(f"{town.url}/login")
+
+    page.fill("#login", "somebody")
+    page.fill("#password", "wrong")
+    page.click("button.btn-primary")
+
+    expect(page.get_by_role("alert")).to_contain_text("用户名或密码不正确")
+    expect(page.locator("#login")).to_have_value("somebody")
+    expect(page.locator("#password")).to_be_focused()
+
+
+def test_the_board_shows_a_cut_and_its_reason_without_a_reload(
+    town: Town, open_page: Opener, log_in: LogIn
+) -> None:
+    house = town.house("李娜")
+    page = log_in(open_page("desktop"))
+    expect(card(page, house)).to_contain_text("已断电")
+    stay(page)
+
+    town.say(
+        reading(house.power, "1250.07"),
+        supply(house.power, Supply.ON, wanted=Supply.OFF, why=Why.NO_CREDIT),
+    )
+
+    expect(card(page, house)).to_contain_text("正在断电")
+    expect(card(page, house)).to_contain_text("应断，实读通")
+    expect(card(page, house)).to_contain_text("1250.07 kWh")
+
+    town.say(
+        charge(house.power, house.power_purse, "1.50", "1253.07"),
+        supply(house.power, Supply.OFF, wanted=Supply.OFF, why=Why.NO_CREDIT),
+    )
+
+    expect(card(page, house)).to_contain_text("−¥1.50")
+    expect(card(page, house)).to_contain_text("欠费")
+    expect(page.locator("#announcer")).to_contain_text(f"{house.name}: 已断供")
+    assert stayed(page)
+
+
+def test_rooms_are_found_and_filtered_without_a_reload(
+    town: Town, open_page: Opener, log_in: LogIn
+) -> None:
+    cut, fine = town.house("周杰"), town.house("吴芳")
+    town.say(supply(fine.power, Supply.ON, wanted=Supply.ON, why=Why.PROTECTED))
+    page = log_in(open_page("desktop"))
+    stay(page)
+
+    page.keyboard.press("/")
+    page.keyboard.type("吴芳")
+    expect(card(page, fine)).to_be_visible()
+    expect(card(page, cut)).to_be_hidden()
+
+    page.click('.tile[data-state="cut"]')
+    expect(page.locator("#no-match")).to_be_visible()
+    assert "state=cut" in page.url
+
+    page.click("[data-clear]")
+    page.click('.tile[data-state="cut"]')
+    expect(card(page, cut)).to_be_visible()
+    expect(card(page, fine)).to_be_hidden()
+
+    # What arrives live obeys the filter too.
+    town.say(supply(cut.power, Supply.ON, wanted=Supply.ON, why=Why.PROTECTED))
+    expect(card(page, cut)).to_be_hidden()
+    assert stayed(page)
+
+    page.reload()
+    expect(page.locator('.tile[data-state="cut"]')).to_have_attribute("aria-current", "true")
+    expect(card(page, fine)).to_be_hidden()
+
+
+def test_the_board_can_be_filtered_and_left_without_scripts(town: Town, open_page: Opener) -> None:
+    house = town.house("郑爽")
+    page = open_page("desktop", java_script_enabled=False)
+    page.goto(f"{town.url}/login")
+    page.fill("#login", "manager")
+    page.fill("#password", PASSWORD)
+    page.click("button.btn-primary")
+
+    page.fill("#q", "郑爽")
+    page.press("#q", "Enter")
+    expect(page.locator(".room:visible")).to_have_count(1)
+    expect(card(page, house)).to_be_visible()
+
+    page.click(".leave button")
+    expect(page).to_have_url(f"{town.url}/login")
+    page.goto(f"{town.url}/rooms")
+    expect(page).to_have_url(f"{town.url}/login")
+
+
+# The resident
+
+
+def test_a_top_up_is_followed_from_payment_to_light_without_a_reload(
+    town: Town, open_page: Opener
+) -> None:
+    house = town.house()
+    page = open_page()
+    page.goto(house.url)
+    expect(page.locator("#purses")).to_contain_text("欠费断电")
+
+    page.click("text=¥20")
+    expect(page.locator(".pay")).to_have_text("支付 ¥20")
+    page.click(".pay")
+    page.wait_for_url("**/pay/**")
+    page.click(".foot button")
+    page.wait_for_url("**/topups/*")
+    expect(page.locator("#progress")).to_contain_text("已支付")
+    expect(page.locator("#progress")).to_contain_text("已入账")
+    stay(page)
+
+    town.say(delivered=True)
+    expect(page.locator("#progress")).to_contain_text("已下发")
+    town.say(supply(house.power, Supply.ARMED, wanted=Supply.ON, why=Why.CREDIT))
+    expect(page.locator("#progress h1")).to_have_text("请按表上按钮合闸")
+    picture(page, "topup-armed")
+    town.say(supply(house.power, Supply.ON, wanted=Supply.ON, why=Why.CREDIT))
+    expect(page.locator("#progress h1")).to_have_text("已送电")
+    expect(page.locator("#progress .done time")).to_have_count(4)
+    assert stayed(page)
+    picture(page, "topup-done")
+
+    page.click("text=返回余额")
+    expect(page.locator("#purses")).to_contain_text("¥20.00")
+    expect(page.locator("#recent")).to_contain_text("+¥20.00")
+
+
+def test_the_balance_falls_while_one_looks(town: Town, open_page: Opener) -> None:
+    house = town.house()
+    page = open_page()
+    page.goto(house.url)
+    page.fill("input[name=amount]", "12.5")
+    stay(page)
+
+    town.say(charge(house.power, house.power_purse, "3.21", "1260.98"))
+
+    expect(page.locator("#purses")).to_contain_text("−¥3.21")
+    assert stayed(page)
+    assert page.input_value("input[name=amount]") == "12.5"
+
+
+def test_while_the_gateway_is_offline_a_paid_top_up_says_what_will_happen(
+    town: Town, open_page: Opener, gateway_offline: None
+) -> None:
+    house = town.house()
+    town.gateway_was_heard(timedelta(minutes=10))
+    page = open_page(language="en-GB")
+    page.goto(house.url)
+    expect(page.locator("#purses")).to_contain_text("The gateway is offline")
+
+    page.fill("input[name=amount]", "33.40")
+    page.click(".pay")
+    page.wait_for_url("**/pay/**")
+    page.click(".foot button")
+
+    expect(page.locator("#progress")).to_contain_text("power comes back by itself")
+    expect(page.locator("#progress .done")).to_have_count(2)
+    expect(page.locator("#pay-now")).to_be_hidden()
+    picture(page, "topup-offline")
+
+
+@pytest.fixture
+def gateway_offline(town: Town) -> Iterator[None]:
+    yield
+    town.gateway_was_heard(timedelta(0))
+
+
+@pytest.mark.parametrize("typed", ["5o", "12.345"])
+def test_an_amount_that_cannot_be_read_is_asked_for_again(
+    town: Town, open_page: Opener, typed: str
+) -> None:
+    page = open_page()
+    page.goto(town.house().url)
+
+    page.fill("input[name=amount]", typed)
+    page.click(".pay")
+
+    expect(page.get_by_role("alert")).to_contain_text("请输入金额")
+    expect(page.locator("input[name=amount]")).to_have_value(typed)
+    picture(page, "home-bad-amount")
+
+
+def test_an_amount_too_large_is_refused_in_words(town: Town, open_page: Opener) -> None:
+    page = open_page(language="en")
+    page.goto(town.house().url)
+
+    page.fill("input[name=amount]", "99,999,999")
+    page.click(".pay")
+
+    expect(page.get_by_role("alert")).to_contain_text("at most ¥")
+
+
+def test_a_payment_company_that_does_not_answer_is_no_dead_end(
+    town: Town, open_page: Opener
+) -> None:
+    page = open_page()
+    page.goto(town.house().url)
+    away = town.settings.model_copy(update={"sandbox_url": "http://127.0.0.1:1"})
+    answering = town.app.state.channels
+    town.app.state.channels = sandbox.channels(away)
+    try:
+        page.click(".pay")
+        expect(page.get_by_role("alert")).to_contain_text("没有扣款")
+    finally:
+        town.app.state.channels = answering
+
+    page.click(".pay")
+    page.wait_for_url("**/pay/**")
+
+
+def test_pressing_pay_twice_is_one_order_and_another_amount_is_another(town: Town) -> None:
+    house = town.house()
+    form = {"purse_id": str(house.power_purse), "quick": "50", "idempotency_key": str(uuid4())}
+
+    def pay(**changes: str) -> str:
+        answer = httpx.post(
+            f"{house.url}/topups", data=form | changes, headers={"Origin": town.url}
+        )
+        assert answer.status_code == 303
+        return answer.headers["location"]
+
+    assert pay() == pay()
+    assert orders(town, house) == 1
+    assert pay(amount="70") != pay()
+    assert orders(town, house) == 2
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"purse_id": "nonsense"}, {"purse_id": str(uuid4())}, {"idempotency_key": ""}],
+    ids=["no purse", "a strange purse", "no key"],
+)
+def test_a_form_that_was_tampered_with_is_answered_with_the_form(
+    town: Town, changes: dict[str, str]
+) -> None:
+    house = town.house()
+    form = {"purse_id": str(house.power_purse), "quick": "50", "idempotency_key": str(uuid4())}
+
+    answer = httpx.post(f"{house.url}/topups", data=form | changes, headers={"Origin": town.url})
+
+    assert 400 <= answer.status_code < 500
+    assert 'role="alert"' in answer.text
+    assert orders(town, house) == 0
+
+
+def orders(town: Town, house: House) -> int:
+    with town.database.system() as session:
+        topups = tables.TopUp.__table__  # type: ignore[attr-defined]
+        return int(
+            session.execute(
+                select(func.count()).where(topups.c.purse_id == house.power_purse)
+            ).scalar_one()
+        )
+
+
+@pytest.mark.parametrize(
+    ("language", "said"), [("zh-CN", "向物业索取新的链接"), ("en", "Ask the property office")]
+)
+def test_a_link_that_is_not_valid_says_where_to_get_another(
+    town: Town, open_page: Opener, language: str, said: str
+) -> None:
+    page = open_page(language=language)
+
+    for path in ("/t/nonsense", "/t/nonsense/topups/x"):
+        page.goto(town.url + path)
+        expect(page.locator("main")).to_contain_text(said)
+        expect(page.locator("main a")).to_have_count(0)
+    picture(page, f"link-{language}")
+
+
+def test_the_language_is_chosen_on_the_page_and_stays(town: Town, open_page: Opener) -> None:
+    page = open_page()
+    page.goto(town.house().url)
+    expect(page.locator("#purses")).to_contain_text("电费余额")
+
+    page.click("text=English")
+    expect(page.locator("#purses")).to_contain_text("Electricity balance")
+
+    page.reload()
+    expect(page.locator("html")).to_have_attribute("lang", "en")
+
+
+# Every page
+
+
+IS_DARK = """(wanted) => {
+    const style = getComputedStyle(document.body);
+    const light = (colour) => colour.match(/[\\d.]+/g).slice(0, 3).reduce((a, b) => a + +b, 0);
+    return (light(style.color) > light(style.backgroundColor)) === wanted;
+}"""
+
+
+@pytest.mark.parametrize("language", ["zh-CN", "en-GB"])
+@pytest.mark.parametrize("size", list(SIZES))
+def test_every_page_fits_its_screen_and_has_no_complaints(
+    town: Town, open_page: Opener, log_in: LogIn, size: str, language: str
+) -> None:
+    house = town.house()
+    page = open_page(size, language)
+
+    def fits(what: str) -> None:
+        expect(page.locator("html")).to_have_attribute(
+            "lang", "zh-CN" if language == "zh-CN" else "en"
+        )
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), what
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            page.wait_for_function(IS_DARK, arg=scheme == "dark")
+            picture(page, f"{what}-{size}-{scheme}-{language[:2]}")
+
+    page.goto(f"{town.url}/login")
+    fits("login")
+    log_in(page)
+    fits("rooms")
+    page.goto(f"{town.url}/nowhere")
+    fits("nowhere")
+    page.goto(house.url)
+    expect(page.locator("time[data-age]").first).not_to_contain_text(":")
+    fits("home")
+    page.click(".pay")
+    page.wait_for_url("**/pay/**")
+    page.click(".foot button")
+    page.wait_for_url("**/topups/*")
+    expect(page.locator("#progress .done")).to_have_count(2)
+    fits("topup")
+    small = page.evaluate(
+        """[...document.querySelectorAll("a, button")].filter((one) => one.offsetParent && one.offsetHeight < 44)
+             .map((one) => one.outerHTML)"""
+    )
+    assert small == []
