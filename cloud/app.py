@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -93,8 +94,10 @@ class _Server(uvicorn.Server):
         self._events = events
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Being told to stop is a normal end, so the signal is not raised again afterwards."""
         asyncio.get_event_loop().call_soon_threadsafe(self._events.close)
-        super().handle_exit(sig, frame)
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
 
 
 def _listener(settings: Settings) -> socket.socket:

@@ -66,7 +66,11 @@ def _lead(
     stop: threading.Event,
 ) -> None:
     """Runs the jobs while this connection holds the lock. Raises OperationalError when it is lost."""
+    is_told = False
     while not _is_leader(connection):
+        if not is_told:
+            log.info("another scheduler leads; this one waits")
+        is_told = True
         if stop.wait(CHECK_S):
             return
     log.info("this scheduler leads")

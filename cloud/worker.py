@@ -68,19 +68,22 @@ class Worker:
         """Works until cancelled. Raises CannotStart if the broker refuses us."""
         try:
             await self._connect()
-            await self._broker.subscribe(UP, queue=QUEUE, cb=self._waiting.put)
-            log.info("serving %s, database %s", UP, self._database.where)
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._listen())
-                group.create_task(self._resend())
-                for _ in range(AT_ONCE):
-                    group.create_task(self._take())
-        finally:
-            if self._broker.is_connected:
-                await self._broker.drain()
-            elif not self._broker.is_closed:
+            try:
+                await self._serve()
+            finally:
+                # What was not answered is sent again by the gateway.
                 await self._broker.close()
+        finally:
             self._database.close()
+
+    async def _serve(self) -> None:
+        await self._broker.subscribe(UP, queue=QUEUE, cb=self._waiting.put)
+        log.info("serving %s, database %s", UP, self._database.where)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._listen())
+            group.create_task(self._resend())
+            for _ in range(AT_ONCE):
+                group.create_task(self._take())
 
     async def _connect(self) -> None:
         """Waits for the broker. Raises CannotStart if it refuses us."""

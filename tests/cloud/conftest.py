@@ -64,23 +64,81 @@ class Estate:
     water: UUID
 
 
+def build_estate(database: Database, name: str) -> Estate:
+    with database.system() as session:
+        organization = estate.add_organization(session, name)
+        organization_id = organization.id
+        user = estate.add_user(session, organization_id, name, "correct horse", name)
+        site = estate.add_site(session, organization_id, name)
+        building = estate.add_building(session, site, "A")
+        room = estate.add_room(session, building, "0301", 3)
+        gateway, password = estate.add_gateway(session, site, f"GW-{name}")
+        estate.publish_tariff(session, organization_id, flat("power", "electricity", "kWh", "0.50"))
+        estate.publish_tariff(session, organization_id, flat("water", "cold_water", "m3", "3"))
+        account = estate.open_account(session, room, "张三")
+        power = estate.add_purse(session, account, "electricity")
+        water = estate.add_purse(session, account, "water")
+        points = [
+            estate.add_point(
+                session,
+                room=room,
+                gateway=gateway,
+                purse=purse,
+                name=f"0301 {word}",
+                commodity=commodity,
+                meter=meter(f"{name}-{word}", address),
+                tariff_code=tariff,
+                policy=Policy(),
+            )
+            for purse, word, commodity, address, tariff in (
+                (power, "电", "electricity", "000000000301", "power"),
+                (water, "水", "cold_water", "000000000302", "water"),
+            )
+        ]
+        return Estate(
+            organization_id=organization_id,
+            user_id=user.id,
+            site_id=site.id,
+            room_id=room.id,
+            account_id=account.id,
+            gateway_id=gateway.id,
+            gateway_no=gateway.gateway_no,
+            gateway_password=password,
+            down_log=gateway.down_log,
+            electricity_purse=power.id,
+            water_purse=water.id,
+            electricity=points[0].id,
+            water=points[1].id,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A migrated database that holds the estate `home`, to be copied."""
+
+    name: str
+    home: Estate
+
+
 @pytest.fixture(scope="session")
-def migrated(postgres: Postgres) -> str:
-    """The name of a migrated database, to be copied."""
-    name = "migrated"
+def built(postgres: Postgres) -> Built:
+    name = "built"
     postgres.create_database(name)
     migrate(postgres.dsn(name))
-    return name
+    database = Database(postgres.dsn(name), connections=1)
+    home = build_estate(database, "home")
+    database.close()
+    return Built(name, home)
 
 
 @pytest.fixture
-def url(postgres: Postgres, migrated: str) -> Iterator[str]:
-    """A migrated database, as the cloud's own role sees it."""
+def url(postgres: Postgres, built: Built) -> Iterator[str]:
+    """A database with the estate `home`, as the cloud's own role sees it."""
     name = f"test_{uuid.uuid4().hex}"
     with psycopg.connect(postgres.admin_dsn, autocommit=True) as connection:
         connection.execute(
             sql.SQL("CREATE DATABASE {} OWNER wattwell TEMPLATE {}").format(
-                sql.Identifier(name), sql.Identifier(migrated)
+                sql.Identifier(name), sql.Identifier(built.name)
             )
         )
     yield postgres.dsn(name)
@@ -95,64 +153,15 @@ def database(url: str) -> Iterator[Database]:
 
 
 @pytest.fixture
-def build(database: Database) -> Callable[[str], Estate]:
-    """Builds the estate of another organization at each call, all names made from the given one."""
-
-    def build(name: str) -> Estate:
-        with database.system() as session:
-            organization = estate.add_organization(session, name)
-            organization_id = organization.id
-            user = estate.add_user(session, organization_id, name, "correct horse", name)
-            site = estate.add_site(session, organization_id, name)
-            building = estate.add_building(session, site, "A")
-            room = estate.add_room(session, building, "0301", 3)
-            gateway, password = estate.add_gateway(session, site, f"GW-{name}")
-            estate.publish_tariff(
-                session, organization_id, flat("power", "electricity", "kWh", "0.50")
-            )
-            estate.publish_tariff(session, organization_id, flat("water", "cold_water", "m3", "3"))
-            account = estate.open_account(session, room, "张三")
-            power = estate.add_purse(session, account, "electricity")
-            water = estate.add_purse(session, account, "water")
-            points = [
-                estate.add_point(
-                    session,
-                    room=room,
-                    gateway=gateway,
-                    purse=purse,
-                    name=f"0301 {word}",
-                    commodity=commodity,
-                    meter=meter(f"{name}-{word}", address),
-                    tariff_code=tariff,
-                    policy=Policy(),
-                )
-                for purse, word, commodity, address, tariff in (
-                    (power, "电", "electricity", "000000000301", "power"),
-                    (water, "水", "cold_water", "000000000302", "water"),
-                )
-            ]
-            return Estate(
-                organization_id=organization_id,
-                user_id=user.id,
-                site_id=site.id,
-                room_id=room.id,
-                account_id=account.id,
-                gateway_id=gateway.id,
-                gateway_no=gateway.gateway_no,
-                gateway_password=password,
-                down_log=gateway.down_log,
-                electricity_purse=power.id,
-                water_purse=water.id,
-                electricity=points[0].id,
-                water=points[1].id,
-            )
-
-    return build
+def home(built: Built) -> Estate:
+    """The estate that every test's database holds."""
+    return built.home
 
 
 @pytest.fixture
-def home(build: Callable[[str], Estate]) -> Estate:
-    return build("home")
+def build(database: Database) -> Callable[[str], Estate]:
+    """Builds the estate of another organization, its names made from the given one."""
+    return lambda name: build_estate(database, name)
 
 
 class FakeChannel:

@@ -1,0 +1,191 @@
+"""The web program: how it starts and ends, and what people and programs are told when something is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from uuid import uuid4
+
+import httpx
+import pytest
+from fastapi.testclient import TestClient
+
+from cloud import app, auth
+from cloud.errors import CannotStart
+from cloud.events import Change, Events, changed
+from cloud.services import topups
+from cloud.settings import Settings
+from wattwell import supervise
+
+pytestmark = pytest.mark.processes
+
+SOON_S = 20.0
+
+
+def test_a_taken_port_is_one_sentence(settings):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(
+            CannotStart, match=f"{listen} cannot be listened on: Address already in use"
+        ):
+            app.run(settings.model_copy(update={"listen": listen}))
+
+
+def test_a_database_that_is_away_is_one_sentence_without_the_password(settings_file):
+    settings = Settings.load(settings_file)  # there is no database at its address
+    listen = f"127.0.0.1:{supervise.free_port()}"
+    with pytest.raises(CannotStart) as raised:
+        app.run(settings.model_copy(update={"listen": listen}))
+    assert str(raised.value).startswith("The database does not answer: ")
+    assert "\n" not in str(raised.value)
+    assert "wattwell:x" not in str(raised.value)
+
+
+def test_a_wrong_database_password_is_one_sentence(settings, url):
+    user, _, rest = url.partition("@")
+    wrong = f"{user}x@{rest}"
+    with pytest.raises(CannotStart, match="password authentication failed"):
+        app.run(
+            settings.model_copy(
+                update={"listen": f"127.0.0.1:{supervise.free_port()}", "database_url": wrong}
+            )
+        )
+
+
+def test_it_serves_and_ends_at_once_when_told_to_although_a_page_is_open(
+    settings_file, url, home, database
+):
+    (settings_file.parent / "secrets" / "database_url").write_text(url)
+    listen = f"127.0.0.1:{supervise.free_port()}"
+    program = (
+        "import sys; from pathlib import Path; from cloud import app;"
+        "from cloud.settings import Settings; app.run(Settings.load(Path(sys.argv[1])))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(settings_file)],
+        env={**os.environ, "WATTWELL_LISTEN": listen},
+    )
+    try:
+        _wait_for(lambda: httpx.get(f"http://{listen}/api/health").status_code == 200)
+        with database.system() as session:
+            token = auth.login(session, "home", "correct horse")
+        with httpx.stream(
+            "GET",
+            f"http://{listen}/rooms/stream",
+            cookies={auth.COOKIE: str(token)},
+            timeout=SOON_S,
+        ) as stream:
+            assert stream.status_code == 200
+            next(stream.iter_lines())
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=4.5) == 0  # sooner than streams are cut by force
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _wait_for(is_so) -> None:
+    event = threading.Event()
+    for _ in range(200):
+        try:
+            if is_so():
+                return
+        except httpx.TransportError:
+            pass
+        event.wait(0.1)
+    raise AssertionError("it did not come up")
+
+
+def test_while_the_database_is_away_programs_get_503_and_a_sentence(settings_file):
+    with TestClient(app.create_app(Settings.load(settings_file))) as web:
+        answer = web.get("/api/health")
+        assert answer.status_code == 503
+        assert answer.json() == {
+            "code": "DatabaseAway",
+            "message": "The database does not answer. Nothing was changed; try again in a moment.",
+        }
+        web.cookies.set(auth.COOKIE, "x")
+        page = web.get("/rooms")
+        assert page.status_code == 503
+        assert page.headers["content-type"].startswith("text/html")
+
+
+def test_an_unknown_address_is_a_page_for_people_and_json_for_programs(web):
+    assert web.get("/nowhere").headers["content-type"].startswith("text/html")
+    assert web.get("/api/nowhere").json() == {"detail": "Not Found"}
+
+
+def test_staff_take_cash_through_the_api_once(database, web, home):
+    with database.system() as session:
+        web.cookies.set(auth.COOKIE, str(auth.login(session, "home", "correct horse")))
+    asked = {
+        "purse_id": str(home.electricity_purse),
+        "amount_fen": 2000,
+        "idempotency_key": str(uuid4()),
+    }
+    headers = {"Origin": "http://cloud.test"}
+    first, again = (web.post("/api/topups", json=asked, headers=headers).json() for _ in range(2))
+    assert first == again
+    assert first["credited_at"] is not None
+    shown = web.get("/api/rooms").json()[0]["points"]
+    assert [point["balance_fen"] for point in shown] == [2000, 0]
+    assert web.get(f"/api/topups/{first['id']}").json()["amount_fen"] == 2000
+    assert web.get(f"/api/topups/{uuid4()}").status_code == 404
+
+
+async def test_open_pages_are_told_of_their_own_organizations_changes_only(
+    url, database, build, order, home
+):
+    other = build("other")
+    events = Events(url)
+    ours, theirs = events.subscribe(home.organization_id), events.subscribe(other.organization_id)
+    listening = asyncio.create_task(events.run())
+    payment = order("5")
+    try:
+        async with asyncio.timeout(SOON_S):
+            while True:  # until it listens
+                with database.system() as session:
+                    changed(session, home.organization_id, room_id=home.room_id)
+                try:
+                    async with asyncio.timeout(0.2):
+                        assert await anext(ours) == Change(
+                            home.organization_id, room_id=home.room_id
+                        )
+                        break
+                except TimeoutError:
+                    continue
+            await asyncio.to_thread(
+                topups.book, database, payment, channel="sandbox", now=payment.paid_at
+            )
+            while (change := await anext(ours)).topup_id is None:
+                pass
+            assert change.account_id == home.account_id
+            events.close()
+            assert [change async for change in theirs] == []
+            assert [change async for change in events.subscribe(home.organization_id)] == []
+    finally:
+        listening.cancel()
+
+
+async def test_a_page_that_reads_slowly_is_told_to_read_everything_again():
+    events = Events("postgresql://nowhere")
+    organization = uuid4()
+    subscription = events.subscribe(organization)
+    for _ in range(1000):
+        subscription.put(Change(organization, room_id=uuid4()))
+    told = [await anext(subscription)]
+    events.close()
+    told += [change async for change in subscription]
+    assert len(told) < 300
+    assert Change(organization) in told
+
+
+def test_the_static_files_are_served(web):
+    assert web.get("/static/mark.svg").status_code == 200

@@ -1,0 +1,173 @@
+"""Setting up an estate: what is sent to the gateway, and what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+from uuid import uuid4
+
+import bcrypt
+import pytest
+from sqlalchemy import select
+
+from cloud import tables
+from cloud.auth import SignedIn
+from cloud.services import estate, topups
+from cloud.tables import Account, Building, Gateway, Purse, Room, Site
+from prepaid.money import Money
+from prepaid.point import Meter, Policy
+from prepaid.tariff import BadTariff
+from prepaid.wire import Credited, PointSet, TariffSet, read_down
+
+pytestmark = pytest.mark.processes
+
+METER = Meter("M9", "dlt645", "L1", "000000000009", 6, Decimal("0.01"), Decimal(60))
+
+
+@pytest.fixture
+def session(database, home):
+    with database.organization(home.organization_id) as opened:
+        yield opened
+
+
+@pytest.fixture
+def add_point(session, home):
+    """Adds a point to room 0301, but for what is given."""
+
+    def add_point(**changed):
+        return estate.add_point(
+            session,
+            **{
+                "room": session.get_one(Room, home.room_id),
+                "gateway": session.get_one(Gateway, home.gateway_id),
+                "purse": session.get_one(Purse, home.electricity_purse),
+                "name": "0301 空调",
+                "commodity": "electricity",
+                "meter": METER,
+                "tariff_code": "power",
+                "policy": Policy(),
+                **changed,
+            },
+        )
+
+    return add_point
+
+
+def down(session, gateway_id) -> list[object]:
+    rows = session.execute(
+        select(tables.DownEntry.body)
+        .where(tables.DownEntry.gateway_id == gateway_id)
+        .order_by(tables.DownEntry.seq)
+    ).scalars()
+    return [read_down(body) for body in rows]
+
+
+def test_a_tariff_is_sent_once_and_before_the_points_that_use_it(session, home, add_point):
+    point = add_point()
+    messages = down(session, home.gateway_id)
+    assert [type(m) for m in messages] == [TariffSet, PointSet, TariffSet, PointSet, PointSet]
+    assert messages[4].point.id == point.id
+    assert messages[4].point.meter == METER
+    assert messages[4].point.policy == Policy()
+
+
+def test_what_a_purse_was_credited_before_it_had_a_gateway_is_sent_with_its_first_point(
+    session, home, add_point
+):
+    building = session.execute(select(Building)).scalar_one()
+    room = estate.add_room(session, building, "0302", 3)
+    account = estate.open_account(session, room, "李四")
+    purse = estate.add_purse(session, account, "electricity")
+    by = SignedIn(home.user_id, home.organization_id, "home", "home")
+    topups.record_cash(
+        session, purse_id=purse.id, amount=Money.yuan("20"), by=by, idempotency_key=uuid4()
+    )
+    assert not [m for m in down(session, home.gateway_id) if isinstance(m, Credited)]
+
+    add_point(room=room, purse=purse)
+    (credited,) = [m for m in down(session, home.gateway_id) if isinstance(m, Credited)]
+    assert credited.transfer.amount == Money.yuan("20")
+
+
+def test_what_is_there_already_is_refused_by_name(session, home, add_point):
+    site = session.get_one(Site, home.site_id)
+    building = session.execute(select(Building)).scalar_one()
+    room = session.get_one(Room, home.room_id)
+    for said, add in (
+        ("already a site home", lambda: estate.add_site(session, home.organization_id, "home")),
+        ("already a building A", lambda: estate.add_building(session, site, "A")),
+        ("already a room 0301 in A", lambda: estate.add_room(session, building, "0301", 3)),
+        ("already a gateway GW-home", lambda: estate.add_gateway(session, site, "GW-home")),
+        ("already an account for room 0301", lambda: estate.open_account(session, room, "李四")),
+        (
+            "already a user home",
+            lambda: estate.add_user(session, home.organization_id, "home", "x" * 12, "x"),
+        ),
+        (
+            "already a purse for water",
+            lambda: estate.add_purse(session, session.get_one(Account, home.account_id), "water"),
+        ),
+        ("already meter home-电", lambda: add_point(meter=replace(METER, meter_no="home-电"))),
+        (
+            "address 000000000301 on line L1",
+            lambda: add_point(meter=replace(METER, address="000000000301")),
+        ),
+    ):
+        with pytest.raises(estate.Taken, match=said):
+            add()
+    assert len(down(session, home.gateway_id)) == 4  # and nothing was sent
+
+
+def test_what_cannot_be_is_refused_with_the_reason(session, home, add_point, database):
+    site = session.get_one(Site, home.site_id)
+    water = session.get_one(Purse, home.water_purse)
+    for error, said, add in (
+        (estate.BadValue, "1 to 32 letters", lambda: estate.add_gateway(session, site, "a.b")),
+        (
+            estate.BadValue,
+            "at least 10",
+            lambda: estate.add_user(session, site.organization_id, "n", "short", "n"),
+        ),
+        (
+            estate.BadValue,
+            "none called Mars",
+            lambda: estate.add_site(session, site.organization_id, "n", "Mars"),
+        ),
+        (estate.BadValue, "1 to 200 characters", lambda: estate.add_building(session, site, " ")),
+        (estate.NoSuchTariff, "no tariff none", lambda: add_point(tariff_code="none")),
+        (estate.BadValue, "it prices cold_water", lambda: add_point(tariff_code="water")),
+        (estate.WrongPurse, "for water, not for electricity", lambda: add_point(purse=water)),
+        (estate.BadValue, "above zero", lambda: add_point(meter=replace(METER, step=Decimal(0)))),
+    ):
+        with pytest.raises(error, match=said):
+            add()
+
+
+def test_a_purse_is_charged_by_one_gateway_and_pays_for_its_own_account_only(
+    session, home, add_point
+):
+    site = session.get_one(Site, home.site_id)
+    building = session.execute(select(Building)).scalar_one()
+    other_gateway, _ = estate.add_gateway(session, site, "GW-2")
+    with pytest.raises(estate.WrongPurse, match="another gateway"):
+        add_point(gateway=other_gateway)
+    other_room = estate.add_room(session, building, "0302", 3)
+    with pytest.raises(estate.WrongPurse, match="not that of the room"):
+        add_point(room=other_room)
+
+
+def test_a_tariff_is_checked_and_never_changed(session, home):
+    document = session.execute(
+        select(tables.TariffDocument.document).where(tables.TariffDocument.code == "power")
+    ).scalar_one()
+    estate.publish_tariff(session, home.organization_id, document)  # the same: nothing to do
+    with pytest.raises(estate.TariffPublished, match="power is published"):
+        estate.publish_tariff(session, home.organization_id, {**document, "timezone": "UTC"})
+    with pytest.raises(BadTariff, match="currency: must be CNY"):
+        estate.publish_tariff(session, home.organization_id, {**document, "currency": "USD"})
+
+
+def test_a_gateways_password_is_kept_as_the_hash_the_broker_checks(session, home):
+    kept = estate.broker_users(session)[home.gateway_no]
+    assert kept.startswith("$2a$")
+    assert bcrypt.checkpw(home.gateway_password.encode(), kept.encode())

@@ -1,0 +1,101 @@
+"""What happens by the clock, and that one scheduler leads."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from cloud import scheduler, tables
+from cloud.services import downlog
+
+pytestmark = pytest.mark.processes
+
+SOON_S = 30.0
+PROGRAM = (
+    "import logging, sys; from pathlib import Path; from cloud import scheduler;"
+    "from cloud.settings import Settings;"
+    "logging.basicConfig(level=logging.INFO, stream=sys.stdout, format='%(message)s');"
+    "scheduler.run(Settings.load(Path(sys.argv[1])))"
+)
+
+
+class Running:
+    """A scheduler in a process of its own, and what it has said."""
+
+    def __init__(self, settings_file: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-u", "-c", PROGRAM, str(settings_file)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.leads = threading.Event()
+        self.waits = threading.Event()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.strip() == "this scheduler leads":
+                self.leads.set()
+            if line.strip() == "another scheduler leads; this one waits":
+                self.waits.set()
+
+
+@pytest.fixture
+def start(settings, settings_file) -> Iterator[object]:
+    started: list[Running] = []
+
+    def start() -> Running:
+        started.append(Running(settings_file))
+        return started[-1]
+
+    yield start
+    for running in started:
+        running.process.kill()
+        running.process.wait()
+
+
+def test_one_scheduler_leads_and_another_follows_when_it_is_killed(start):
+    first = start()
+    assert first.leads.wait(SOON_S)
+    second = start()
+    assert second.waits.wait(SOON_S)
+    assert not second.leads.is_set()
+
+    os.kill(first.process.pid, signal.SIGKILL)
+    assert second.leads.wait(SOON_S)
+
+    second.process.send_signal(signal.SIGTERM)
+    assert second.process.wait(SOON_S) == 0
+
+
+def test_a_gateway_that_went_silent_is_told_once(database, home, caplog):
+    with database.system() as session:
+        session.execute(
+            text("UPDATE gateways SET heard_at = :at"),
+            {"at": tables.utc_now() - downlog.ONLINE - timedelta(seconds=1)},
+        )
+    scheduler.note_silent(database)
+    scheduler.note_silent(database)
+    assert caplog.text.count(f"gateway {home.gateway_no} is silent since") == 1
+
+
+def test_what_has_ended_is_forgotten(database, home):
+    with database.system() as session:
+        session.execute(
+            text(
+                "INSERT INTO login_failures VALUES ('old', 9, now() - interval '2 days'), ('new', 9, now())"
+            )
+        )
+    scheduler.forget(database)
+    with database.system() as session:
+        assert session.execute(text("SELECT login FROM login_failures")).scalars().all() == ["new"]
