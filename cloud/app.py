@@ -24,7 +24,7 @@ import dashboards
 from cloud.api import channels, health, rooms, topups
 from cloud.auth import OriginCheck
 from cloud.channels import sandbox
-from cloud.db import Database
+from cloud.db import Database, is_migrated
 from cloud.errors import CannotStart, CloudError, DatabaseAway, first_line
 from cloud.events import Events
 from cloud.settings import Settings
@@ -66,24 +66,34 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def run(settings: Settings) -> None:
-    """Serves until told to stop. Raises CannotStart if the port is taken or the database does not answer."""
+    """Serves until told to stop. Raises CannotStart if the port is taken, or the database away or empty."""
     listener = _listener(settings)
     try:
-        database = Database(settings.database_url)
-        with database.system():
-            pass
-        database.close()
-    except OperationalError as error:
+        _check_database(settings)
+    except CannotStart:
         listener.close()
-        raise CannotStart(
-            f"The database does not answer: {first_line(error.orig or error)}. Start it, or mend database_url."
-        ) from None
+        raise
     app = create_app(settings)
     config = uvicorn.Config(
         app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=5
     )
     log.info("serving %s on %s", settings.public_url, settings.listen)
     _Server(config, app.state.events).run(sockets=[listener])
+
+
+def _check_database(settings: Settings) -> None:
+    database = Database(settings.database_url, connections=1)
+    try:
+        if not is_migrated(database):
+            raise CannotStart(
+                f"The database {database.where} is empty: run `wattwell cloud migrate` first."
+            )
+    except OperationalError as error:
+        raise CannotStart(
+            f"The database does not answer: {first_line(error.orig or error)}. Start it, or mend database_url."
+        ) from None
+    finally:
+        database.close()
 
 
 class _Server(uvicorn.Server):

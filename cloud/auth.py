@@ -183,7 +183,11 @@ def read_tenant_token(settings: Settings, token: str) -> UUID:
 
 
 def _tenant_links(settings: Settings) -> URLSafeSerializer:
-    return URLSafeSerializer(settings.session_secret, salt="wattwell tenant link")
+    return URLSafeSerializer(
+        settings.session_secret,
+        salt="wattwell tenant link",
+        signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256},
+    )
 
 
 class OriginCheck:

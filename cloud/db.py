@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from typing import Annotated
 from uuid import UUID
 
-from alembic import command
-from alembic.config import Config
 from fastapi import Depends, Request
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import create_engine, text
@@ -78,6 +76,12 @@ def connect_args(url: str) -> dict[str, object]:
     }
 
 
+def is_migrated(database: Database) -> bool:
+    """Whether migrate has been run. Raises sqlalchemy.exc.OperationalError if the database does not answer."""
+    with database.system() as session:
+        return session.execute(text("SELECT to_regclass('transfers')")).scalar_one() is not None
+
+
 def database(request: Request) -> Database:
     """The application's database, for a handler that streams and so needs a session now and then."""
     found = request.app.state.database
@@ -90,6 +94,9 @@ def migrate(url: str) -> None:
 
     Raises sqlalchemy.exc.OperationalError if the database does not answer.
     """
+    from alembic import command  # slow to import, and nothing else needs it
+    from alembic.config import Config
+
     engine = create_engine("postgresql+psycopg://", connect_args=connect_args(url))
     config = Config()
     config.set_main_option("script_location", "cloud:migrations")

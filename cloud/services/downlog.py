@@ -34,8 +34,8 @@ class Batch:
 def lock(session: Session, gateway_ids: Iterable[UUID]) -> list[tables.Gateway]:
     """The gateways, locked until the end of the transaction, in id order.
 
-    Whoever posts money for a gateway's purses and appends to its log takes this lock before any other, so
-    that services and workers never wait for each other in a circle.
+    Services and workers never wait for each other in a circle, because all lock in one order: a purse, its
+    gateway, its top-ups, balances.
     """
     gateway = tables.Gateway
     return list(

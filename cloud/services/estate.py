@@ -214,6 +214,8 @@ def add_point(
 
     Raises Taken (the meter, or its address on the line), NoSuchTariff, WrongPurse or BadValue.
     """
+    # While we hold the purse nothing is credited to it, so that what is sent below is all there is.
+    session.refresh(purse, with_for_update={"key_share": True})
     (locked,) = downlog.lock(session, [gateway.id])
     tariff = session.execute(
         select(TariffDocument).where(

@@ -19,7 +19,7 @@ from cloud.db import Database
 from cloud.errors import CloudError
 from cloud.services import downlog, ledger
 from cloud.tables import Purse, TopUp, utc_now
-from prepaid.ledger import Reason, Transfer, clearing, prepaid
+from prepaid.ledger import Reason, Transfer, TransferIdReused, clearing, prepaid
 from prepaid.money import ZERO, Money
 from prepaid.reading import Supply
 from prepaid.supply import Why
@@ -247,7 +247,7 @@ def book(database: Database, payment: Payment, *, channel: str, now: datetime) -
     try:
         with database.system() as session:
             confirm(session, payment, channel=channel, now=now)
-    except NotAsOrdered as error:
+    except (NotAsOrdered, TransferIdReused) as error:
         with database.system() as session:
             record_refused(session, payment, reason=str(error))
         return False
@@ -285,7 +285,10 @@ def _begun(
 
 
 def _credit(session: Session, topup: TopUp, payment: Payment, *, now: datetime) -> None:
-    purse = session.get_one(Purse, topup.purse_id)
+    # The purse first, so that it gets no gateway meanwhile: see estate.add_point.
+    purse = session.get_one(
+        Purse, topup.purse_id, with_for_update={"key_share": True}, populate_existing=True
+    )
     gateways = downlog.lock(session, [purse.gateway_id] if purse.gateway_id else [])
     session.refresh(topup, with_for_update={"key_share": True})
     if _is_booked(topup, payment):

@@ -334,7 +334,7 @@ _NOTE_SUPPLY = text("""
     WITH now_supplied AS (
         SELECT p.purse_id,
                bool_and(s.supply = 'on') AS is_on,
-               bool_and(s.supply IN ('on', 'armed')) AS is_armed,
+               bool_and(s.supply IN ('on', 'armed')) AND bool_or(s.supply = 'armed') AS is_armed,
                max(s.supply_at) AS at
         FROM points p JOIN point_states s ON s.point_id = p.id
         WHERE p.purse_id = ANY(:purses) AND s.supply IS NOT NULL
@@ -351,7 +351,7 @@ _NOTE_SUPPLY = text("""
 
 
 def _note_supply(session: Session, purses: set[UUID]) -> None:
-    """Delivered top-ups are restored once all that their purse pays for is on, armed once none is off."""
+    """Delivered top-ups are restored once all that their purse pays for is on, armed once only buttons are left."""
     if purses:
         for row in session.execute(_NOTE_SUPPLY, {"purses": list(purses)}):
             events.changed(

@@ -59,6 +59,12 @@ def test_a_wrong_database_password_is_one_sentence(settings, url):
         )
 
 
+def test_an_empty_database_is_one_sentence(settings, database_url):
+    listen = f"127.0.0.1:{supervise.free_port()}"
+    with pytest.raises(CannotStart, match="is empty: run `wattwell cloud migrate` first"):
+        app.run(settings.model_copy(update={"listen": listen, "database_url": database_url}))
+
+
 def test_it_serves_and_ends_at_once_when_told_to_although_a_page_is_open(
     settings_file, url, home, database
 ):

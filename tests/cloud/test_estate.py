@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from decimal import Decimal
 from uuid import uuid4
@@ -171,3 +172,46 @@ def test_a_gateways_password_is_kept_as_the_hash_the_broker_checks(session, home
     kept = estate.broker_users(session)[home.gateway_no]
     assert kept.startswith("$2a$")
     assert bcrypt.checkpw(home.gateway_password.encode(), kept.encode())
+
+
+def test_money_that_comes_while_a_purse_gets_its_first_point_reaches_the_gateway_once(
+    database, home
+):
+    by = SignedIn(home.user_id, home.organization_id, "home", "home")
+    for number in range(5):
+        with database.organization(home.organization_id) as session:
+            building = session.execute(select(Building)).scalar_one()
+            room = estate.add_room(session, building, f"04{number}", 4)
+            account = estate.open_account(session, room, "王五")
+            purse = estate.add_purse(session, account, "electricity")
+
+        def pay(purse_id=purse.id):
+            with database.organization(home.organization_id) as session:
+                topups.record_cash(
+                    session, purse_id=purse_id, amount=Money(500), by=by, idempotency_key=uuid4()
+                )
+
+        def add(number=number, room_id=room.id, purse_id=purse.id):
+            meter = replace(METER, meter_no=f"R{number}", address=f"{number:012}")
+            with database.organization(home.organization_id) as session:
+                estate.add_point(
+                    session,
+                    room=session.get_one(Room, room_id),
+                    gateway=session.get_one(Gateway, home.gateway_id),
+                    purse=session.get_one(Purse, purse_id),
+                    name=f"04{number}",
+                    commodity="electricity",
+                    meter=meter,
+                    tariff_code="power",
+                    policy=Policy(),
+                )
+
+        with ThreadPoolExecutor(3) as threads:
+            for done in [threads.submit(work) for work in (pay, add, pay)]:
+                done.result()
+        with database.organization(home.organization_id) as session:
+            messages = down(session, home.gateway_id)
+        sent = [
+            m for m in messages if isinstance(m, Credited) and str(purse.id) in m.transfer.credit
+        ]
+        assert len({m.transfer.id for m in sent}) == len(sent) == 2

@@ -183,6 +183,18 @@ def test_an_order_paid_a_second_time_is_kept_for_a_person(database, home, order)
     assert held(database, home) == Money.yuan("50")
 
 
+def test_one_payment_said_to_pay_two_orders_pays_the_first(database, home, order):
+    one, two = order("50"), order("50")
+    assert topups.book(database, one, channel="sandbox", now=NOON)
+    same = replace(two, transaction_id=one.transaction_id, paid_at=NOON + timedelta(seconds=1))
+    assert not topups.book(database, same, channel="sandbox", now=NOON)
+    assert held(database, home) == Money.yuan("50")
+    with database.system() as session:
+        assert session.execute(select(tables.RefusedNotice)).scalar_one().topup_id == UUID(
+            two.out_trade_no
+        )
+
+
 def test_a_payment_of_no_order_of_ours_is_refused(database, home, order):
     with pytest.raises(topups.NoSuchOrder, match="no order X1"):
         topups.book(database, replace(order("5"), out_trade_no="X1"), channel="sandbox", now=NOON)

@@ -343,7 +343,8 @@ def test_a_top_up_while_supplied_is_restored_when_delivered(database, home, orde
     payment = order("50")
     topups.book(database, payment, channel="sandbox", now=at(1))
     receive(cursor=Cursor(home.down_log, _down_seq(database, home)), now=at(2))
-    assert stages_of(database, home, payment.out_trade_no).restored_at == at(2)
+    stages = stages_of(database, home, payment.out_trade_no)
+    assert (stages.armed_at, stages.restored_at) == (None, at(2))
 
 
 def test_a_cursor_goes_neither_back_nor_beyond_our_log(database, home, receive, caplog):
