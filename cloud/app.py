@@ -77,8 +77,10 @@ def run(settings: Settings) -> None:
     config = uvicorn.Config(
         app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=5
     )
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # its start and end are said here
     log.info("serving %s on %s", settings.public_url, settings.listen)
     _Server(config, app.state.events).run(sockets=[listener])
+    log.info("stopped")
 
 
 def _check_database(settings: Settings) -> None:
