@@ -1,0 +1,300 @@
+"""The frame of Modbus on a serial line (RTU), and the splitter that finds it in a stream.
+
+Written here rather than taken from pymodbus: its PDU classes bring asyncio and a data store with
+them, and its RTU framer gives up the rest of the buffer at a bad CRC and waits on a false start.
+The tests hold this file against pymodbus on clean streams.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from struct import unpack_from
+from typing import Final, TypeAlias
+
+Bytes: TypeAlias = bytes | bytearray
+
+BROADCAST: Final = 0
+SHORTEST: Final = 4
+LONGEST: Final = 256
+MOST_DATA: Final = 252
+
+READ_COILS: Final = 0x01
+READ_DISCRETE: Final = 0x02
+READ_HOLDING: Final = 0x03
+READ_INPUT: Final = 0x04
+WRITE_COIL: Final = 0x05
+WRITE_REGISTER: Final = 0x06
+WRITE_COILS: Final = 0x0F
+WRITE_REGISTERS: Final = 0x10
+READS: Final = frozenset({READ_COILS, READ_DISCRETE, READ_HOLDING, READ_INPUT})
+EXCEPTION: Final = 0x80
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One request or reply, without the CRC.
+
+    `unit` is the address on the line 从站地址: 1 to 247, 0 to all. `data` follows the function
+    code. `transaction` numbers the requests over TCP; a serial line has none, and it stays 0.
+    """
+
+    unit: int
+    function: int
+    data: bytes = b""
+    transaction: int = 0
+
+    @property
+    def is_exception(self) -> bool:
+        """The device refuses: bit 7 of the function code, and the data is the exception code."""
+        return bool(self.function & EXCEPTION)
+
+
+class BadFrame(ValueError):
+    """Bytes that are not a frame. `kind` is one of truncated, too_long, bad_crc, bad_header."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(kind)
+        self.kind = kind
+
+
+def encode(frame: Frame) -> bytes:
+    """The frame as sent on a serial line: unit, function, data, CRC low byte first.
+
+    Raises ValueError if unit or function is not a byte, or the data is longer than 252 bytes.
+    """
+    if len(frame.data) > MOST_DATA:
+        raise ValueError(f"{len(frame.data)} bytes of data; a frame holds {MOST_DATA}")
+    body = bytes([frame.unit, frame.function]) + frame.data
+    return body + crc16(body).to_bytes(2, "little")
+
+
+def decode(data: bytes) -> Frame:
+    """The one frame that `data` is, from first to last byte.
+
+    Raises BadFrame.
+    """
+    if len(data) < SHORTEST:
+        raise BadFrame("truncated")
+    if len(data) > LONGEST:
+        raise BadFrame("too_long")
+    if crc16(data):
+        raise BadFrame("bad_crc")
+    return Frame(data[0], data[1], bytes(data[2:-2]))
+
+
+def silent_interval_s(baud: int) -> float:
+    """The silence that must lie between two frames: 3.5 characters of 11 bits, and 1.750 ms at
+    every rate above 19200."""
+    return 0.00175 if baud > 19200 else 3.5 * 11 / baud
+
+
+def crc16(data: Bytes) -> int:
+    """CRC-16 of Modbus over at most 256 bytes: polynomial A001H reflected, start FFFFH. Zero over a
+    frame with its CRC."""
+    crc = 0xFFFF
+    for word in unpack_from(_WORDS[len(data) >> 1], data):
+        crc = _OF_WORD[crc ^ word]
+    if len(data) & 1:
+        crc = crc >> 8 ^ _OF_BYTE[(crc ^ data[-1]) & 0xFF]
+    return crc
+
+
+def _byte_table() -> list[int]:
+    table = []
+    for crc in range(256):
+        for _ in range(8):
+            crc = crc >> 1 ^ 0xA001 * (crc & 1)
+        table.append(crc)
+    return table
+
+
+_WORDS = [f"<{count}H" for count in range(LONGEST // 2 + 1)]
+
+# A register of 16 bits is renewed whole by 16 bits of data, so one look-up serves two bytes. The
+# CRC is linear: the table of words is the sum of a table for each byte.
+_OF_BYTE = _byte_table()
+_OF_WORD = [
+    _OF_BYTE[high] ^ low
+    for high in range(256)
+    for low in [c >> 8 ^ _OF_BYTE[c & 0xFF] for c in _OF_BYTE]
+]
+
+
+class Decoder:
+    """Finds frames in the bytes of a line (`protocols.exchange.FrameDecoder`).
+
+    With `requests`, those that a master sends; else those that devices send. Modbus marks no
+    start, and only the function code tells how long a frame is, so any byte may start one: each
+    is tried, and a frame is found when its last byte is there, whatever before it also looked
+    like a start. An attempt of a master whose request is known is better served by
+    `ReplyDecoder`.
+    """
+
+    def __init__(self, *, requests: bool) -> None:
+        self._length = _request_length if requests else _reply_length
+        self._tail = bytearray()
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """The frames that end in `data`, in order. Never raises."""
+        # Mostly the whole frame comes alone and clean.
+        is_whole = not self._tail and data and self._length(data, 0) == len(data) <= LONGEST
+        if is_whole and not crc16(data):
+            return [Frame(data[0], data[1], data[2:-2])]
+        return [_frame(found) for found in _split(self._tail, data, self._length)]
+
+    def gap(self) -> None:
+        """The line was silent for `silent_interval_s`: what is unfinished is not a frame.
+
+        Nobody has to call this. Adapters pause inside a frame, so only one who times the bytes
+        at the wire should.
+        """
+        self._tail.clear()
+
+
+class ReplyDecoder:
+    """Finds the reply to one request, as `encode` gave it; lives for one attempt.
+
+    Only what can answer this request passes: its unit, its function, as many bytes as were asked
+    or the address written, or its exception. With `echoes`, the line sends our own bytes back,
+    and they come first. The reply to a single write 05H or 06H is the same bytes again, so there
+    the first copy is the echo and the second the reply; without `echoes` the first is the reply.
+    A copy of a read is always dropped.
+
+    Raises ValueError if `request` is not one of the eight functions of `protocols.modbus.master`.
+    """
+
+    def __init__(self, request: bytes, *, echoes: bool) -> None:
+        self._request = request
+        self._echo_awaited = echoes
+        self._dropped = request if request[1] in READS else None
+        self._head, self._size = _answer(request)
+        self._tail = bytearray()
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """The frames that end in `data`, in order. Never raises."""
+        if (
+            len(data) == self._size
+            and data.startswith(self._head)
+            and not (self._echo_awaited or self._tail or data == self._dropped)
+            and not crc16(data)
+        ):
+            # Mostly the whole reply comes alone and clean.
+            return [Frame(data[0], data[1], data[2:-2])]
+        found = _split(self._tail, data, self._length)
+        return [_frame(one) for one in found if not self._is_echo(one)]
+
+    def gap(self) -> None:
+        """As `Decoder.gap`."""
+        self._tail.clear()
+
+    def _length(self, tail: Bytes, start: int) -> int:
+        head = self._head
+        if tail.startswith(head, start):
+            return self._size
+        if tail[start] != head[0]:
+            return 0
+        seen = bytes(tail[start : start + len(head)])
+        if len(seen) > 1 and seen[1] == head[1] | EXCEPTION:
+            return 5
+        return self._size if head.startswith(seen) else 0
+
+    def _is_echo(self, found: bytes) -> bool:
+        if self._dropped is not None:
+            return found == self._dropped
+        # The start of a write of many can, by its CRC, look like the reply.
+        if self._echo_awaited and self._request.startswith(found):
+            self._echo_awaited = False
+            return True
+        return False
+
+
+def _answer(request: bytes) -> tuple[bytes, int]:
+    """How the reply begins, and how long it is."""
+    if len(request) < 8:
+        raise ValueError("the request is not a whole frame")
+    count = int.from_bytes(request[4:6], "big")
+    match request[1]:
+        case 0x01 | 0x02:
+            size = (count + 7) // 8
+        case 0x03 | 0x04:
+            size = 2 * count
+        case 0x05 | 0x06 | 0x0F | 0x10:
+            return request[:6], 8
+        case other:
+            raise ValueError(f"function {other:02X} has no reply of known length")
+    return bytes([*request[:2], size & 0xFF]), 5 + size
+
+
+def _frame(found: bytes) -> Frame:
+    return Frame(found[0], found[1], found[2:-2])
+
+
+def _split(tail: bytearray, data: bytes, length: Callable[[Bytes, int], int]) -> list[bytes]:
+    """The frames that end in `data`; `tail` is what came before, and becomes what is unfinished.
+
+    `length` says how long a frame that starts there would be, or at least, as far as its bytes
+    are there; 0 where none can start.
+    """
+    seen = len(tail)
+    tail += data
+    size = len(tail)
+    found: list[bytes] = []
+    keep = size
+    start = 0
+    while start < size:
+        needed = length(tail, start)
+        end = start + needed
+        if end > size:
+            keep = min(keep, start)
+        elif needed and end > seen and not crc16(one := bytes(tail[start:end])):
+            found.append(one)
+            keep, start = size, end
+            continue
+        start += 1
+    del tail[:keep]
+    return found
+
+
+# Length of a whole frame by function code; where it depends, the place of the byte that counts
+# the rest. Codes beyond the eight we speak are here so that a device can refuse them.
+_REQUEST_SIZE = {
+    **dict.fromkeys((0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x08), 8),
+    **dict.fromkeys((0x07, 0x0B, 0x0C, 0x11), 4),
+    0x16: 10,
+    0x18: 6,
+    0x2B: 7,
+}
+_REQUEST_COUNT_AT = {0x0F: 6, 0x10: 6, 0x14: 2, 0x15: 2, 0x17: 10}
+_REPLY_SIZE = {
+    **dict.fromkeys((0x05, 0x06, 0x08, 0x0B, 0x0F, 0x10), 8),
+    0x07: 5,
+    0x16: 10,
+}
+_REPLY_COUNT_AT = dict.fromkeys((0x01, 0x02, 0x03, 0x04, 0x0C, 0x11, 0x14, 0x15, 0x17), 2)
+_KNOWN = frozenset(_REQUEST_SIZE) | frozenset(_REQUEST_COUNT_AT)
+
+
+def _request_length(tail: Bytes, start: int) -> int:
+    if start + 1 >= len(tail):
+        return SHORTEST
+    return _length_of(tail, start, _REQUEST_SIZE, _REQUEST_COUNT_AT)
+
+
+def _reply_length(tail: Bytes, start: int) -> int:
+    if start + 1 >= len(tail):
+        return SHORTEST
+    function = tail[start + 1]
+    if function & EXCEPTION:
+        return 5 if function & 0x7F in _KNOWN else 0
+    return _length_of(tail, start, _REPLY_SIZE, _REPLY_COUNT_AT)
+
+
+def _length_of(tail: Bytes, start: int, sizes: dict[int, int], counts: dict[int, int]) -> int:
+    function = tail[start + 1]
+    if (size := sizes.get(function)) is not None:
+        return size
+    if (at := counts.get(function)) is None:
+        return 0
+    if start + at >= len(tail):
+        return at + 3
+    needed = at + 3 + tail[start + at]
+    return needed if needed <= LONGEST else 0
