@@ -4,8 +4,8 @@ A profile is a TOML file in `protocols/modbus/profiles/`; its comments and notes
 confirmed and what inferred. Addresses are those on the wire, from 0.
 
 Values are exact: an integer times a decimal scale. A 32-bit float is taken as the shortest
-decimal that has the same 32 bits, which is what the meter showed before it was made binary; it
-still carries no more than about seven digits.
+decimal that has the same 32 bits. It is good for seven digits: a meter that cuts where it should
+round sends 0.54499996 for the 0.545 it shows.
 """
 
 import tomllib
