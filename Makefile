@@ -21,7 +21,7 @@ demo: $(VENV)/.run ## Run one building, one evening; ONCE=1 plays it by itself a
 
 .PHONY: test
 test: $(VENV)/.dev chromium ## Run all tests; ARGS="tests/edge -k cut" for some
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n 3 --dist loadfile $(ARGS)
 
 .PHONY: check
 check: $(VENV)/.dev ## Check format, lint, types and who imports whom
@@ -49,7 +49,7 @@ $(BIN)/uv: constraints.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check uv==0.13.9
 	@touch $@
 
-INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
+INSTALL = $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt
 
 $(VENV)/.run: $(BIN)/uv pyproject.toml constraints.txt hatch_build.py package-lock.json
 	@echo "Installing Wattwell into $(VENV) (about half a minute)"

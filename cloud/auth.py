@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import secrets
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -58,7 +59,7 @@ def hash_password(password: str) -> str:
     return _hasher.hash(password)
 
 
-def login(session: Session, login: str, password: str) -> str | None:
+def login(session: Session, login: str, password: str, *, now: datetime) -> str | None:
     """The token for the cookie, or None: unknown login and wrong password are answered alike.
 
     Needs a system session; its commit also keeps the count of failures. Attempts on one login wait for
@@ -66,7 +67,6 @@ def login(session: Session, login: str, password: str) -> str | None:
 
     Raises TooManyAttempts, without looking at the password, until the wait after the last failure is over.
     """
-    now = utc_now()
     typed = login.strip()[:200].replace("\x00", "")
     attempt = insert(LoginFailure).values(login=typed, failures=0, last_at=now)
     failure = session.execute(
@@ -76,7 +76,7 @@ def login(session: Session, login: str, password: str) -> str | None:
     ).one()
     wait = failure.last_at + _wait(failure.failures) - now
     if failure.failures and wait > timedelta(0):
-        raise TooManyAttempts(seconds=int(wait.total_seconds()) + 1)
+        raise TooManyAttempts(seconds=math.ceil(wait.total_seconds()))
     user = session.execute(select(User).where(col(User.login) == typed)).scalar_one_or_none()
     if not _is_right(user.password_hash if user else _nobodys_hash(), password) or user is None:
         session.execute(

@@ -440,10 +440,12 @@ def read_progress(path: Path) -> Progress:
         )
 
 
-def read_log(path: Path) -> list[str]:
-    """The bodies of our log, oldest first, of a ledger that may be in use. Raises StoreUnusable."""
+def read_log(path: Path, *, after: int = 0) -> list[tuple[int, str]]:
+    """Seq and body of our log's entries after one, of a ledger that may be in use. Raises StoreUnusable."""
     with _looking(path) as db:
-        return [body for (body,) in db.execute("SELECT body FROM up ORDER BY seq")]
+        return db.execute(
+            "SELECT seq, body FROM up WHERE seq > ? ORDER BY seq", (after,)
+        ).fetchall()
 
 
 @contextmanager

@@ -61,7 +61,7 @@ def _tell(screen: Screen, programs: Programs, *, once: bool) -> int:
         screen.point_to("  log in as", f"{seed.MANAGER} / {password}")
         if not once:
             _look_on(screen, programs, story)
-        ending = story.play(screen.tell)
+        ending = story.play(screen.tell, look=lambda: screen.show(story.rooms()))
     finally:
         story.close()
     print("JSON:", json.dumps(ending.as_json()), flush=True)  # noqa: T201  what a script reads

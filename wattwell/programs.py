@@ -8,6 +8,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 from urllib.error import URLError
 
 from cloud import db
@@ -22,6 +23,9 @@ from wattwell.postgres import Postgres
 from wattwell.supervise import Program, StartFailed
 
 WEB_PORT = 8080
+LOOK_S = 0.25
+
+T = TypeVar("T")
 
 
 class Programs:
@@ -86,19 +90,22 @@ class Programs:
         self.broker.start(gateways)
         self._write_cloud_settings()
         self._write_building_and_gateway_settings()
-        for name, command, config in (
-            ("building", "simulate building", self.installation.building / "building.toml"),
-            ("channel", "simulate channel", self.installation.channel_toml),
-            ("web", "cloud web", self.installation.cloud_toml),
-            ("worker", "cloud worker", self.installation.cloud_toml),
-            ("gateway", "edge run", self.installation.gateway / "gateway.toml"),
-            ("scheduler", "cloud scheduler", self.installation.cloud_toml),
-        ):
+        cloud = self.installation.cloud_toml
+        self._commands = {
+            "building": ("simulate building", self.installation.building / "building.toml"),
+            "gateway": ("edge run", self.installation.gateway / "gateway.toml"),
+            "worker": ("cloud worker", cloud),
+            "web": ("cloud web", cloud),
+            "channel": ("simulate channel", self.installation.channel_toml),
+            "scheduler": ("cloud scheduler", cloud),
+        }
+        for name in ("building", "gateway", "worker", "web", "channel"):
             self._progress(name)
-            self._commands[name] = (command, config)
             self.launch(name)
-        self.wait_until_answering("web", f"{self.url}/api/health")
-        self.wait_until_answering("channel", f"http://127.0.0.1:{self._channel_port}/health")
+        self._wait_until_answering("web", f"{self.url}/api/health")
+        self._wait_until_answering("channel", f"http://127.0.0.1:{self._channel_port}/health")
+        self._progress("scheduler")  # last: nobody waits for it
+        self.launch("scheduler")
 
     def launch(self, name: str) -> None:
         """Starts one program, or starts it again after kill or stop."""
@@ -122,13 +129,13 @@ class Programs:
         """The programs that should run and do not."""
         return [program for program in self._running.values() if not program.is_running]
 
-    def wait_until_answering(self, name: str, url: str, timeout_s: float = 60) -> None:
+    def _wait_until_answering(self, name: str, url: str, timeout_s: float = 60) -> None:
         program = self._running[name]
 
         def answers() -> bool:
             try:
                 with urllib.request.urlopen(url, timeout=2):
-                    return True
+                    return program.is_running  # and not another program on its port
             except (URLError, OSError):
                 return False
 
@@ -217,10 +224,17 @@ def _web_port(installation: Installation, wanted: int | None) -> int:
     return wanted
 
 
-def wait_for(is_true: Callable[[], bool], timeout_s: float, what: str) -> None:
-    """Returns when is_true; raises TimeoutError naming what was waited for."""
+def wait_for(
+    find: Callable[[], T | None],
+    timeout_s: float,
+    what: str,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> T:
+    """What find gives once it gives something; raises TimeoutError naming what was waited for."""
     deadline = time.monotonic() + timeout_s
-    while not is_true():
+    while not (found := find()):
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what} did not happen within {timeout_s:.0f} s")
-        time.sleep(0.1)
+        meanwhile()
+        time.sleep(LOOK_S)
+    return found

@@ -6,7 +6,7 @@ Everything told here is read from the ledgers of the two sides, and paid for as 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
@@ -18,7 +18,7 @@ from cloud.db import Database
 from cloud.services import board, topups
 from cloud.services.board import PointCard, RoomCard
 from cloud.services.topups import Stages
-from cloud.tables import Balance, Gateway, Organization
+from cloud.tables import Balance, Gateway, Organization, ServicePoint
 from edge import store
 from prepaid import wire
 from prepaid.money import Money
@@ -90,7 +90,12 @@ class Story:
                 select(Organization.id).where(Organization.name == seed.ORGANIZATION)  # type: ignore[call-overload]
             ).scalar_one()
             self._account_id, self.purse_id = seed.find_purse(session, ROOM, "electricity")
+            self._point_id = session.execute(
+                select(ServicePoint.id).where(ServicePoint.purse_id == self.purse_id)  # type: ignore[call-overload]
+            ).scalar_one()
         self.tenant_url = auth.tenant_url(self._settings, self._account_id)
+        self._changes: list[SupplyChanged] = []
+        self._looked_at = 0
 
     def close(self) -> None:
         self._database.close()
@@ -102,18 +107,17 @@ class Story:
 
     def point(self) -> PointCard:
         """The service point the story is about."""
-        return next(
-            point
-            for room in self.rooms()
-            for point in room.points
-            if point.purse_id == self.purse_id
-        )
+        points = [point for room in self.rooms() for point in room.points]
+        return next(point for point in points if point.point_id == self._point_id)
 
     def supply_changes(self) -> list[SupplyChanged]:
         """What the gateway read of the story's relay, oldest first, from the gateway's own log."""
-        point_id = self.point().point_id
-        messages = map(wire.read_up, store.read_log(self._programs.ledger))
-        return [m for m in messages if isinstance(m, SupplyChanged) and m.point == point_id]
+        for seq, body in store.read_log(self._programs.ledger, after=self._looked_at):
+            self._looked_at = seq
+            message = wire.read_up(body)
+            if isinstance(message, SupplyChanged) and message.point == self._point_id:
+                self._changes.append(message)
+        return self._changes
 
     def cut(self) -> Cut | None:
         """The cut that holds now, once the open relay has been read back."""
@@ -174,38 +178,28 @@ class Story:
         )
         return (cloud, on_gateway) if settled else None
 
-    def play(self, tell: Callable[[str], None]) -> Ending:
-        """The whole story, paid through the sandbox channel. Takes a minute or two.
+    def play(self, tell: Callable[[str], None], look: Callable[[], None]) -> Ending:
+        """The whole story, paid through the sandbox channel; a minute or two. look is called meanwhile.
 
         Raises StoryBroken, or TimeoutError naming what did not happen.
         """
         tell(f"room {ROOM} has ¥{self.point().balance}; its meters are read while it runs out")
-        wait_for(lambda: self.cut() is not None, 300, f"the cut of room {ROOM}")
-        cut = self.cut()
-        assert cut is not None
+        cut = wait_for(self.cut, 300, f"the cut of room {ROOM}", look)
         tell(f"room {ROOM} has run out: cut, and the relay was read back open")
         topup_id = self.pay()
         tell(f"the tenant of {ROOM} has paid ¥{TOP_UP} by phone")
-        wait_for(
-            lambda: self.stages(topup_id).restored_at is not None, 120, f"supply for room {ROOM}"
-        )
+        wait_for(lambda: self.stages(topup_id).restored_at, 120, f"supply for room {ROOM}", look)
         tell(f"room {ROOM} has light again")
-        settled: list[tuple[dict[UUID, Money], dict[UUID, Money]]] = []
-
-        def is_settled() -> bool:
-            if (both := self.balances()) is not None:
-                settled.append(both)
-            return bool(settled)
-
-        wait_for(is_settled, 60, "a moment at which both ledgers have all news of each other")
-        cloud, gateway = settled[-1]
+        cloud, gateway = wait_for(
+            self.balances, 60, "a moment at which both ledgers have all news of each other", look
+        )
         since_cut = [
             c.supply for c in self.supply_changes() if c.at >= cut.verified_at and c.supply
         ]
         read_back = tuple(dict.fromkeys(since_cut))
         ending = Ending(cut, self.stages(topup_id), read_back, cloud, gateway, self.purse_id)
         if cloud != gateway:
-            raise StoryBroken(f"the ledgers differ: {asdict(ending)}")
+            raise StoryBroken(f"the ledgers differ: {ending.as_json()}")
         if not {Supply.OFF, Supply.ARMED, Supply.ON} <= set(read_back):
             raise StoryBroken(f"the relay was read back only as {', '.join(read_back)}")
         return ending

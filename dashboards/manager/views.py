@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -61,7 +62,7 @@ def log_in(
     password: Annotated[str, Form()] = "",
 ) -> Response:
     try:
-        token = auth.login(session, login, password)
+        token = auth.login(session, login, password, now=datetime.now(UTC))
     except TooManyAttempts as error:
         said, status = errors.sentence(request, error), error.status
     else:

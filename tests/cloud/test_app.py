@@ -15,7 +15,7 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 
-from cloud import app, auth
+from cloud import app, auth, tables
 from cloud.errors import CannotStart
 from cloud.events import Change, Events, changed
 from cloud.services import topups
@@ -81,7 +81,7 @@ def test_it_serves_and_ends_at_once_when_told_to_although_a_page_is_open(
     try:
         _wait_for(lambda: httpx.get(f"http://{listen}/api/health").status_code == 200)
         with database.system() as session:
-            token = auth.login(session, "home", "correct horse")
+            token = auth.login(session, "home", "correct horse", now=tables.utc_now())
         with httpx.stream(
             "GET",
             f"http://{listen}/rooms/stream",
@@ -130,7 +130,9 @@ def test_an_unknown_address_is_a_page_for_people_and_json_for_programs(web):
 
 def test_staff_take_cash_through_the_api_once(database, web, home):
     with database.system() as session:
-        web.cookies.set(auth.COOKIE, str(auth.login(session, "home", "correct horse")))
+        web.cookies.set(
+            auth.COOKIE, str(auth.login(session, "home", "correct horse", now=tables.utc_now()))
+        )
     asked = {
         "purse_id": str(home.electricity_purse),
         "amount_fen": 2000,

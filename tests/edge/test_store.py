@@ -154,7 +154,8 @@ def test_lookers_on_see_the_balances_while_the_gateway_works(store: Store, path:
         store.append(Read(ELECTRICITY.id, read("1.00")))
 
     assert read_balances(path) == {PURSE: Money.yuan("20.00")}
-    assert read_log(path) == [entry.body for entry in store.unacked(10)]
+    assert read_log(path) == [(entry.seq, entry.body) for entry in store.unacked(10)]
+    assert read_log(path, after=1) == []
     assert read_progress(path) == Progress(last_seq=1, acked=0, cloud_seq=0)
     with pytest.raises(StoreUnusable, match=r"nothing\.sqlite cannot be read"):
         read_balances(path.with_name("nothing.sqlite"))

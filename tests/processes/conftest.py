@@ -12,6 +12,7 @@ import pytest
 from wattwell.installation import Installation
 from wattwell.programs import Programs
 from wattwell.story import Story
+from wattwell.supervise import free_port
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def folder() -> Iterator[Path]:
 @pytest.fixture
 def programs(folder: Path) -> Iterator[Programs]:
     installation = Installation(folder)
-    running = Programs(installation, web_port=None)
+    running = Programs(installation, web_port=free_port())
     try:
         running.start()
         yield running

@@ -38,7 +38,7 @@ def test_nothing_is_lost_or_doubled_however_often_gateway_and_worker_are_killed(
                 broken.append(error)
                 return
 
-    wait_for(lambda: story.cut() is not None, 120, "the first cut")
+    wait_for(story.cut, 120, "the first cut")
     payer = threading.Thread(target=tenant)
     payer.start()
     try:
@@ -58,16 +58,9 @@ def test_nothing_is_lost_or_doubled_however_often_gateway_and_worker_are_killed(
         90,
         "the delivery of every top-up",
     )
-    settled: list[object] = []
-
-    def is_settled() -> bool:
-        if (both := story.balances()) is not None:
-            settled.append(both)
-        return bool(settled)
-
-    wait_for(is_settled, 60, "a moment at which both ledgers have all news of each other")
-
-    cloud, gateway = story.balances() or settled[-1]  # type: ignore[misc]
+    cloud, gateway = wait_for(
+        story.balances, 60, "a moment at which both ledgers have all news of each other"
+    )
     assert cloud == gateway
     assert credits(programs) == len(paid)
     assert rejected(programs) == (0, 0)
@@ -81,7 +74,7 @@ def test_nothing_is_lost_or_doubled_however_often_gateway_and_worker_are_killed(
 def credits(programs: Programs) -> int:
     """How many top-ups of the sandbox channel are booked; the two sides must agree on each."""
     booked = "SELECT cast(id AS text), amount_fen FROM transfer{} WHERE cause LIKE 'sandbox:%' ORDER BY 1"
-    with psycopg.connect(programs.postgres.admin_dsn.replace("/postgres", "/wattwell")) as database:
+    with psycopg.connect(programs.postgres.admin_dsn, dbname="wattwell") as database:
         cloud = database.execute(booked.format("s")).fetchall()
     ledger = sqlite3.connect(f"file:{programs.ledger}?mode=ro", uri=True)
     gateway = ledger.execute(booked.format("")).fetchall()
@@ -93,7 +86,7 @@ def credits(programs: Programs) -> int:
 
 def rejected(programs: Programs) -> tuple[int, int]:
     """Entries that the cloud, and the gateway, could not apply."""
-    with psycopg.connect(programs.postgres.admin_dsn.replace("/postgres", "/wattwell")) as database:
+    with psycopg.connect(programs.postgres.admin_dsn, dbname="wattwell") as database:
         (cloud,) = database.execute("SELECT count(*) FROM rejected").fetchone() or (0,)
     ledger = sqlite3.connect(f"file:{programs.ledger}?mode=ro", uri=True)
     (gateway,) = ledger.execute("SELECT count(*) FROM rejected").fetchone()
