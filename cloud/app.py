@@ -22,12 +22,12 @@ from starlette.responses import JSONResponse, Response
 
 import dashboards
 from cloud.api import channels, health, rooms, topups
-from cloud.auth import OriginCheck
 from cloud.channels import sandbox
 from cloud.db import Database, is_migrated
 from cloud.errors import CannotStart, CloudError, DatabaseAway, first_line
 from cloud.events import Events
 from cloud.settings import Settings
+from cloud.web import OriginCheck
 from dashboards import errors
 from dashboards.manager import views as manager
 from dashboards.tenant import views as tenant

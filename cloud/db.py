@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, Request
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import create_engine, text
 from sqlmodel import Session
@@ -82,13 +80,6 @@ def is_migrated(database: Database) -> bool:
         return session.execute(text("SELECT to_regclass('transfers')")).scalar_one() is not None
 
 
-def database(request: Request) -> Database:
-    """The application's database, for a handler that streams and so needs a session now and then."""
-    found = request.app.state.database
-    assert isinstance(found, Database)
-    return found
-
-
 def migrate(url: str) -> None:
     """Brings the database to this version's schema; does nothing where it is already there.
 
@@ -109,12 +100,3 @@ def migrate(url: str) -> None:
             command.upgrade(config, "head")
     finally:
         engine.dispose()
-
-
-def system_session(database: Annotated[Database, Depends(database)]) -> Iterator[Session]:
-    with database.system() as session:
-        yield session
-
-
-# Committed when the handler has returned and before the reply is sent.
-SystemSession = Annotated[Session, Depends(system_session, scope="function")]

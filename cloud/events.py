@@ -6,12 +6,10 @@ import asyncio
 import json
 import logging
 from dataclasses import dataclass
-from typing import Annotated
 from uuid import UUID
 from weakref import WeakSet
 
 import psycopg
-from fastapi import Depends, Request
 from sqlalchemy import text
 from sqlmodel import Session
 
@@ -132,12 +130,3 @@ class Events:
     def _read_again(self) -> None:
         for subscription in list(self._subscriptions):
             subscription.put(Change(subscription.organization_id))
-
-
-def events(request: Request) -> Events:
-    found = request.app.state.events
-    assert isinstance(found, Events)
-    return found
-
-
-OpenEvents = Annotated[Events, Depends(events)]

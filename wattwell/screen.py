@@ -66,6 +66,10 @@ class Screen:
             self._draw()
 
     def _draw(self) -> None:
+        self._live.update(self.frame(), refresh=True)
+
+    def frame(self) -> RenderableType:
+        """What is drawn now: rooms, story, addresses."""
         parts: list[RenderableType] = []
         if self._rooms:
             parts.append(_table(self._rooms))
@@ -80,7 +84,7 @@ class Screen:
             parts.append(
                 Text("Ctrl-C ends everything; the next start goes on from here.", style="dim")
             )
-        self._live.update(Group(*parts), refresh=True)
+        return Group(*parts)
 
 
 def _table(rooms: list[RoomCard]) -> Table:

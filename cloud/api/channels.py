@@ -9,10 +9,11 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.concurrency import run_in_threadpool
 
 from cloud.channels import Channel, Forged
-from cloud.db import Database, database
+from cloud.db import Database
 from cloud.errors import CloudError
 from cloud.services import topups
 from cloud.tables import utc_now
+from cloud.web import database
 
 log = logging.getLogger(__name__)
 router = APIRouter()

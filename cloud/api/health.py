@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 from sqlalchemy import text
 
-from cloud.db import SystemSession
+from cloud.web import SystemSession
 
 router = APIRouter()
 

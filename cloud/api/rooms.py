@@ -9,9 +9,9 @@ from uuid import UUID
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from cloud.auth import CurrentUser, UserSession
 from cloud.services import board
 from cloud.tables import utc_now
+from cloud.web import CurrentUser, UserSession
 from prepaid.reading import Supply
 from prepaid.supply import Why
 

@@ -8,9 +8,9 @@ from uuid import UUID
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from cloud.auth import CurrentUser, UserSession
 from cloud.services import topups
 from cloud.tables import utc_now
+from cloud.web import CurrentUser, UserSession
 from prepaid.money import Money
 from prepaid.reading import Supply
 from prepaid.supply import Why

@@ -12,15 +12,14 @@ from fastapi import APIRouter, Depends, Form, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
-from cloud import auth
-from cloud.auth import CurrentUser, UserSession
-from cloud.db import Database, SystemSession, database
+from cloud import auth, web
+from cloud.db import Database
 from cloud.errors import TooManyAttempts
-from cloud.events import OpenEvents
 from cloud.services import board
 from cloud.services.board import RoomCard
 from cloud.tables import Organization
 from cloud.tables.base import utc_now
+from cloud.web import CurrentUser, OpenEvents, SystemSession, UserSession, database
 from dashboards import errors, language, live, page, words
 from dashboards.state import Flag, of_room, summarize
 from dashboards.words import N_
@@ -68,7 +67,7 @@ def log_in(
     else:
         if token is not None:
             reply = RedirectResponse("/rooms", status_code=303)
-            auth.set_cookie(reply, request.app.state.settings, token)
+            web.set_cookie(reply, request.app.state.settings, token)
             return reply
         said, status = page.say(request)(WRONG), 401
     return page.render(request, "manager/login.html", status=status, login=login, error=said)
@@ -76,10 +75,10 @@ def log_in(
 
 @router.post("/logout")
 def log_out(request: Request, session: SystemSession) -> Response:
-    if token := request.cookies.get(auth.COOKIE):
+    if token := request.cookies.get(web.COOKIE):
         auth.logout(session, token)
     reply = RedirectResponse("/login", status_code=303)
-    reply.delete_cookie(auth.COOKIE, path="/")
+    reply.delete_cookie(web.COOKIE, path="/")
     return reply
 
 
@@ -126,7 +125,7 @@ async def rooms_stream(
 
     def render(changes: live.Changes) -> str:
         if changes is None:
-            auth.current_user(request, database)  # still signed in?
+            web.current_user(request, database)  # still signed in?
         news = [room for room in read(changes) if cards.get(room.room_id) != room]
         cards.update({room.room_id: room for room in news})
         if not news:

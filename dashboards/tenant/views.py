@@ -11,15 +11,16 @@ from sqlmodel import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
-from cloud import auth
-from cloud.auth import CurrentAccount, Tenant, TenantSession
-from cloud.db import Database, database
+from cloud import web
+from cloud.auth import Tenant
+from cloud.db import Database
 from cloud.errors import CloudError
-from cloud.events import Change, OpenEvents
+from cloud.events import Change
 from cloud.services import tenant as tenants
 from cloud.services import topups
 from cloud.tables import TopUp
 from cloud.tables.base import utc_now
+from cloud.web import CurrentAccount, OpenEvents, TenantSession, database
 from dashboards import errors, live, page, words
 from dashboards.tenant import amount as amounts
 from dashboards.tenant.account import AccountView, view
@@ -140,7 +141,7 @@ async def stream(
     def render(changes: live.Changes) -> str:
         nonlocal sent, room_id
         if changes is None:
-            auth.current_account(tenant.token, request, database)  # still open?
+            web.current_account(tenant.token, request, database)  # still open?
         elif not any(is_ours(change) for change in changes):
             return ""
         with database.organization(tenant.organization_id) as session:

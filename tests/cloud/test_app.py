@@ -20,6 +20,7 @@ from cloud.errors import CannotStart
 from cloud.events import Change, Events, changed
 from cloud.services import topups
 from cloud.settings import Settings
+from cloud.web import COOKIE
 from wattwell import supervise
 
 pytestmark = pytest.mark.processes
@@ -85,7 +86,7 @@ def test_it_serves_and_ends_at_once_when_told_to_although_a_page_is_open(
         with httpx.stream(
             "GET",
             f"http://{listen}/rooms/stream",
-            cookies={auth.COOKIE: str(token)},
+            cookies={COOKIE: str(token)},
             timeout=SOON_S,
         ) as stream:
             assert stream.status_code == 200
@@ -117,7 +118,7 @@ def test_while_the_database_is_away_programs_get_503_and_a_sentence(settings_fil
             "code": "DatabaseAway",
             "message": "The database does not answer. Nothing was changed; try again in a moment.",
         }
-        web.cookies.set(auth.COOKIE, "x")
+        web.cookies.set(COOKIE, "x")
         page = web.get("/rooms")
         assert page.status_code == 503
         assert page.headers["content-type"].startswith("text/html")
@@ -131,7 +132,7 @@ def test_an_unknown_address_is_a_page_for_people_and_json_for_programs(web):
 def test_staff_take_cash_through_the_api_once(database, web, home):
     with database.system() as session:
         web.cookies.set(
-            auth.COOKIE, str(auth.login(session, "home", "correct horse", now=tables.utc_now()))
+            COOKIE, str(auth.login(session, "home", "correct horse", now=tables.utc_now()))
         )
     asked = {
         "purse_id": str(home.electricity_purse),

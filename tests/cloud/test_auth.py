@@ -11,6 +11,7 @@ from sqlalchemy import select, text
 
 from cloud import auth, tables
 from cloud.errors import NoSuchLink, TooManyAttempts
+from cloud.web import COOKIE
 
 pytestmark = pytest.mark.processes
 
@@ -80,10 +81,10 @@ def test_many_tries_at_once_are_counted_one_by_one(home, login):
 
 def test_a_page_of_staff_is_for_those_signed_in(web, login):
     assert web.get("/api/rooms").status_code == 401
-    web.cookies.set(auth.COOKIE, "made-up")
+    web.cookies.set(COOKIE, "made-up")
     assert web.get("/api/rooms").status_code == 401
     web.cookies.clear()
-    web.cookies.set(auth.COOKIE, login("home", "correct horse"))
+    web.cookies.set(COOKIE, login("home", "correct horse"))
     assert [room["name"] for room in web.get("/api/rooms").json()] == ["0301"]
 
 
@@ -100,7 +101,7 @@ def test_a_sign_in_ends_by_signing_out_or_by_time(database, web, login):
     ):
         token = login("home", "correct horse")
         web.cookies.clear()
-        web.cookies.set(auth.COOKIE, token)
+        web.cookies.set(COOKIE, token)
         assert web.get("/api/rooms").status_code == 200
         end(token)
         assert web.get("/api/rooms").status_code == 401
@@ -113,7 +114,7 @@ def _system(database, work) -> None:
 
 def test_a_user_sees_the_rooms_of_the_own_organization_only(build, web, login):
     other = build("other")
-    web.cookies.set(auth.COOKIE, login("home", "correct horse"))
+    web.cookies.set(COOKIE, login("home", "correct horse"))
     assert len(web.get("/api/rooms").json()) == 1
     assert web.get(f"/api/rooms/{other.room_id}").status_code == 404
 

@@ -1,0 +1,145 @@
+"""What FastAPI's handlers ask for: the database, who is asking, and the sessions that go with it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from fastapi import Depends, Request, Response
+from sqlmodel import Session
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from cloud import auth
+from cloud.auth import STAYS_FOR, SignedIn, Tenant
+from cloud.db import Database
+from cloud.errors import ForeignOrigin, NotSignedIn
+from cloud.events import Events
+from cloud.settings import Settings
+from cloud.tables import utc_now
+
+COOKIE = "wattwell_session"
+
+
+def database(request: Request) -> Database:
+    """The application's database, for a handler that streams and so needs a session now and then."""
+    found = request.app.state.database
+    assert isinstance(found, Database)
+    return found
+
+
+def system_session(database: Annotated[Database, Depends(database)]) -> Iterator[Session]:
+    with database.system() as session:
+        yield session
+
+
+def events(request: Request) -> Events:
+    """The application's news of changes, for a handler that streams."""
+    found = request.app.state.events
+    assert isinstance(found, Events)
+    return found
+
+
+OpenEvents = Annotated[Events, Depends(events)]
+
+
+# Committed when the handler has returned and before the reply is sent.
+SystemSession = Annotated[Session, Depends(system_session, scope="function")]
+
+
+def current_user(request: Request, database: Annotated[Database, Depends(database)]) -> SignedIn:
+    """Raises NotSignedIn."""
+    token = request.cookies.get(COOKIE)
+    if not token:
+        raise NotSignedIn
+    with database.system() as session:
+        return auth.signed_in(session, token, now=utc_now())
+
+
+def current_account(
+    token: str, request: Request, database: Annotated[Database, Depends(database)]
+) -> Tenant:
+    """The account of the path's {token}. Raises NoSuchLink, also when the account is closed."""
+    with database.system() as session:
+        return auth.tenant(session, request.app.state.settings, token)
+
+
+CurrentUser = Annotated[SignedIn, Depends(current_user)]
+CurrentAccount = Annotated[Tenant, Depends(current_account)]
+
+
+def user_session(
+    user: CurrentUser, database: Annotated[Database, Depends(database)]
+) -> Iterator[Session]:
+    with database.organization(user.organization_id) as session:
+        yield session
+
+
+def tenant_session(
+    tenant: CurrentAccount, database: Annotated[Database, Depends(database)]
+) -> Iterator[Session]:
+    with database.organization(tenant.organization_id) as session:
+        yield session
+
+
+# Sees the asking user's (tenant's) organization; committed before the reply is sent.
+UserSession = Annotated[Session, Depends(user_session, scope="function")]
+TenantSession = Annotated[Session, Depends(tenant_session, scope="function")]
+
+
+def set_cookie(response: Response, settings: Settings, token: str) -> None:
+    response.set_cookie(
+        COOKIE,
+        token,
+        max_age=int(STAYS_FOR.total_seconds()),
+        httponly=True,
+        samesite="lax",
+        secure=settings.public_url.startswith("https:"),
+        path="/",
+    )
+
+
+class OriginCheck:
+    """Refuses a state-changing request that does not come from a page of our own (cross-site request forgery).
+
+    A browser says so by Sec-Fetch-Site or Origin; a program sets Origin to the public address. Payment
+    channels are excepted: their notices are signed. refuse answers with ForeignOrigin.
+    """
+
+    SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+    SIGNED = "/api/channels/"
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        public_url: str,
+        refuse: Callable[[Request, Exception], Awaitable[Response]],
+    ) -> None:
+        self._app = app
+        self._public = _origin(public_url)
+        self._refuse = refuse
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if (
+            scope["type"] == "http"
+            and scope["method"] not in self.SAFE
+            and not scope["path"].startswith(self.SIGNED)
+            and not self._is_ours(Headers(scope=scope), scope["scheme"])
+        ):
+            refusal = await self._refuse(Request(scope), ForeignOrigin())
+            await refusal(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    def _is_ours(self, headers: Headers, scheme: str) -> bool:
+        site = headers.get("sec-fetch-site")
+        if site is not None:
+            return site == "same-origin"
+        origin = headers.get("origin")
+        return origin is not None and origin in (self._public, f"{scheme}://{headers.get('host')}")
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
