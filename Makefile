@@ -35,6 +35,10 @@ format: $(VENV)/.dev ## Put the code in the common format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+.PHONY: figures
+figures: $(VENV)/.dev chromium ## Take the README's pictures anew
+	$(BIN)/python docs/figures/make.py
+
 .PHONY: chromium
 chromium: ## Install the browser that the page tests drive, where that can be done
 	@sh tests/browser/chromium.sh

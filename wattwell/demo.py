@@ -14,7 +14,7 @@ from wattwell import seed
 from wattwell.installation import Installation, InstallationTaken
 from wattwell.programs import Programs
 from wattwell.screen import Screen
-from wattwell.story import ROOM, Story, StoryBroken
+from wattwell.story import ROOM, Cut, Story, StoryBroken
 from wattwell.supervise import StartFailed
 
 REDRAW_S = 0.5
@@ -98,16 +98,20 @@ def _look_on(screen: Screen, programs: Programs, story: Story) -> NoReturn:
         _mend(screen, programs)
         cut = story.cut()
         if cut is not None and not was_cut:
-            took_s = (cut.verified_at - cut.commanded_at).total_seconds()
-            screen.tell(
-                f"room {ROOM} ran out and was cut; relay read back open {took_s:.1f} s after"
-            )
-            screen.tell(f"be the tenant of {ROOM}: open the page below and top up")
-            screen.point_to(f"Tenant of {ROOM}", story.tenant_url)
+            tell_of_cut(screen, story, cut)
         elif cut is None and was_cut:
             screen.tell(f"room {ROOM} is supplied again: {story.point().supply}")
         was_cut = cut is not None
         time.sleep(REDRAW_S)
+
+
+def tell_of_cut(screen: Screen, story: Story, cut: Cut) -> None:
+    took_s = (cut.verified_at - cut.commanded_at).total_seconds()
+    screen.tell(
+        f"room {ROOM} ran out and was cut; its relay was read back open after {took_s:.1f} s"
+    )
+    screen.tell(f"be the tenant of {ROOM}: open the page below and top up")
+    screen.point_to(f"Tenant of {ROOM}", story.tenant_url)
 
 
 def _mend(screen: Screen, programs: Programs) -> None:

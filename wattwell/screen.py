@@ -55,7 +55,7 @@ class Screen:
 
     def point_to(self, name: str, where: str) -> None:
         """One more address or password to show below the story."""
-        self._places.append((name, where))
+        self._places = [place for place in self._places if place[0] != name] + [(name, where)]
         if not self.console.is_terminal:
             self.console.print(f"{name}: {where}", markup=False, highlight=False, soft_wrap=True)
 
