@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from wattwell.technician import frame_commands
+
 if TYPE_CHECKING:
     from cloud.settings import Settings
 
@@ -25,6 +27,7 @@ simulate = typer.Typer(no_args_is_help=True, help="Meters and a payment company 
 app.add_typer(cloud, name="cloud")
 app.add_typer(edge, name="edge")
 app.add_typer(simulate, name="simulate")
+app.add_typer(frame_commands.app, name="frame")
 
 Config = Annotated[Path, typer.Option("--config", "-c", help="The program's settings file.")]
 

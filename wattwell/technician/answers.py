@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
-from enum import Enum
+from enum import StrEnum
 from typing import TypeVar
 
 from protocols.cj188 import explain as cj188
@@ -18,7 +18,7 @@ from wattwell.technician import modbus_frames
 from wattwell.technician.modbus_frames import Registers, Way
 
 
-class Protocol(str, Enum):
+class Protocol(StrEnum):
     """As they are named on the command line."""
 
     DLT645_2007 = "dlt645-2007"
@@ -35,20 +35,24 @@ EDITIONS = {
 
 @dataclass(frozen=True, slots=True)
 class How:
-    """What is known of the bytes. quirks are for CJ/T 188; told and registers for Modbus."""
+    """What is known of the bytes. quirks are for CJ/T 188; told and registers for Modbus; is_stream
+    asks for `frames` of DL/T 645 even where there is only one."""
 
     protocol: Protocol
+    is_stream: bool = False
     quirks: tuple[str, ...] = ()
     told: Way | None = None
     registers: Registers | None = None
 
 
 class NoFrame(ValueError):
-    """The bytes are no frame. `kind` says why, as in the collections of test frames."""
+    """The bytes are no frame. `kind` says why, as in the collections of test frames; `detail`, where
+    there is one, goes on after it."""
 
-    def __init__(self, kind: str) -> None:
-        super().__init__(kind)
+    def __init__(self, kind: str, detail: str = "") -> None:
+        super().__init__(kind + detail)
         self.kind = kind
+        self.detail = detail
 
 
 def read_hex(text: str) -> bytes:
@@ -77,15 +81,34 @@ def answer(data: bytes, how: How) -> dict[str, object]:
             case Protocol.MODBUS_RTU:
                 return _modbus(data, how)
             case _:
-                return _dlt645(data, EDITIONS[how.protocol])
+                return _dlt645(data, EDITIONS[how.protocol], how.is_stream)
     except (dlt645_frame.BadFrame, cj188_frame.BadFrame, modbus_frame.BadFrame) as error:
-        raise NoFrame(error.kind) from error
+        raise NoFrame(error.kind, _detail(data, error.kind)) from error
 
 
-def _dlt645(data: bytes, edition: dlt645.Edition) -> dict[str, object]:
+def _detail(data: bytes, kind: str) -> str:
+    """What a wrong checksum would have to be."""
+    if kind == "bad_crc":
+        return f": {data[-2:].hex(' ').upper()} is sent, {_crc(data[:-2])} would be right"
+    if kind not in ("checksum", "bad_checksum"):
+        return ""
+    body = data[max(0, data.find(dlt645_frame.START)) :]
+    length_at, shortest = (
+        (9, dlt645_frame.SHORTEST) if kind == "bad_checksum" else (10, cj188_frame.SHORTEST)
+    )
+    end = shortest + body[length_at] - 2
+    return f": {body[end]:02X} is sent, {sum(body[:end]) & 0xFF:02X} would be right"
+
+
+def _crc(body: bytes) -> str:
+    return modbus_frame.crc16(body).to_bytes(2, "little").hex(" ").upper()
+
+
+def _dlt645(data: bytes, edition: dlt645.Edition, is_stream: bool) -> dict[str, object]:
     found = dlt645_frame.Decoder().feed(data)
     sent = [dlt645_frame.encode(frame, preamble=0) for frame in found]
-    if not found or data.lstrip(bytes([dlt645_frame.PREAMBLE])) == sent[0]:
+    is_one = bool(found) and data.lstrip(bytes([dlt645_frame.PREAMBLE])) == sent[0]
+    if not found or (is_one and not is_stream):
         return dlt645.explain(data, edition)
     return {"frames": [one.hex().upper() for one in sent]}
 
@@ -106,8 +129,9 @@ def _modbus(data: bytes, how: How) -> dict[str, object]:
 def answer_lines(lines: Iterable[str], how: How) -> Iterator[dict[str, object]]:
     """For each line of JSON that has `id` and `hex`, its answer with the id, or its error.
 
-    `edition` and `quirks` of the line win over those of `how`; `dir` tells requests from replies of
-    Modbus. A line that cannot be read has the error bad_line, and its number as id.
+    `edition` and `quirks` of the line win over those of `how`, `kind` says whether it is a stream;
+    `dir` tells requests from replies of Modbus. A line that cannot be read has the error bad_line, and
+    its number as id.
     """
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -136,7 +160,13 @@ def _of_line(how: How, given: dict[str, object], quirks: Collection[str]) -> How
             case "2007":
                 protocol = Protocol.DLT645_2007
     told = {"request": Way.REQUEST, "response": Way.REPLY}.get(str(given.get("dir")), how.told)
-    return replace(how, protocol=protocol, quirks=tuple(quirks) or how.quirks, told=told)
+    return replace(
+        how,
+        protocol=protocol,
+        is_stream=how.is_stream or given.get("kind") == "stream",
+        quirks=tuple(quirks) or how.quirks,
+        told=told,
+    )
 
 
 F = TypeVar("F", dlt645_frame.Frame, cj188_frame.Frame)

@@ -60,13 +60,13 @@ def _fits(frame: Frame, way: Way) -> bool:
     data, size = frame.data, len(frame.data)
     count = int.from_bytes(data[2:4], "big")
     match frame.function, way:
-        case (0x01 | 0x02), Way.REQUEST:
+        case ((0x01 | 0x02), Way.REQUEST):
             return size == 4 and 1 <= count <= 2000
-        case (0x03 | 0x04), Way.REQUEST:
+        case ((0x03 | 0x04), Way.REQUEST):
             return size == 4 and 1 <= count <= 125
-        case (0x01 | 0x02), Way.REPLY:
+        case ((0x01 | 0x02), Way.REPLY):
             return size > 1 and data[0] == size - 1
-        case (0x03 | 0x04), Way.REPLY:
+        case ((0x03 | 0x04), Way.REPLY):
             return size > 1 and data[0] == size - 1 and not data[0] % 2
         case 0x05, _:
             return size == 4 and count in (0, COIL_ON)
@@ -76,7 +76,7 @@ def _fits(frame: Frame, way: Way) -> bool:
             return size > 5 and data[4] == size - 5 == (count + 7) // 8
         case 0x10, Way.REQUEST:
             return size > 5 and data[4] == size - 5 == 2 * count
-        case (0x0F | 0x10), Way.REPLY:
+        case ((0x0F | 0x10), Way.REPLY):
             return size == 4
     return False
 
@@ -119,9 +119,9 @@ def _carried(frame: Frame, way: Way) -> dict[str, object]:
             return {"bytes": data[0], "bits": [int(bit) for bit in bits]}
         case Way.REPLY, (0x03 | 0x04):
             return {"bytes": data[0], "registers": words(data[1:])}
-        case (Way.REQUEST | Way.REPLY), 0x05:
+        case ((Way.REQUEST | Way.REPLY), 0x05):
             return {"address": first, "on": second == COIL_ON}
-        case (Way.REQUEST | Way.REPLY), 0x06:
+        case ((Way.REQUEST | Way.REPLY), 0x06):
             return {"address": first, "value": second}
         case Way.REQUEST, 0x0F:
             bits = unpack_bits(data[5:], second)
@@ -144,11 +144,26 @@ def values(frame: Frame, registers: Registers) -> list[tuple[str, Decimal | str 
     Values are as in the meter: ratios of instrument transformers are not multiplied in.
     """
     read = {
-        (frame.function, registers.start + at): word for at, word in enumerate(words(frame.data[1:]))
+        (frame.function, registers.start + at): word
+        for at, word in enumerate(words(frame.data[1:]))
     }
     known = registers.profile.registers
     found = profiles.decode(registers.profile, read, DIRECT)
     return [(name, value, known[name].unit) for name, value in found.items()]
+
+
+def register_address(text: str) -> int:
+    """A register address 0 to 65535: 11, 0x000B or 000BH. Raises ValueError."""
+    try:
+        if text.upper().endswith("H"):
+            address = int(text[:-1], 16)
+        else:
+            address = int(text, 16 if text.lower().startswith("0x") else 10)
+    except ValueError:
+        raise ValueError(f"{text!r} is not an address: write 11, 0x000B or 000BH") from None
+    if not 0 <= address <= 0xFFFF:
+        raise ValueError(f"address {text} is not within 0 to 65535")
+    return address
 
 
 def split(data: bytes) -> list[tuple[Frame | None, bytes]]:
