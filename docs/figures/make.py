@@ -8,7 +8,9 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
 from rich.console import Console
+from rich.terminal_theme import DIMMED_MONOKAI
 
+from prepaid.reading import Supply
 from wattwell import seed
 from wattwell.demo import tell_of_cut
 from wattwell.installation import Installation
@@ -20,10 +22,13 @@ from wattwell.supervise import free_port
 HERE = Path(__file__).parent
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
-# A Chinese letter is two cells wide in this font, as in a terminal.
-PAGE = """<html><body style="margin:0;background:#16181d;color:#d6d9de">
-<pre style="font:15px/1.25 'Noto Sans Mono CJK SC';padding:16px 20px;margin:0;width:max-content">{code}</pre>
-</body></html>"""
+# In a terminal a Chinese letter is two cells wide; a cell of DejaVu Sans Mono is 0.602 em.
+PAGE = """<html><head><style>
+@font-face {{ font-family: Chinese; src: local("Noto Sans Mono CJK SC"); size-adjust: 120.4%;
+              unicode-range: U+4E00-9FFF, U+FFE5; }}
+body {{ margin: 0; background: #1c1e24; color: #d6d9de; }}
+pre {{ font: 15px/1.3 "DejaVu Sans Mono", Chinese; padding: 16px 20px; margin: 0; width: max-content; }}
+</style></head><body><pre>{code}</pre></body></html>"""
 
 
 def main() -> None:
@@ -50,6 +55,7 @@ def _photograph(browser: Browser, programs: Programs, story: Story) -> None:
     screen.point_to("Room board", programs.url)
     screen.point_to("  log in as", f"{seed.MANAGER} / {password}")
     cut = wait_for(story.cut, 120, "the cut")
+    wait_for(lambda: story.point().supply is Supply.OFF, 10, "the cut on the board")
     tell_of_cut(screen, story, cut)
     screen.show(story.rooms())
     _terminal(browser, screen)
@@ -72,7 +78,7 @@ def _photograph(browser: Browser, programs: Programs, story: Story) -> None:
 def _terminal(browser: Browser, screen: Screen) -> None:
     console = Console(record=True, width=108, file=io.StringIO(), force_terminal=True)
     console.print(screen.frame())
-    code = console.export_html(inline_styles=True, code_format="{code}")
+    code = console.export_html(theme=DIMMED_MONOKAI, inline_styles=True, code_format="{code}")
     page = browser.new_page(viewport={"width": 1100, "height": 400}, device_scale_factor=1.5)
     page.set_content(PAGE.format(code=code))
     page.locator("pre").screenshot(path=HERE / "demo.png")
