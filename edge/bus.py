@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from edge.ports import Port
 from protocols.exchange import Exchange, FrameDecoder, Unexpected
@@ -26,6 +26,10 @@ TRIES = 3
 
 class NoReply(Exception):
     """Nothing answered. Try again at the next round; the line may be cut."""
+
+
+class Garbled(NoReply):
+    """Bytes came that are no answer: noise, another rate or parity, or two meters on one address."""
 
 
 class Bus:
@@ -49,7 +53,8 @@ class Bus:
         """What the exchange returns. A request without reply is sent three times; an answer to some
         other question starts the exchange again, twice at most.
 
-        Raises NoReply, LineAway, and any ProtocolError of the exchange.
+        Raises NoReply (Garbled where bytes came, but no frame), LineAway, and any ProtocolError of the
+        exchange.
         """
         async with self._lock:
             for left in reversed(range(TRIES)):
@@ -61,6 +66,17 @@ class Bus:
                     log.debug("%s: %s; asking again", self.name, error)
                     await self._hush()
             raise AssertionError("the last try returns or raises")
+
+    async def hear(self, request: bytes, *, reply_s: float = REPLY_S) -> bytes:
+        """All that is heard after one request, its echo too, until the line has been quiet for reply_s.
+
+        For who looks for meters: several may answer at once, and that is no frame. An empty request
+        only listens. Raises LineAway.
+        """
+        async with self._lock:
+            listening = _Listening[object](None)
+            await self._attempt(request, listening.take, reply_s=reply_s, pause_s=reply_s)
+            return bytes(listening.heard)
 
     def close(self) -> None:
         self._port.close()
@@ -79,13 +95,21 @@ class Bus:
             exchange.close()
 
     async def _ask(self, request: bytes, decoder: Callable[[], FrameDecoder[F]]) -> F:
+        garbled = False
         for _ in range(TRIES):
-            frames = await self._attempt(request, decoder())
-            if frames:
-                return frames[0]
+            listening = _Listening(decoder())
+            await self._attempt(request, listening.take, reply_s=REPLY_S, pause_s=PAUSE_S)
+            if listening.frames:
+                return listening.frames[0]
+            garbled = garbled or bool(listening.heard.removeprefix(request))
+        if garbled:
+            raise Garbled(f"no frame in what line {self.name} answered to {TRIES} requests")
         raise NoReply(f"no reply on line {self.name} to {TRIES} requests")
 
-    async def _attempt(self, request: bytes, decoder: FrameDecoder[F]) -> list[F]:
+    async def _attempt(
+        self, request: bytes, take: Callable[[bytes], bool], *, reply_s: float, pause_s: float
+    ) -> None:
+        """Send, and hand over what arrives until it is enough, or nothing begins or goes on in time."""
         loop = asyncio.get_running_loop()
         await asyncio.sleep(max(0.0, self._free_at - loop.time()))
         stale = self._port.drain()
@@ -93,7 +117,7 @@ class Bus:
             log.debug("%s: dropped %s", self.name, stale.hex())
         log.debug("%s > %s", self.name, request.hex())
         await self._port.write(request)
-        until = loop.time() + len(request) * self._byte_s + REPLY_S + self._delay_s
+        until = loop.time() + len(request) * self._byte_s + reply_s + self._delay_s
         # Noise must not hold the line for ever, so the whole attempt has an end of its own.
         last = until + LONGEST_FRAME * self._byte_s + self._delay_s
         try:
@@ -101,12 +125,11 @@ class Bus:
                 async with asyncio.timeout_at(min(until, last)):
                     data = await self._port.read()
                 log.debug("%s < %s", self.name, data.hex())
-                frames = decoder.feed(data)
-                if frames:
-                    return frames
-                until = loop.time() + PAUSE_S + self._delay_s
+                if take(data):
+                    return
+                until = loop.time() + pause_s + self._delay_s
         except TimeoutError:
-            return []
+            return
         finally:
             self._free_at = loop.time() + self._gap_s
 
@@ -120,3 +143,19 @@ class Bus:
                     await self._port.read()
         except TimeoutError:
             return
+
+
+class _Listening(Generic[F]):
+    """What one attempt has heard."""
+
+    def __init__(self, decoder: FrameDecoder[F] | None) -> None:
+        self._decoder = decoder
+        self.heard = bytearray()
+        self.frames: list[F] = []
+
+    def take(self, data: bytes) -> bool:
+        """Whether it is enough: there is a frame."""
+        self.heard += data
+        if self._decoder is not None:
+            self.frames += self._decoder.feed(data)
+        return bool(self.frames)

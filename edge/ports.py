@@ -151,4 +151,8 @@ def _reason(error: Exception) -> str:
         return str(error)
     if number == errno.EINVAL:
         return f"{os.strerror(number)}; a pseudo-terminal has no parity, give it 8N1"
+    if number in (errno.EAGAIN, errno.EBUSY):
+        return "another program has it open"
+    if number == errno.EACCES:
+        return f"{os.strerror(number)}; the user must be in the group that owns it, often dialout"
     return os.strerror(number)

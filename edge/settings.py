@@ -123,7 +123,7 @@ def _is_key(text: str) -> str:
 
 
 def _is_port(text: str) -> str:
-    _port(text, 2400)
+    port_at(text, 2400)
     return text
 
 
@@ -159,7 +159,11 @@ def _host_and_port(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def _port(text: str, baud: int) -> SerialAt | TcpAt:
+def port_at(text: str, baud: int) -> SerialAt | TcpAt:
+    """Where "serial:DEVICE,BAUD,8E1" or "tcp:HOST:PORT" leads; baud is for the line behind TCP.
+
+    Raises ValueError for anything else.
+    """
     kind, _, rest = text.partition(":")
     if kind == "tcp":
         host, port = _host_and_port(rest)
@@ -171,7 +175,7 @@ def _port(text: str, baud: int) -> SerialAt | TcpAt:
 
 
 def _line(line: _Line) -> LineSettings:
-    at = _port(line.port, line.baud)
+    at = port_at(line.port, line.baud)
     usual = 1.0 if isinstance(at, TcpAt) else 0.2
     return LineSettings(line.name, at, usual if line.delay_s is None else line.delay_s)
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from edge.bus import Bus, NoReply
+from edge.bus import Bus, Garbled, NoReply
 from edge.drivers import dlt645 as driver
 from prepaid.reading import Supply
 from protocols.dlt645 import frame
@@ -164,3 +164,49 @@ async def test_the_line_rests_between_an_answer_and_the_next_request():
 
     # 0.05 s until the answer, then 30 ms of rest
     assert sent[1] - sent[0] == pytest.approx(0.08, abs=0.002)
+
+
+@simulated
+async def test_bytes_that_are_no_frame_are_told_from_silence():
+    bus, wire, _ = line("123.45")
+    wire.is_silent = True
+    wire.before_write = lambda: wire.arrive_later(0.05, b"\x00\x55\xff")
+
+    with pytest.raises(Garbled, match="no frame in what line L1 answered"):
+        await read(bus)
+
+
+@simulated
+async def test_our_own_echo_alone_is_silence():
+    bus, wire, _ = line("123.45")
+    wire.is_silent = True
+    wire.echoes = True
+
+    with pytest.raises(NoReply) as silence:
+        await read(bus)
+
+    assert not isinstance(silence.value, Garbled)
+
+
+@simulated
+async def test_all_that_answers_one_request_can_be_heard():
+    bus, wire, _ = line("123.45")
+    wire.is_silent = True
+
+    def answer() -> None:
+        wire.arrive_later(0.10, b"\x01")
+        wire.arrive_later(0.25, b"\x02")  # 0.15 s after the first
+        wire.arrive_later(0.60, b"\x03")  # too late: 0.35 s after the second
+
+    wire.before_write = answer
+
+    assert await bus.hear(b"?", reply_s=0.2) == b"\x01\x02"
+    assert len(wire.requests) == 1
+
+
+@simulated
+async def test_a_line_that_talks_unasked_is_heard_without_a_request():
+    bus, wire, _ = line("123.45")
+    wire.arrive_later(0.1, b"\x55")
+
+    assert await bus.hear(b"") == b"\x55"

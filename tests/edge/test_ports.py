@@ -53,6 +53,15 @@ async def test_a_serial_device_that_is_missing_is_named():
         await port.write(b"ask")
 
 
+async def test_a_serial_device_that_another_program_has_open_is_said(pty: Pty):
+    first = serial_port(SerialAt(pty.device, 2400, "8N1"))
+    await first.write(b"ask")
+
+    with pytest.raises(LineAway, match="another program has it open"):
+        await serial_port(SerialAt(pty.device, 2400, "8N1")).write(b"ask")
+    first.close()
+
+
 async def test_reading_can_be_given_up_without_losing_what_comes_after(pty: Pty):
     port = serial_port(SerialAt(pty.device, 2400, "8N1"))
     await port.write(b"ask")
