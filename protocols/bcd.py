@@ -30,13 +30,13 @@ def decode(data: bytes, *, decimals: int = 0, signed: bool = False) -> Decimal:
     Where `signed`, the top bit of the highest byte is the sign and the rest a plain magnitude.
     Raises ValueError if a half-byte is not 0..9, or there is no byte.
     """
-    if not data:
-        raise ValueError("no digits")
-    negative = signed and bool(data[-1] & 0x80)
-    if negative:
-        data = data[:-1] + bytes([data[-1] & 0x7F])
-    magnitude = int(digits(data))
-    return Decimal(-magnitude if negative else magnitude).scaleb(-decimals)
+    if signed and data and data[-1] & 0x80:
+        magnitude = decode(data[:-1] + bytes([data[-1] & 0x7F]), decimals=decimals)
+        return magnitude.copy_negate() if magnitude else magnitude
+    text = data[::-1].hex()
+    if not text.isdecimal():
+        raise ValueError(f"not BCD: {data.hex() or 'no digits'}")
+    return Decimal(f"{text}E-{decimals}")
 
 
 def encode(value: Decimal | int, *, size: int, decimals: int = 0, signed: bool = False) -> bytes:

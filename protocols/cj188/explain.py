@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from protocols import bcd
 from protocols.cj188 import items
-from protocols.cj188.frame import PREAMBLE, SHORTEST, START, BadFrame, Decoder, Frame, decode
+from protocols.cj188.frame import PREAMBLE, SHORTEST, START, BadFrame, Frame, decode, find
 from protocols.cj188.items import Field, Kind, ValveStatus
 
 Explained: TypeAlias = dict[str, object]
@@ -26,7 +26,7 @@ def explain(data: bytes, quirks: Collection[str] = ()) -> Explained:
     read is None beside its digits, and data of an unknown form is `raw`. `quirks` names the ways
     of this vendor. Raises BadFrame, of kind empty too, where there is no frame.
     """
-    found = _find(data)
+    found = find(data)
     if not found:
         if not data:
             raise BadFrame("empty")
@@ -34,8 +34,8 @@ def explain(data: bytes, quirks: Collection[str] = ()) -> Explained:
         raise BadFrame("no_start")
     explained = []
     before = 0
-    for end, frame in found:
-        start = end - SHORTEST - len(frame.data)
+    for start, frame in found:
+        end = start + SHORTEST + len(frame.data)
         preamble = len(data[before:start]) - len(data[before:start].rstrip(bytes([PREAMBLE])))
         one = {"fe": preamble, "cs": f"{data[end - 2]:02X}"} | _frame(frame, quirks)
         if skip := start - preamble - before:
@@ -45,12 +45,6 @@ def explain(data: bytes, quirks: Collection[str] = ()) -> Explained:
     if trailing := len(data) - before:
         explained[-1]["trailing"] = trailing
     return explained[0] if len(explained) == 1 else {"frames": explained}
-
-
-def _find(data: bytes) -> list[tuple[int, Frame]]:
-    """The frames, each with the position after its last byte."""
-    decoder = Decoder()
-    return [(at + 1, frame) for at in range(len(data)) for frame in decoder.feed(data[at : at + 1])]
 
 
 FUNCTIONS = {

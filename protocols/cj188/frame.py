@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass
 
+from protocols.record import setters
+
 START = 0x68
 END = 0x16
 PREAMBLE = 0xFE
+REPLY = 0x80
 SHORTEST = 13
 LONGEST = SHORTEST + 255
 
@@ -12,7 +15,7 @@ WILDCARD = "AAAAAAAAAAAAAA"
 ANY_TYPE = 0xAA
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Frame:
     """One frame 帧. `type` is the meter type T, `control` the byte C, `data` the bytes DATA.
 
@@ -24,7 +27,13 @@ class Frame:
     type: int
     address: str
     control: int
-    data: bytes = b""
+    data: bytes
+
+    def __init__(self, type: int, address: str, control: int, data: bytes = b"") -> None:
+        _set_type(self, type)
+        _set_address(self, address)
+        _set_control(self, control)
+        _set_data(self, data)
 
     @property
     def function(self) -> int:
@@ -40,6 +49,9 @@ class Frame:
     def abnormal(self) -> bool:
         """D6: the meter reports a fault instead of an answer."""
         return bool(self.control & 0x40)
+
+
+_set_type, _set_address, _set_control, _set_data = setters(Frame)
 
 
 class BadFrame(ValueError):
@@ -71,7 +83,7 @@ def decode(data: bytes) -> Frame:
 
     Raises BadFrame; its kind `truncated` says that more bytes could still complete the frame.
     """
-    body = data.lstrip(bytes([PREAMBLE]))
+    body = data.lstrip(_PREAMBLE)
     if not body or body[0] != START:
         raise BadFrame("no_start")
     if len(body) < SHORTEST or len(body) < SHORTEST + body[10]:
@@ -81,16 +93,43 @@ def decode(data: bytes) -> Frame:
         raise BadFrame("checksum")
     if body[-1] != END:
         raise BadFrame("bad_end")
+    return _frame(body)
+
+
+def _frame(body: bytes) -> Frame:
     return Frame(body[1], body[8:1:-1].hex().upper(), body[9], body[11:-2])
+
+
+_PREAMBLE = bytes([PREAMBLE])
+
+
+def find(data: bytes) -> list[tuple[int, Frame]]:
+    """The frames in `data`, whole as they were captured, each with the place of its 68H.
+
+    Bytes inside a frame are its own: where they look like another, that is not in the list.
+    """
+    found = []
+    start = data.find(START)
+    while start >= 0:
+        end = start + SHORTEST + data[start + 10] if start + 10 < len(data) else len(data) + 1
+        if end <= len(data) and _is_good(data, start, end):
+            found.append((start, _frame(data[start:end])))
+            start = end - 1
+        start = data.find(START, start + 1)
+    return found
 
 
 class Decoder:
     """Finds frames in the bytes of a line (`protocols.exchange.FrameDecoder`).
 
-    A frame is found when its last byte arrives, whichever earlier 68H also looked like a start:
-    a false start with a large length never makes a good frame wait. With `replies_only`, frames
-    with D7 = 0 are dropped: RS-485 adapters may send a master its own request back, and an
-    exchange must not take that for the answer.
+    Every 68H is tried as a start by itself, so a frame is found when its last byte arrives,
+    whatever before it or around it also looked like one: a false start never makes a good frame
+    wait, and never swallows it. Bytes inside a frame that look like a frame themselves are left
+    out where the outer one is whole; they are delivered where its end has not arrived yet.
+    How the stream is cut makes no other difference.
+
+    With `replies_only`, frames with D7 = 0 are dropped: RS-485 adapters may send a master its own
+    request back, and an exchange must not take that for the answer.
     """
 
     def __init__(self, *, replies_only: bool = False) -> None:
@@ -99,25 +138,41 @@ class Decoder:
 
     def feed(self, data: bytes) -> list[Frame]:
         """The frames that end in `data`, in order. Never raises."""
+        body = data.lstrip(_PREAMBLE)
+        size = len(body)
+        # Mostly one whole frame comes alone and clean.
+        if (
+            size >= SHORTEST
+            and body[10] == size - SHORTEST
+            and body[0] == START
+            and body[-1] == END
+            and (sum(body) - END - (check := body[-2])) & 0xFF == check
+            and not self._tail
+        ):
+            return [_frame(body)] if body[9] & REPLY or not self._replies_only else []
+        found = self._search(data)
+        return [frame for frame in found if frame.is_reply] if self._replies_only else found
+
+    def _search(self, data: bytes) -> list[Frame]:
+        """`_tail` keeps what is behind the first start whose frame may still become whole."""
+        tail = self._tail
+        last = len(tail)
+        tail += data
+        size = len(tail)
+        keep = size
         found = []
-        for byte in data:
-            self._tail.append(byte)
-            if byte == END and (frame := self._frame_at_end()) is not None:
-                self._tail.clear()
-                if frame.is_reply or not self._replies_only:
-                    found.append(frame)
-            elif len(self._tail) == LONGEST:
-                del self._tail[0]
+        start = tail.find(START)
+        while start >= 0:
+            end = start + SHORTEST + tail[start + 10] if start + 10 < size else size + 1
+            if end > size:
+                keep = min(keep, start)
+            elif end > last and _is_good(tail, start, end):
+                found.append(_frame(bytes(tail[start:end])))
+                last = end
+            start = tail.find(START, start + 1)
+        del tail[:keep]
         return found
 
-    def _frame_at_end(self) -> Frame | None:
-        tail = bytes(self._tail)
-        start = tail.find(START)
-        while 0 <= start <= len(tail) - SHORTEST:
-            if start + SHORTEST + tail[start + 10] == len(tail):
-                try:
-                    return decode(tail[start:])
-                except BadFrame:
-                    pass
-            start = tail.find(START, start + 1)
-        return None
+
+def _is_good(tail: bytes | bytearray, start: int, end: int) -> bool:
+    return tail[end - 1] == END and sum(tail[start : end - 2]) & 0xFF == tail[end - 2]

@@ -181,10 +181,13 @@ def encode_volume(volume: Decimal) -> bytes:
 def decode_clock(data: bytes) -> datetime | None:
     """ss mm hh DD MM YY CC, or None where that is no date of this century."""
     try:
-        clock = datetime.strptime(bcd.digits(data), "%Y%m%d%H%M%S")  # noqa: DTZ007
+        shown = bcd.digits(data)
+        year, month, day = int(shown[:4]), int(shown[4:6]), int(shown[6:8])
+        hour, minute, second = int(shown[8:10]), int(shown[10:12]), int(shown[12:])
+        clock = datetime(year, month, day, hour, minute, second)  # noqa: DTZ001
     except ValueError:
         return None
-    return clock if 2000 <= clock.year < 2100 else None
+    return clock if 2000 <= year < 2100 else None
 
 
 def encode_clock(clock: datetime) -> bytes:

@@ -1,14 +1,16 @@
 """How one field of an item is written: the number formats of DL/T 645, both editions."""
 
+import dataclasses
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
 
 from protocols import bcd
 from protocols.exchange import Unexpected
+from protocols.record import setters
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Value:
     """One decoded field. `value` is None where the meter filled it with FF: it has no such value.
 
@@ -18,7 +20,15 @@ class Value:
 
     name: str
     value: Decimal | str | None
-    unit: str = ""
+    unit: str
+
+    def __init__(self, name: str, value: Decimal | str | None, unit: str = "") -> None:
+        _set_name(self, name)
+        _set_value(self, value)
+        _set_unit(self, unit)
+
+
+_set_name, _set_value, _set_unit = setters(Value)
 
 
 class BadValue(Unexpected):
@@ -55,6 +65,10 @@ class Field:
     unit: str = ""
     signed: bool = False
     layout: str = ""
+    exponent: str = dataclasses.field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "exponent", f"E-{self.decimals}")
 
 
 def number(
@@ -110,10 +124,13 @@ def decode_fields(item: Item, data: bytes) -> list[Value]:
 
     A field of nothing but FF is None. Raises BadValue if a number is not BCD or the data does not end with a group.
     """
+    fields = item.fields
+    if len(fields) == 1 and len(data) == fields[0].size:
+        return [decode_field(fields[0], data)]
     lengths = _lengths(item)
     if len(data) not in lengths:
         raise BadValue("length", f"{len(data)} bytes where the item has {item.size}")
-    fields = item.fields[: lengths[len(data)]]
+    fields = fields[: lengths[len(data)]]
     if not item.backwards:
         return _decode_run(fields, data)
     values: list[Value] = []
@@ -147,31 +164,38 @@ def _lengths(item: Item) -> dict[int, int]:
     return lengths
 
 
+_NUMBER = Kind.NUMBER  # looked up once: an Enum takes its time to find a member
+
+
 def decode_field(field: Field, data: bytes) -> Value:
     """The value of one field. Raises BadValue if it is not BCD where it must be."""
-    return Value(field.name, _value(field, data), field.unit)
-
-
-def _value(field: Field, data: bytes) -> Decimal | str | None:
-    high_first = data[::-1]
+    if field.kind is _NUMBER:
+        # As `bcd.decode`, which does the rest. Nine in ten values come this way.
+        text = data[::-1].hex()
+        if text.isdecimal() and (text[0] < "8" or not field.signed):
+            return Value(field.name, Decimal(text + field.exponent), field.unit)
     try:
-        match field.kind:
-            case Kind.WORD | Kind.BYTES:
-                return high_first.hex().upper()
-            case Kind.BINARY:
-                return Decimal(int.from_bytes(data, "little"))
-            case Kind.TEXT:
-                return high_first.rstrip(b"\0").lstrip(b"\0").decode("ascii", "replace")
-            case _ if data.count(0xFF) == len(data):
-                return None
-            case Kind.NUMBER:
-                return bcd.decode(data, decimals=field.decimals, signed=field.signed)
-            case Kind.DIGITS:
-                return bcd.digits(data)
-            case Kind.TIME:
-                return _time(bcd.digits(data), field.layout)
+        return Value(field.name, _value(field, data), field.unit)
     except ValueError as error:
+        if data.count(0xFF) == len(data):
+            return Value(field.name, None, field.unit)
         raise BadValue("non_bcd", f"{field.name}: {error}") from error
+
+
+def _value(field: Field, data: bytes) -> Decimal | str:
+    match field.kind:
+        case Kind.NUMBER:
+            return bcd.decode(data, decimals=field.decimals, signed=field.signed)
+        case Kind.WORD | Kind.BYTES:
+            return data[::-1].hex().upper()
+        case Kind.BINARY:
+            return Decimal(int.from_bytes(data, "little"))
+        case Kind.TEXT:
+            return data[::-1].rstrip(b"\0").lstrip(b"\0").decode("ascii", "replace")
+        case Kind.DIGITS:
+            return bcd.digits(data)
+        case Kind.TIME:
+            return _time(bcd.digits(data), field.layout)
 
 
 def _time(shown: str, layout: str) -> str:

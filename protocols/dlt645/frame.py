@@ -1,11 +1,15 @@
 """The frame of DL/T 645, the same in the editions of 1997 and 2007."""
 
 from dataclasses import dataclass
+from functools import lru_cache
+
+from protocols.record import setters
 
 START = 0x68
 END = 0x16
 PREAMBLE = 0xFE
 OFFSET = 0x33
+REPLY = 0x80
 SHORTEST = 12
 LONGEST = SHORTEST + 255
 
@@ -13,7 +17,7 @@ BROADCAST = "999999999999"
 WILDCARD = "AAAAAAAAAAAA"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Frame:
     """One frame 帧, as meant: address high digit first, data without the +33H of the line.
 
@@ -23,7 +27,12 @@ class Frame:
 
     address: str
     control: int
-    data: bytes = b""
+    data: bytes
+
+    def __init__(self, address: str, control: int, data: bytes = b"") -> None:
+        _set_address(self, address)
+        _set_control(self, control)
+        _set_data(self, data)
 
     @property
     def function(self) -> int:
@@ -44,6 +53,9 @@ class Frame:
     def follow(self) -> bool:
         """D5: more data follows 有后续帧."""
         return bool(self.control & 0x20)
+
+
+_set_address, _set_control, _set_data = setters(Frame)
 
 
 class BadFrame(ValueError):
@@ -68,7 +80,7 @@ def encode(frame: Frame, preamble: int = 4) -> bytes:
     if len(frame.address) != 12 or len(address) != 6:
         raise ValueError(f"address {frame.address!r} is not 12 digits")
     body = bytes([START, *address, START, frame.control, len(frame.data)])
-    body += bytes((byte + OFFSET) & 0xFF for byte in frame.data)
+    body += frame.data.translate(_RAISED)
     return bytes([PREAMBLE]) * preamble + body + bytes([sum(body) & 0xFF, END])
 
 
@@ -77,7 +89,7 @@ def decode(data: bytes) -> Frame:
 
     Raises BadFrame; its kind `truncated` says that more bytes could still complete the frame.
     """
-    body = data.lstrip(bytes([PREAMBLE]))
+    body = data.lstrip(_PREAMBLE)
     if body and body[0] != START:
         raise BadFrame("bad_start")
     if len(body) > 7 and body[7] != START:
@@ -89,20 +101,35 @@ def decode(data: bytes) -> Frame:
         raise BadFrame("bad_checksum")
     if body[-1] != END:
         raise BadFrame("bad_end")
-    return Frame(
-        address=body[6:0:-1].hex().upper(),
-        control=body[8],
-        data=bytes((byte - OFFSET) & 0xFF for byte in body[10:-2]),
-    )
+    return _frame(body)
+
+
+def _frame(body: bytes) -> Frame:
+    return Frame(_address(body[1:7]), body[8], body[10:-2].translate(_LOWERED))
+
+
+@lru_cache(maxsize=1024)
+def _address(wire: bytes) -> str:
+    """A0 to A5 as text. A line has few addresses, and says them in every frame."""
+    return wire[::-1].hex().upper()
+
+
+_PREAMBLE = bytes([PREAMBLE])
+_RAISED = bytes((byte + OFFSET) & 0xFF for byte in range(256))
+_LOWERED = bytes((byte - OFFSET) & 0xFF for byte in range(256))
 
 
 class Decoder:
     """Finds frames in the bytes of a line (`protocols.exchange.FrameDecoder`).
 
-    A frame is found when its last byte arrives, whichever earlier 68H also looked like a start:
-    a false start with a large length never makes a good frame wait. With `replies_only`, frames
-    with D7 = 0 are dropped: RS-485 adapters may send a master its own request back, and an
-    exchange must not take that for the answer.
+    Every 68H is tried as a start by itself, so a frame is found when its last byte arrives,
+    whatever before it or around it also looked like one: a false start never makes a good frame
+    wait, and never swallows it. Bytes inside a frame that look like a frame themselves are left
+    out where the outer one is whole; they are delivered where its end has not arrived yet.
+    How the stream is cut makes no other difference.
+
+    With `replies_only`, frames with D7 = 0 are dropped: RS-485 adapters may send a master its own
+    request back, and an exchange must not take that for the answer.
     """
 
     def __init__(self, *, replies_only: bool = False) -> None:
@@ -111,25 +138,42 @@ class Decoder:
 
     def feed(self, data: bytes) -> list[Frame]:
         """The frames that end in `data`, in order. Never raises."""
+        body = data.lstrip(_PREAMBLE)
+        size = len(body)
+        # Mostly one whole frame comes alone and clean.
+        if (
+            size >= SHORTEST
+            and body[9] == size - SHORTEST
+            and body[0] == START == body[7]
+            and body[-1] == END
+            and (sum(body) - END - (check := body[-2])) & 0xFF == check
+            and not self._tail
+        ):
+            return [_frame(body)] if body[8] & REPLY or not self._replies_only else []
+        found = self._search(data)
+        return [frame for frame in found if frame.is_reply] if self._replies_only else found
+
+    def _search(self, data: bytes) -> list[Frame]:
+        """`_tail` keeps what is behind the first start whose frame may still become whole."""
+        tail = self._tail
+        last = len(tail)
+        tail += data
+        size = len(tail)
+        keep = size
         found = []
-        for byte in data:
-            self._tail.append(byte)
-            if byte == END and (frame := self._frame_at_end()) is not None:
-                self._tail.clear()
-                if frame.is_reply or not self._replies_only:
-                    found.append(frame)
-            elif len(self._tail) == LONGEST:
-                del self._tail[0]
+        start = tail.find(START)
+        while start >= 0:
+            if start + 7 >= size or tail[start + 7] == START:
+                end = start + SHORTEST + tail[start + 9] if start + 9 < size else size + 1
+                if end > size:
+                    keep = min(keep, start)
+                elif end > last and _is_good(tail, start, end):
+                    found.append(_frame(bytes(tail[start:end])))
+                    last = end
+            start = tail.find(START, start + 1)
+        del tail[:keep]
         return found
 
-    def _frame_at_end(self) -> Frame | None:
-        tail = bytes(self._tail)
-        start = tail.find(START)
-        while 0 <= start <= len(tail) - SHORTEST:
-            if start + SHORTEST + tail[start + 9] == len(tail):
-                try:
-                    return decode(tail[start:])
-                except BadFrame:
-                    pass
-            start = tail.find(START, start + 1)
-        return None
+
+def _is_good(tail: bytearray, start: int, end: int) -> bool:
+    return tail[end - 1] == END and sum(tail[start : end - 2]) & 0xFF == tail[end - 2]

@@ -35,6 +35,7 @@ __all__ = [
     "change_password",
     "clear_events",
     "clear_meter",
+    "content",
     "control",
     "freeze",
     "read",
@@ -50,6 +51,8 @@ __all__ = [
     "write_address",
     "write_clock",
 ]
+
+REPLY, FOLLOW = 0x80, 0x20
 
 AUTHENTICATE = 0x03
 BROADCAST_TIME = 0x08
@@ -368,9 +371,26 @@ def credentials(level: int, password: str) -> bytes:
     return bytes([level]) + bcd.from_digits(password)
 
 
+def content(reply: Frame, *, address: str) -> tuple[int, bytes]:
+    """Identifier and data of a normal reply to a read from `address`, for one who only listens.
+
+    Where the reply says that more follows, it is the first part. Raises Unexpected and Refused as
+    the module says.
+    """
+    data = _accepted(reply, address, READ).data
+    if len(data) < 4:
+        raise Unexpected(f"{len(data)} bytes in answer to a read")
+    return int.from_bytes(data[:4], "little"), data[4:]
+
+
 def ask(address: str, function: int, data: bytes) -> Exchange[Frame, Frame]:
     """One request and its normal reply. Raises Unexpected and Refused as the module says."""
-    reply = yield frames.encode(Frame(address, function, data))
+    return _accepted((yield frames.encode(Frame(address, function, data))), address, function)
+
+
+def _accepted(reply: Frame, address: str, function: int) -> Frame:
+    if reply.address == address and reply.control & ~FOLLOW == function | REPLY:
+        return reply
     if not reply.is_reply or reply.function != function:
         raise Unexpected(f"control {reply.control:02X} in answer to {function:02X}")
     if not is_answer_from(reply.address, asked=address):

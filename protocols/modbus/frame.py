@@ -5,10 +5,14 @@ them, and its RTU framer gives up the rest of the buffer at a bad CRC and waits 
 The tests hold this file against pymodbus on clean streams.
 """
 
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
-from struct import unpack_from
+from functools import lru_cache
+from struct import Struct
 from typing import Final, TypeAlias
+
+from protocols.record import setters
 
 Bytes: TypeAlias = bytes | bytearray
 
@@ -29,7 +33,7 @@ READS: Final = frozenset({READ_COILS, READ_DISCRETE, READ_HOLDING, READ_INPUT})
 EXCEPTION: Final = 0x80
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Frame:
     """One request or reply, without the CRC.
 
@@ -39,13 +43,22 @@ class Frame:
 
     unit: int
     function: int
-    data: bytes = b""
-    transaction: int = 0
+    data: bytes
+    transaction: int
+
+    def __init__(self, unit: int, function: int, data: bytes = b"", transaction: int = 0) -> None:
+        _set_unit(self, unit)
+        _set_function(self, function)
+        _set_data(self, data)
+        _set_transaction(self, transaction)
 
     @property
     def is_exception(self) -> bool:
         """The device refuses: bit 7 of the function code, and the data is the exception code."""
         return bool(self.function & EXCEPTION)
+
+
+_set_unit, _set_function, _set_data, _set_transaction = setters(Frame)
 
 
 class BadFrame(ValueError):
@@ -90,12 +103,44 @@ def silent_interval_s(baud: int) -> float:
 def crc16(data: Bytes) -> int:
     """CRC-16 of Modbus over at most 256 bytes: polynomial A001H reflected, start FFFFH. Zero over a
     frame with its CRC."""
+    if len(data) >= WORTH_FOLDING:
+        return _crc16_folded(data)
     crc = 0xFFFF
-    for word in unpack_from(_WORDS[len(data) >> 1], data):
+    for word in _WORDS[len(data) >> 1](data):
         crc = _OF_WORD[crc ^ word]
     if len(data) & 1:
         crc = crc >> 8 ^ _OF_BYTE[(crc ^ data[-1]) & 0xFF]
     return crc
+
+
+WORTH_FOLDING: Final = 40
+"""Bytes. Below, a table of words is quicker than arithmetic on one large number."""
+
+
+def _crc16_folded(data: Bytes) -> int:
+    """The same as the remainder of one large number, which Python divides much faster than a loop.
+
+    The bits of the data, the first 16 inverted for the start FFFFH and 16 zeros behind them, are
+    a polynomial; the CRC is what remains of it modulo x^16 + x^15 + x^2 + 1, that is
+    (x + 1)(x^15 + x + 1). Squaring is linear, so modulo the second factor x^(15k) = x^k + 1 for
+    every k that is a power of two: all above bit 15k is folded down, shifted by k and not
+    shifted, and each fold halves the number. Modulo x + 1 only the parity remains, and it is
+    preserved by adding the second factor, which is odd, where the fold has changed it.
+    """
+    rest = int.from_bytes(data.translate(_REVERSED), "big") ^ (0xFFFF << 8 * len(data) - 16)
+    is_odd = rest.bit_count() & 1
+    rest <<= 16
+    for k, width, mask in _FOLDS:
+        while high := rest >> width:
+            rest = rest & mask ^ high ^ high << k
+    if rest.bit_count() & 1 != is_odd:
+        rest ^= 0x8003
+    return _REVERSED[rest & 0xFF] << 8 | _REVERSED[rest >> 8]
+
+
+# The first byte sent has the highest powers, and in each byte the lowest bit has.
+_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+_FOLDS = [(k, 15 * k, (1 << 15 * k) - 1) for k in (128, 64, 32, 16, 8, 4, 2, 1)]
 
 
 def _byte_table() -> list[int]:
@@ -107,16 +152,43 @@ def _byte_table() -> list[int]:
     return table
 
 
-_WORDS = [f"<{count}H" for count in range(LONGEST // 2 + 1)]
+_WORDS = [Struct(f"<{count}H").unpack_from for count in range(WORTH_FOLDING // 2 + 1)]
 
 # A register of 16 bits is renewed whole by 16 bits of data, so one look-up serves two bytes. The
-# CRC is linear: the table of words is the sum of a table for each byte.
+# CRC is linear: the table of words is the sum of a table for each byte. As an array it stays in
+# the processor's cache.
 _OF_BYTE = _byte_table()
-_OF_WORD = [
-    _OF_BYTE[high] ^ low
-    for high in range(256)
-    for low in [c >> 8 ^ _OF_BYTE[c & 0xFF] for c in _OF_BYTE]
-]
+_OF_WORD = array(
+    "H",
+    (
+        _OF_BYTE[high] ^ low
+        for high in range(256)
+        for low in [c >> 8 ^ _OF_BYTE[c & 0xFF] for c in _OF_BYTE]
+    ),
+)
+
+
+# Codes beyond the eight we speak are here so that a device can refuse them.
+_REQUESTS = {
+    **dict.fromkeys((0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x08), (8, 0)),
+    **dict.fromkeys((0x07, 0x0B, 0x0C, 0x11), (4, 0)),
+    0x16: (10, 0),
+    0x18: (6, 0),
+    0x2B: (7, 0),
+    **dict.fromkeys((0x0F, 0x10), (9, 6)),
+    **dict.fromkeys((0x14, 0x15), (5, 2)),
+    0x17: (13, 10),
+}
+"""Function code to how long the whole frame is: so many bytes, and, where the second number is
+not 0, as many more as the byte at that place says."""
+_REPLIES = {
+    **dict.fromkeys((0x05, 0x06, 0x08, 0x0B, 0x0F, 0x10), (8, 0)),
+    0x07: (5, 0),
+    0x16: (10, 0),
+    **dict.fromkeys((0x01, 0x02, 0x03, 0x04, 0x0C, 0x11, 0x14, 0x15, 0x17), (5, 2)),
+    **{function | EXCEPTION: (5, 0) for function in _REQUESTS},
+}
+_NO_SIZE = (0, 0)
 
 
 class Decoder:
@@ -124,21 +196,23 @@ class Decoder:
 
     With `requests`, those that a master sends; else those that devices send. Modbus marks no
     start, and only the function code tells how long a frame is, so any byte may start one: each
-    is tried, and a frame is found when its last byte is there, whatever before it also looked
-    like a start. An attempt of a master whose request is known is better served by
-    `ReplyDecoder`.
+    is tried, and a frame is found when its last byte is there, whatever before it or around it
+    also looked like one. Where one lies inside another that is already whole, it is left out.
+    An attempt of a master whose request is known is better served by `ReplyDecoder`.
     """
 
     def __init__(self, *, requests: bool) -> None:
-        self._length = _request_length if requests else _reply_length
+        self._sizes = _REQUESTS if requests else _REPLIES
         self._tail = bytearray()
 
     def feed(self, data: bytes) -> list[Frame]:
         """The frames that end in `data`, in order. Never raises."""
-        # Mostly the whole frame comes alone and clean.
-        is_whole = not self._tail and data and self._length(data, 0) == len(data) <= LONGEST
-        if is_whole and not crc16(data):
-            return [Frame(data[0], data[1], data[2:-2])]
+        size = len(data)
+        if SHORTEST <= size <= LONGEST and not self._tail:
+            # Mostly the whole frame comes alone and clean.
+            base, count_at = self._sizes.get(data[1], _NO_SIZE)
+            if base <= size and size == base + (count_at and data[count_at]) and not crc16(data):
+                return [Frame(data[0], data[1], data[2:-2])]
         return [_frame(found) for found in _split(self._tail, data, self._length)]
 
     def gap(self) -> None:
@@ -148,6 +222,15 @@ class Decoder:
         at the wire should.
         """
         self._tail.clear()
+
+    def _length(self, tail: Bytes, start: int) -> int:
+        if start + 1 >= len(tail):
+            return SHORTEST
+        base, count_at = self._sizes.get(tail[start + 1], _NO_SIZE)
+        if not count_at or start + count_at >= len(tail):
+            return base
+        length = base + tail[start + count_at]
+        return length if length <= LONGEST else 0
 
 
 class ReplyDecoder:
@@ -159,14 +242,14 @@ class ReplyDecoder:
     the first copy is the echo and the second the reply; without `echoes` the first is the reply.
     A copy of a read is always dropped.
 
-    Raises ValueError if `request` is not one of the eight functions of `protocols.modbus.master`.
+    Raises ValueError if `request` is not one of the eight functions of `protocols.modbus.master`, or
+    asks for more than a frame holds.
     """
 
     def __init__(self, request: bytes, *, echoes: bool) -> None:
         self._request = request
         self._echo_awaited = echoes
-        self._dropped = request if request[1] in READS else None
-        self._head, self._size = _answer(request)
+        self._head, self._size, self._dropped = _answer(request)
         self._tail = bytearray()
 
     def feed(self, data: bytes) -> list[Frame]:
@@ -207,8 +290,10 @@ class ReplyDecoder:
         return False
 
 
-def _answer(request: bytes) -> tuple[bytes, int]:
-    """How the reply begins, and how long it is."""
+@lru_cache(maxsize=256)
+def _answer(request: bytes) -> tuple[bytes, int, bytes | None]:
+    """How the reply begins, how long it is, and what is never the reply. A master asks the same
+    things over and over, so this is kept."""
     if len(request) < 8:
         raise ValueError("the request is not a whole frame")
     count = int.from_bytes(request[4:6], "big")
@@ -218,10 +303,12 @@ def _answer(request: bytes) -> tuple[bytes, int]:
         case 0x03 | 0x04:
             size = 2 * count
         case 0x05 | 0x06 | 0x0F | 0x10:
-            return request[:6], 8
+            return request[:6], 8, None
         case other:
             raise ValueError(f"function {other:02X} has no reply of known length")
-    return bytes([*request[:2], size & 0xFF]), 5 + size
+    if size > MOST_DATA - 1:
+        raise ValueError(f"no reply holds the {count} that the request asks for")
+    return bytes([*request[:2], size]), 5 + size, request
 
 
 def _frame(found: bytes) -> Frame:
@@ -232,69 +319,21 @@ def _split(tail: bytearray, data: bytes, length: Callable[[Bytes, int], int]) ->
     """The frames that end in `data`; `tail` is what came before, and becomes what is unfinished.
 
     `length` says how long a frame that starts there would be, or at least, as far as its bytes
-    are there; 0 where none can start.
+    are there; 0 where none can start. Starts are tried in order, so of two frames that end here
+    the later one begins behind the earlier one, or lies inside it and is left out.
     """
-    seen = len(tail)
+    last = len(tail)
     tail += data
     size = len(tail)
     found: list[bytes] = []
     keep = size
-    start = 0
-    while start < size:
+    for start in range(size):
         needed = length(tail, start)
         end = start + needed
         if end > size:
             keep = min(keep, start)
-        elif needed and end > seen and not crc16(one := bytes(tail[start:end])):
+        elif needed and end > last and not crc16(one := bytes(tail[start:end])):
             found.append(one)
-            keep, start = size, end
-            continue
-        start += 1
+            last = end
     del tail[:keep]
     return found
-
-
-# Length of a whole frame by function code; where it depends, the place of the byte that counts
-# the rest. Codes beyond the eight we speak are here so that a device can refuse them.
-_REQUEST_SIZE = {
-    **dict.fromkeys((0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x08), 8),
-    **dict.fromkeys((0x07, 0x0B, 0x0C, 0x11), 4),
-    0x16: 10,
-    0x18: 6,
-    0x2B: 7,
-}
-_REQUEST_COUNT_AT = {0x0F: 6, 0x10: 6, 0x14: 2, 0x15: 2, 0x17: 10}
-_REPLY_SIZE = {
-    **dict.fromkeys((0x05, 0x06, 0x08, 0x0B, 0x0F, 0x10), 8),
-    0x07: 5,
-    0x16: 10,
-}
-_REPLY_COUNT_AT = dict.fromkeys((0x01, 0x02, 0x03, 0x04, 0x0C, 0x11, 0x14, 0x15, 0x17), 2)
-_KNOWN = frozenset(_REQUEST_SIZE) | frozenset(_REQUEST_COUNT_AT)
-
-
-def _request_length(tail: Bytes, start: int) -> int:
-    if start + 1 >= len(tail):
-        return SHORTEST
-    return _length_of(tail, start, _REQUEST_SIZE, _REQUEST_COUNT_AT)
-
-
-def _reply_length(tail: Bytes, start: int) -> int:
-    if start + 1 >= len(tail):
-        return SHORTEST
-    function = tail[start + 1]
-    if function & EXCEPTION:
-        return 5 if function & 0x7F in _KNOWN else 0
-    return _length_of(tail, start, _REPLY_SIZE, _REPLY_COUNT_AT)
-
-
-def _length_of(tail: Bytes, start: int, sizes: dict[int, int], counts: dict[int, int]) -> int:
-    function = tail[start + 1]
-    if (size := sizes.get(function)) is not None:
-        return size
-    if (at := counts.get(function)) is None:
-        return 0
-    if start + at >= len(tail):
-        return at + 3
-    needed = at + 3 + tail[start + at]
-    return needed if needed <= LONGEST else 0

@@ -46,6 +46,20 @@ def test_a_false_start_with_a_large_length_does_not_hide_the_frame_behind_it():
     assert found == [READ]
 
 
+def test_a_frame_inside_another_does_not_swallow_it():
+    # given a reply whose data, as it is on the line, is a frame itself
+    inner = encode(READ, preamble=0)
+    outer = Frame(0x10, READ.address, 0x81, inner)
+    stream = encode(outer)
+
+    whole = Decoder().feed(stream)
+    decoder = Decoder()
+    piecemeal = [f for at in range(len(stream)) for f in decoder.feed(stream[at : at + 1])]
+
+    assert whole == [outer]
+    assert piecemeal == [READ, outer]
+
+
 def test_a_master_does_not_take_its_own_echo_for_the_reply():
     reply = Frame(0x10, READ.address, 0x81, READ.data)
 

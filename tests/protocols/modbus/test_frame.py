@@ -234,6 +234,25 @@ def test_the_echo_of_a_write_of_many_is_not_its_reply(echoes):
     assert ReplyDecoder(request, echoes=echoes).feed(request + encode(reply)) == [reply]
 
 
+def test_a_request_for_more_than_a_frame_holds_has_no_reply():
+    with pytest.raises(ValueError, match="no reply holds the 200"):
+        ReplyDecoder(encode(_request(1, 0, 200)), echoes=False)
+
+
+def test_a_frame_inside_another_does_not_swallow_it():
+    # A reply of four registers, three of which are, by their CRC, another reply of this unit.
+    inner = encode(Frame(1, 0x83, b"\2")) + b"\0"
+    outer = Frame(1, 0x03, bytes([8]) + b"\0\0" + inner)
+    stream = encode(outer)
+
+    whole = Decoder(requests=False).feed(stream)
+    decoder = Decoder(requests=False)
+    piecemeal = [f for at in range(len(stream)) for f in decoder.feed(stream[at : at + 1])]
+
+    assert whole == [outer]
+    assert piecemeal[-1] == outer
+
+
 def test_a_silence_ends_what_is_unfinished():
     decoder = Decoder(requests=False)
     decoder.feed(b"\x01\x03\xfa")
