@@ -34,7 +34,8 @@ class Meter:
 
     protocol names the driver. digits are the whole digits of the register and step its smallest step;
     max_per_hour is the most that can pass it in an hour, in the register's unit. settings are what the
-    driver needs beside the address (password, operator, meter type), as texts.
+    driver needs beside the address (password, operator, meter type), as texts. A meter without a switch
+    (has_switch) is read and charged, never commanded.
     """
 
     meter_no: str
@@ -45,6 +46,7 @@ class Meter:
     step: Decimal
     max_per_hour: Decimal
     settings: Mapping[str, str] = field(default_factory=dict)
+    has_switch: bool = True
 
 
 @dataclass(frozen=True, slots=True)

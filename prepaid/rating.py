@@ -7,6 +7,7 @@ read, its charges add up to the cost of what its register moved, to the fen.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from prepaid import ledger
@@ -30,10 +31,16 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a service point's account of its meter stands 结算位置: the last reading charged, per item its total."""
+    """Where a service point's account of its meter stands 结算位置: the last reading charged, per item its total.
+
+    opened_at is the time of the reading that opened it, number how often it has been charged since: together
+    they name a charge, whatever the clock does later.
+    """
 
     reading: Reading
     running: tuple[Running, ...]
+    opened_at: datetime
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +56,22 @@ def open_position(tariff: Tariff, reading: Reading) -> Position:
     return Position(
         reading,
         tuple(Running(c.item, Decimal(0), Decimal(0), ZERO) for c in tariff.components),
+        opened_at=reading.at,
+        number=0,
     )
 
 
 def rate(
-    point: ServicePoint, tariff: Tariff, position: Position, reading: Reading
+    point: ServicePoint,
+    tariff: Tariff,
+    position: Position,
+    reading: Reading,
+    *,
+    elapsed: timedelta,
 ) -> tuple[Position, tuple[Charge, ...]]:
     """The position after a reading, and the charges that lead to it; none for an item that did not rise by a fen.
+
+    elapsed is the time since the position's reading, by a clock that does not jump.
 
     Raises Implausible if the register cannot have moved so; ValueError if the tariff's items are not the
     position's.
@@ -66,6 +82,7 @@ def rate(
         digits=point.meter.digits,
         step=point.meter.step,
         max_per_hour=point.meter.max_per_hour,
+        elapsed=elapsed,
     )
     running: list[Running] = []
     charges: list[Charge] = []
@@ -77,24 +94,27 @@ def rate(
         if posted > total.posted:
             charges.append(Charge(component.item, posted - total.posted))
         running.append(Running(total.item, total.usage + moved, cost, posted))
-    return Position(reading, tuple(running)), tuple(charges)
+    number = position.number + bool(charges)
+    return Position(reading, tuple(running), position.opened_at, number), tuple(charges)
 
 
 def transfers(
-    point: ServicePoint, reading: Reading, charges: tuple[Charge, ...]
+    point: ServicePoint, position: Position, charges: tuple[Charge, ...]
 ) -> tuple[Transfer, ...]:
-    """The transfers that post charges: from the purse's prepaid book to the item's income.
+    """The transfers that post the charges that led to position: from the purse's prepaid book to income.
 
-    The cause names service point, item and reading, so charging the same reading twice is one transfer.
+    The cause names the service point, the item, the position and its number. So a charge booked twice is
+    one transfer, and a ledger that was put back and charges the same number again otherwise is found out.
     """
+    opened = position.opened_at.isoformat()
     return tuple(
         Transfer(
             debit=ledger.prepaid(point.purse),
             credit=ledger.income(charge.item),
             amount=charge.amount,
             reason=Reason.CHARGE,
-            cause=f"{point.id}:{charge.item}:{reading.meter_no}:{reading.at.isoformat()}",
-            at=reading.at,
+            cause=f"{point.id}:{charge.item}:{opened}:{position.number}",
+            at=position.reading.at,
         )
         for charge in charges
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
@@ -34,21 +34,26 @@ class Reading:
 
 
 def advance(
-    before: Reading, after: Reading, *, digits: int, step: Decimal, max_per_hour: Decimal
+    before: Reading,
+    after: Reading,
+    *,
+    digits: int,
+    step: Decimal,
+    max_per_hour: Decimal,
+    elapsed: timedelta,
 ) -> Decimal:
     """The quantity that passed the meter between two readings, in the register's unit; never negative.
 
     digits is the number of whole digits of the register (it rolls over 翻转 at 10**digits), step its
-    smallest step, max_per_hour the most that can pass the meter in an hour.
+    smallest step, max_per_hour the most that can pass the meter in an hour. elapsed is the time between
+    the readings as the caller knows it: the readings' own times are a wall clock's, which may jump.
 
     Raises Implausible if the register went back without room for a rollover, or faster than the meter
     can run.
     """
     if after.meter_no != before.meter_no:
         raise Implausible(f"meter {after.meter_no} answered in place of {before.meter_no}")
-    if after.at < before.at:
-        raise Implausible(f"read at {after.at}, before the reading of {before.at}")
-    elapsed_s = Decimal(str((after.at - before.at).total_seconds()))
+    elapsed_s = Decimal(str(elapsed.total_seconds()))
     most = max_per_hour * elapsed_s / 3600 + 2 * step  # each end may be off by one step
     moved = after.total - before.total
     if moved < 0:

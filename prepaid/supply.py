@@ -41,12 +41,13 @@ def desired(policy: Policy, available: Money, *, is_held: bool) -> Desired:
     return Desired(Supply.ON, Why.CREDIT)
 
 
-def is_satisfied(want: Desired, seen: Supply | None, restore: Restore) -> bool:
+def is_satisfied(want: Desired, seen: Supply | None, restore: Restore, *, has_switch: bool) -> bool:
     """Whether the supply seen is the one wanted, so that nothing is left to be done by us.
 
-    Where the customer closes the relay, ARMED is as far as we go.
+    Where the customer closes the relay, ARMED is as far as we go. A supply that cannot be seen (None) is
+    not the one wanted, unless the meter has no switch to be seen.
     """
-    if want.supply is None or seen is None:
+    if want.supply is None or not has_switch:
         return True
     if want.supply is Supply.ON and restore is Restore.ALLOW_CLOSE:
         return seen in (Supply.ON, Supply.ARMED)

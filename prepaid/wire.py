@@ -34,6 +34,7 @@ class AlarmKind(StrEnum):
     SILENT = "silent"  # 失联: the meter does not answer
     IMPLAUSIBLE = "implausible"  # 读数异常: charged nothing, held
     SWITCH_FAILED = "switch-failed"  # 拒动: relay or valve did not follow
+    NO_TARIFF = "no-tariff"  # 无价格方案: cannot be charged
     LOW_BALANCE = "low-balance"  # 余额不足
 
 

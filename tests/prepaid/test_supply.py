@@ -29,7 +29,7 @@ def test_a_protected_point_is_never_cut():
 def test_nothing_is_switched_on_evidence_in_doubt():
     want = desired(Policy(), Money(-1), is_held=True)
     assert want == Desired(None, Why.HELD)
-    assert all(is_satisfied(want, seen, Restore.DIRECT) for seen in Supply)
+    assert all(is_satisfied(want, seen, Restore.DIRECT, has_switch=True) for seen in Supply)
 
 
 @pytest.mark.parametrize(
@@ -42,8 +42,14 @@ def test_nothing_is_switched_on_evidence_in_doubt():
         (Supply.OFF, Supply.ARMED, Restore.ALLOW_CLOSE, False),  # could be closed without credit
         (Supply.OFF, Supply.ON, Restore.DIRECT, False),
         (Supply.OFF, Supply.OFF, Restore.DIRECT, True),
-        (Supply.OFF, None, Restore.DIRECT, True),  # a meter without a switch
+        (Supply.OFF, None, Restore.DIRECT, False),  # a supply that cannot be seen
+        (Supply.ON, None, Restore.ALLOW_CLOSE, False),
     ],
 )
 def test_what_is_left_to_do(want: Supply, seen: Supply | None, restore: Restore, done: bool):
-    assert is_satisfied(Desired(want, Why.CREDIT), seen, restore) is done
+    assert is_satisfied(Desired(want, Why.CREDIT), seen, restore, has_switch=True) is done
+
+
+def test_a_meter_without_a_switch_is_left_alone():
+    want = Desired(Supply.OFF, Why.NO_CREDIT)
+    assert is_satisfied(want, None, Restore.DIRECT, has_switch=False)

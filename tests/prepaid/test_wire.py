@@ -7,22 +7,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prepaid import wire
-from prepaid.rating import open_position, rate, transfers
+from prepaid.rating import open_position, transfers
 from prepaid.supply import Supply, Why
 from prepaid.wire import AlarmKind, BadMessage, Cursor, Entry, Envelope
 from tests.prepaid.test_ledger import TOP_UP
 from tests.prepaid.test_tariff import WATER
-from tests.prepaid.values import EVENING, POINT, flat, read
+from tests.prepaid.values import EVENING, POINT, flat, rate, read
 
 LOG = UUID("00000000-0000-0000-0000-0000000000cc")
 
 
 def test_every_message_arrives_as_it_was_sent():
     tariff, reading = flat("0.56"), read("101.00", after_s=3600)
-    position, charges = rate(POINT, tariff, open_position(tariff, read("100.00")), reading)
+    position, charges = rate(tariff, open_position(tariff, read("100.00")), reading)
     up: list[wire.Up] = [
         wire.Read(POINT.id, reading),
-        wire.Charged(POINT.id, position, transfers(POINT, reading, charges)),
+        wire.Charged(POINT.id, position, transfers(POINT, position, charges)),
         wire.SupplyChanged(POINT.id, EVENING, Supply.OFF, Supply.OFF, Why.NO_CREDIT, EVENING),
         wire.Alarm(POINT.id, EVENING, AlarmKind.SILENT, is_over=False, text="no answer"),
     ]

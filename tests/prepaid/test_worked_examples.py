@@ -3,10 +3,10 @@
 from prepaid import ledger
 from prepaid.ledger import Reason, Transfer, credit_balance
 from prepaid.money import Money
-from prepaid.rating import open_position, rate, transfers
+from prepaid.rating import open_position, transfers
 from prepaid.reading import Supply
 from prepaid.supply import desired
-from tests.prepaid.values import EVENING, POINT, PURSE, flat, read
+from tests.prepaid.values import EVENING, POINT, PURSE, flat, rate, read
 
 
 def test_a_resident_tops_up_uses_all_is_cut_and_tops_up_again():
@@ -36,14 +36,14 @@ def test_a_resident_tops_up_uses_all_is_cut_and_tops_up_again():
 
     # 8.00 kWh: 8 × 0.56 = 4.48, leaving 0.52
     reading = read("1531.40", after_s=3600)
-    position, charges = rate(POINT, tariff, position, reading)
-    books += transfers(POINT, reading, charges)
+    position, charges = rate(tariff, position, reading)
+    books += transfers(POINT, position, charges)
     assert balance() == Money.yuan("0.52")
 
     # 0.93 kWh more: 8.93 × 0.56 = 5.0008, rounded 5.00; 4.48 posted, so 0.52 now, leaving nothing
     reading = read("1532.33", after_s=7200)
-    position, charges = rate(POINT, tariff, position, reading)
-    books += transfers(POINT, reading, charges)
+    position, charges = rate(tariff, position, reading)
+    books += transfers(POINT, position, charges)
     assert balance() == Money(0)
     assert desired(POINT.policy, balance(), is_held=False).supply is Supply.OFF
 

@@ -6,7 +6,9 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
+from prepaid import rating
 from prepaid.point import Meter, Policy, ServicePoint
+from prepaid.rating import Charge, Position
 from prepaid.reading import Reading, Supply
 from prepaid.tariff import Tariff, parse
 
@@ -52,3 +54,13 @@ def flat(price: str) -> Tariff:
 
 def read(total: str, *, after_s: float = 0, supply: Supply = Supply.ON) -> Reading:
     return Reading(METER.meter_no, EVENING + timedelta(seconds=after_s), Decimal(total), supply)
+
+
+def rate(
+    tariff: Tariff, position: Position, reading: Reading, *, elapsed: timedelta | None = None
+) -> tuple[Position, tuple[Charge, ...]]:
+    """The reading rated for POINT; by default the clock did not jump."""
+    usual = reading.at - position.reading.at
+    return rating.rate(
+        POINT, tariff, position, reading, elapsed=usual if elapsed is None else elapsed
+    )
