@@ -12,6 +12,7 @@ from uuid import UUID
 
 from edge.booking import Booking, Settled, is_proved
 from edge.bus import Bus, NoReply
+from edge.clock import Clock
 from edge.drivers import DRIVERS, BadMeter, Driver
 from edge.ports import LineAway
 from edge.rounds import Rounds
@@ -50,13 +51,14 @@ class Agent:
         self, store: Store, buses: Mapping[str, Bus], clock: Callable[[], datetime], pace: Pace
     ) -> None:
         self._store = store
-        self._booking = Booking(store)
+        self._clock = Clock(clock, _latest(store))
+        self._booking = Booking(store, self._clock)
         self._buses = buses
-        self._clock = clock
         self._pace = pace
         self._points: dict[UUID, ServicePoint] = {}
         self._rounds = {name: Rounds() for name in buses}
         self._misses: dict[UUID, int] = {}
+        self._sent: dict[UUID, float] = {}  # the tick of each point's last command
 
     async def run(self) -> None:
         """Serve every line, until cancelled."""
@@ -124,7 +126,9 @@ class Agent:
         try:
             with self._store.transaction():
                 for point in points:
-                    self._booking.alarm(point, AlarmKind.SILENT, self._clock(), why, is_on=True)
+                    self._booking.alarm(
+                        point, AlarmKind.SILENT, self._clock.now().at, why, is_on=True
+                    )
         except StoreFull as error:
             log.warning("an alarm (%s) cannot be noted: %s", why, error)
 
@@ -152,19 +156,23 @@ class Agent:
 
     async def _look(self, point: ServicePoint, driver: Driver, bus: Bus) -> Settled:
         """Read and book."""
-        reading = await self._observe(point, driver, bus)
+        reading, tick = await self._observe(point, driver, bus)
         weighed = self._booking.weigh(point, reading)
         if weighed.doubt is not None:
             # One garbled value must not hold a customer: only what is read twice is believed.
-            reading = await self._observe(point, driver, bus)
+            reading, tick = await self._observe(point, driver, bus)
             weighed = self._booking.weigh(point, reading)
-        settled = self._booking.book(point, reading, weighed)
+        settled = self._booking.book(point, reading, weighed, tick=tick)
         self._wake_others(point, settled)
         return settled
 
-    async def _observe(self, point: ServicePoint, driver: Driver, bus: Bus) -> Reading:
+    async def _observe(
+        self, point: ServicePoint, driver: Driver, bus: Bus
+    ) -> tuple[Reading, float]:
+        """The reading, and its tick."""
         seen = await bus.run(lambda: driver.read(point.meter), driver.decoder)
-        return Reading(point.meter.meter_no, self._clock(), seen.total, seen.supply)
+        now = self._clock.now()
+        return Reading(point.meter.meter_no, now.at, seen.total, seen.supply), now.tick
 
     def _wake_others(self, point: ServicePoint, settled: Settled) -> None:
         """The same purse may pay for more points: what this one has spent may concern them now."""
@@ -188,7 +196,9 @@ class Agent:
         if want.supply is None:
             return False
         if intent is None:
-            return not is_satisfied(want, settled.seen, point.policy.restore)
+            return not is_satisfied(
+                want, settled.seen, point.policy.restore, has_switch=point.meter.has_switch
+            )
         if intent.supply is not want.supply:
             # A command the other way may still be at work, whatever the meter shows now.
             return True
@@ -200,11 +210,15 @@ class Agent:
         if intent.is_refused or intent.tries >= SWITCH_TRIES:
             doubled = SWITCH_AGAIN_S * 2.0 ** min(max(intent.tries - SWITCH_TRIES, 0), 10)
             patience_s = min(doubled, SWITCH_AGAIN_MOST_S)
-        return not self._is_within(patience_s, intent)
+        return not self._is_within(patience_s, point, intent)
 
-    def _is_within(self, seconds: float, intent: Intent) -> bool:
-        """Whether the last command was sent no longer ago. A clock that was set back ends all waiting."""
-        return timedelta(0) <= self._clock() - intent.sent_at < timedelta(seconds=seconds)
+    def _is_within(self, seconds: float, point: ServicePoint, intent: Intent) -> bool:
+        """Whether the last command was sent no longer ago."""
+        return self._since_sent(point, intent.sent_at) < timedelta(seconds=seconds)
+
+    def _since_sent(self, point: ServicePoint, at: datetime) -> timedelta:
+        """The time since the last command, which was sent at this time of the wall clock."""
+        return self._clock.since(at, self._sent.get(point.id))
 
     def _note_failure(self, point: ServicePoint, driver: Driver, settled: Settled) -> None:
         intent = self._store.intent(point.id)
@@ -212,7 +226,7 @@ class Agent:
             intent is not None
             and intent.tries >= SWITCH_TRIES
             and intent.supply is settled.want.supply
-            and not self._is_within(driver.TRAVEL_S, intent)
+            and not self._is_within(driver.TRAVEL_S, point, intent)
         ):
             text = f"still {settled.seen} after {intent.tries} commands to go {intent.supply}"
             with self._store.transaction():
@@ -231,11 +245,11 @@ class Agent:
         supply = want.supply
         earlier = store.intent(point.id)
         failed = earlier.tries if earlier is not None and earlier.supply is supply else 0
-        intent = Intent(
-            supply, self._clock(), commanded_at=None, tries=failed + 1, is_refused=False
-        )
+        now = self._clock.now()
+        intent = Intent(supply, now.at, commanded_at=None, tries=failed + 1, is_refused=False)
         with store.transaction():
             store.save_intent(point.id, intent)
+        self._sent[point.id] = now.tick
         try:
             await bus.run(
                 lambda: driver.switch(point.meter, supply, point.policy.restore, intent.sent_at),
@@ -247,14 +261,15 @@ class Agent:
                 self._switch_failed(point, f"the command to go {supply}: {error}")
             return settled
         with store.transaction():
-            store.save_intent(point.id, replace(intent, commanded_at=self._clock()))
+            store.save_intent(point.id, replace(intent, commanded_at=self._clock.now().at))
         seen = await bus.run(lambda: driver.state(point.meter), driver.decoder)
         with store.transaction():
-            self._booking.report(point, want, seen, self._clock())
+            self._booking.report(point, want, seen, self._clock.now().at)
         return replace(settled, seen=seen)
 
     def _switch_failed(self, point: ServicePoint, text: str) -> None:
-        self._booking.alarm(point, AlarmKind.SWITCH_FAILED, self._clock(), text, is_on=True)
+        at = self._clock.now().at
+        self._booking.alarm(point, AlarmKind.SWITCH_FAILED, at, text, is_on=True)
 
     # When to come again.
 
@@ -264,12 +279,12 @@ class Agent:
         if (
             intent is not None
             and not intent.is_refused
-            and self._is_within(driver.TRAVEL_S, intent)
+            and self._is_within(driver.TRAVEL_S, point, intent)
         ):
             return min(ordinary_s, max(1.0, driver.TRAVEL_S / 20))
         if settled.seen is Supply.ARMED:
             row = self._store.supply(point.id)
-            if row and row.commanded_at and self._clock() - row.commanded_at < ARMED_FOR:
+            if row and row.commanded_at and self._since_sent(point, row.commanded_at) < ARMED_FOR:
                 return min(ordinary_s, ARMED_S)
         return ordinary_s
 
@@ -279,7 +294,7 @@ class Agent:
         for paid in self._points.values():
             if paid.purse == point.purse and (tariff := self._store.tariff(paid.tariff)):
                 per_hour += tariff.highest_price * paid.meter.max_per_hour
-        now = self._clock()
+        now = self._clock.now().at
         due = deadline.next_read(
             settled.available - point.policy.cut_at,
             highest_price=per_hour,
@@ -288,3 +303,9 @@ class Agent:
             at_most=timedelta(seconds=self._pace.settle_s),
         )
         return max(self._pace.least_s, (due - now).total_seconds())
+
+
+def _latest(store: Store) -> datetime | None:
+    """The last time at which something was charged."""
+    positions = (store.position(id) for id in store.points())
+    return max((position.reading.at for position in positions if position), default=None)

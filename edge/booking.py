@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
+from edge.clock import Clock
 from edge.store import Store, SupplyRow
 from prepaid import rating
 from prepaid.ledger import Transfer
@@ -21,7 +22,7 @@ from prepaid.wire import Alarm, AlarmKind, Charged, Read, SupplyChanged
 
 log = logging.getLogger(__name__)
 
-TELL = timedelta(seconds=60)  # an unchanged reading is sent up no more often
+TELL_S = 60.0  # an unchanged reading is sent up no more often
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +48,11 @@ class Settled:
 class Booking:
     """Readings into the ledger and the up-log."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
-        self._told: dict[UUID, Reading] = {}
+        self._clock = clock
+        self._charged: dict[UUID, float] = {}  # the tick of each position's reading
+        self._told: dict[UUID, tuple[Reading, float]] = {}
         self._without_tariff: set[UUID] = set()
 
     def weigh(self, point: ServicePoint, reading: Reading) -> Weighed:
@@ -66,7 +69,13 @@ class Booking:
         if before is None:
             return Weighed(rating.open_position(tariff, reading), (), None)
         try:
-            position, charges = rating.rate(point, tariff, _carried(before, tariff), reading)
+            position, charges = rating.rate(
+                point,
+                tariff,
+                _carried(before, tariff),
+                reading,
+                elapsed=self._clock.since(before.reading.at, self._charged.get(point.id)),
+            )
         except Implausible as error:
             return Weighed(None, (), str(error))
         doubtful = self._store.doubt(point.id)
@@ -74,14 +83,19 @@ class Booking:
             return Weighed(None, (), f"it goes on from the doubtful {doubtful.total}")
         return Weighed(position, charges, None)
 
-    def book(self, point: ServicePoint, reading: Reading, weighed: Weighed) -> Settled:
-        """Charge what was weighed and tell what changed. Raises StoreFull; then nothing is changed."""
+    def book(
+        self, point: ServicePoint, reading: Reading, weighed: Weighed, *, tick: float
+    ) -> Settled:
+        """Charge what was weighed and tell what changed; tick is when it was read.
+
+        Raises StoreFull; then nothing is changed.
+        """
         store = self._store
         with store.transaction():
             before = store.balance(point.purse)
-            is_told = self._tell(point, reading)
+            is_told = self._tell(point, reading, tick)
             if weighed.position is not None:
-                self._charge(point, reading, weighed.position, weighed.charges)
+                self._charge(point, weighed.position, weighed.charges)
                 store.save_doubt(point.id, None)
             elif weighed.doubt is not None and store.doubt(point.id) is None:
                 store.save_doubt(point.id, reading)
@@ -89,8 +103,10 @@ class Booking:
             want = desired(point.policy, available, is_held=weighed.position is None)
             self._alarms(point, reading, weighed.doubt, available)
             self.report(point, want, reading.supply, reading.at)
+        if weighed.position is not None:
+            self._charged[point.id] = tick
         if is_told:
-            self._told[point.id] = reading
+            self._told[point.id] = (reading, tick)
         return Settled(before, available, want, reading.supply)
 
     def report(self, point: ServicePoint, want: Desired, seen: Supply | None, at: datetime) -> None:
@@ -149,11 +165,10 @@ class Booking:
             self._without_tariff.discard(point.id)
         return tariff
 
-    def _tell(self, point: ServicePoint, reading: Reading) -> bool:
-        told = self._told.get(point.id)
-        if told is not None and replace(told, at=reading.at) == reading:
-            elapsed = reading.at - told.at
-            if timedelta(0) <= elapsed < TELL:
+    def _tell(self, point: ServicePoint, reading: Reading, tick: float) -> bool:
+        if point.id in self._told:
+            told, told_tick = self._told[point.id]
+            if replace(told, at=reading.at) == reading and tick - told_tick < TELL_S:
                 return False
         self._store.append(Read(point.id, reading))
         return True
@@ -161,12 +176,11 @@ class Booking:
     def _charge(
         self,
         point: ServicePoint,
-        reading: Reading,
         position: Position,
         charges: tuple[Charge, ...],
     ) -> None:
         is_first = self._store.position(point.id) is None
-        transfers: tuple[Transfer, ...] = rating.transfers(point, reading, charges)
+        transfers: tuple[Transfer, ...] = rating.transfers(point, position, charges)
         for transfer in transfers:
             self._store.post(transfer)
         self._store.save_position(point.id, position)
@@ -202,7 +216,7 @@ def is_proved(point: ServicePoint, want: Desired, seen: Supply | None) -> bool:
     return (
         want.supply is not None
         and seen is not None
-        and is_satisfied(want, seen, point.policy.restore)
+        and is_satisfied(want, seen, point.policy.restore, has_switch=True)
     )
 
 
@@ -220,5 +234,4 @@ def _carried(position: Position, tariff: Tariff) -> Position:
 def _goes_on(charged: Reading, doubtful: Reading, reading: Reading) -> bool:
     """Whether a reading follows a register's jump. With time enough the jump becomes possible; it was
     not when it happened, so it stays an operator's."""
-    jumped = doubtful.total > charged.total and doubtful.at >= charged.at
-    return jumped and reading.total >= doubtful.total
+    return reading.total >= doubtful.total > charged.total

@@ -235,7 +235,10 @@ def top_up(amount: str, *, purse: UUID = PURSE, cause: str = "sandbox:1") -> Tra
 
 
 class Room:
-    """One gateway with an electricity and a water meter on one line; both purses hold ¥1.00."""
+    """One gateway with an electricity and a water meter on one line; both purses hold ¥1.00.
+
+    shift is how far the gateway's clock is ahead.
+    """
 
     def __init__(self, folder: Path, points: Iterable[ServicePoint] = (ELECTRICITY, WATER)) -> None:
         self.meter = ElectricityMeter("201709320072", "100.00")
@@ -249,8 +252,14 @@ class Room:
                 self.store.save_point(point)
             self.store.post(top_up("1.00", cause="sandbox:power"))
             self.store.post(top_up("1.00", purse=WATER_PURSE, cause="sandbox:water"))
+        self.shift = timedelta(0)
+        self.start(settle_s=60)
+
+    def start(self, *, settle_s: float) -> None:
+        """The gateway's program, anew: only the store has outlived the one before."""
         bus = Bus("L1", self.wire, baud=115200, delay_s=0)
-        self.agent = Agent(self.store, {"L1": bus}, clock, Pace(settle_s=60, least_s=1))
+        pace = Pace(settle_s=settle_s, least_s=1)
+        self.agent = Agent(self.store, {"L1": bus}, lambda: clock() + self.shift, pace)
         self.agent.reload()
 
     def credit(self, amount: str, *, purse: UUID = PURSE, cause: str = "sandbox:2") -> None:
