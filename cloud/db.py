@@ -8,10 +8,16 @@ from uuid import UUID
 
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import create_engine, text
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
 from sqlmodel import Session
 
 CONNECT_TIMEOUT_S = 3
 MIGRATION_LOCK = 4710
+
+# Classes of SQLSTATE (PostgreSQL, Error Codes): connection exception, insufficient resources, operator
+# intervention; transaction rollback.
+_AWAY = ("08", "53", "57")
+_ROLLED_BACK = "40"
 
 
 class Database:
@@ -72,6 +78,30 @@ def connect_args(url: str) -> dict[str, object]:
         "keepalives_count": 3,
         **conninfo_to_dict(url),
     }
+
+
+def is_away(error: DBAPIError) -> bool:
+    """Whether the database does not answer, or not now: the same may be tried again later."""
+    if error.connection_invalidated:
+        return True
+    state = _state(error)
+    if state is None:  # said by the client, not the server
+        return isinstance(error, OperationalError | InterfaceError)
+    return state[:2] in _AWAY
+
+
+def is_entrys_fault(error: DBAPIError) -> bool:
+    """Whether the database refuses what it was given, and would again.
+
+    Not if it is away, ended a deadlock, or does not know a table or column: that says nothing of the values.
+    """
+    state = _state(error) or ""
+    return not (is_away(error) or state[:2] == _ROLLED_BACK or isinstance(error, ProgrammingError))
+
+
+def _state(error: DBAPIError) -> str | None:
+    state: str | None = getattr(error.orig, "sqlstate", None)
+    return state
 
 
 def is_migrated(database: Database) -> bool:

@@ -73,6 +73,43 @@ def append(session: Session, gateway: tables.Gateway, messages: Sequence[wire.Do
     return gateway.down_seq
 
 
+_APPEND_AGAIN = text("""
+    WITH moved AS (
+        SELECT seq, body, :beyond + row_number() OVER (ORDER BY seq) AS new_seq
+        FROM down_entries WHERE gateway_id = :gateway AND seq > :acked
+    ), written AS (
+        INSERT INTO down_entries (organization_id, gateway_id, seq, body, created_at)
+        SELECT :organization, :gateway, new_seq, body, now() FROM moved
+    ), follow AS (
+        UPDATE topups t SET down_seq = moved.new_seq
+        FROM moved WHERE t.gateway_id = :gateway AND t.down_seq = moved.seq
+    )
+    SELECT count(*) FROM moved
+""")
+
+
+def append_again(session: Session, gateway: tables.Gateway, *, beyond: int) -> None:
+    """Gives every entry that a locked gateway has not acknowledged a new number above beyond.
+
+    For a gateway that has entries up to beyond of a log that ends before it, as the database was put back
+    from a backup: it would take what has a number it has seen for known. Their top-ups count as delivered
+    with the new numbers only.
+    """
+    session.flush()
+    count: int = session.execute(
+        _APPEND_AGAIN,
+        {
+            "organization": gateway.organization_id,
+            "gateway": gateway.id,
+            "acked": gateway.down_acked,
+            "beyond": beyond,
+        },
+    ).scalar_one()
+    gateway.down_acked = gateway.down_sent_seq = beyond
+    gateway.down_seq = beyond + count
+    session.flush()
+
+
 def claim(
     session: Session, *, now: datetime, gateway_id: UUID | None = None, most: int = 50
 ) -> list[Batch]:

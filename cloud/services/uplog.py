@@ -6,18 +6,20 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from pydantic import TypeAdapter
 from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import DataError, IntegrityError
+from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, col
 
 from cloud import events, tables
+from cloud.db import is_entrys_fault
 from cloud.errors import first_line
-from cloud.services import ledger
+from cloud.services import downlog, ledger
 from prepaid.ledger import Reason, Transfer, TransferIdReused, prepaid
 from prepaid.rating import Position
 from prepaid.reading import Reading, Supply
@@ -39,6 +41,10 @@ log = logging.getLogger(__name__)
 
 _POSITION = TypeAdapter(Position)
 _LARGEST_SEQ = 2**63 - 1
+_LARGEST_CURSOR = 2**62  # there is room after it
+LONGEST_NAME = 200
+LONGEST_TEXT = 2000
+_LARGEST_TOTAL = Decimal(10) ** 30
 
 
 class Inapplicable(Exception):
@@ -108,6 +114,9 @@ def _apply_new(session: Session, gateway: tables.Gateway, entries: Sequence[Entr
             if gateway.up_log is not None:
                 _reject_log(session, gateway, entry)
             continue
+        if gateway.up_fault is not None:
+            log.info("gateway %s sends the log again that we follow", gateway.gateway_no)
+            gateway.up_fault = None
         if entry.seq == gateway.up_seq + 1:
             gateway.up_seq = entry.seq
             new.append(entry)
@@ -119,7 +128,11 @@ def _apply_new(session: Session, gateway: tables.Gateway, entries: Sequence[Entr
         with session.begin_nested():
             messages = [_read(entry, points) for entry in new]
             _apply(session, gateway, points, messages)
-    except (Inapplicable, TransferIdReused, DataError, IntegrityError):
+    except (Inapplicable, TransferIdReused):
+        messages = _apply_each(session, gateway, points, new)
+    except DBAPIError as error:
+        if not is_entrys_fault(error):
+            raise
         messages = _apply_each(session, gateway, points, new)
     touched = [points[message.point] for message in messages]
     for point in set(touched):
@@ -134,7 +147,10 @@ def _apply_new(session: Session, gateway: tables.Gateway, entries: Sequence[Entr
 def _apply_each(
     session: Session, gateway: tables.Gateway, points: dict[UUID, Point], entries: list[Entry]
 ) -> list[Up]:
-    """Applies entries one by one; those that cannot be go to rejected."""
+    """Applies entries one by one; those that cannot be go to rejected.
+
+    Raises DBAPIError where the database fails for a reason that is not in the entry.
+    """
     applied: list[Up] = []
     for entry in entries:
         try:
@@ -143,7 +159,9 @@ def _apply_each(
                 _apply(session, gateway, points, [message])
         except (Inapplicable, TransferIdReused) as error:
             _reject(session, gateway, entry, str(error))
-        except (DataError, IntegrityError) as error:
+        except DBAPIError as error:
+            if not is_entrys_fault(error):
+                raise
             _reject(session, gateway, entry, f"the database refuses it: {first_line(error)}")
         else:
             applied.append(message)
@@ -160,15 +178,31 @@ def _read(entry: Entry, points: dict[UUID, Point]) -> Up:
         raise Inapplicable(f"no service point {message.point} at this gateway")
     match message:
         case Read():
-            _check_time(message.reading.at)
+            _check_reading(message.reading)
         case Charged():
-            _check_time(message.position.reading.at)
+            _check_reading(message.position.reading)
+            _check_time(message.position.opened_at)
             _check_charges(message, point)
-        case SupplyChanged() | Alarm():
+        case SupplyChanged():
             _check_time(message.at)
-            if isinstance(message, SupplyChanged) and message.commanded_at is not None:
+            if message.commanded_at is not None:
                 _check_time(message.commanded_at)
+        case Alarm():
+            _check_time(message.at)
+            _check_text(message.text, most=LONGEST_TEXT)
     return message
+
+
+def _check_reading(reading: Reading) -> None:
+    _check_time(reading.at)
+    _check_text(reading.meter_no, most=LONGEST_NAME)
+    if abs(reading.total) >= _LARGEST_TOTAL:
+        raise Inapplicable("a total that no register shows")
+
+
+def _check_text(text: str, *, most: int) -> None:
+    if len(text) > most:
+        raise Inapplicable(f"a text of {len(text)} characters, more than {most}: {text[:20]!r}…")
 
 
 def _check_time(at: datetime) -> None:
@@ -182,6 +216,8 @@ def _check_charges(message: Charged, point: Point) -> None:
     """A gateway writes charges to its own points' purses, and no other transfers."""
     for transfer in message.transfers:
         _check_time(transfer.at)
+        for name in (transfer.debit, transfer.credit, transfer.cause):
+            _check_text(name, most=LONGEST_NAME)
         if transfer.reason is not Reason.CHARGE:
             raise Inapplicable(f"a gateway does not write a {transfer.reason}")
         if transfer.debit != prepaid(point.purse_id):
@@ -290,26 +326,41 @@ def _save_alarm(session: Session, point: Point, alarm: Alarm) -> None:
             session.execute(change.values(silent_since=since))
         case AlarmKind.IMPLAUSIBLE:
             session.execute(change.values(held_since=since))
-        case AlarmKind.SWITCH_FAILED | AlarmKind.LOW_BALANCE:
+        case AlarmKind.SWITCH_FAILED | AlarmKind.NO_TARIFF | AlarmKind.LOW_BALANCE:
             pass  # kept in alarms; the state itself shows in supply and balance
 
 
 def _take_cursor(
     session: Session, gateway: tables.Gateway, cursor: Cursor | None, now: datetime
 ) -> set[UUID]:
-    """Moves the gateway's cursor in our log, never back; the purses whose top-ups it delivers."""
-    if cursor is None or cursor.seq <= gateway.down_acked:
+    """Takes the gateway's cursor in our log, whichever way it moves; the purses whose top-ups it delivers.
+
+    It goes back where the gateway's store was put back from a backup, or where messages overtook each
+    other, which costs no more than sending again. It is beyond our log where the database was put back.
+    """
+    fault = _fault_of(gateway, cursor)
+    if fault != gateway.down_fault:
+        if fault is None:
+            log.info("gateway %s follows our log for it again", gateway.gateway_no)
+        else:
+            log.error("gateway %s %s", gateway.gateway_no, fault)
+        gateway.down_fault = fault
+    if fault is not None or cursor is None or cursor.seq == gateway.down_acked:
         return set()
-    if cursor.log != gateway.down_log:
-        log.error(
-            "gateway %s follows log %s, which is not ours for it", gateway.gateway_no, cursor.log
+    if cursor.seq < gateway.down_acked:
+        log.warning(
+            "gateway %s went back in our log from entry %d to %d, what follows is sent again",
+            *(gateway.gateway_no, gateway.down_acked, cursor.seq),
         )
+        gateway.down_acked = gateway.down_sent_seq = cursor.seq
         return set()
     if cursor.seq > gateway.down_seq:
         log.error(
-            "gateway %s has entry %d of our log, which ends at %d: was the database set back?",
+            "gateway %s has entry %d of our log, which ends at %d: the database was set back."
+            " What it may not have is sent again; look for what was decided since the backup",
             *(gateway.gateway_no, cursor.seq, gateway.down_seq),
         )
+        downlog.append_again(session, gateway, beyond=cursor.seq)
         return set()
     gateway.down_acked = cursor.seq
     gateway.down_sent_seq = max(gateway.down_sent_seq, cursor.seq)
@@ -328,6 +379,19 @@ def _take_cursor(
     for topup_id, _ in delivered:
         events.changed(session, gateway.organization_id, topup_id=topup_id)
     return {purse_id for _, purse_id in delivered}
+
+
+def _fault_of(gateway: tables.Gateway, cursor: Cursor | None) -> str | None:
+    """Why the gateway's cursor is none in our log, as the rest of a sentence about the gateway."""
+    if cursor is None:
+        if gateway.down_acked == 0:
+            return None
+        return f"knows nothing of our log, of which it had {gateway.down_acked} entries: has its store been replaced?"
+    if cursor.log != gateway.down_log:
+        return f"follows log {cursor.log}, which is not ours for it"
+    if not 0 <= cursor.seq <= _LARGEST_CURSOR:
+        return f"says it has entry {cursor.seq} of our log, which cannot be"
+    return None
 
 
 _NOTE_SUPPLY = text("""
@@ -376,25 +440,27 @@ def _points(session: Session, gateway: tables.Gateway) -> dict[UUID, Point]:
 
 
 def _reject_log(session: Session, gateway: tables.Gateway, entry: Entry) -> None:
-    if _reject(
-        session, gateway, entry, f"log {entry.log} is not the one we follow, {gateway.up_log}"
-    ):
+    fault = f"log {entry.log} is not the one we follow, {gateway.up_log}"
+    _reject(session, gateway, entry, fault)
+    if gateway.up_fault != fault:
         log.error(
             "gateway %s sends log %s, but its log is %s: has its store been replaced?",
             *(gateway.gateway_no, entry.log, gateway.up_log),
         )
+        gateway.up_fault = fault
 
 
-def _reject(session: Session, gateway: tables.Gateway, entry: Entry, reason: str) -> bool:
-    """Whether it is rejected for the first time."""
+def _reject(session: Session, gateway: tables.Gateway, entry: Entry, reason: str) -> None:
+    """Keeps an entry that is not applied, once."""
     if not 0 < entry.seq <= _LARGEST_SEQ:
-        return False
+        return
+    reason = _storable(reason)[:LONGEST_TEXT]
     row = insert(tables.Rejected).values(
         organization_id=gateway.organization_id,
         gateway_id=gateway.id,
         log=entry.log,
         seq=entry.seq,
-        body=entry.body.replace("\x00", "\\u0000"),  # PostgreSQL keeps no NUL
+        body=_storable(entry.body),
         reason=reason,
     )
     is_new = session.execute(
@@ -402,4 +468,7 @@ def _reject(session: Session, gateway: tables.Gateway, entry: Entry, reason: str
     ).first()
     if is_new and entry.log == gateway.up_log:
         log.warning("gateway %s entry %d rejected: %s", gateway.gateway_no, entry.seq, reason)
-    return is_new is not None
+
+
+def _storable(text: str) -> str:
+    return text.replace("\x00", "\\u0000")  # PostgreSQL keeps no NUL

@@ -19,7 +19,8 @@ class Gateway(Identified, table=True):
 
     up_log is the gateway's store that we follow, up_seq the last entry applied. down_log names our log for
     this gateway, down_seq its last entry, down_acked the gateway's cursor in it; down_sent_seq and
-    down_sent_at say what a worker last sent, so that others need not.
+    down_sent_at say what a worker last sent, so that others need not. up_fault and down_fault say what is
+    wrong with the log it sends and with its cursor in ours, as long as it is.
     """
 
     __tablename__ = "gateways"
@@ -41,6 +42,8 @@ class Gateway(Identified, table=True):
     down_sent_at: datetime | None = Field(default=None, sa_type=Utc)
     heard_at: datetime | None = Field(default=None, sa_type=Utc)
     silent_since: datetime | None = Field(default=None, sa_type=Utc)  # told to people, once
+    up_fault: str | None = Field(default=None, sa_type=Text)
+    down_fault: str | None = Field(default=None, sa_type=Text)
 
 
 class DownEntry(Owned, table=True):

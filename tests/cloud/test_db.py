@@ -8,7 +8,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 
-from cloud.db import Database, connect_args, migrate, place
+from cloud.db import Database, connect_args, is_away, is_entrys_fault, migrate, place
 from cloud.tables import metadata
 
 pytestmark = pytest.mark.processes
@@ -157,3 +157,30 @@ def test_a_transfer_is_never_changed(database, two_estates, statement):
 
 def test_where_the_database_is_names_no_password():
     assert place("postgresql://wattwell:geheim@db.test:5433/books") == "db.test:5433/books"
+
+
+@pytest.mark.parametrize(
+    ("state", "away", "fault"),
+    [
+        ("08006", True, False),  # connection failure
+        ("53300", True, False),  # too many connections
+        ("57P01", True, False),  # admin shutdown
+        ("40P01", False, False),  # deadlock detected
+        ("42P01", False, False),  # undefined table
+        ("54000", False, True),  # program limit exceeded: a value too long for an index
+        ("22003", False, True),  # numeric value out of range
+        ("23505", False, True),  # unique violation
+    ],
+)
+def test_a_database_that_is_away_is_told_from_a_value_it_refuses(database, state, away, fault):
+    with pytest.raises(DBAPIError) as raised, database.system() as session:
+        session.execute(text(f"DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '{state}'; END $$"))
+    assert (is_away(raised.value), is_entrys_fault(raised.value)) == (away, fault)
+
+
+def test_a_database_that_cannot_be_reached_is_away():
+    nowhere = Database("postgresql://wattwell:x@127.0.0.1:1/wattwell")
+    with pytest.raises(DBAPIError) as raised, nowhere.system():
+        pass
+    assert is_away(raised.value)
+    assert not is_entrys_fault(raised.value)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import random
+import string
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID, uuid4
@@ -11,8 +14,8 @@ import pytest
 from sqlalchemy import select
 
 from cloud import tables
-from cloud.services import board, ledger, topups, uplog
-from prepaid.ledger import Reason, Transfer, income, prepaid
+from cloud.services import board, downlog, ledger, topups, uplog
+from prepaid.ledger import Book, Reason, Transfer, income, prepaid
 from prepaid.money import Money
 from prepaid.rating import Position, Running
 from prepaid.reading import Reading, Supply
@@ -55,7 +58,8 @@ def charged(point: UUID, purse: UUID, minute: int, total: str, fen: int) -> Char
         cause=f"{point}:energy:M1:{at(minute).isoformat()}",
         at=at(minute),
     )
-    return Charged(point, Position(reading, (running,)), (transfer,))
+    position = Position(reading, (running,), opened_at=NOON, number=minute)
+    return Charged(point, position, (transfer,))
 
 
 def switched(
@@ -347,14 +351,134 @@ def test_a_top_up_while_supplied_is_restored_when_delivered(database, home, orde
     assert (stages.armed_at, stages.restored_at) == (None, at(2))
 
 
-def test_a_cursor_goes_neither_back_nor_beyond_our_log(database, home, receive, caplog):
-    last = _down_seq(database, home)
-    receive(cursor=Cursor(home.down_log, last))
-    receive(cursor=Cursor(home.down_log, 1))
-    receive(cursor=None)
-    receive(cursor=Cursor(home.down_log, last + 1))
-    receive(cursor=Cursor(uuid4(), last + 1))
+def gateway_row(database, home) -> tables.Gateway:
     with database.system() as session:
-        assert session.get(tables.Gateway, home.gateway_id).down_acked == last
-    assert "was the database set back" in caplog.text
-    assert "is not ours for it" in caplog.text
+        return session.get(tables.Gateway, home.gateway_id)
+
+
+def sent(database, home, *, now: datetime) -> tuple[Entry, ...]:
+    """What a worker sends to the gateway now."""
+    with database.system() as session:
+        return tuple(
+            entry
+            for batch in downlog.claim(session, now=now, gateway_id=home.gateway_id)
+            for entry in batch.entries
+        )
+
+
+def test_a_gateway_put_back_from_a_backup_is_sent_again_what_it_lost(
+    database, home, order, receive, caplog
+):
+    payment = order("50")
+    topups.book(database, payment, channel="sandbox", now=NOON)
+    last = _down_seq(database, home)
+    receive(cursor=Cursor(home.down_log, last), now=at(1))
+
+    receive(cursor=Cursor(home.down_log, last - 3), now=at(2))
+    receive(cursor=Cursor(home.down_log, last - 3), now=at(2))
+    assert [entry.seq for entry in sent(database, home, now=at(2))] == [last - 2, last - 1, last]
+
+    receive(cursor=Cursor(home.down_log, last), now=at(3))
+    assert sent(database, home, now=at(4)) == ()
+    assert stages_of(database, home, payment.out_trade_no).delivered_at == at(1)
+    assert caplog.text.count("went back in our log") == 1
+
+
+def test_after_the_database_was_put_back_a_gateway_gets_no_number_it_has_seen(
+    database, home, order, receive, caplog
+):
+    # Our log ends at `last`; the gateway has 3 entries more, which the backup does not hold.
+    last = _down_seq(database, home)
+    has = last + 3
+    receive(cursor=Cursor(home.down_log, last - 1), now=at(0))
+    payments = [order("50"), order("30")]
+    for payment in payments:
+        topups.book(database, payment, channel="sandbox", now=at(1))
+    with database.system() as session:
+        lost = [
+            entry.body for entry in downlog.after(session, gateway_row(database, home), last - 1)
+        ]
+
+    receive(cursor=Cursor(home.down_log, has), now=at(2))
+    again = sent(database, home, now=at(2))
+    assert [entry.seq for entry in again] == [has + 1, has + 2, has + 3]
+    assert [entry.body for entry in again] == lost
+    receive(cursor=Cursor(home.down_log, has), now=at(3))
+    receive(cursor=Cursor(home.down_log, has + 2), now=at(4))
+    receive(cursor=Cursor(home.down_log, has + 3), now=at(5))
+
+    # The second of the entries again is the ¥50, the third the ¥30.
+    delivered = [stages_of(database, home, p.out_trade_no).delivered_at for p in payments]
+    assert delivered == [at(4), at(5)]
+    later = order("5")
+    topups.book(database, later, channel="sandbox", now=at(6))
+    assert [entry.seq for entry in sent(database, home, now=at(6))] == [has + 4]
+    assert caplog.text.count("the database was set back") == 1
+
+
+def test_a_cursor_that_is_none_in_our_log_changes_nothing_and_is_told_once(
+    database, home, receive, caplog
+):
+    caplog.set_level(logging.INFO)
+    last = _down_seq(database, home)
+    good = Cursor(home.down_log, last)
+    receive(cursor=good)
+    for wrong, said in (
+        (None, "knows nothing of our log"),
+        (Cursor(uuid4(), last + 1), "is not ours for it"),
+        (Cursor(home.down_log, 2**63), "which cannot be"),
+        (Cursor(home.down_log, -1), "which cannot be"),
+    ):
+        caplog.clear()
+        receive(cursor=wrong)
+        receive(cursor=wrong)
+        assert gateway_row(database, home).down_acked == last
+        receive(cursor=good)
+        receive(cursor=good)
+        assert caplog.text.count(said) == 1
+        assert caplog.text.count("follows our log for it again") == 1
+
+
+def test_a_new_store_is_told_once_however_much_it_sends(database, home, receive, caplog):
+    caplog.set_level(logging.INFO)
+    followed = entries(*(read(home.electricity, minute, "1") for minute in range(4)))
+    other = entries(*(read(home.electricity, 9, "1") for _ in range(5)), log=UUID(int=2))
+    receive(followed[0])
+    receive(*other[:2])
+    receive(*other)
+    assert caplog.text.count("has its store been replaced") == 1
+
+    receive(followed[1])
+    assert caplog.text.count("sends the log again that we follow") == 1
+    receive(*other)
+    assert caplog.text.count("has its store been replaced") == 2
+    assert len(rejected(database)) == 5
+
+
+def test_no_entry_stops_the_log_whatever_its_texts_and_numbers(database, home, receive):
+    point, purse = home.electricity, home.electricity_purse
+    good = charged(point, purse, 1, "2", 100)
+    # Longer than an entry of the database's index may be, and not to be compressed.
+    noise = "".join(random.Random(1).choices(string.ascii_letters, k=12000))
+    (transfer,) = good.transfers
+    log = entries(
+        Charged(point, good.position, (replace(transfer, credit=Book(f"Income:{noise}")),)),
+        Charged(point, good.position, (replace(transfer, debit=Book(f"\x00{noise}")),)),
+        Charged(point, good.position, (replace(transfer, debit=Book("\x00")),)),
+        Charged(point, good.position, (replace(transfer, cause=noise),)),
+        Alarm(point, at(1), AlarmKind.SILENT, False, noise),
+        read(point, 2, "1E+99999"),
+        good,
+    )
+    assert receive(*log) == 7
+    assert [seq for seq, _ in rejected(database)] == [1, 2, 3, 4, 5, 6]
+    assert balance(database, home) == Money(-100)
+
+
+def test_a_point_without_a_tariff_is_kept_as_an_alarm(database, home, receive):
+    alarm = Alarm(home.electricity, at(1), AlarmKind.NO_TARIFF, False, "no tariff power")
+    receive(*entries(alarm))
+    with database.system() as session:
+        kept = session.execute(select(tables.Alarm)).scalar_one()
+    assert (kept.kind, kept.at, kept.is_over) == ("no-tariff", at(1), False)
+    assert rejected(database) == []
