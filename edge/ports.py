@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import socket
+import termios
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -22,7 +23,7 @@ class Port(Protocol):
     """The bytes of a line. It opens itself when written to, again after every loss."""
 
     async def write(self, data: bytes) -> None:
-        """Raises LineAway if the line cannot be opened."""
+        """Open the line if need be, and send; without data only that. Raises LineAway if it cannot be opened."""
         ...
 
     async def read(self) -> bytes:
@@ -83,9 +84,10 @@ class StreamPort:
             self.close()
             try:
                 self._open = await self._connect(_Arrivals)
-            except (OSError, TimeoutError) as error:
+            except (OSError, TimeoutError, termios.error) as error:
                 raise LineAway(f"{self._name} cannot be opened: {_reason(error)}") from error
-        self._open[0].write(data)
+        if data:
+            self._open[0].write(data)
 
     async def read(self) -> bytes:
         if self._open is None:
@@ -144,7 +146,7 @@ def tcp_port(at: TcpAt) -> StreamPort:
 def _reason(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "no answer within 5 s"
-    number = error.errno if isinstance(error, OSError) else None
+    number = error.errno if isinstance(error, OSError) else error.args[0]
     if number is None:
         number = getattr(error.__context__, "errno", None)
     if number is None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wattwell.technician import frame_commands
+from wattwell.technician import frame_commands, meter_commands
 
 if TYPE_CHECKING:
     from cloud.settings import Settings
@@ -28,6 +28,7 @@ app.add_typer(cloud, name="cloud")
 app.add_typer(edge, name="edge")
 app.add_typer(simulate, name="simulate")
 app.add_typer(frame_commands.app, name="frame")
+app.add_typer(meter_commands.app, name="meter")
 
 Config = Annotated[Path, typer.Option("--config", "-c", help="The program's settings file.")]
 
@@ -39,7 +40,8 @@ def demo(
     ] = False,
     data: Annotated[Path, typer.Option(help="Where everything is kept.")] = Path("data"),
     port: Annotated[
-        int | None, typer.Option(help="Port of the pages; by default 8080, or a free one.")
+        int | None,
+        typer.Option(min=1, max=65535, help="Port of the pages; by default 8080, or a free one."),
     ] = None,
 ) -> None:
     """Run one building for an evening: meters, gateway, cloud, pages and a payment company."""

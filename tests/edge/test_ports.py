@@ -46,11 +46,30 @@ async def test_bytes_go_both_ways_through_a_serial_device(pty: Pty):
     port.close()
 
 
+async def test_a_line_is_opened_to_listen_without_sending(
+    pty: Pty, caplog: pytest.LogCaptureFixture
+):
+    port = serial_port(SerialAt(pty.device, 2400, "8N1"))
+
+    await port.write(b"")
+    os.write(pty.ours, b"babble")
+
+    async with asyncio.timeout(5):
+        assert await port.read() == b"babble"
+    assert caplog.records == []
+    port.close()
+
+
 async def test_a_serial_device_that_is_missing_is_named():
     port = serial_port(SerialAt("/dev/ttyWattwell9", 2400, "8E1"))
 
     with pytest.raises(LineAway, match="serial device /dev/ttyWattwell9 cannot be opened: No such"):
         await port.write(b"ask")
+
+
+async def test_a_device_without_the_parity_that_is_configured_is_said(pty: Pty):
+    with pytest.raises(LineAway, match="a pseudo-terminal has no parity, give it 8N1"):
+        await serial_port(SerialAt(pty.device, 2400, "8E1")).write(b"ask")
 
 
 async def test_a_serial_device_that_another_program_has_open_is_said(pty: Pty):

@@ -1,0 +1,228 @@
+"""The line a technician is at: how it is opened, who is asked, and what a failure means to a person."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from rich.console import Console
+
+from edge.bus import Bus, Garbled, NoReply
+from edge.ports import LineAway, Port, serial_port, tcp_port
+from edge.settings import SerialAt, TcpAt, port_at
+from protocols.dlt645 import frame as dlt645
+from protocols.exchange import Exchange, ProtocolError, Refused
+from wattwell.technician.meters import CannotDo, Cj188, Decoders, Meter
+
+T = TypeVar("T")
+
+USUAL_BAUD = 2400
+TCP_DELAY_S = 0.3
+SERIAL_DELAY_S = 0.05
+
+
+class Status:
+    """Exit statuses of `wattwell meter`."""
+
+    DONE = 0
+    SILENT = 1
+    WRONG = 2
+    REFUSED = 3
+    GARBLED = 4
+    AWAY = 5
+    UNPROVED = 6
+    STOPPED = 130
+
+
+STATUSES = (
+    "Exit status: 0 done, 1 no answer (scan: nothing found), 2 wrong arguments, 3 the meter refuses, "
+    "4 garbled or unexpected answers, 5 the line cannot be opened, 6 told but not proved by reading "
+    "back, 130 stopped by Ctrl-C."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the line is. `delay_s` is what adapter or network may add to each wait."""
+
+    at: SerialAt | TcpAt
+    delay_s: float
+
+    def __str__(self) -> str:
+        if isinstance(self.at, SerialAt):
+            return f"{self.at.device} at {self.at.baud} {self.at.format}"
+        return str(self.at)
+
+    @classmethod
+    def parse(cls, text: str, *, baud: int | None, delay_s: float | None) -> Place:
+        """Of "serial:DEVICE,BAUD,8E1" or "tcp:HOST:PORT"; a baud that is given wins.
+
+        Raises ValueError.
+        """
+        at = port_at(text, baud or USUAL_BAUD)
+        if baud is not None:
+            at = replace(at, baud=baud)
+        usual = TCP_DELAY_S if isinstance(at, TcpAt) else SERIAL_DELAY_S
+        return cls(at, usual if delay_s is None else delay_s)
+
+    def at_rate(self, baud: int, form: str) -> Place:
+        """The same line at another rate and format, where that is ours to choose."""
+        if isinstance(self.at, SerialAt):
+            return replace(self, at=replace(self.at, baud=baud, format=form))
+        return replace(self, at=replace(self.at, baud=baud))
+
+
+class Shower:
+    """A Port that shows what passes it, an answer at a time, without the passwords."""
+
+    def __init__(self, port: Port, console: Console) -> None:
+        self._port = port
+        self._console = console
+        self._heard = b""
+
+    async def write(self, data: bytes) -> None:
+        self._show_heard()
+        if data:
+            self._show("→", without_password(data))
+        await self._port.write(data)
+
+    async def read(self) -> bytes:
+        data = await self._port.read()
+        self._heard += data
+        return data
+
+    def drain(self) -> bytes:
+        return self._port.drain()
+
+    def close(self) -> None:
+        self._show_heard()
+        self._port.close()
+
+    def _show_heard(self) -> None:
+        if self._heard:
+            self._show("←", self._heard.hex(" ").upper())
+        self._heard = b""
+
+    def _show(self, arrow: str, text: str) -> None:
+        self._console.print(f"{arrow} {text}", style="dim", highlight=False, markup=False)
+
+
+PASSWORDS_AT = {0x04: (3,), 0x0F: (1, 5), 0x14: (5,), 0x18: (5, 9)} | dict.fromkeys(
+    (0x19, 0x1A, 0x1B, 0x1C), (1,)
+)
+"""Where the passwords stand in the data of a DL/T 645 request, three bytes each, by function."""
+
+
+def without_password(sent: bytes) -> str:
+    """A request in hexadecimal, ** for each byte of a password; an echo hides nothing."""
+    pairs = sent.hex(" ").upper().split(" ")
+    for frame in dlt645.Decoder().feed(sent):
+        start = len(sent) - dlt645.SHORTEST - len(frame.data) + 10
+        for at in PASSWORDS_AT.get(frame.function, ()):
+            pairs[start + at : start + at + 3] = ["**"] * 3
+    return " ".join(pairs)
+
+
+class Live:
+    """A line in use."""
+
+    def __init__(self, place: Place, bus: Bus) -> None:
+        self.place = place
+        self.bus = bus
+
+    @classmethod
+    def open(cls, place: Place, shown_on: Console | None) -> Live:
+        """The bytes are shown where a console is given. Nothing is opened before the first request."""
+        at = place.at
+        port: Port = serial_port(at) if isinstance(at, SerialAt) else tcp_port(at)
+        if shown_on is not None:
+            port = Shower(port, shown_on)
+        return cls(place, Bus(str(place), port, baud=at.baud, delay_s=place.delay_s))
+
+    async def ask(self, meter: Meter, start: Callable[[], Exchange[object, T]]) -> T:
+        """As `Bus.run`, with the decoder that this meter needs."""
+        return await ask(self.bus, meter, start)
+
+    def close(self) -> None:
+        self.bus.close()
+
+
+async def ask(bus: Bus, meter: Meter, start: Callable[[], Exchange[object, T]]) -> T:
+    """What the exchange with the meter returns. Raises as `Bus.run`, and CannotDo."""
+    decoders: list[Decoders] = []
+
+    def fresh() -> Exchange[object, T]:
+        exchange, decoder = meter.run(start())
+        decoders[:] = [decoder]
+        return exchange
+
+    return await bus.run(fresh, lambda: decoders[0]())
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What went wrong, for a person: a sentence, what to look at, and the exit status."""
+
+    status: int
+    sentence: str
+    checks: tuple[str, ...] = ()
+
+
+TYPE_CHECK: dict[bool, tuple[str, ...]] = {
+    True: ("--type 10 for cold water: some meters do not answer AA; and --low-first",),
+    False: (),
+}
+
+
+def failure(error: Exception, meter: Meter | None, place: Place) -> Failure:
+    """Of an error that an exchange on the line may raise."""
+    who = meter.title if meter else "the line"
+    match error:
+        case Garbled():
+            return Failure(
+                Status.GARBLED,
+                f"Something answers for {who} on {place}, but it cannot be read",
+                (
+                    "rate and parity: those of the meter, DL/T 645 and CJ/T 188 mostly 2400 8E1",
+                    "two meters on one address answering at once: disconnect one and ask again",
+                    "noise: A and B exchanged, no common ground, no terminating resistor",
+                    "another master that talks on the same line",
+                ),
+            )
+        case NoReply():
+            return Failure(
+                Status.SILENT,
+                f"No answer from {who} on {place}",
+                (
+                    "the address: `wattwell meter scan` finds what is there",
+                    "rate and parity: DL/T 645-2007 mostly 2400 or 9600 8E1, CJ/T 188 2400 8E1",
+                    "A and B: exchanged, loose, or on another pair of terminals",
+                    "power of the meter; a battery meter may need longer to wake",
+                    *TYPE_CHECK[isinstance(meter, Cj188)],
+                ),
+            )
+        case Refused(code=code, reasons=reasons):
+            said = ", ".join(reasons) or "it gives no reason"
+            if any("password" in reason for reason in reasons):
+                return Failure(
+                    Status.REFUSED,
+                    f"The {who} does not accept the password: {said} ({code:02X})",
+                    (
+                        "password and --level belong together; 02 and 04 are usual",
+                        "do not go on trying: many meters lock themselves after a few wrong ones",
+                        "writing often needs the programming key 编程键 under the seal",
+                    ),
+                )
+            return Failure(Status.REFUSED, f"The {who} refuses: {said} ({code:02X})")
+        case ProtocolError():
+            return Failure(
+                Status.GARBLED,
+                f"The {who} answers something else than was asked: {error}",
+                ("another master on the line, or a meter of another model than named",),
+            )
+        case LineAway():
+            return Failure(Status.AWAY, f"{str(error)[0].upper()}{str(error)[1:]}")
+        case CannotDo() | ValueError():
+            return Failure(Status.WRONG, f"{str(error)[0].upper()}{str(error)[1:]}")
+    raise error
