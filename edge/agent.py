@@ -193,12 +193,10 @@ class Agent:
     def _is_due(self, point: ServicePoint, driver: Driver, settled: Settled) -> bool:
         """Whether a command is to be sent now."""
         want, intent = settled.want, self._store.intent(point.id)
-        if want.supply is None:
+        if want.supply is None or not point.meter.has_switch:
             return False
         if intent is None:
-            return not is_satisfied(
-                want, settled.seen, point.policy.restore, has_switch=point.meter.has_switch
-            )
+            return not is_satisfied(want, settled.seen, point.policy.restore, has_switch=True)
         if intent.supply is not want.supply:
             # A command the other way may still be at work, whatever the meter shows now.
             return True
@@ -206,11 +204,15 @@ class Agent:
             return False
         if intent.commanded_at is None and not intent.is_refused and intent.tries < SWITCH_TRIES:
             return True
+        return self._patience_left_s(point, driver, intent) <= 0
+
+    def _patience_left_s(self, point: ServicePoint, driver: Driver, intent: Intent) -> float:
+        """How long the last command is still given before it is sent again."""
         patience_s = driver.TRAVEL_S
         if intent.is_refused or intent.tries >= SWITCH_TRIES:
             doubled = SWITCH_AGAIN_S * 2.0 ** min(max(intent.tries - SWITCH_TRIES, 0), 10)
             patience_s = min(doubled, SWITCH_AGAIN_MOST_S)
-        return not self._is_within(patience_s, point, intent)
+        return patience_s - self._since_sent(point, intent.sent_at).total_seconds()
 
     def _is_within(self, seconds: float, point: ServicePoint, intent: Intent) -> bool:
         """Whether the last command was sent no longer ago."""
@@ -224,11 +226,13 @@ class Agent:
         intent = self._store.intent(point.id)
         if (
             intent is not None
+            and point.meter.has_switch
             and intent.tries >= SWITCH_TRIES
             and intent.supply is settled.want.supply
             and not self._is_within(driver.TRAVEL_S, point, intent)
         ):
-            text = f"still {settled.seen} after {intent.tries} commands to go {intent.supply}"
+            found = "the supply cannot be read" if settled.seen is None else f"still {settled.seen}"
+            text = f"{found} after {intent.tries} commands to go {intent.supply}"
             with self._store.transaction():
                 self._switch_failed(point, text)
 
@@ -276,12 +280,12 @@ class Agent:
     def _pause_s(self, point: ServicePoint, driver: Driver, settled: Settled) -> float:
         ordinary_s = self._ordinary_s(point, settled)
         intent = self._store.intent(point.id)
-        if (
-            intent is not None
-            and not intent.is_refused
-            and self._is_within(driver.TRAVEL_S, point, intent)
-        ):
-            return min(ordinary_s, max(1.0, driver.TRAVEL_S / 20))
+        if intent is not None and point.meter.has_switch:
+            if not intent.is_refused and self._is_within(driver.TRAVEL_S, point, intent):
+                return min(ordinary_s, max(1.0, driver.TRAVEL_S / 20))
+            if intent.supply is settled.want.supply:
+                left_s = self._patience_left_s(point, driver, intent)
+                return min(ordinary_s, max(1.0, left_s))
         if settled.seen is Supply.ARMED:
             row = self._store.supply(point.id)
             if row and row.commanded_at and self._since_sent(point, row.commanded_at) < ARMED_FOR:

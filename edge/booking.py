@@ -117,7 +117,10 @@ class Booking:
         store = self._store
         row, intent = store.supply(point.id), store.intent(point.id)
         commanded_at = None
-        if intent is not None and is_proved(point, want, seen) and intent.supply is want.supply:
+        if intent is not None and not point.meter.has_switch:
+            store.save_intent(point.id, None)
+            self.alarm(point, AlarmKind.SWITCH_FAILED, at, "it has no switch", is_on=False)
+        elif intent is not None and is_proved(point, want, seen) and intent.supply is want.supply:
             # Whose acknowledgement was lost obeyed all the same; who refused was switched by another.
             commanded_at = None if intent.is_refused else intent.commanded_at or intent.sent_at
             store.save_intent(point.id, None)

@@ -7,6 +7,7 @@ import functools
 import inspect
 import selectors
 from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -29,6 +30,7 @@ from protocols.cj188.items import Valve
 from protocols.dlt645 import frame as dlt645_frame
 from protocols.dlt645 import slave as dlt645_slave
 
+STATUS_WORD_3 = 0x04000503
 EVENING = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
 PURSE = UUID("00000000-0000-0000-0000-00000000000a")
 WATER_PURSE = UUID("00000000-0000-0000-0000-00000000000b")
@@ -78,6 +80,8 @@ class ElectricityMeter(dlt645_slave.MeterState):
     """A DL/T 645-2007 meter whose register, contact and status word are set and seen by the test."""
 
     is_stuck = False
+    shows_status = True
+    status_bits = 0xFFFF  # of status word 3, those that this meter fills
 
     def __init__(self, address: str, total: str) -> None:
         super().__init__(address, passwords={4: "123456"})
@@ -85,6 +89,12 @@ class ElectricityMeter(dlt645_slave.MeterState):
 
     def show(self, total: str) -> None:
         self.registers[0x00010000] = bcd.encode(Decimal(total), size=4, decimals=2)
+
+    def read_item(self, di: int) -> bytes | None:
+        if di == STATUS_WORD_3:
+            word = dlt645_slave.status_word(self) & self.status_bits
+            return word.to_bytes(2, "little")
+        return super().read_item(di)
 
     def relay(self, command: Any, minutes: int) -> None:
         if not self.is_stuck:
@@ -161,7 +171,13 @@ def _answers(meter: ElectricityMeter | WaterMeter, data: bytes) -> list[bytes]:
         said = [cj188_slave.answer(meter, frame, now) for frame in asked]
         return [cj188_frame.encode(frame) for frame in said if frame]
     heard = dlt645_frame.Decoder().feed(data)
-    replied = [dlt645_slave.answer(meter, frame, now) for frame in heard]
+    status = STATUS_WORD_3.to_bytes(4, "little")
+    replied = [
+        replace(frame, control=0xD1, data=b"\x02")  # refused: no such data
+        if frame.data == status and frame.address == meter.address and not meter.shows_status
+        else dlt645_slave.answer(meter, frame, now)
+        for frame in heard
+    ]
     return [dlt645_frame.encode(frame) for frame in replied if frame]
 
 

@@ -236,6 +236,107 @@ async def test_a_refused_command_is_alarmed_at_once_and_not_hammered(tmp_path: P
 
 
 @simulated
+async def test_a_refused_command_is_tried_again_after_a_minute_not_at_the_next_poll(tmp_path: Path):
+    room = Room(tmp_path)
+    room.start(settle_s=900)
+    agent = asyncio.create_task(room.agent.run())
+    await asyncio.sleep(10)
+    room.meter.show("103.00")
+    room.agent.wake([ELECTRICITY.id])
+    await until(lambda: room.meter.contact_open, within_s=1)
+    room.meter.passwords = {4: "654321"}
+
+    room.credit("20.00")
+    room.agent.wake_purse(PURSE)
+    await until(lambda: commands(room) == [TRIP, ALLOW_CLOSE], within_s=1)
+    room.meter.passwords = {4: "123456"}
+    await until(lambda: not room.meter.command_open, within_s=62)
+
+    assert commands(room) == [TRIP, ALLOW_CLOSE, ALLOW_CLOSE]
+    agent.cancel()
+
+
+@simulated
+async def test_a_relay_that_does_not_follow_is_commanded_again_by_the_line_itself(tmp_path: Path):
+    room = Room(tmp_path)
+    room.start(settle_s=900)
+    agent = asyncio.create_task(room.agent.run())
+    await asyncio.sleep(10)
+    room.meter.is_stuck = True
+    room.meter.show("103.00")
+    room.agent.wake([ELECTRICITY.id])
+
+    await asyncio.sleep(300)  # at 0, 5 and 10 s, then after 60, 120, 240 … s: at 70 and 190 s
+
+    assert commands(room) == [TRIP] * 5
+    assert [a.is_over for a in room.told(Alarm) if a.alarm is AlarmKind.SWITCH_FAILED] == [False]
+    agent.cancel()
+
+
+@simulated
+async def test_a_valve_that_cannot_be_seen_is_closed_all_the_same_and_alarmed(tmp_path: Path):
+    room = Room(tmp_path)
+    agent = asyncio.create_task(room.agent.run())
+    await until(lambda: room.store.position(WATER.id) is not None, within_s=2)
+    room.water.move_valve = room.water.commands.append  # type: ignore[assignment,method-assign]
+    room.water.valve = Valve.ABNORMAL
+    room.water.total = Decimal("10.50")  # 0.50 m3 × 4.00 = 2.00 of 1.00
+
+    def failed() -> list[Alarm]:
+        return [a for a in room.told(Alarm) if a.alarm is AlarmKind.SWITCH_FAILED]
+
+    await until(lambda: bool(failed()), within_s=4 * 62)  # three commands of 60 s each
+
+    assert [command.name for command in room.water.commands] == ["CLOSE"] * 3
+    assert failed()[0].text == "the supply cannot be read after 3 commands to go off"
+    last = room.told(SupplyChanged)[-1]
+    assert (last.point, last.supply, last.wanted) == (WATER.id, None, Supply.OFF)
+    room.water.valve = Valve.CLOSED
+    await until(lambda: room.store.intent(WATER.id) is None, within_s=61)
+    assert [alarm.is_over for alarm in failed()] == [False, True]
+    agent.cancel()
+
+
+@simulated
+async def test_a_meter_that_refuses_its_status_word_is_tripped_unseen(tmp_path: Path):
+    room = Room(tmp_path)
+    room.meter.shows_status = False
+    await room.use("100.00")
+    await room.use("102.00")
+
+    for _ in range(3):
+        await room.use("102.00")
+
+    assert room.meter.contact_open
+    assert commands(room)[-3:] == [TRIP] * 3
+    alarms = [a for a in room.told(Alarm) if a.alarm is AlarmKind.SWITCH_FAILED]
+    assert [alarm.is_over for alarm in alarms] == [False]
+
+
+@simulated
+async def test_a_meter_without_switch_is_charged_and_never_commanded(tmp_path: Path):
+    room = Room(tmp_path)
+    await room.use("100.00")
+    room.meter.is_stuck = True
+    for _ in range(5):
+        await room.use("102.00")
+    sent = commands(room)
+    bare = replace(ELECTRICITY, meter=replace(ELECTRICITY.meter, has_switch=False))
+
+    for _ in range(20):
+        await asyncio.sleep(60)
+        assert await room.agent.visit(bare) == 60
+    room.credit("20.00")
+    await room.agent.visit(bare)
+
+    assert commands(room) == sent == [TRIP] * 3
+    alarms = [a for a in room.told(Alarm) if a.alarm is AlarmKind.SWITCH_FAILED]
+    assert [alarm.is_over for alarm in alarms] == [False, True]
+    assert room.store.balance(PURSE) == Money.yuan("20.00")
+    assert room.store.intent(ELECTRICITY.id) is None
+
+
+@simulated
 async def test_a_kill_between_intent_and_read_back_cuts_once_and_tells_it(tmp_path: Path):
     room = Room(tmp_path)
     await room.use("100.00")
