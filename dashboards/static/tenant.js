@@ -7,9 +7,17 @@
   const button = form.querySelector(".pay");
   const quick = () => form.querySelector('input[name="quick"]:checked');
 
+  // What the server will read in it; empty where it will ask again. See dashboards/tenant/amount.py.
+  function readable(typed) {
+    const text = typed.normalize("NFKC").replaceAll("。", ".").trim();
+    const found = /^¥?\s*((?:\d+|\d{1,3}(?:,\d{3})+)(?:\.\d{0,2})?)\s*(?:元|块|yuan|rmb)?$/i.exec(text);
+    const amount = found ? Number(found[1].replaceAll(",", "")) : 0;
+    return amount > 0 && amount <= Number(button.dataset.most) ? found[1] : "";
+  }
+
   function name() {
-    const amount = own.value.trim() || quick()?.value || "";
-    button.textContent = amount ? `${button.dataset.pay} ¥${amount.replace(/^[¥￥]\s*/, "")}` : button.dataset.pay;
+    const amount = readable(own.value.trim() || quick()?.value || "");
+    button.textContent = amount ? `${button.dataset.pay} ¥${amount}` : button.dataset.pay;
   }
 
   form.addEventListener("change", (event) => {
@@ -30,4 +38,6 @@
   });
   document.getElementById("error")?.scrollIntoView({ block: "center" });
   name();
+  // A browser may put back what was chosen when one left the page, after scripts have run.
+  addEventListener("pageshow", name);
 })();

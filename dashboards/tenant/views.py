@@ -29,7 +29,6 @@ from dashboards.words import N_
 
 router = APIRouter(include_in_schema=False)
 
-UNREADABLE = N_("Please enter an amount in yuan, like 50 or 50.50.")
 NO_PURSE = N_("Please choose what to top up.")
 STALE = N_("This page was out of date. Please check the amount and press Pay once more.")
 QUICK = "50"
@@ -72,8 +71,8 @@ def top_up(
         return again(say(STALE), 422)
     try:
         money = amounts.read(amount.strip() or quick)
-    except amounts.UnreadableAmount:
-        return again(say(UNREADABLE), 422)
+    except amounts.BadAmount as error:
+        return again(say(error.sentence).format_map(error.values), 422)
     path = _path(tenant)
     try:
         with database.organization(tenant.organization_id) as session:
@@ -202,6 +201,7 @@ def _home(
         account=account,
         key=uuid4(),
         error=error,
+        most=topups.MOST,
         chosen_purse=chosen.purse_id if chosen else None,
         own=own,
         chosen_quick=quick or QUICK,

@@ -209,29 +209,47 @@ def gateway_offline(town: Town) -> Iterator[None]:
     town.gateway_was_heard(timedelta(0))
 
 
-@pytest.mark.parametrize("typed", ["5o", "12.345"])
-def test_an_amount_that_cannot_be_read_is_asked_for_again(
-    town: Town, open_page: Opener, typed: str
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("5o", "请输入金额"),
+        ("12.345", "最多两位小数"),
+        ("-5", "须大于 ¥0"),
+        ("99,999,999", "不超过 ¥10,000"),
+    ],
+)
+def test_an_amount_that_cannot_be_ordered_is_asked_for_again_with_what_is_wrong(
+    town: Town, open_page: Opener, typed: str, said: str
 ) -> None:
     page = open_page()
     page.goto(town.house().url)
 
     page.fill("input[name=amount]", typed)
+    expect(page.locator(".pay")).to_have_text("支付")
     page.click(".pay")
 
-    expect(page.get_by_role("alert")).to_contain_text("请输入金额")
+    expect(page.get_by_role("alert")).to_contain_text(said)
     expect(page.locator("input[name=amount]")).to_have_value(typed)
+    expect(page.locator(".pay")).to_have_text("支付")
     picture(page, "home-bad-amount")
 
 
-def test_an_amount_too_large_is_refused_in_words(town: Town, open_page: Opener) -> None:
-    page = open_page(language="en")
+def test_after_going_back_the_button_names_what_is_then_ordered(
+    town: Town, open_page: Opener
+) -> None:
+    page = open_page()
     page.goto(town.house().url)
-
-    page.fill("input[name=amount]", "99,999,999")
+    page.click("text=¥200")
     page.click(".pay")
+    page.wait_for_url("**/pay/**")
 
-    expect(page.get_by_role("alert")).to_contain_text("at most ¥")
+    page.go_back()
+
+    chosen = page.locator("input[name=quick]:checked").input_value()
+    expect(page.locator(".pay")).to_have_text(f"支付 ¥{chosen}")
+    page.click(".pay")
+    page.wait_for_url("**/pay/**")
+    expect(page.locator(".foot button")).to_have_text(f"立即支付 ¥{chosen}.00")
 
 
 def test_a_payment_company_that_does_not_answer_is_no_dead_end(

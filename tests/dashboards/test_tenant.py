@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from cloud.services.topups import MOST
 from dashboards import page
 from dashboards.language import is_our_path
 from dashboards.tenant.account import view
-from dashboards.tenant.amount import UnreadableAmount, read
+from dashboards.tenant.amount import BadAmount, NotPositive, TooFine, TooMuch, read
 from dashboards.tenant.progress import Step, progress
 from prepaid.money import Money
 from prepaid.reading import Supply
@@ -38,26 +39,39 @@ def test_an_amount_is_understood_as_people_type_it(typed: str, fen: int) -> None
 
 
 @pytest.mark.parametrize(
-    "typed",
+    ("typed", "wrong"),
     [
-        "",
-        "0",
-        "0.00",
-        "-5",
-        "50.555",
-        "5o",
-        "1,00",
-        "1e3",
-        "NaN",
-        "Infinity",
-        "$5",
-        "9" * 40,
-        "五十",
+        ("", BadAmount),
+        ("5o", BadAmount),
+        ("1,00", BadAmount),
+        ("1e3", BadAmount),
+        ("NaN", BadAmount),
+        ("Infinity", BadAmount),
+        ("$5", BadAmount),
+        ("五十", BadAmount),
+        ("0", NotPositive),
+        ("0.00", NotPositive),
+        ("-5", NotPositive),
+        ("¥-5", NotPositive),
+        ("−0.50", NotPositive),
+        ("50.555", TooFine),
+        ("0.001", TooFine),
+        ("10000.01", TooMuch),
+        ("10,001", TooMuch),
+        ("9" * 40, TooMuch),
     ],
 )
-def test_anything_else_is_asked_for_again(typed: str) -> None:
-    with pytest.raises(UnreadableAmount):
+def test_an_amount_asked_for_again_is_told_what_is_wrong_with_it(
+    typed: str, wrong: type[BadAmount]
+) -> None:
+    with pytest.raises(BadAmount) as caught:
         read(typed)
+
+    assert type(caught.value) is wrong
+
+
+def test_the_most_that_can_be_topped_up_at_once_can_be_typed() -> None:
+    assert read("10,000.00") == MOST
 
 
 def title(**changes: Any) -> str | None:
