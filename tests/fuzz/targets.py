@@ -66,18 +66,33 @@ def line_decoder(codec: Codec, start: Callable[[], Any], encode: Callable[[Any],
     def attempt(random: Random) -> None:
         made = stream(random, codec)
         data = bytes(made.data)
-        spans = codec.spans(data)
-        replies_only = getattr(start(), "_replies_only", False)
-        wanted = [data[a:b] for a, b in _required(spans, made.placed)]
-        for cut in ([data], list(chunks(random, made))):
-            found = [encode(frame) for frame in _feed(start(), cut, longest=300, random=random)]
-            _all_are_frames(found, data, spans)
-            if replies_only and any(not _is_reply(one, codec) for one in found):
-                raise Broken("a request passed for a reply", data)
-            expected = [one for one in wanted if not replies_only or _is_reply(one, codec)]
-            _all_are_found(expected, found, data)
+        cuts = ([data], list(chunks(random, made)))
+        check_stream(codec, start, encode, data, placed=made.placed, cuts=cuts, random=random)
 
     return attempt
+
+
+def check_stream(
+    codec: Codec,
+    start: Callable[[], Any],
+    encode: Callable[[Any], bytes],
+    data: bytes,
+    *,
+    placed: Iterable[Span],
+    cuts: Iterable[Sequence[bytes]],
+    random: Random,
+) -> None:
+    """Raises Broken where a decoder does not deliver what it must, or delivers what it must not."""
+    spans = codec.spans(data)
+    replies_only = getattr(start(), "_replies_only", False)
+    wanted = [data[a:b] for a, b in _required(spans, placed)]
+    for cut in cuts:
+        found = [encode(frame) for frame in _feed(start(), cut, longest=300, random=random)]
+        _all_are_frames(found, data, spans)
+        if replies_only and any(not _is_reply(one, codec) for one in found):
+            raise Broken("a request passed for a reply", data)
+        expected = [one for one in wanted if not replies_only or _is_reply(one, codec)]
+        _all_are_found(expected, found, data)
 
 
 def _is_reply(frame: bytes, codec: Codec) -> bool:
