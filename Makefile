@@ -47,15 +47,15 @@ chromium: ## Install the browser that the page tests drive, where that can be do
 clean: ## Remove .venv and caches; ./data is kept
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dashboards/static/vendor
 
-$(BIN)/uv: constraints.txt
+$(VENV)/.uv: constraints.txt
 	@test -n "$(PYTHON)" || { echo "Wattwell needs Python 3.11 or later; none was found. Set PYTHON=/path/to/python3." >&2; exit 1; }
-	@$(PYTHON) -m venv $(VENV) || { echo "Python's venv module is missing; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@$(PYTHON) -m venv --clear $(VENV) || { echo "Python's venv module is missing; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	@$(BIN)/pip install --quiet --disable-pip-version-check uv==0.13.9
 	@touch $@
 
 INSTALL = $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt
 
-$(VENV)/.run: $(BIN)/uv pyproject.toml constraints.txt hatch_build.py package-lock.json
+$(VENV)/.run: $(VENV)/.uv pyproject.toml constraints.txt hatch_build.py package-lock.json
 	@echo "Installing Wattwell into $(VENV) (about half a minute)"
 	@$(INSTALL) --editable .
 	@touch $@

@@ -21,7 +21,7 @@ def postgres() -> Iterator[Postgres]:
         Path(folder).chmod(
             0o711
         )  # as root, the server runs as another user, who must reach its folder
-        with Postgres(Path(folder, "postgres")) as server:
+        with Postgres(Path(folder, "postgres"), port=free_port()) as server:
             yield server
 
 

@@ -6,13 +6,17 @@ import json
 import signal
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
+from sqlalchemy.exc import OperationalError
+
 from cloud.settings import BadSettings
+from prepaid.reading import Supply
 from wattwell import seed
-from wattwell.installation import Installation, InstallationTaken
-from wattwell.programs import Programs
+from wattwell.installation import Installation, InstallationTaken, InstallationUnusable
+from wattwell.programs import Programs, wait_for
 from wattwell.screen import Screen
 from wattwell.story import ROOM, Cut, Story, StoryBroken
 from wattwell.supervise import StartFailed
@@ -29,7 +33,7 @@ def run(folder: Path, *, once: bool, port: int | None) -> int:
     screen = Screen()
     try:
         installation = Installation(folder)
-    except (InstallationTaken, OSError) as error:
+    except (InstallationTaken, InstallationUnusable) as error:
         return _fail(str(error))
     programs: Programs | None = None
     try:
@@ -40,7 +44,10 @@ def run(folder: Path, *, once: bool, port: int | None) -> int:
             programs.start()
             return _tell(screen, programs, once=once)
     except KeyboardInterrupt:
+        screen.tell("stopping")
         return 130 if once else 0
+    except OperationalError:
+        return _fail(f"the database went away; see {folder / 'postgres' / 'postgres.log'}")
     except (StartFailed, BadSettings, StoryBroken, TimeoutError, OSError) as error:
         return _fail(str(error))
     finally:
@@ -55,53 +62,86 @@ def run(folder: Path, *, once: bool, port: int | None) -> int:
 def _tell(screen: Screen, programs: Programs, *, once: bool) -> int:
     story = Story(programs)
     try:
-        _wait_for_first_sight(screen, programs, story)
-        screen.point_to("Room board", programs.url)
+        look = _Onlooker(screen, programs, story)
+        unread = partial(_unread, programs, story)
+        try:
+            wait_for(lambda: not unread(), FIRST_SIGHT_S, "the first reading of all meters", look)
+        except TimeoutError as error:
+            names = ", ".join(unread())
+            log = programs.installation.log("gateway")
+            raise StoryBroken(f"{error}: {names}; see {log}") from None
+        screen.tell(f"all meters read {programs.seconds_since_start:.0f} s after the start")
         password = programs.installation.secret("manager_password")
+        screen.point_to("Room board", programs.url)
         screen.point_to("  log in as", f"{seed.MANAGER} / {password}")
         if not once:
-            _look_on(screen, programs, story)
-        ending = story.play(screen.tell, look=lambda: screen.show(story.rooms()))
+            _look_on(screen, story, look)
+        ending = story.play(screen.tell, look)
     finally:
         story.close()
     print("JSON:", json.dumps(ending.as_json()), flush=True)  # noqa: T201  what a script reads
     return 0
 
 
-def _wait_for_first_sight(screen: Screen, programs: Programs, story: Story) -> None:
-    deadline = time.monotonic() + FIRST_SIGHT_S
-    while True:
-        rooms = story.rooms()
-        points = [point for room in rooms for point in room.points]
-        unread = [point.name for point in points if point.read_at is None]
-        screen.show(rooms)
-        if not unread:
-            screen.tell(
-                f"all {len(points)} meters read {programs.seconds_since_start:.0f} s after the start"
-            )
-            return
-        if time.monotonic() > deadline:
-            raise StoryBroken(
-                f"{len(unread)} of {len(points)} meters were not read within {FIRST_SIGHT_S} s:"
-                f" {', '.join(unread)}; see {programs.installation.log('gateway')}"
-            )
-        _mend(screen, programs)
-        time.sleep(REDRAW_S)
+def _unread(programs: Programs, story: Story) -> list[str]:
+    points = [point for room in story.rooms() for point in room.points]
+    return [p.name for p in points if p.read_at is None or p.read_at < programs.started_at]
 
 
-def _look_on(screen: Screen, programs: Programs, story: Story) -> NoReturn:
+class _Onlooker:
+    """Called now and then: draws the rooms anew, and starts again what has ended by itself, saying so.
+
+    Raises StartFailed if a program ends again and again.
+    """
+
+    def __init__(self, screen: Screen, programs: Programs, story: Story) -> None:
+        self._screen = screen
+        self._programs = programs
+        self._story = story
+        self._is_away = False
+
+    def __call__(self) -> None:
+        for program in self._programs.ended():
+            status = program.process.returncode
+            if self._programs.launches[program.name] > MOST_LAUNCHES:
+                raise StartFailed(
+                    f"{program.name} ended with status {status} again:\n{program.last_words()}"
+                )
+            self._screen.tell(f"{program.name} ended with status {status}; starting it again")
+            self._programs.launch(program.name)
+        try:
+            self._screen.show(self._story.rooms())
+        except OperationalError:
+            if not self._is_away:
+                self._screen.tell("the database is away; waiting for it")
+            self._is_away = True
+        else:
+            if self._is_away:
+                self._screen.tell("the database answers again")
+            self._is_away = False
+
+
+def _look_on(screen: Screen, story: Story, look: _Onlooker) -> NoReturn:
     """Tells what happens to the story's room, over and over, until Ctrl-C."""
-    was_cut = False
     screen.tell(f"room {ROOM} has ¥{story.point().balance} left; watch it run out")
+    told: Supply | None = Supply.ON
     while True:
-        screen.show(story.rooms())
-        _mend(screen, programs)
-        cut = story.cut()
-        if cut is not None and not was_cut:
-            tell_of_cut(screen, story, cut)
-        elif cut is None and was_cut:
-            screen.tell(f"room {ROOM} is supplied again: {story.point().supply}")
-        was_cut = cut is not None
+        look()
+        changes = story.supply_changes()
+        supply = changes[-1].supply if changes else None
+        if supply is not told:
+            match supply:
+                case Supply.OFF if (cut := story.cut()) is not None:
+                    tell_of_cut(screen, story, cut)
+                case Supply.ARMED:
+                    screen.tell(
+                        f"room {ROOM} has credit: its relay may be closed with the meter's button"
+                    )
+                case Supply.ON:
+                    screen.tell(f"room {ROOM} has light again")
+                case _:
+                    screen.tell(f"room {ROOM}: the supply cannot be read")
+            told = supply
         time.sleep(REDRAW_S)
 
 
@@ -110,22 +150,8 @@ def tell_of_cut(screen: Screen, story: Story, cut: Cut) -> None:
     screen.tell(
         f"room {ROOM} ran out and was cut; its relay was read back open after {took_s:.1f} s"
     )
-    screen.tell(f"be the tenant of {ROOM}: open the page below and top up")
+    screen.tell(f"be the tenant of {ROOM}: open the page above and top up")
     screen.point_to(f"Tenant of {ROOM}", story.tenant_url)
-
-
-def _mend(screen: Screen, programs: Programs) -> None:
-    """Starts again what has ended by itself, and says so. Raises StartFailed if it ends again and again."""
-    for program in programs.ended():
-        status = program.process.returncode
-        if programs.launches[program.name] > MOST_LAUNCHES:
-            raise StartFailed(
-                f"{program.name} ended with status {status} again:\n{program.last_words()}"
-            )
-        screen.tell(
-            f"{program.name} ended with status {status}; starting it again (see {program.log})"
-        )
-        programs.launch(program.name)
 
 
 def _fail(sentence: str) -> int:

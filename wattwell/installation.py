@@ -19,17 +19,27 @@ class InstallationTaken(Exception):
     """Another `wattwell` runs on this folder."""
 
 
+class InstallationUnusable(Exception):
+    """The folder cannot be made or written. The text says why and what to do."""
+
+
 class Installation:
     """The folder, held by a lock for as long as this object lives. A new folder is made with mode 0755.
 
-    Raises InstallationTaken, or OSError if the folder cannot be made.
+    Raises InstallationTaken or InstallationUnusable.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
-        for name in ("secrets", "log"):
-            (self.folder / name).mkdir(parents=True, exist_ok=True)
-        (self.folder / "secrets").chmod(0o700)
+        try:
+            for name in ("secrets", "log"):
+                (self.folder / name).mkdir(parents=True, exist_ok=True)
+            (self.folder / "secrets").chmod(0o700)
+        except OSError as error:
+            raise InstallationUnusable(
+                f"the folder {self.folder} cannot be made or written: {error.strerror};"
+                " choose another with --data"
+            ) from None
         self._lock = _lock(self.folder / "lock")
 
     def release(self) -> None:
@@ -78,14 +88,16 @@ class Installation:
         """The public half of private_key(name), in base64."""
         return base64.b64encode(self.private_key(name).public_key().public_bytes_raw()).decode()
 
-    def port(self, name: str) -> int:
+    def port(self, name: str, *, first_choice: int | None = None) -> int:
         """The TCP port of 127.0.0.1 for this use: that of the last start where it is free, else another."""
         path = self._subfolder("ports") / name
-        if path.exists() and not supervise.is_listening(port := int(path.read_text())):
-            return port
-        port = supervise.free_port()
-        path.write_text(str(port))
-        return port
+        for choice in (int(path.read_text()) if path.exists() else None, first_choice):
+            if choice is not None and not supervise.is_listening(choice):
+                break
+        else:
+            choice = supervise.free_port()
+        path.write_text(str(choice))
+        return choice
 
     def _subfolder(self, name: str) -> Path:
         path = self.folder / name

@@ -28,9 +28,9 @@ _ROLE = "wattwell"  # the cloud's own role: not a superuser, so that row-level s
 class Postgres:
     """One server. Its folder holds data/, the two passwords, and the server's log."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, port: int) -> None:
         self.folder = folder.absolute()
-        self.port = 0
+        self.port = port
         self.program: Program | None = None
 
     @property
@@ -58,7 +58,6 @@ class Postgres:
         if not (data / "PG_VERSION").exists():
             self._make(binaries, data, identity)
         _end_orphan(data)
-        self.port = supervise.free_port()
         self.program = supervise.start(
             "PostgreSQL",
             [
@@ -138,6 +137,7 @@ class Postgres:
         unfinished.mkdir(mode=0o700)
         password = self.folder / "admin_password"
         pwfile = unfinished.with_name("pwfile")
+        pwfile.touch(mode=0o600)
         shutil.copyfile(password, pwfile)
         if identity is not None and not identity.in_namespace:
             for path in (unfinished, pwfile):

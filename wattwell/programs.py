@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 from urllib.error import URLError
+
+from sqlalchemy.exc import OperationalError
 
 from cloud import db
 from cloud.db import Database
@@ -42,7 +46,9 @@ class Programs:
         progress: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.installation = installation
-        self.postgres = Postgres(installation.folder / "postgres")
+        self.postgres = Postgres(
+            installation.folder / "postgres", port=installation.port("postgres")
+        )
         self.broker = Broker(
             installation.folder / "broker",
             mqtt_port=installation.port("mqtt"),
@@ -55,6 +61,7 @@ class Programs:
         self._commands: dict[str, tuple[str, Path]] = {}
         self.launches: Counter[str] = Counter()
         self._started = 0.0
+        self.started_at = datetime.now(UTC)
 
     @property
     def seconds_since_start(self) -> float:
@@ -76,6 +83,7 @@ class Programs:
     def start(self) -> None:
         """Starts everything; raises StartFailed. What was started before it failed must be stopped."""
         self._started = time.monotonic()
+        self.started_at = datetime.now(UTC)
         self._progress("PostgreSQL")
         self.postgres.start()
         self._write_cloud_settings()
@@ -109,13 +117,19 @@ class Programs:
 
     def launch(self, name: str) -> None:
         """Starts one program, or starts it again after kill or stop."""
-        command, config = self._commands[name]
         self.launches[name] += 1
-        self._running[name] = supervise.start(
-            name,
-            [sys.executable, "-m", "wattwell", *command.split(), "--config", config],
-            log=self.installation.log(name),
-        )
+        match name:
+            case "PostgreSQL":
+                self.postgres.start()
+            case "MQTT broker":
+                self.broker.restart()
+            case _:
+                command, config = self._commands[name]
+                self._running[name] = supervise.start(
+                    name,
+                    [sys.executable, "-m", "wattwell", *command.split(), "--config", config],
+                    log=self.installation.log(name),
+                )
 
     def kill(self, name: str) -> None:
         """SIGKILL."""
@@ -126,8 +140,9 @@ class Programs:
         self._running[name].stop()
 
     def ended(self) -> list[Program]:
-        """The programs that should run and do not."""
-        return [program for program in self._running.values() if not program.is_running]
+        """The programs that should run and do not; what the others need first."""
+        kept = [p for p in (self.postgres.program, self.broker.program) if p is not None]
+        return [p for p in (*kept, *self._running.values()) if not p.is_running]
 
     def _wait_until_answering(self, name: str, url: str, timeout_s: float = 60) -> None:
         program = self._running[name]
@@ -142,10 +157,12 @@ class Programs:
         program.wait_until(answers, timeout_s)
 
     def stop(self) -> None:
-        """Ends everything: first what reads and charges, last what keeps."""
-        for name in ("gateway", "scheduler", "web", "worker", "channel", "building"):
-            if program := self._running.pop(name, None):
-                program.stop()
+        """Ends everything: first what reads, charges and answers, then what they need."""
+        for program in self._running.values():
+            program.ask_to_end()
+        for program in self._running.values():
+            program.stop()
+        self._running.clear()
         self.broker.stop()
         self.postgres.stop()
 
@@ -216,7 +233,7 @@ class Programs:
 
 def _web_port(installation: Installation, wanted: int | None) -> int:
     if wanted is None:
-        return installation.port("web") if supervise.is_listening(WEB_PORT) else WEB_PORT
+        return installation.port("web", first_choice=WEB_PORT)
     if supervise.is_listening(wanted):
         raise StartFailed(
             f"port {wanted} on 127.0.0.1 is taken by another program; choose another with --port"
@@ -230,11 +247,16 @@ def wait_for(
     what: str,
     meanwhile: Callable[[], None] = lambda: None,
 ) -> T:
-    """What find gives once it gives something; raises TimeoutError naming what was waited for."""
+    """What find gives once it gives something; a database that is away is waited for.
+
+    Raises TimeoutError naming what was waited for.
+    """
     deadline = time.monotonic() + timeout_s
-    while not (found := find()):
+    while True:
+        with contextlib.suppress(OperationalError):
+            if found := find():
+                return found
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what} did not happen within {timeout_s:.0f} s")
         meanwhile()
         time.sleep(LOOK_S)
-    return found

@@ -1,23 +1,26 @@
-"""The terminal of `wattwell demo`: rooms, the story so far, where to look. Plain lines if it is no terminal."""
+"""The terminal of `wattwell demo`: rooms, where to look, the story so far. Plain lines if it is no terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from types import TracebackType
+from zoneinfo import ZoneInfo
 
+from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
 from cloud.services.board import PointCard, RoomCard
 from prepaid.money import Money
 from prepaid.reading import Supply
+from simulators.estate import TIMEZONE
 
 FULL_BAR = Money.yuan("100")
 BAR_CELLS = 12
+WIDE = 100  # columns from which bars and registers are drawn, too
 
 
 class Screen:
@@ -46,7 +49,7 @@ class Screen:
     def tell(self, line: str) -> None:
         """One more line of the story."""
         self._lines.append((datetime.now(UTC), line))
-        if self.console.is_terminal:
+        if self._live.is_started:
             self._draw()
         else:
             self.console.print(
@@ -56,59 +59,58 @@ class Screen:
     def point_to(self, name: str, where: str) -> None:
         """One more address or password to show below the story."""
         self._places = [place for place in self._places if place[0] != name] + [(name, where)]
-        if not self.console.is_terminal:
+        if not self._live.is_started:
             self.console.print(f"{name}: {where}", markup=False, highlight=False, soft_wrap=True)
 
     def show(self, rooms: Iterable[RoomCard]) -> None:
         """The rooms as they are now."""
         self._rooms = list(rooms)
-        if self.console.is_terminal:
+        if self._live.is_started:
             self._draw()
 
     def _draw(self) -> None:
         self._live.update(self.frame(), refresh=True)
 
     def frame(self) -> RenderableType:
-        """What is drawn now: rooms, story, addresses."""
+        """What is drawn now: rooms, addresses, and as much of the story as there is room for."""
         parts: list[RenderableType] = []
         if self._rooms:
-            parts.append(_table(self._rooms))
-        story = Text()
-        for at, line in self._lines[-8:]:
+            parts.append(_table(self._rooms, wide=self.console.width >= WIDE))
+        for name, where in self._places:
+            # Unwrapped and in no frame, so that an address can be clicked or copied whole.
+            parts.append(Text.assemble((f"{name:<14}", "bold"), where, overflow="fold"))
+        used = sum(len(self.console.render_lines(part)) for part in parts)
+        room = max(2, self.console.height - used - 2)
+        story = Text(no_wrap=True, overflow="ellipsis")
+        for at, line in self._lines[-room:]:
             story.append(f"{_clock(at)}  ", style="dim").append(f"{line}\n")
-        parts.append(Panel(story, title="What happens", title_align="left", border_style="dim"))
-        if self._places:
-            # Outside any frame and unwrapped, so that an address can be clicked or copied whole.
-            for name, where in self._places:
-                parts.append(Text.assemble((f"{name:<16}", "bold"), where, overflow="fold"))
-            parts.append(
-                Text("Ctrl-C ends everything; the next start goes on from here.", style="dim")
-            )
-        return Group(*parts)
+        story.append(
+            f"{TIMEZONE} time · Ctrl-C ends all; the next start goes on from here", style="dim"
+        )
+        return Group(*parts, Text(), story)
 
 
-def _table(rooms: list[RoomCard]) -> Table:
-    table = Table(expand=True, border_style="dim", header_style="bold", pad_edge=False)
-    for heading, justify in (
-        ("Room", "left"),
-        ("Holder", "left"),
-        ("Electricity ¥", "right"),
-        ("", "left"),
-        ("kWh", "right"),
-        ("Supply", "left"),
-        ("Water ¥", "right"),
-        ("Supply", "left"),
-    ):
-        table.add_column(heading, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+def _table(rooms: list[RoomCard], *, wide: bool) -> Table:
+    table = Table(
+        expand=True, box=box.SIMPLE_HEAD, show_edge=False, header_style="bold", pad_edge=False
+    )
+    table.add_column("Room", no_wrap=True, min_width=4)
+    table.add_column("Holder", no_wrap=True, min_width=6)
+    table.add_column("Electricity ¥" if wide else "Elec. ¥", no_wrap=True, justify="right")
+    if wide:
+        table.add_column("", no_wrap=True, min_width=BAR_CELLS)
+        table.add_column("kWh", no_wrap=True, justify="right")
+    table.add_column("Supply", no_wrap=True, min_width=20)
+    table.add_column("Water ¥", no_wrap=True, justify="right")
+    table.add_column("Supply", no_wrap=True)
     for room in rooms:
-        power = _of(room, "electricity")
-        water = _of(room, "cold_water")
+        power, water = _of(room, "electricity"), _of(room, "cold_water")
+        total = "" if power is None or power.total is None else f"{power.total:.2f}"
         table.add_row(
             room.name,
             room.holder or "",
             _balance(power),
-            _bar(power),
-            "" if power is None or power.total is None else f"{power.total:.2f}",
+            *((_bar(power), total) if wide else ()),
             _supply(power),
             _balance(water),
             _supply(water),
@@ -150,15 +152,16 @@ def _supply(point: PointCard | None) -> Text:
             return Text("↓ cutting", style="red")
         case Supply.ON:
             return Text("● on", style="green")
-        case Supply.OFF if point.wanted is Supply.ON:
-            return Text("↑ restoring", style="yellow")
+        case Supply.OFF if point.wanted is Supply.ON or point.balance.fen > 0:
+            return Text("↑ credit on its way", style="yellow")
         case Supply.OFF:
             return Text("○ off: no credit", style="red")
         case Supply.ARMED:
-            return Text("◐ press button", style="yellow")
+            return Text("◐ press the button", style="yellow")
         case None:
             return Text("–", style="dim")
 
 
 def _clock(at: datetime) -> str:
-    return at.astimezone().strftime("%H:%M:%S")
+    """The site's time, as the pages show it."""
+    return at.astimezone(ZoneInfo(TIMEZONE)).strftime("%H:%M:%S")

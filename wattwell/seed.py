@@ -77,6 +77,10 @@ def _supply(
             commodity, tariff, purpose, word = "cold_water", WATER, "water", "水"
             restore = Restore.DIRECT
     purse = cloud_estate.add_purse(session, account, purpose)
+    # Paid first: the gateway learns of the money before the point, and never cuts off who has paid.
+    topups.record_cash(
+        session, purse_id=purse.id, amount=plan.balance, by=manager, idempotency_key=uuid4()
+    )
     cloud_estate.add_point(
         session,
         room=room,
@@ -87,9 +91,6 @@ def _supply(
         meter=estate.point_meter(plan),
         tariff_code=tariff["code"],
         policy=Policy(restore=restore),
-    )
-    topups.record_cash(
-        session, purse_id=purse.id, amount=plan.balance, by=manager, idempotency_key=uuid4()
     )
 
 

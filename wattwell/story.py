@@ -121,12 +121,13 @@ class Story:
 
     def cut(self) -> Cut | None:
         """The cut that holds now, once the open relay has been read back."""
+        found = None
         for change in reversed(self.supply_changes()):
             if change.supply is not Supply.OFF:
-                return None
+                break
             if change.commanded_at is not None:
-                return Cut(change.commanded_at, change.at)
-        return None
+                found = Cut(change.commanded_at, change.at)
+        return found
 
     def pay(self) -> UUID:
         """Tops up as a tenant's browser does: the page's form, the channel's page, its pay button.

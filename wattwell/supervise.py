@@ -37,10 +37,14 @@ class Program:
     def is_running(self) -> bool:
         return self.process.poll() is None
 
-    def stop(self, timeout_s: float = 10) -> None:
-        """Asks it to end, and ends it if it does not within timeout_s."""
+    def ask_to_end(self) -> None:
         if self.is_running:
             self.process.send_signal(self._stop)
+
+    def stop(self, timeout_s: float = 10) -> None:
+        """Asks it to end, and ends it if it does not within timeout_s."""
+        self.ask_to_end()
+        if self.is_running:
             try:
                 self.process.wait(timeout_s)
             except subprocess.TimeoutExpired:
@@ -52,7 +56,7 @@ class Program:
         self.process.kill()
         self.process.wait()
 
-    def last_words(self, lines: int = 5) -> str:
+    def last_words(self, lines: int = 12) -> str:
         """The end of its log, for an error message."""
         with contextlib.suppress(OSError):
             text = self.log.read_text(errors="replace").strip().splitlines()

@@ -221,7 +221,9 @@ def scan(
     try:
         asyncio.run(look(visits, wanted, found, notes, open_bus=_open_bus, shows_rows=not as_json))
     except KeyboardInterrupt:
-        notes.print("Stopped; what was found so far:", style="yellow")
+        notes.print(f"Stopped; {len(found)} found so far.", style="yellow")
+        if not found:
+            raise typer.Exit(Status.SILENT) from None
     except LineAway as error:
         _fail(error, None, place)
     if as_json:
