@@ -18,7 +18,7 @@ from edge.ports import LineAway
 from edge.rounds import Rounds
 from edge.store import Intent, Store, StoreFull
 from prepaid import deadline
-from prepaid.point import ServicePoint
+from prepaid.point import Restore, ServicePoint
 from prepaid.reading import Reading, Supply
 from prepaid.supply import desired, is_satisfied
 from prepaid.wire import AlarmKind
@@ -172,7 +172,24 @@ class Agent:
         """The reading, and its tick."""
         seen = await bus.run(lambda: driver.read(point.meter), driver.decoder)
         now = self._clock.now()
-        return Reading(point.meter.meter_no, now.at, seen.total, seen.supply), now.tick
+        supply = self._understood(point, driver, seen.supply)
+        return Reading(point.meter.meter_no, now.at, seen.total, supply), now.tick
+
+    def _understood(
+        self, point: ServicePoint, driver: Driver, seen: Supply | None
+    ) -> Supply | None:
+        """What was seen, by the light of what this meter was told, where it hides that it is armed.
+
+        It is armed from the acknowledged allow-close until the contact closes or a trip is acknowledged.
+        """
+        if seen is not Supply.OFF or not driver.hides_armed(point.meter):
+            return seen
+        row, intent = self._store.supply(point.id), self._store.intent(point.id)
+        told = intent.supply if intent is not None and intent.commanded_at else None
+        if told is Supply.ON and point.policy.restore is Restore.ALLOW_CLOSE:
+            return Supply.ARMED
+        was_armed = row is not None and row.seen is Supply.ARMED
+        return Supply.ARMED if was_armed and told is not Supply.OFF else Supply.OFF
 
     def _wake_others(self, point: ServicePoint, settled: Settled) -> None:
         """The same purse may pay for more points: what this one has spent may concern them now."""
@@ -266,7 +283,8 @@ class Agent:
             return settled
         with store.transaction():
             store.save_intent(point.id, replace(intent, commanded_at=self._clock.now().at))
-        seen = await bus.run(lambda: driver.state(point.meter), driver.decoder)
+        state = await bus.run(lambda: driver.state(point.meter), driver.decoder)
+        seen = self._understood(point, driver, state)
         with store.transaction():
             self._booking.report(point, want, seen, self._clock.now().at)
         return replace(settled, seen=seen)

@@ -36,6 +36,10 @@ class Driver(Protocol):
         """The supply alone, to see what a command did."""
         ...
 
+    def hides_armed(self, meter: Meter) -> bool:
+        """Whether this meter, told that its customer may close the relay, still only says OFF."""
+        ...
+
     def switch(
         self, meter: Meter, supply: Supply, restore: Restore, now: datetime
     ) -> Exchange[Any, None]:

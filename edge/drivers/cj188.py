@@ -42,6 +42,11 @@ def state(meter: Meter) -> Exchange[Frame, Supply | None]:
     return (yield from read(meter)).supply
 
 
+def hides_armed(meter: Meter) -> bool:
+    """A valve has no button: it is never armed."""
+    return False
+
+
 def switch(meter: Meter, supply: Supply, restore: Restore, now: datetime) -> Exchange[Frame, None]:
     """Valve write A017: 55H open, 99H close. A valve has no button, so both kinds of restore open it."""
     match supply:

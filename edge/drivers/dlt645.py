@@ -4,6 +4,9 @@ Meter.settings: "password" (6 digits), "level" (0 to 9), "operator" (8 digits), 
 "deadline_min" and "utc_offset_min" a command carries a time after which the meter refuses it, in the
 meter's local time; without them it has none, since a meter whose clock is wrong would refuse its customer
 light. A late command does no harm: each visit decides anew and reads back.
+
+"relay_command_bit" is "no" for a meter of the base standard alone, which leaves bit 6 of status word 3
+(the last command) at 0; "yes" where not given.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from prepaid.point import Meter, Restore
 from prepaid.reading import Supply
 from protocols.dlt645 import master
 from protocols.dlt645.frame import Decoder, Frame
-from protocols.dlt645.master import RelayCommand, RelayState
+from protocols.dlt645.master import RelayCommand
 from protocols.exchange import Exchange, Refused
 
 TRAVEL_S = 5.0
@@ -34,13 +37,27 @@ def read(meter: Meter) -> Exchange[Frame, Seen]:
 def state(meter: Meter) -> Exchange[Frame, Supply | None]:
     """ON with the contact closed; ARMED with it open and the last command close; else OFF.
 
-    None where the meter refuses the status word: it has no relay that we could see.
+    A meter that does not say its last command is OFF whenever the contact is open. None where the meter
+    refuses the status word.
     """
     try:
         status = yield from master.read_status(_address(meter))
     except Refused:
         return None
-    return _supply(status)
+    if not status.contact_open:
+        return Supply.ON
+    return Supply.OFF if status.command_open or hides_armed(meter) else Supply.ARMED
+
+
+def hides_armed(meter: Meter) -> bool:
+    """Whether bit 6 of status word 3 says nothing. Raises BadMeter."""
+    match meter.settings.get("relay_command_bit", "yes"):
+        case "yes":
+            return False
+        case "no":
+            return True
+        case _:
+            raise BadMeter(f'relay_command_bit of meter {meter.meter_no} must be "yes" or "no"')
 
 
 def switch(meter: Meter, supply: Supply, restore: Restore, now: datetime) -> Exchange[Frame, None]:
@@ -67,12 +84,6 @@ def switch(meter: Meter, supply: Supply, restore: Restore, now: datetime) -> Exc
 
 def _address(meter: Meter) -> str:
     return digits(meter, "address", meter.address, 12)
-
-
-def _supply(status: RelayState) -> Supply:
-    if not status.contact_open:
-        return Supply.ON
-    return Supply.OFF if status.command_open else Supply.ARMED
 
 
 def _deadline(meter: Meter, now: datetime) -> datetime | None:

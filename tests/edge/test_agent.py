@@ -12,7 +12,7 @@ import pytest
 from edge.agent import Agent, Pace
 from edge.bus import Bus
 from edge.store import StoreFull
-from prepaid.ledger import credit_balance, prepaid
+from prepaid.ledger import Reason, Transfer, credit_balance, income, prepaid
 from prepaid.money import Money
 from prepaid.point import Policy, Restore
 from prepaid.reading import Supply
@@ -98,6 +98,86 @@ async def test_a_credit_arms_the_meter_and_the_button_brings_the_light(tmp_path:
     on = room.told(SupplyChanged)[-1]
     assert (on.supply, on.wanted) == (Supply.ON, Supply.ON)
     assert on.commanded_at == armed.commanded_at  # the command that led here
+
+
+BIT_4 = replace(
+    ELECTRICITY,
+    meter=replace(
+        ELECTRICITY.meter, settings={**ELECTRICITY.meter.settings, "relay_command_bit": "no"}
+    ),
+)
+
+
+@simulated
+async def test_a_meter_that_fills_only_bit_4_is_tripped_once_armed_once_and_tripped_again(
+    tmp_path: Path,
+):
+    room = Room(tmp_path, points=(BIT_4,))
+    room.meter.status_bits = 0x0010
+
+    async def use(total: str) -> None:
+        await asyncio.sleep(60)
+        room.meter.show(total)
+        await room.agent.visit(BIT_4)
+
+    def said() -> list[tuple[Supply | None, Supply | None]]:
+        return [(told.supply, told.wanted) for told in room.told(SupplyChanged)]
+
+    await use("100.00")
+    for _ in range(20):
+        await use("102.00")
+    assert commands(room) == [TRIP]
+    room.credit("20.00")
+    for _ in range(20):
+        await use("102.00")
+    room.start(settle_s=60)  # what it was told is remembered over a restart
+    await use("102.00")
+    assert commands(room) == [TRIP, ALLOW_CLOSE]
+    room.meter.press_key()
+    await use("102.00")
+    for _ in range(3):
+        await use("150.00")
+
+    assert commands(room) == [TRIP, ALLOW_CLOSE, TRIP]
+    assert said() == [
+        (Supply.ON, Supply.ON),
+        (Supply.ON, Supply.OFF),
+        (Supply.OFF, Supply.OFF),
+        (Supply.OFF, Supply.ON),
+        (Supply.ARMED, Supply.ON),
+        (Supply.ON, Supply.ON),
+        (Supply.ON, Supply.OFF),
+        (Supply.OFF, Supply.OFF),
+    ]
+    assert room.told(Alarm)[-1].alarm is AlarmKind.LOW_BALANCE
+
+
+@simulated
+async def test_an_armed_meter_that_fills_only_bit_4_is_tripped_when_another_point_spends_the_credit(
+    tmp_path: Path,
+):
+    room = Room(tmp_path, points=(BIT_4,))
+    room.meter.status_bits = 0x0010
+    room.meter.contact_open = room.meter.command_open = True
+    await room.agent.visit(BIT_4)
+    assert commands(room) == [ALLOW_CLOSE]
+
+    with room.store.transaction():
+        room.store.post(charge("1.00"))
+    for _ in range(3):
+        await room.agent.visit(BIT_4)
+
+    assert commands(room) == [ALLOW_CLOSE, TRIP]
+    assert room.meter.command_open
+    last = room.told(SupplyChanged)[-1]
+    assert (last.supply, last.wanted) == (Supply.OFF, Supply.OFF)
+
+
+def charge(amount: str) -> Transfer:
+    """What another point of the purse has used."""
+    return Transfer(
+        prepaid(PURSE), income("energy"), Money.yuan(amount), Reason.CHARGE, "other", EVENING
+    )
 
 
 @simulated

@@ -84,6 +84,27 @@ def test_a_meter_without_status_word_is_read_and_cannot_say_its_supply():
     assert (seen.total, seen.supply) == (Decimal("123.45"), None)
 
 
+@pytest.mark.parametrize(("said", "supply"), [("yes", Supply.ARMED), ("no", Supply.OFF)])
+def test_a_meter_that_fills_only_bit_4_is_off_with_its_contact_open_where_its_entry_says_so(
+    said: str, supply: Supply
+):
+    configured = replace(METER, settings={**METER.settings, "relay_command_bit": said})
+    meter = ElectricityMeter(METER.address, "123.45")
+    meter.status_bits = 0x0010
+    meter.contact_open = meter.command_open = True
+
+    assert ask(meter, dlt645.state(configured)) is supply
+
+
+def test_a_relay_command_bit_is_yes_or_no():
+    configured = replace(METER, settings={"relay_command_bit": "false"})
+    meter = ElectricityMeter(METER.address, "123.45")
+    meter.contact_open = True
+
+    with pytest.raises(BadMeter, match="relay_command_bit of meter 201709320072"):
+        ask(meter, dlt645.state(configured))
+
+
 @pytest.mark.parametrize(
     ("supply", "restore", "state"),
     [
