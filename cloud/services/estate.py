@@ -19,7 +19,7 @@ from sqlmodel import Session, SQLModel, col
 
 from cloud import auth, events
 from cloud.errors import CloudError
-from cloud.services import downlog, ledger
+from cloud.services import downlog, ledger, topups
 from cloud.tables import (
     Account,
     Building,
@@ -32,18 +32,20 @@ from cloud.tables import (
     ServicePoint,
     Site,
     TariffDocument,
+    TopUp,
     User,
 )
 from prepaid import point as points
 from prepaid import tariff as tariffs
 from prepaid.ledger import prepaid
 from prepaid.point import Meter, Policy
-from prepaid.wire import Credited, Down, PointSet, TariffSet
+from prepaid.wire import Credited, PointSet, TariffSet
 
 Purpose = Literal["electricity", "water"]
 PAYS_FOR: Mapping[str, str] = {"electricity": "electricity", "water": "cold_water"}
 SHORTEST_PASSWORD = 10
-_GATEWAY_NO = re.compile(r"[A-Za-z0-9_-]{1,32}")
+_GATEWAY_NO = re.compile(r"[A-Za-z0-9_-]{1,40}")  # part of MQTT topics and NATS subjects
+_BROKERS_OWN = "cloud"  # the user by which we ourselves sign in to the broker
 
 Row = TypeVar("Row", bound=SQLModel)
 
@@ -135,7 +137,12 @@ def add_gateway(session: Session, site: Site, gateway_no: str) -> tuple[Gateway,
     if not _GATEWAY_NO.fullmatch(gateway_no):
         raise BadValue(
             what="the gateway's number",
-            reason="it has 1 to 32 letters, digits, hyphens or underscores",
+            reason="it has 1 to 40 letters, digits, hyphens or underscores",
+        )
+    if gateway_no.lower() == _BROKERS_OWN:
+        raise BadValue(
+            what="the gateway's number",
+            reason=f"{gateway_no} is the name by which the cloud signs in to the broker",
         )
     password = secrets.token_urlsafe(24)
     gateway = Gateway(
@@ -210,7 +217,7 @@ def add_point(
     tariff_code: str,
     policy: Policy,
 ) -> ServicePoint:
-    """A service point, sent down to its gateway with its tariff and what its purse was credited so far.
+    """A service point, sent down to its gateway after its tariff and what its purse was credited so far.
 
     Raises Taken (the meter, or its address on the line), NoSuchTariff, WrongPurse or BadValue.
     """
@@ -230,8 +237,6 @@ def add_point(
     _check_purse(session, purse, room, locked, name, commodity)
     _check_meter(meter)
 
-    # The gateway must know a tariff before a point that refers to it.
-    messages: list[Down] = []
     is_known_there = session.execute(
         select(
             exists().where(
@@ -239,8 +244,6 @@ def add_point(
             )
         )
     ).scalar_one()
-    if not is_known_there:
-        messages.append(TariffSet(tariff.document))
     row = ServicePoint(
         organization_id=room.organization_id,
         room_id=room.id,
@@ -257,21 +260,34 @@ def add_point(
     )
     _added(session, row, f"meter {meter.meter_no}, or address {meter.address} on line {meter.line}")
     session.add(PointState(organization_id=room.organization_id, point_id=row.id))
-    messages.append(
-        PointSet(points.ServicePoint(row.id, name, meter, tariff.code, purse.id, policy))
-    )
+    # A gateway must never know a point without its tariff, or without the money it has: it would cut it off.
+    if not is_known_there:
+        downlog.append(session, locked, [TariffSet(tariff.document)])
     if purse.gateway_id is None:
         purse.gateway_id = locked.id
         session.add(purse)
-        book = prepaid(purse.id)
-        messages += [
-            Credited(transfer)
-            for transfer in ledger.transfers_of(session, book)
-            if transfer.credit == book
-        ]
-    downlog.append(session, locked, messages)
+        _send_credits(session, locked, purse)
+    point = points.ServicePoint(row.id, name, meter, tariff.code, purse.id, policy)
+    downlog.append(session, locked, [PointSet(point)])
     events.changed(session, room.organization_id, room_id=room.id)
     return row
+
+
+def _send_credits(session: Session, gateway: Gateway, purse: Purse) -> None:
+    """Appends what the purse was credited before it had a gateway; its top-ups are delivered with it."""
+    book = prepaid(purse.id)
+    transfers = [t for t in ledger.transfers_of(session, book) if t.credit == book]
+    if not transfers:
+        return
+    last = downlog.append(session, gateway, [Credited(transfer) for transfer in transfers])
+    numbers = {t.cause: seq for seq, t in enumerate(transfers, last - len(transfers) + 1)}
+    credited = session.execute(
+        select(TopUp).where(col(TopUp.purse_id) == purse.id, col(TopUp.credited_at).is_not(None))
+    ).scalars()
+    for topup in credited:
+        cause = topups.cause_of(topup.channel, topup.transaction_id)
+        topup.gateway_id, topup.down_seq = gateway.id, numbers[cause]
+    session.flush()
 
 
 def broker_users(session: Session) -> dict[str, str]:

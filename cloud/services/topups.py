@@ -298,7 +298,7 @@ def _credit(session: Session, topup: TopUp, payment: Payment, *, now: datetime) 
         credit=prepaid(topup.purse_id),
         amount=payment.amount,
         reason=Reason.TOP_UP,
-        cause=f"{topup.channel}:{payment.transaction_id}",
+        cause=cause_of(topup.channel, payment.transaction_id),
         at=payment.paid_at,
     )
     ledger.post(session, topup.organization_id, [transfer])
@@ -310,6 +310,11 @@ def _credit(session: Session, topup: TopUp, payment: Payment, *, now: datetime) 
     session.add(topup)
     session.flush()
     events.changed(session, topup.organization_id, account_id=purse.account_id, topup_id=topup.id)
+
+
+def cause_of(channel: str, transaction_id: str | None) -> str:
+    """The cause of a top-up's transfer: the payment."""
+    return f"{channel}:{transaction_id}"
 
 
 def _is_booked(topup: TopUp, payment: Payment) -> bool:

@@ -13,12 +13,13 @@ from sqlalchemy import select
 
 from cloud import tables
 from cloud.auth import SignedIn
-from cloud.services import estate, topups
+from cloud.services import estate, topups, uplog
 from cloud.tables import Account, Building, Gateway, Purse, Room, Site
 from prepaid.money import Money
 from prepaid.point import Meter, Policy
 from prepaid.tariff import BadTariff
-from prepaid.wire import Credited, PointSet, TariffSet, read_down
+from prepaid.wire import Credited, Cursor, Envelope, PointSet, TariffSet, read_down
+from tests.cloud.conftest import NOON
 
 pytestmark = pytest.mark.processes
 
@@ -72,7 +73,7 @@ def test_a_tariff_is_sent_once_and_before_the_points_that_use_it(session, home, 
     assert messages[4].point.policy == Policy()
 
 
-def test_what_a_purse_was_credited_before_it_had_a_gateway_is_sent_with_its_first_point(
+def test_money_paid_before_a_purse_has_a_gateway_is_sent_before_its_first_point(
     session, home, add_point
 ):
     building = session.execute(select(Building)).scalar_one()
@@ -80,14 +81,56 @@ def test_what_a_purse_was_credited_before_it_had_a_gateway_is_sent_with_its_firs
     account = estate.open_account(session, room, "李四")
     purse = estate.add_purse(session, account, "electricity")
     by = SignedIn(home.user_id, home.organization_id, "home", "home")
-    topups.record_cash(
-        session, purse_id=purse.id, amount=Money.yuan("20"), by=by, idempotency_key=uuid4()
-    )
+    paid = [
+        topups.record_cash(
+            session, purse_id=purse.id, amount=Money.yuan(yuan), by=by, idempotency_key=uuid4()
+        )
+        for yuan in ("20", "30")
+    ]
     assert not [m for m in down(session, home.gateway_id) if isinstance(m, Credited)]
 
-    add_point(room=room, purse=purse)
-    (credited,) = [m for m in down(session, home.gateway_id) if isinstance(m, Credited)]
-    assert credited.transfer.amount == Money.yuan("20")
+    document = {**session.execute(select(tables.TariffDocument.document)).scalars().all()[0]}
+    estate.publish_tariff(session, home.organization_id, {**document, "code": "new"})
+    point = add_point(room=room, purse=purse, tariff_code="new")
+
+    # 4 entries are there; then the tariff, ¥20, ¥30, and only then the point.
+    tariff, first, second, last = down(session, home.gateway_id)[4:]
+    assert isinstance(tariff, TariffSet)
+    assert [str(m.transfer.amount) for m in (first, second)] == ["20.00", "30.00"]
+    assert isinstance(last, PointSet)
+    assert last.point.id == point.id
+    assert [(t.gateway_id, t.down_seq) for t in paid] == [
+        (home.gateway_id, 6),
+        (home.gateway_id, 7),
+    ]
+
+
+def test_money_paid_before_a_purse_has_a_gateway_is_delivered_with_its_first_point(database, home):
+    by = SignedIn(home.user_id, home.organization_id, "home", "home")
+    with database.organization(home.organization_id) as session:
+        building = session.execute(select(Building)).scalar_one()
+        room = estate.add_room(session, building, "0302", 3)
+        purse = estate.add_purse(session, estate.open_account(session, room, "李四"), "water")
+        topup = topups.record_cash(
+            session, purse_id=purse.id, amount=Money.yuan("20"), by=by, idempotency_key=uuid4()
+        )
+        estate.add_point(
+            session,
+            room=room,
+            gateway=session.get_one(Gateway, home.gateway_id),
+            purse=purse,
+            name="0302 水",
+            commodity="cold_water",
+            meter=METER,
+            tariff_code="water",
+            policy=Policy(),
+        )
+    with database.system() as session:
+        gateway = uplog.gateway_of(session, home.gateway_no)
+        has_all = Cursor(gateway.down_log, gateway.down_seq)
+        uplog.receive(session, gateway, Envelope((), has_all), now=NOON)
+    with database.organization(home.organization_id) as session:
+        assert topups.stages(session, topup.id, now=NOON).delivered_at == NOON
 
 
 def test_what_is_there_already_is_refused_by_name(session, home, add_point):
@@ -123,7 +166,14 @@ def test_what_cannot_be_is_refused_with_the_reason(session, home, add_point, dat
     site = session.get_one(Site, home.site_id)
     water = session.get_one(Purse, home.water_purse)
     for error, said, add in (
-        (estate.BadValue, "1 to 32 letters", lambda: estate.add_gateway(session, site, "a.b")),
+        (estate.BadValue, "1 to 40 letters", lambda: estate.add_gateway(session, site, "a.b")),
+        (estate.BadValue, "1 to 40 letters", lambda: estate.add_gateway(session, site, "a" * 41)),
+        (estate.BadValue, "1 to 40 letters", lambda: estate.add_gateway(session, site, "网关")),
+        (
+            estate.BadValue,
+            "cloud is the name by which",
+            lambda: estate.add_gateway(session, site, "cloud"),
+        ),
         (
             estate.BadValue,
             "at least 10",
