@@ -20,43 +20,51 @@ Changes = list[Change] | None
 
 
 def stream(
-    subscription: Subscription, render: Callable[[Changes], Awaitable[str]]
+    subscription: Subscription,
+    render: Callable[[Changes], Awaitable[str]],
+    *,
+    refresh_s: float = REFRESH_S,
 ) -> StreamingResponse:
     """Sends what render returns, at once and after each change; render returns "" where there is nothing to say.
 
     render is called with None at the start (the page may have missed something while it was loading or
-    asleep) and every 15 seconds (silence changes what a page says, and nobody announces silence).
-    Changes that come close together are rendered once.
+    asleep) and every refresh_s seconds, however much changes meanwhile: silence changes what a page says, and
+    nobody announces silence, nor that a reader has signed out. Changes that come close together are
+    rendered once.
     """
     return StreamingResponse(
-        _messages(subscription, render),
+        _messages(subscription, render, refresh_s),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
 
 async def _messages(
-    subscription: Subscription, render: Callable[[Changes], Awaitable[str]]
+    subscription: Subscription, render: Callable[[Changes], Awaitable[str]], refresh_s: float
 ) -> AsyncIterator[str]:
     changes: Changes = None
     waiting: asyncio.Task[Change] | None = None
     clock = asyncio.get_running_loop().time
+    refresh_at = clock()
     try:
         while True:
             html = await render(changes)
+            if changes is None:
+                refresh_at = clock() + refresh_s
             yield _message(html) if html else ": nothing new\n\n"
             waiting = waiting or asyncio.ensure_future(anext(subscription))
             changes = []
-            until = clock() + REFRESH_S
+            until = refresh_at
             while clock() < until:
                 done, _ = await asyncio.wait({waiting}, timeout=until - clock())
                 if not done:
                     break
                 if not changes:
-                    until = clock() + GATHER_S
+                    until = min(refresh_at, clock() + GATHER_S)
                 changes.append(waiting.result())
                 waiting = asyncio.ensure_future(anext(subscription))
-            changes = changes or None
+            if not changes or clock() >= refresh_at:
+                changes = None
     except (CloudError, OperationalError):
         # Signed out, the link has ended, or the database is away: the page asks again, and is told.
         return
