@@ -11,7 +11,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from edge.booking import Booking, Settled, is_proved
-from edge.bus import Bus, NoReply
+from edge.bus import Bus, NoReply, Unwanted
 from edge.clock import Clock
 from edge.drivers import DRIVERS, BadMeter, Driver
 from edge.ports import LineAway
@@ -149,6 +149,9 @@ class Agent:
             self._note_failure(point, driver, settled)
             if self._is_due(point, driver, settled):
                 settled = await self._switch(point, driver, bus, settled)
+        except Unwanted as error:
+            log.info("%s: %s; it is decided anew", point.name, error)
+            return 0.0
         except (NoReply, BadMeter, ProtocolError) as error:
             return self._missed(point, error)
         self._misses.pop(point.id, None)
@@ -275,6 +278,7 @@ class Agent:
             await bus.run(
                 lambda: driver.switch(point.meter, supply, point.policy.restore, intent.sent_at),
                 driver.decoder,
+                still=lambda: self._wanted(point) is supply,
             )
         except (Refused, BadMeter) as error:
             with store.transaction():
@@ -288,6 +292,12 @@ class Agent:
         with store.transaction():
             self._booking.report(point, want, seen, self._clock.now().at)
         return replace(settled, seen=seen)
+
+    def _wanted(self, point: ServicePoint) -> Supply | None:
+        """The supply that is wanted by what has been booked up to now."""
+        now = self._points.get(point.id, point)
+        is_held = self._store.doubt(point.id) is not None
+        return desired(now.policy, self._store.balance(now.purse), is_held=is_held).supply
 
     def _switch_failed(self, point: ServicePoint, text: str) -> None:
         at = self._clock.now().at

@@ -21,6 +21,7 @@ PAUSE_S = 0.5  # the longest pause between two bytes of a frame (DL/T 645-2007, 
 GAP_S = 0.03  # between a reply and the next request; 20 to 50 ms let transceivers turn round
 GAP_BITS = 33
 LONGEST_FRAME = 300
+HELD_S = 0.01  # a wait that ends so much too late was spent elsewhere
 TRIES = 3
 
 
@@ -30,6 +31,10 @@ class NoReply(Exception):
 
 class Garbled(NoReply):
     """Bytes came that are no answer: noise, another rate or parity, or two meters on one address."""
+
+
+class Unwanted(Exception):
+    """What was asked to be sent is wanted no longer. Decide anew; some of it may have been sent."""
 
 
 class Bus:
@@ -48,18 +53,23 @@ class Bus:
         self._lock = asyncio.Lock()
 
     async def run(
-        self, start: Callable[[], Exchange[F, T]], decoder: Callable[[], FrameDecoder[F]]
+        self,
+        start: Callable[[], Exchange[F, T]],
+        decoder: Callable[[], FrameDecoder[F]],
+        *,
+        still: Callable[[], bool] = lambda: True,
     ) -> T:
         """What the exchange returns. A request without reply is sent three times; an answer to some
-        other question starts the exchange again, twice at most.
+        other question starts the exchange again, twice at most. still says, before each request is sent,
+        whether it is still wanted.
 
-        Raises NoReply (Garbled where bytes came, but no frame), LineAway, and any ProtocolError of the
-        exchange.
+        Raises Unwanted, NoReply (Garbled where bytes came, but no frame), LineAway, and any ProtocolError
+        of the exchange.
         """
         async with self._lock:
             for left in reversed(range(TRIES)):
                 try:
-                    return await self._converse(start(), decoder)
+                    return await self._converse(start(), decoder, still)
                 except Unexpected as error:
                     if not left:
                         raise
@@ -75,6 +85,7 @@ class Bus:
         """
         async with self._lock:
             listening = _Listening[object](None)
+            await self._rest()
             await self._attempt(request, listening.take, reply_s=reply_s, pause_s=reply_s)
             return bytes(listening.heard)
 
@@ -82,22 +93,30 @@ class Bus:
         self._port.close()
 
     async def _converse(
-        self, exchange: Exchange[F, T], decoder: Callable[[], FrameDecoder[F]]
+        self,
+        exchange: Exchange[F, T],
+        decoder: Callable[[], FrameDecoder[F]],
+        still: Callable[[], bool],
     ) -> T:
         try:
             request = next(exchange)
             while True:
-                request = exchange.send(await self._ask(request, decoder))
+                request = exchange.send(await self._ask(request, decoder, still))
         except StopIteration as end:
             result: T = end.value
             return result
         finally:
             exchange.close()
 
-    async def _ask(self, request: bytes, decoder: Callable[[], FrameDecoder[F]]) -> F:
+    async def _ask(
+        self, request: bytes, decoder: Callable[[], FrameDecoder[F]], still: Callable[[], bool]
+    ) -> F:
         garbled = False
         for _ in range(TRIES):
             listening = _Listening(decoder())
+            await self._rest()
+            if not still():
+                raise Unwanted(f"a request on line {self.name} is wanted no longer")
             await self._attempt(request, listening.take, reply_s=REPLY_S, pause_s=PAUSE_S)
             if listening.frames:
                 return listening.frames[0]
@@ -106,12 +125,15 @@ class Bus:
             raise Garbled(f"no frame in what line {self.name} answered to {TRIES} requests")
         raise NoReply(f"no reply on line {self.name} to {TRIES} requests")
 
+    async def _rest(self) -> None:
+        """Wait for the gap before a request."""
+        await asyncio.sleep(max(0.0, self._free_at - asyncio.get_running_loop().time()))
+
     async def _attempt(
         self, request: bytes, take: Callable[[bytes], bool], *, reply_s: float, pause_s: float
     ) -> None:
         """Send, and hand over what arrives until it is enough, or nothing begins or goes on in time."""
         loop = asyncio.get_running_loop()
-        await asyncio.sleep(max(0.0, self._free_at - loop.time()))
         stale = self._port.drain()
         if stale:
             log.debug("%s: dropped %s", self.name, stale.hex())
@@ -122,14 +144,19 @@ class Bus:
         last = until + LONGEST_FRAME * self._byte_s + self._delay_s
         try:
             while True:
-                async with asyncio.timeout_at(min(until, last)):
-                    data = await self._port.read()
+                end = min(until, last)
+                try:
+                    async with asyncio.timeout_at(end):
+                        data = await self._port.read()
+                except TimeoutError:
+                    # A loop that was held, by a slow disk, may not have got round to what came in time.
+                    data = self._port.drain() if loop.time() > end + HELD_S else b""
+                    if not data:
+                        return
                 log.debug("%s < %s", self.name, data.hex())
-                if take(data):
+                if take(data) or loop.time() >= last:
                     return
                 until = loop.time() + pause_s + self._delay_s
-        except TimeoutError:
-            return
         finally:
             self._free_at = loop.time() + self._gap_s
 

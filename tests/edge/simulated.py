@@ -58,6 +58,10 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._jumping.now
 
+    def block(self, seconds: float) -> None:
+        """Something keeps the loop busy for so long: nothing else happens meanwhile."""
+        self._jumping.now += seconds
+
 
 def simulated(story: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
     """Run an async test in simulated time."""

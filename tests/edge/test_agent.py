@@ -19,6 +19,7 @@ from prepaid.reading import Supply
 from prepaid.supply import Why
 from prepaid.wire import Alarm, AlarmKind, Charged, Read, SupplyChanged
 from protocols.cj188.items import Valve
+from protocols.dlt645.master import RelayCommand
 from tests.edge.simulated import (
     ELECTRICITY,
     EVENING,
@@ -414,6 +415,35 @@ async def test_a_meter_without_switch_is_charged_and_never_commanded(tmp_path: P
     assert [alarm.is_over for alarm in alarms] == [False, True]
     assert room.store.balance(PURSE) == Money.yuan("20.00")
     assert room.store.intent(ELECTRICITY.id) is None
+
+
+@simulated
+@pytest.mark.parametrize("is_heard", [True, False])
+async def test_a_trip_is_not_repeated_once_a_credit_has_come(tmp_path: Path, is_heard: bool):
+    room = Room(tmp_path)
+    agent = asyncio.create_task(room.agent.run())
+    await asyncio.sleep(10)
+    room.meter.show("102.00")
+
+    def the_trip_or_its_answer_is_lost_and_a_credit_comes() -> None:
+        if room.store.intent(ELECTRICITY.id) is None or room.wire.is_silent:
+            return
+        room.wire.before_write = lambda: None
+        room.wire.is_silent = True
+        if is_heard:
+            room.meter.relay(RelayCommand.TRIP, 0)
+        loop = asyncio.get_running_loop()
+        loop.call_later(0.1, room.credit, "20.00")
+        loop.call_later(0.2, setattr, room.wire, "is_silent", False)
+
+    room.wire.before_write = the_trip_or_its_answer_is_lost_and_a_credit_comes
+    room.agent.wake([ELECTRICITY.id])
+    await until(lambda: ALLOW_CLOSE in commands(room), within_s=3)
+
+    assert commands(room) == [TRIP, ALLOW_CLOSE]
+    assert room.meter.contact_open is is_heard
+    assert not room.meter.command_open
+    agent.cancel()
 
 
 @simulated

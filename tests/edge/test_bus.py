@@ -7,12 +7,12 @@ from decimal import Decimal
 
 import pytest
 
-from edge.bus import Bus, Garbled, NoReply
+from edge.bus import Bus, Garbled, NoReply, Unwanted
 from edge.drivers import dlt645 as driver
 from prepaid.reading import Supply
-from protocols.dlt645 import frame
+from protocols.dlt645 import frame, master
 from protocols.exchange import Refused, Unexpected
-from tests.edge.simulated import ELECTRICITY, ElectricityMeter, Wire, simulated
+from tests.edge.simulated import ELECTRICITY, ElectricityMeter, SimulatedLoop, Wire, simulated
 
 METER = ELECTRICITY.meter
 
@@ -85,6 +85,56 @@ async def test_an_answer_that_comes_late_is_not_taken_for_the_next_question():
 
     assert (seen.total, seen.supply) == (Decimal("123.45"), Supply.ON)
     assert await read(bus) == Decimal("200.00")
+
+
+@simulated
+async def test_an_answer_that_came_while_the_loop_was_busy_is_heard():
+    bus, wire, _ = line("123.45")
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, SimulatedLoop)
+    wire.delay_s = 0.3
+
+    def a_slow_disk_holds_the_loop() -> None:
+        loop.call_later(0.2, loop.block, 2)  # past the wait of 0.59 s
+
+    wire.before_write = a_slow_disk_holds_the_loop
+
+    assert await read(bus) == Decimal("123.45")
+    assert len(wire.requests) == 2
+
+
+@simulated
+async def test_the_rest_of_an_answer_whose_beginning_came_while_the_loop_was_busy_is_waited_for():
+    bus, wire, _ = line("123.45")
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, SimulatedLoop)
+    answer = frame.encode(frame.Frame(METER.address, 0x91, bytes.fromhex("0000010045230100")))
+    wire.is_silent = True
+
+    def answer_in_two_parts() -> None:
+        wire.arrive_later(0.3, answer[:9])
+        loop.call_later(0.2, loop.block, 0.5)
+        wire.arrive_later(0.9, answer[9:])
+
+    wire.before_write = answer_in_two_parts
+
+    assert await bus.run(lambda: master.read_energy(METER.address), driver.decoder) == Decimal(
+        "123.45"
+    )
+    assert len(wire.requests) == 1
+
+
+@simulated
+async def test_what_is_wanted_no_longer_is_not_sent_again():
+    bus, wire, _ = line("123.45")
+    wire.is_silent = True
+
+    with pytest.raises(Unwanted):
+        await bus.run(
+            lambda: driver.read(METER), driver.decoder, still=lambda: len(wire.requests) < 2
+        )
+
+    assert len(wire.requests) == 2
 
 
 @simulated
