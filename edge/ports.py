@@ -103,8 +103,10 @@ class StreamPort:
 
     def close(self) -> None:
         if self._open is not None:
-            self._open[0].abort()
+            transport, arrivals = self._open
             self._open = None
+            if not arrivals.is_lost:  # a serial transport that has lost its device cannot be aborted
+                transport.abort()
 
 
 def serial_port(at: SerialAt) -> StreamPort:

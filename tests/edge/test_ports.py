@@ -144,3 +144,20 @@ async def test_what_nobody_read_can_be_thrown_away(pty: Pty):
         async with asyncio.timeout(0.05):
             await port.read()
     port.close()
+
+
+async def test_a_serial_device_that_is_pulled_out_is_a_line_that_is_away():
+    ours, theirs = os.openpty()
+    tty.setraw(theirs)
+    port = serial_port(SerialAt(os.ttyname(theirs), 2400, "8N1"))
+    await port.write(b"ask")
+
+    os.close(ours)
+    os.close(theirs)
+
+    async with asyncio.timeout(5):
+        with pytest.raises(LineAway, match="closed by the other side"):
+            await port.read()
+        with pytest.raises(LineAway, match="cannot be opened"):
+            await port.write(b"ask again")
+    port.close()
