@@ -10,6 +10,7 @@ from uuid import UUID
 from cloud.services.board import PointCard
 from cloud.services.tenant import TenantHome, TopUpLine
 from dashboards.state import PointState, Tone, is_credit_on_its_way, of_point
+from dashboards.tenant.unpaid import Unpaid
 from dashboards.words import N_
 from prepaid.money import Money
 from prepaid.supply import Why
@@ -53,6 +54,7 @@ class AccountView:
     holder: str
     purses: tuple[PurseView, ...]
     recent: tuple[TopUpLine, ...]
+    unpaid: tuple[Unpaid, ...]
 
     @property
     def power_purses(self) -> frozenset[UUID]:
@@ -82,7 +84,7 @@ _GRAVEST = {
 }
 
 
-def view(home: TenantHome, path: str) -> AccountView:
+def view(home: TenantHome, unpaid: tuple[Unpaid, ...], path: str) -> AccountView:
     by_purse: dict[UUID, list[PointCard]] = {}
     for point in home.points:
         by_purse.setdefault(point.purse_id, []).append(point)
@@ -95,6 +97,7 @@ def view(home: TenantHome, path: str) -> AccountView:
         holder=home.holder,
         purses=tuple(_purse(purse_id, points) for purse_id, points in by_purse.items()),
         recent=home.recent,
+        unpaid=unpaid,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 from urllib.parse import urlsplit
-from uuid import UUID, uuid4, uuid5
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, Form, Request
 from sqlmodel import Session
@@ -23,6 +23,7 @@ from cloud.tables.base import utc_now
 from cloud.web import CurrentAccount, OpenEvents, TenantSession, database
 from dashboards import errors, live, page, words
 from dashboards.tenant import amount as amounts
+from dashboards.tenant import unpaid
 from dashboards.tenant.account import AccountView, view
 from dashboards.tenant.progress import Progress, progress
 from dashboards.words import N_
@@ -30,7 +31,6 @@ from dashboards.words import N_
 router = APIRouter(include_in_schema=False)
 
 NO_PURSE = N_("Please choose what to top up.")
-STALE = N_("This page was out of date. Please check the amount and press Pay once more.")
 QUICK = "50"
 
 
@@ -47,12 +47,11 @@ def top_up(
     purse_id: Annotated[str, Form()] = "",
     amount: Annotated[str, Form()] = "",
     quick: Annotated[str, Form()] = "",
-    idempotency_key: Annotated[str, Form()] = "",
 ) -> Response:
     """Orders the top-up and sends the resident to pay it; an amount typed goes before one picked.
 
-    The order's key is made of the form's key, the purse and the amount: pressing twice is one order, and
-    coming back to pick another amount is another.
+    Pressing twice, or coming back without having paid and pressing again, is one order; another amount, or
+    the same again once it is paid, is another.
     """
 
     def again(said: str, status: int) -> Response:
@@ -66,23 +65,28 @@ def top_up(
     except ValueError:
         return again(say(NO_PURSE), 422)
     try:
-        key = UUID(idempotency_key)
-    except ValueError:
-        return again(say(STALE), 422)
-    try:
         money = amounts.read(amount.strip() or quick)
     except amounts.BadAmount as error:
         return again(say(error.sentence).format_map(error.values), 422)
     path = _path(tenant)
+    channel = request.app.state.channels["sandbox"]
     try:
+        with database.organization(tenant.organization_id) as session:
+            begun = unpaid.orders(session, tenant.account_id, now=utc_now())
+        # Outside of any transaction, for it asks the payment company.
+        open_order = unpaid.to_go_on_with(begun, channel, purse_id=purse, amount=money)
+        if open_order is not None:
+            return RedirectResponse(open_order.pay_url, status_code=303)
         with database.organization(tenant.organization_id) as session:
             ordered = topups.create(
                 session,
-                request.app.state.channels["sandbox"],
+                channel,
                 account_id=tenant.account_id,
                 purse_id=purse,
                 amount=money,
-                idempotency_key=uuid5(key, f"{purse}:{money.fen}"),
+                idempotency_key=unpaid.next_key(
+                    session, purse_id=purse, amount=money, channel=channel.name
+                ),
                 page_url=f"{request.app.state.settings.public_url}{path}/topups",
             )
     except CloudError as error:
@@ -103,8 +107,8 @@ def result(
         return errors.not_found(request)
     account = _account(session, tenant)
     stages, come, is_power = _progress(session, tenant, account, wanted)
-    unpaid = session.get(TopUp, wanted) if stages.paid_at is None else None
-    is_open = unpaid is not None and (unpaid.expires_at is None or unpaid.expires_at > utc_now())
+    topup = session.get(TopUp, wanted) if stages.paid_at is None else None
+    is_open = topup is not None and (topup.expires_at is None or topup.expires_at > utc_now())
     return page.render(
         request,
         "tenant/topup.html",
@@ -114,7 +118,7 @@ def result(
         topup=stages,
         progress=come,
         is_power=is_power,
-        pay_url=unpaid.pay_url if unpaid is not None and is_open else None,
+        pay_url=topup.pay_url if topup is not None and is_open else None,
     )
 
 
@@ -167,7 +171,9 @@ def _path(tenant: Tenant) -> str:
 
 
 def _account(session: Session, tenant: Tenant) -> AccountView:
-    return view(tenants.home(session, tenant.account_id, now=utc_now()), _path(tenant))
+    now = utc_now()
+    home = tenants.home(session, tenant.account_id, now=now)
+    return view(home, unpaid.orders(session, tenant.account_id, now=now), _path(tenant))
 
 
 def _progress(
@@ -199,7 +205,6 @@ def _home(
         form_targets=(f"{sandbox.scheme}://{sandbox.netloc}",),
         timezone=account.timezone,
         account=account,
-        key=uuid4(),
         error=error,
         most=topups.MOST,
         chosen_purse=chosen.purse_id if chosen else None,

@@ -75,7 +75,7 @@ def test_the_most_that_can_be_topped_up_at_once_can_be_typed() -> None:
 
 
 def title(**changes: Any) -> str | None:
-    notice = view(home(power("0301", **changes)), "/t/x").purses[0].notice
+    notice = view(home(power("0301", **changes)), (), "/t/x").purses[0].notice
     return notice.title if notice else None
 
 
@@ -93,8 +93,8 @@ def test_the_page_says_what_is_the_matter_and_is_quiet_when_nothing_is() -> None
 
 
 def test_the_top_up_is_meant_for_the_purse_that_needs_it() -> None:
-    needy = view(home(power("0301"), water("0301", **CUT)), "/t/x").neediest
-    content = view(home(power("0301"), water("0301")), "/t/x").neediest
+    needy = view(home(power("0301"), water("0301", **CUT)), (), "/t/x").neediest
+    content = view(home(power("0301"), water("0301")), (), "/t/x").neediest
 
     assert needy is not None
     assert not needy.is_power
@@ -181,3 +181,15 @@ def test_changing_the_language_goes_back_to_the_page(path: str) -> None:
 )
 def test_changing_the_language_goes_nowhere_else(path: str) -> None:
     assert not is_our_path(path)
+
+
+def test_chinese_sentences_stand_together_without_a_blank() -> None:
+    cut = view(home(power("0301", **CUT)), (), "/t/x")
+
+    chinese, english = (
+        page.fragment(language, "tenant/changes.html", account=cut, topup=None)
+        for language in ("zh", "en")
+    )
+
+    assert "白天夜里都可以。已欠 ¥0.12" in chinese
+    assert "day or night. Owed so far: ¥0.12" in english
