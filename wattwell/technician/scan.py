@@ -31,6 +31,8 @@ from wattwell.technician.meters import Cj188, Dlt1997, Dlt2007
 from wattwell.technician.words import METER_TYPES
 
 PAIRS = tuple(f"{n:02d}" for n in range(100))
+COMMUNICATION_ADDRESS = 0x04000401
+METER_NUMBER_1997 = 0xC032
 MOST_COLLIDING = 64
 """Pairs of a hundred. On a line that garbles more than that it is not meters that collide."""
 
@@ -206,6 +208,7 @@ async def _dlt645(search: _Search) -> AsyncIterator[Event]:
         yield Note(
             f"Several DL/T 645 meters answer at once on {search.place}; asking pair by pair."
         )
+    if collides or search.wanted.by_pairs:
         async for event in _by_pairs(search, kind, ""):
             yield event
 
@@ -221,9 +224,11 @@ def _whoever(is_old: bool) -> Iterable[bytes]:
 
 
 def _read(search: _Search, address: str) -> bytes:
+    """What is asked under an address. The answer has the meter's number twice, once in its data with
+    33H added: two answers at the same instant can by bad luck add up to one good frame that has it once."""
     if search.protocol is Protocol.DLT645_1997:
-        return _first(master97.read(address, master97.FORWARD_ACTIVE_ENERGY))
-    return _first(dlt645.read(address, dlt645.FORWARD_ACTIVE_ENERGY))
+        return _first(master97.read(address, METER_NUMBER_1997))
+    return _first(dlt645.read(address, COMMUNICATION_ADDRESS))
 
 
 async def _by_pairs(search: _Search, kind: Dlt645, known: str) -> AsyncIterator[Event]:
@@ -306,6 +311,16 @@ async def _cj188(search: _Search) -> AsyncIterator[Event]:
         yield search.counter.asked(f"cjt188 whoever is there, {METER_TYPES[meter_type][0]}")
         request = _first(cj188.read_address(meter_type=meter_type))
         answers, collides = await _hear_cj188(search, request)
+        if answers and not collides:
+            # The address comes once in an answer, so two neighbours can add up to a good frame; what
+            # they have counted hardly does.
+            request = _first(
+                cj188.read(
+                    cj188_frame.WILDCARD, cj188_items.CURRENT, meter_type=meter_type, serial=0
+                )
+            )
+            counted, collides = await _hear_cj188(search, request)
+            collides |= len(counted) > 1
         for address, answering_type in answers:
             if found := await _confirm_cj188(search, address, answering_type):
                 yield found
