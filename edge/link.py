@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from typing import Any, Protocol
 
 import paho.mqtt.client as mqtt
@@ -37,8 +38,12 @@ class MqttLink:
         self._broker = f"{host}:{port}"
         self._gateway_no = gateway_no
         self._trouble: str | None = None
+        # A broker puts off whoever has the same client id: one that can be guessed is a way to do so.
         self._client = client = mqtt.Client(
-            CallbackAPIVersion.VERSION2, client_id=gateway_no, protocol=mqtt.MQTTv311
+            CallbackAPIVersion.VERSION2,
+            client_id=f"{gateway_no}-{secrets.token_hex(8)}",
+            clean_session=True,
+            protocol=mqtt.MQTTv311,
         )
         client.username_pw_set(gateway_no, password)
         client.reconnect_delay_set(FIRST_RETRY_S, LAST_RETRY_S)

@@ -14,8 +14,10 @@ from uuid import uuid4
 
 import bcrypt
 import nats
+import paho.mqtt.client as mqtt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from paho.mqtt.enums import CallbackAPIVersion
 
 from edge.store import Store, read_balances
 from prepaid import wire
@@ -97,6 +99,41 @@ async def test_a_credit_comes_down_is_booked_once_and_acknowledged(
     assert read_balances(program.config.with_name("ledger.sqlite")) == {PURSE: Money.yuan("20.00")}
     process.send_signal(signal.SIGTERM)
     assert await asyncio.to_thread(process.wait, 10) == 0
+    await cloud.close()
+
+
+async def test_another_gateway_cannot_put_it_off_by_taking_its_number_for_a_client_id(
+    program: Program, broker: Broker
+):
+    known = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
+    broker.set_gateways({"GW-0001": known, "GW-0002": known})
+    program.start()
+    await until(lambda: "connected to the broker" in program.said(), within_s=20)
+
+    heard: list[str] = []
+    other = mqtt.Client(CallbackAPIVersion.VERSION2, "GW-0001", protocol=mqtt.MQTTv311)
+    other.username_pw_set("GW-0002", PASSWORD)
+    other.on_connect = lambda client, *_: client.subscribe("wattwell/GW-0002/down", 1)
+    other.on_subscribe = lambda *_: heard.append("subscribed")
+    other.connect("127.0.0.1", broker.mqtt_port)
+    other.loop_start()
+    await until(lambda: bool(heard), within_s=10)
+    other.disconnect()
+    other.loop_stop()
+    # What the program would have said comes before its answer to this.
+    cloud = await nats.connect(broker.nats_url)
+    answers: list[Envelope] = []
+
+    async def hear(message: nats.aio.msg.Msg) -> None:
+        answers.append(wire.unpack(message.data))
+
+    await cloud.subscribe("wattwell.GW-0001.up", cb=hear)
+    log = uuid4()
+    entry = wire.sign(Entry(log, 1, wire.write_down(Credited(top_up("20.00")))), KEY)
+    await cloud.publish("wattwell.GW-0001.down", wire.pack(Envelope((entry,), None)))
+    await until(lambda: bool(answers) and answers[-1].cursor == Cursor(log, 1), within_s=10)
+
+    assert "is gone" not in program.said()
     await cloud.close()
 
 
