@@ -121,6 +121,7 @@ class Store:
         self._lock = _take(path)
         self.on_append: Callable[[], None] = lambda: None
         try:
+            _keep_private(path)
             self._db = sqlite3.connect(path, isolation_level=None)
             with self._speaking():
                 self._db.execute("PRAGMA journal_mode = WAL")
@@ -497,3 +498,20 @@ def _take(path: Path) -> IO[str]:
             f"{path} is in use by another gateway program; stop it first, or give this one its own folder"
         ) from error
     return lock
+
+
+def _keep_private(path: Path) -> None:
+    """The ledger holds the meters' passwords: it and all beside it is its owner's alone.
+
+    SQLite gives the files that it makes beside a ledger the ledger's own mode.
+    """
+    try:
+        path.touch(0o600)
+        names = (path.name, f"{path.name}-wal", f"{path.name}-shm", path.with_suffix(".lock").name)
+        for file in (path.with_name(name) for name in names):
+            if file.exists():
+                file.chmod(0o600)
+    except OSError as error:
+        raise StoreUnusable(
+            f"{path} cannot be made its owner's alone: {error.strerror}; give it to the user that runs the gateway"
+        ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import sqlite3
@@ -106,6 +107,32 @@ def test_a_new_store_is_a_new_log_and_an_old_one_keeps_its_own(path: Path, tmp_p
     assert other.log != log
     again.close()
     other.close()
+
+
+def modes(path: Path) -> dict[str, str]:
+    return {file.name: oct(file.stat().st_mode & 0o777) for file in path.parent.iterdir()}
+
+
+def test_the_ledger_holds_passwords_and_is_its_owners_alone(path: Path):
+    was = os.umask(0o022)
+    try:
+        store = Store(path, "GW-0001")
+        with store.transaction():
+            store.save_point(ELECTRICITY)
+        assert modes(path) == {
+            "ledger.sqlite": "0o600",
+            "ledger.sqlite-wal": "0o600",
+            "ledger.sqlite-shm": "0o600",
+            "ledger.lock": "0o600",
+        }
+        store.close()
+        for file in path.parent.iterdir():  # as an earlier version, or a restored copy, left them
+            file.chmod(0o644)
+        store = Store(path, "GW-0001")
+        assert set(modes(path).values()) == {"0o600"}
+        store.close()
+    finally:
+        os.umask(was)
 
 
 def test_a_ledger_in_use_is_not_opened_twice(store: Store, path: Path):
