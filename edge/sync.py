@@ -108,9 +108,9 @@ class Sync:
             self._stirred.clear()
             while self._inbox:
                 await self._receive(self._inbox.popleft())
-            wait_s = self._speak() if self._link.is_up else None
+            due = self._speak() if self._link.is_up else None
             try:
-                async with asyncio.timeout(wait_s):
+                async with asyncio.timeout_at(due):
                     await self._stirred.wait()
             except TimeoutError:
                 continue
@@ -118,15 +118,15 @@ class Sync:
     # Up.
 
     def _speak(self) -> float:
-        """Send what is due; and in how many seconds something may be due again."""
+        """Send what is due; and the instant at which something may be due again, which is yet to come."""
         now = asyncio.get_running_loop().time()
-        if self._sent is not None and now - self._sent.at >= self._resend_s:
+        if self._sent is not None and now >= self._sent.at + self._resend_s:
             self._sent = None
         batch = self._batch() if self._sent is None else ()
         if batch:
             self._sent = _Sent(batch[-1].seq, now)
         silence_s = min(self._greet_s or self._heartbeat_s, self._heartbeat_s)
-        if batch or self._must_answer or now - self._spoke_at >= silence_s:
+        if batch or self._must_answer or now >= self._spoke_at + silence_s:
             self._link.publish(wire.pack(Envelope(batch, self._store.cursor())))
             self._must_answer = False
             if self._greet_s is not None and self._spoke_at > float("-inf"):
@@ -135,7 +135,7 @@ class Sync:
         due = self._spoke_at + silence_s
         if self._sent is not None:
             due = min(due, self._sent.at + self._resend_s)
-        return max(0.0, due - now)
+        return due
 
     def _batch(self) -> tuple[Entry, ...]:
         batch: list[Entry] = []

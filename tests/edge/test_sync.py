@@ -33,6 +33,7 @@ from tests.edge.simulated import (
     PURSE,
     WATER,
     Room,
+    SimulatedLoop,
     simulated,
     top_up,
     until,
@@ -171,6 +172,26 @@ async def test_a_quiet_gateway_shows_every_half_minute_that_it_is_there(tmp_path
     await asyncio.sleep(95)
 
     assert cloud.received == [Envelope((), None)] * 4  # at once, and after 30, 60 and 90 s
+    running.cancel()
+
+
+@simulated
+@pytest.mark.parametrize("begin", [random.Random(n).uniform(0, 1e6) for n in range(20)])
+async def test_at_whatever_instant_it_begins_the_next_word_is_said_once_and_waited_for(
+    tmp_path: Path, begin: float
+):
+    # x + 30 - x is less than 30 for some x: then the time had come, and nothing was due.
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, SimulatedLoop)
+    loop.begin_at(begin)
+    room = Room(tmp_path)
+    cloud = Cloud(room)
+    running = asyncio.create_task(cloud.sync.run())
+    cloud.connect()
+
+    await asyncio.sleep(95)
+
+    assert len(cloud.received) == 4  # at once, and after 30, 60 and 90 s
     running.cancel()
 
 
