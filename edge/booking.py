@@ -53,16 +53,15 @@ class Booking:
         self._clock = clock
         self._charged: dict[UUID, float] = {}  # the tick of each position's reading
         self._told: dict[UUID, tuple[Reading, float]] = {}
-        self._without_tariff: set[UUID] = set()
 
     def weigh(self, point: ServicePoint, reading: Reading) -> Weighed:
         """Rate a reading; nothing is changed by it.
 
         An implausible reading holds its point: nothing is charged and the supply is left alone, until
         a reading can be true against the last one charged and does not go on from the doubtful one.
-        A new entry of the point from the cloud lifts the hold.
+        A new entry of the point from the cloud lifts the hold. A point without tariff is left alone too.
         """
-        tariff = self._tariff(point)
+        tariff = self._store.tariff(point.tariff)
         if tariff is None:
             return Weighed(None, (), None)
         before = self._store.position(point.id)
@@ -154,19 +153,10 @@ class Booking:
         self._store.append(Alarm(point.id, at, kind, not is_on, text))
         where = f"{point.name} (meter {point.meter.meter_no} on line {point.meter.line})"
         if is_on:
-            log.warning("%s: %s: %s", where, kind, text)
+            level = logging.ERROR if kind is AlarmKind.NO_TARIFF else logging.WARNING
+            log.log(level, "%s: %s: %s", where, kind, text)
         else:
             log.info("%s: no longer %s, since %s: %s", where, kind, since, text)
-
-    def _tariff(self, point: ServicePoint) -> Tariff | None:
-        tariff = self._store.tariff(point.tariff)
-        if tariff is None and point.id not in self._without_tariff:
-            log.warning("%s is not charged: tariff %s is not here", point.name, point.tariff)
-            self._without_tariff.add(point.id)
-        elif tariff is not None and point.id in self._without_tariff:
-            log.info("%s is charged again: tariff %s is here", point.name, point.tariff)
-            self._without_tariff.discard(point.id)
-        return tariff
 
     def _tell(self, point: ServicePoint, reading: Reading, tick: float) -> bool:
         if point.id in self._told:
@@ -195,6 +185,17 @@ class Booking:
     ) -> None:
         at = reading.at
         self.alarm(point, AlarmKind.SILENT, at, "it answers", is_on=False)
+        is_here = self._store.tariff(point.tariff) is not None
+        self.alarm(
+            point,
+            AlarmKind.NO_TARIFF,
+            at,
+            f"tariff {point.tariff} is here"
+            if is_here
+            else f"tariff {point.tariff} never came or could not be used: nothing is charged and the "
+            "supply is left as it is; publish the tariff again, or give the point another",
+            is_on=not is_here,
+        )
         self.alarm(
             point,
             AlarmKind.IMPLAUSIBLE,

@@ -29,6 +29,7 @@ from tests.edge.simulated import (
     Room,
     clock,
     simulated,
+    tariff,
     until,
 )
 
@@ -444,6 +445,36 @@ async def test_a_trip_is_not_repeated_once_a_credit_has_come(tmp_path: Path, is_
     assert room.meter.contact_open is is_heard
     assert not room.meter.command_open
     agent.cancel()
+
+
+@simulated
+async def test_a_point_without_tariff_is_alarmed_once_and_its_supply_left_as_it_is(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    room = Room(tmp_path)
+    tiered = replace(ELECTRICITY, tariff="tiered")
+
+    for kwh in (100, 150, 200):
+        await asyncio.sleep(60)
+        room.meter.show(f"{kwh}.00")
+        await room.agent.visit(tiered)
+
+    def missing() -> list[Alarm]:
+        return [a for a in room.told(Alarm) if a.alarm is AlarmKind.NO_TARIFF]
+
+    assert [alarm.is_over for alarm in missing()] == [False]
+    assert "tariff tiered never came" in missing()[0].text
+    assert [r.levelname for r in caplog.records if "tariff" in r.getMessage()] == ["ERROR"]
+    assert commands(room) == []
+    assert room.told(SupplyChanged)[-1].wanted is None
+    with room.store.transaction():
+        room.store.save_tariff(tariff("tiered", "electricity", "0.50"))
+    await room.agent.visit(tiered)
+    await asyncio.sleep(60)
+    room.meter.show("201.00")
+    await room.agent.visit(tiered)
+    assert [alarm.is_over for alarm in missing()] == [False, True]
+    assert room.store.balance(PURSE) == Money.yuan("0.50")
 
 
 @simulated
