@@ -23,7 +23,7 @@ from starlette.responses import JSONResponse, Response
 import dashboards
 from cloud.api import channels, health, rooms, topups
 from cloud.channels import sandbox
-from cloud.db import Database, is_migrated
+from cloud.db import Database, check_role, is_migrated
 from cloud.errors import CannotStart, CloudError, DatabaseAway, first_line
 from cloud.events import Events
 from cloud.settings import Settings
@@ -40,9 +40,15 @@ def create_app(settings: Settings) -> FastAPI:
     database = Database(settings.database_url)
     events = Events(settings.database_url)
 
+    def listening_ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("pages would no longer be told of changes; this program ends", exc_info=error)
+            app.state.fail()
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         listening = asyncio.create_task(events.run())
+        listening.add_done_callback(listening_ended)
         yield
         events.close()
         listening.cancel()
@@ -52,6 +58,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.database = database
     app.state.events = events
+    app.state.fail = (
+        events.close
+    )  # what to do when this program cannot go on; run also ends the server
     app.state.channels = sandbox.channels(settings)
     app.add_middleware(OriginCheck, public_url=settings.public_url, refuse=_refused)
     app.add_exception_handler(CloudError, _refused)
@@ -66,7 +75,11 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def run(settings: Settings) -> None:
-    """Serves until told to stop. Raises CannotStart if the port is taken, or the database away or empty."""
+    """Serves until told to stop.
+
+    Raises CannotStart if the port is taken, or the database away, empty or open to all; SystemExit if a part
+    of the program died.
+    """
     listener = _listener(settings)
     try:
         _check_database(settings)
@@ -79,8 +92,12 @@ def run(settings: Settings) -> None:
     )
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # its start and end are said here
     log.info("serving %s on %s", settings.public_url, settings.listen)
-    _Server(config, app.state.events).run(sockets=[listener])
+    server = _Server(config, app.state.events)
+    app.state.fail = server.fail
+    server.run(sockets=[listener])
     log.info("stopped")
+    if server.has_failed:
+        raise SystemExit("The web program ended because a part of it died; its log says why.")
 
 
 def _check_database(settings: Settings) -> None:
@@ -90,6 +107,7 @@ def _check_database(settings: Settings) -> None:
             raise CannotStart(
                 f"The database {database.where} is empty: run `wattwell cloud migrate` first."
             )
+        check_role(database)
     except OperationalError as error:
         raise CannotStart(
             f"The database does not answer: {first_line(error.orig or error)}. Start it, or mend database_url."
@@ -104,11 +122,18 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, events: Events) -> None:
         super().__init__(config)
         self._events = events
+        self.has_failed = False
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Being told to stop is a normal end, so the signal is not raised again afterwards."""
         asyncio.get_event_loop().call_soon_threadsafe(self._events.close)
         self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
+
+    def fail(self) -> None:
+        """Ends as if told to stop, and is known to have failed."""
+        self.has_failed = True
+        self._events.close()
         self.should_exit = True
 
 
@@ -147,7 +172,12 @@ async def _database_away(request: Request, error: Exception) -> Response:
     log.error(
         "%s %s: the database does not answer: %s",
         request.method,
-        request.url.path,
+        _route(request),
         first_line(error),
     )
     return await _refused(request, DatabaseAway())
+
+
+def _route(request: Request) -> str:
+    """The address as its template: in a tenant's, the token stands for a password."""
+    return str(getattr(request.scope.get("route"), "path", "an unknown address"))

@@ -11,6 +11,8 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
 from sqlmodel import Session
 
+from cloud.errors import CannotStart
+
 CONNECT_TIMEOUT_S = 3
 MIGRATION_LOCK = 4710
 
@@ -78,6 +80,25 @@ def connect_args(url: str) -> dict[str, object]:
         "keepalives_count": 3,
         **conninfo_to_dict(url),
     }
+
+
+def check_role(database: Database) -> None:
+    """Refuses a role that row-level security does not bind, as one organization would see another's rows.
+
+    Raises CannotStart, or sqlalchemy.exc.OperationalError if the database does not answer.
+    """
+    with database.system() as session:
+        role = session.execute(
+            text(
+                "SELECT rolname, rolsuper, rolbypassrls FROM pg_roles WHERE rolname = current_user"
+            )
+        ).one()
+    if role.rolsuper or role.rolbypassrls:
+        what = "a superuser" if role.rolsuper else "allowed to bypass row-level security"
+        raise CannotStart(
+            f"The database role {role.rolname} is {what}, so nothing would keep organizations apart:"
+            " name an ordinary role in database_url."
+        )
 
 
 def is_away(error: DBAPIError) -> bool:

@@ -16,7 +16,7 @@ from sqlmodel import col
 
 from cloud import events
 from cloud.channels import Channel, sandbox
-from cloud.db import Database, connect_args, place
+from cloud.db import Database, check_role, connect_args, place
 from cloud.errors import first_line
 from cloud.services import downlog, topups
 from cloud.settings import Settings
@@ -30,7 +30,10 @@ RETRY_S = 2.0
 
 
 def run(settings: Settings) -> None:
-    """Leads, or waits to lead, until told to stop by SIGTERM or SIGINT."""
+    """Leads, or waits to lead, until told to stop by SIGTERM or SIGINT.
+
+    Raises CannotStart if row-level security does not bind our role in the database.
+    """
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -46,8 +49,9 @@ def run(settings: Settings) -> None:
                 if is_away:
                     log.info("the database at %s answers again", database.where)
                 is_away = False
+                check_role(database)
                 _lead(connection, database, channels, stop)
-        except psycopg.OperationalError as error:
+        except (psycopg.OperationalError, OperationalError) as error:
             if not is_away:
                 log.warning(
                     "the database at %s is away: %s",

@@ -6,15 +6,16 @@ import asyncio
 import json
 import logging
 import signal
+from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 import psycopg
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
-from cloud.db import Database, connect_args
+from cloud.db import Database, check_role, connect_args, is_away
 from cloud.errors import CannotStart, first_line
 from cloud.services import downlog, uplog
 from cloud.services.downlog import Batch
@@ -36,7 +37,7 @@ RECONNECT_S = 1
 async def run(settings: Settings) -> None:
     """Works until told to stop by SIGTERM or SIGINT, and through restarts of broker and database.
 
-    Raises CannotStart if the broker refuses the password.
+    Raises CannotStart if the broker refuses the password, or row-level security does not bind our role.
     """
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -65,9 +66,10 @@ class Worker:
         self._is_away = False
 
     async def run(self) -> None:
-        """Works until cancelled. Raises CannotStart if the broker refuses us."""
+        """Works until cancelled. Raises CannotStart if the broker refuses us, or the database's role is wrong."""
         try:
             await self._connect()
+            await self._check_role()
             try:
                 await self._serve()
             finally:
@@ -80,10 +82,10 @@ class Worker:
         await self._broker.subscribe(UP, queue=QUEUE, cb=self._waiting.put)
         log.info("serving %s, database %s", UP, self._database.where)
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._listen())
-            group.create_task(self._resend())
+            group.create_task(_again_and_again("listening for new entries", self._listen))
+            group.create_task(_again_and_again("sending again", self._resend))
             for _ in range(AT_ONCE):
-                group.create_task(self._take())
+                group.create_task(_again_and_again("taking messages", self._take))
 
     async def _connect(self) -> None:
         """Waits for the broker. Raises CannotStart if it refuses us."""
@@ -116,6 +118,15 @@ class Worker:
             reconnected_cb=self._broker_back,
         )
 
+    async def _check_role(self) -> None:
+        """Waits for the database. Raises CannotStart."""
+        while True:
+            try:
+                return await asyncio.to_thread(check_role, self._database)
+            except OperationalError as error:
+                self._database_away(error)
+                await asyncio.sleep(RECONNECT_S)
+
     async def _broker_error(self, error: Exception) -> None:
         log.debug("broker: %s", error)
 
@@ -127,27 +138,26 @@ class Worker:
         log.info("the broker answers again")
 
     async def _take(self) -> None:
-        while True:
-            message = await self._waiting.get()
-            gateway_no = message.subject.split(".")[1]
-            try:
-                envelope = wire.unpack(message.data)
-            except BadMessage as error:
-                log.warning(
-                    "gateway %s sent no envelope, dropped: %s", gateway_no, first_line(error)
-                )
-                continue
-            try:
-                answers = await asyncio.to_thread(self._receive, gateway_no, envelope)
-            except OperationalError as error:
-                self._database_away(error)  # the gateway sends it again
-                continue
-            except Exception:
+        """Applies and answers the next message."""
+        message = await self._waiting.get()
+        gateway_no = message.subject.split(".")[1]
+        try:
+            envelope = wire.unpack(message.data)
+        except BadMessage as error:
+            log.warning("gateway %s sent no envelope, dropped: %s", gateway_no, first_line(error))
+            return
+        try:
+            answers = await asyncio.to_thread(self._receive, gateway_no, envelope)
+        except Exception as error:
+            # Either way the gateway sends it again.
+            if isinstance(error, DBAPIError) and is_away(error):
+                self._database_away(error)
+            else:
                 log.exception("a message of gateway %s could not be applied", gateway_no)
-                continue
-            self._database_back()
-            for answer in answers:
-                await self._send(answer)
+            return
+        self._database_back()
+        for answer in answers:
+            await self._send(answer)
 
     def _receive(self, gateway_no: str, envelope: Envelope) -> list[Batch]:
         """What to answer, once all is committed: our cursor, then what is due to the gateway."""
@@ -180,33 +190,33 @@ class Worker:
             log.debug("gateway %s was not answered: %s", batch.gateway_no, error)
 
     async def _listen(self) -> None:
-        """Sends entries as soon as they are committed, whoever wrote them."""
-        while True:
-            try:
-                async with await psycopg.AsyncConnection.connect(
-                    autocommit=True,
-                    **connect_args(self._settings.database_url),  # type: ignore[arg-type]
-                ) as connection:
-                    await connection.execute(f"LISTEN {downlog.CHANNEL}")
-                    self._database_back()
-                    async for notify in connection.notifies():
-                        await self._send_due(UUID(json.loads(notify.payload)))
-            except psycopg.OperationalError as error:
-                self._database_away(error)
-                await asyncio.sleep(RECONNECT_S)
+        """Sends entries as soon as they are committed, whoever wrote them, until the database is away."""
+        try:
+            async with await psycopg.AsyncConnection.connect(
+                autocommit=True,
+                **connect_args(self._settings.database_url),  # type: ignore[arg-type]
+            ) as connection:
+                await connection.execute(f"LISTEN {downlog.CHANNEL}")
+                self._database_back()
+                async for notify in connection.notifies():
+                    await self._send_due(UUID(json.loads(notify.payload)))
+        except psycopg.OperationalError as error:
+            self._database_away(error)
+            await asyncio.sleep(RECONNECT_S)
 
     async def _resend(self) -> None:
         """Sends again what gateways online have not taken: messages get lost, and so do workers."""
-        while True:
-            await asyncio.sleep(SWEEP_S)
-            await self._send_due(None)
+        await asyncio.sleep(SWEEP_S)
+        await self._send_due(None)
 
     async def _send_due(self, gateway_id: UUID | None) -> None:
         if not self._broker.is_connected:
             return
         try:
             batches = await asyncio.to_thread(self._claim, gateway_id)
-        except OperationalError as error:
+        except DBAPIError as error:
+            if not is_away(error):
+                raise
             self._database_away(error)
             return
         self._database_back()
@@ -226,3 +236,13 @@ class Worker:
         if self._is_away:
             log.info("the database at %s answers again", self._database.where)
         self._is_away = False
+
+
+async def _again_and_again(what: str, work: Callable[[], Awaitable[None]]) -> None:
+    """One part of the worker, until cancelled: what nobody foresaw must not end the other parts."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            log.exception("%s failed, it goes on", what)
+            await asyncio.sleep(RECONNECT_S)

@@ -146,6 +146,12 @@ def url(postgres: Postgres, built: Built) -> Iterator[str]:
 
 
 @pytest.fixture
+def all_seeing(postgres: Postgres, url: str) -> str:
+    """The same database, as a superuser sees it: row-level security does not bind."""
+    return postgres.admin_dsn.rpartition("/")[0] + "/" + url.rpartition("/")[2]
+
+
+@pytest.fixture
 def database(url: str) -> Iterator[Database]:
     opened = Database(url)
     yield opened

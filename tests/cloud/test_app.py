@@ -9,15 +9,17 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from uuid import uuid4
 
 import httpx
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import text
 
 from cloud import app, auth, tables
 from cloud.errors import CannotStart
-from cloud.events import Change, Events, changed
+from cloud.events import CHANNEL, Change, Events, changed
 from cloud.services import topups
 from cloud.settings import Settings
 from cloud.web import COOKIE
@@ -66,9 +68,15 @@ def test_an_empty_database_is_one_sentence(settings, database_url):
         app.run(settings.model_copy(update={"listen": listen, "database_url": database_url}))
 
 
-def test_it_serves_and_ends_at_once_when_told_to_although_a_page_is_open(
-    settings_file, url, home, database
-):
+def test_a_database_role_that_sees_everybodys_rows_is_one_sentence(settings, all_seeing):
+    listen = f"127.0.0.1:{supervise.free_port()}"
+    with pytest.raises(CannotStart, match="role postgres is a superuser"):
+        app.run(settings.model_copy(update={"listen": listen, "database_url": all_seeing}))
+
+
+@pytest.fixture
+def served(settings_file, url) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """The web program in a process of its own, and its address."""
     (settings_file.parent / "secrets" / "database_url").write_text(url)
     listen = f"127.0.0.1:{supervise.free_port()}"
     program = (
@@ -78,24 +86,44 @@ def test_it_serves_and_ends_at_once_when_told_to_although_a_page_is_open(
     process = subprocess.Popen(
         [sys.executable, "-c", program, str(settings_file)],
         env={**os.environ, "WATTWELL_LISTEN": listen},
+        stderr=subprocess.PIPE,
     )
     try:
         _wait_for(lambda: httpx.get(f"http://{listen}/api/health").status_code == 200)
-        with database.system() as session:
-            token = auth.login(session, "home", "correct horse", now=tables.utc_now())
-        with httpx.stream(
-            "GET",
-            f"http://{listen}/rooms/stream",
-            cookies={COOKIE: str(token)},
-            timeout=SOON_S,
-        ) as stream:
-            assert stream.status_code == 200
-            next(stream.iter_lines())
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(timeout=4.5) == 0  # sooner than streams are cut by force
+        yield listen, process
     finally:
         process.kill()
         process.wait()
+
+
+def test_it_ends_with_a_failure_when_the_part_that_hears_of_changes_dies(served, database):
+    _, process = served
+    # Its connection listens soon after the first answer; a change that cannot be read ends that part.
+    for _ in range(100):
+        with database.system() as session:
+            session.execute(text("SELECT pg_notify(:c, 'no JSON')"), {"c": CHANNEL})
+        try:
+            process.wait(0.2)
+            break
+        except subprocess.TimeoutExpired:
+            continue
+    assert process.returncode == 1
+    said = process.stderr.read().decode()
+    assert "pages would no longer be told of changes" in said
+    assert "a part of it died" in said
+
+
+def test_it_serves_and_ends_at_once_when_told_to_although_a_page_is_open(served, home, database):
+    listen, process = served
+    with database.system() as session:
+        token = auth.login(session, "home", "correct horse", now=tables.utc_now())
+    with httpx.stream(
+        "GET", f"http://{listen}/rooms/stream", cookies={COOKIE: str(token)}, timeout=SOON_S
+    ) as stream:
+        assert stream.status_code == 200
+        next(stream.iter_lines())
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=4.5) == 0  # sooner than streams are cut by force
 
 
 def _wait_for(is_so) -> None:
@@ -122,6 +150,16 @@ def test_while_the_database_is_away_programs_get_503_and_a_sentence(settings_fil
         page = web.get("/rooms")
         assert page.status_code == 503
         assert page.headers["content-type"].startswith("text/html")
+
+
+def test_the_log_never_holds_a_tenants_link(settings_file, caplog):
+    with TestClient(app.create_app(Settings.load(settings_file))) as web:
+        link = auth.tenant_url(Settings.load(settings_file), uuid4())
+        token = link.rpartition("/")[2]
+        for path in ("", "/stream", f"/topups/{uuid4()}"):
+            assert web.get(f"/t/{token}{path}").status_code == 503
+    assert "GET /t/{token}/topups/{topup_id}: the database does not answer" in caplog.text
+    assert token not in caplog.text
 
 
 def test_an_unknown_address_is_a_page_for_people_and_json_for_programs(web):

@@ -8,7 +8,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 
-from cloud.db import Database, connect_args, is_away, is_entrys_fault, migrate, place
+from cloud.db import Database, check_role, connect_args, is_away, is_entrys_fault, migrate, place
+from cloud.errors import CannotStart
 from cloud.tables import metadata
 
 pytestmark = pytest.mark.processes
@@ -184,3 +185,29 @@ def test_a_database_that_cannot_be_reached_is_away():
         pass
     assert is_away(raised.value)
     assert not is_entrys_fault(raised.value)
+
+
+def test_a_role_that_row_level_security_does_not_bind_is_refused(postgres, url, all_seeing):
+    ours = Database(url)
+    check_role(ours)
+    ours.close()
+
+    superuser = Database(all_seeing)
+    with pytest.raises(CannotStart, match="role postgres is a superuser") as raised:
+        check_role(superuser)
+    assert "\n" not in str(raised.value)
+
+    with superuser.system() as session:
+        session.execute(text("CREATE ROLE passer LOGIN BYPASSRLS PASSWORD 'x'"))
+    place = url.rpartition("@")[2]
+    passer = Database(f"postgresql://passer:x@{place}")
+    try:
+        with pytest.raises(
+            CannotStart, match="role passer is allowed to bypass row-level security"
+        ):
+            check_role(passer)
+    finally:
+        passer.close()
+        with superuser.system() as session:
+            session.execute(text("DROP ROLE passer"))
+        superuser.close()

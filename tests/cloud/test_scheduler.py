@@ -78,6 +78,15 @@ def test_one_scheduler_leads_and_another_follows_when_it_is_killed(start):
     assert second.process.wait(SOON_S) == 0
 
 
+def test_a_scheduler_whose_role_sees_everybodys_rows_does_not_start(
+    start, settings_file, all_seeing
+):
+    (settings_file.parent / "secrets" / "database_url").write_text(all_seeing)
+    refused = start()
+    assert refused.process.wait(SOON_S) == 1
+    assert not refused.leads.is_set()
+
+
 def test_a_gateway_that_went_silent_is_told_once(database, home, caplog):
     with database.system() as session:
         session.execute(

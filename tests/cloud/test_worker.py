@@ -19,11 +19,11 @@ import nats
 import psycopg
 import pytest
 from nats.aio.client import Client
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from cloud import tables
 from cloud.errors import CannotStart
-from cloud.services import ledger, topups
+from cloud.services import downlog, ledger, topups
 from cloud.settings import Settings
 from cloud.worker import Worker
 from prepaid import wire
@@ -252,6 +252,30 @@ def test_a_wrong_broker_password_ends_the_worker_with_a_sentence(worker_settings
     wrong = broker.nats_url.replace("cloud:", "cloud:not-")
     with pytest.raises(CannotStart, match="refuses the user or password in nats_url"):
         asyncio.run(Worker(worker_settings.model_copy(update={"nats_url": wrong})).run())
+
+
+def test_a_worker_whose_role_sees_everybodys_rows_does_not_start(worker_settings, all_seeing):
+    wrong = worker_settings.model_copy(update={"database_url": all_seeing})
+    with pytest.raises(CannotStart, match="role postgres is a superuser"):
+        asyncio.run(Worker(wrong).run())
+
+
+async def test_a_worker_goes_on_after_what_nobody_foresaw(
+    database, home, gateway, worker_settings, order, caplog
+):
+    async with working(worker_settings):
+        await gateway.ask(charge(home, 1, 1), expect=1)
+        async with asyncio.timeout(SOON_S):
+            while "listening for new entries failed, it goes on" not in caplog.text:
+                with database.system() as session:
+                    session.execute(text("SELECT pg_notify(:c, 'no JSON')"), {"c": downlog.CHANNEL})
+                await asyncio.sleep(0.1)
+        await gateway.say(cursor=Cursor(home.down_log, 4))
+        await gateway.hear(lambda envelope: not envelope.entries)
+        topups.book(database, order("50"), channel="sandbox", now=tables.utc_now())
+        sent = await gateway.hear(lambda envelope: len(envelope.entries) > 0)
+        await gateway.ask(charge(home, 2, 1), expect=2)
+    assert isinstance(wire.read_down(sent.entries[0].body), Credited)
 
 
 @contextmanager
