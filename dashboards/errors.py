@@ -5,9 +5,9 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
-from cloud.errors import CloudError, NoSuchLink, NotSignedIn
+from cloud.errors import CloudError, NoSuchLink, NotSignedIn, TooManyAttempts
 from dashboards import page
-from dashboards.words import N_
+from dashboards.words import CATALOGUES, N_, language_of
 
 TITLES = {
     401: N_("Please sign in"),
@@ -23,7 +23,20 @@ NOT_FOUND = N_("There is no page at this address.")
 
 def sentence(request: Request, error: CloudError) -> str:
     """What the error says, in the language the request asks for."""
+    if isinstance(error, TooManyAttempts):
+        return _wait(request, int(error.values["seconds"]))
     return page.say(request)(error.sentence).format_map(error.values)
+
+
+def _wait(request: Request, seconds: int) -> str:
+    """One second is not "1 seconds"."""
+    ngettext = CATALOGUES[language_of(request)].ngettext
+    text = ngettext(
+        "Too many wrong passwords for this name. Try again in %(num)s second.",
+        "Too many wrong passwords for this name. Try again in %(num)s seconds.",
+        seconds,
+    )
+    return text % {"num": seconds}
 
 
 def response(request: Request, error: CloudError) -> Response:

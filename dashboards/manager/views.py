@@ -28,6 +28,7 @@ router = APIRouter(include_in_schema=False)
 router.include_router(language.router)
 
 WRONG = N_("Login name or password is wrong.")
+LEAST_WIDE, MOST_WIDE = 3, 5  # rooms in a row: as many as the longest floor has, within these
 FEW = 12  # of so many changed rooms each is read by itself; of more, all are
 
 
@@ -70,7 +71,9 @@ def log_in(
             web.set_cookie(reply, request.app.state.settings, token)
             return reply
         said, status = page.say(request)(WRONG), 401
-    return page.render(request, "manager/login.html", status=status, login=login, error=said)
+    return page.render(
+        request, "manager/login.html", status=status, login=login.strip(), error=said
+    )
 
 
 @router.post("/logout")
@@ -91,12 +94,14 @@ def rooms(
     organization = session.get_one(Organization, user.organization_id)
     wanted = Flag(state) if state in set(Flag) else None
     shown = {room.room_id for room in found if matches(room, q, wanted)}
+    listed = floors(found, shown)
     return page.render(
         request,
         "manager/rooms.html",
         organization=organization.name,
         user_name=user.name,
-        floors=floors(found, shown),
+        floors=listed,
+        widest=widest(listed),
         shown=shown,
         summary=summarize(found),
         wanted=wanted,
@@ -164,6 +169,12 @@ def matches(room: RoomCard, q: str, wanted: Flag | None) -> bool:
     return (wanted is None or wanted in of_room(room).flags) and all(
         word in text for word in q.lower().split()
     )
+
+
+def widest(floors: list[Floor]) -> int:
+    """How many rooms a row of the board has at most, so that the longest floor fills the width."""
+    longest = max((len(floor.rooms) for floor in floors), default=0)
+    return min(max(longest, LEAST_WIDE), MOST_WIDE)
 
 
 def floors(rooms: Iterable[RoomCard], shown: set[UUID]) -> list[Floor]:

@@ -35,6 +35,8 @@
     const text = query.toString();
     history.replaceState(history.state, "", text ? `?${text}` : location.pathname);
     form.elements.state.value = state;
+    const language = document.querySelector(".language");
+    if (language) language.elements.back.value = location.pathname + location.search;
     apply();
   }
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from cloud.services.topups import Stages
 from dashboards.words import N_
 from prepaid.money import ZERO, Money
 from prepaid.reading import Supply
+
+SLOW = timedelta(seconds=15)  # a gateway that is there has the credit sooner
 
 
 class Step(StrEnum):
@@ -60,6 +62,14 @@ _OFFLINE = {
         "The meter's gateway is offline. Your money is booked; water comes back by itself when it is online again."
     ),
 }
+_LATE = {
+    True: N_(
+        "This takes longer than usual. Your money is safe, and power comes back by itself once the gateway answers."
+    ),
+    False: N_(
+        "This takes longer than usual. Your money is safe, and water comes back by itself once the gateway answers."
+    ),
+}
 _STILL_OFF = {
     True: (
         N_("Power is still off"),
@@ -72,8 +82,8 @@ _STILL_OFF = {
 }
 
 
-def progress(stages: Stages, *, is_power: bool, balance: Money) -> Progress:
-    """The stages of a top-up for electricity or water; balance is its purse's now."""
+def progress(stages: Stages, *, is_power: bool, balance: Money, now: datetime) -> Progress:
+    """The stages of a top-up for electricity or water; balance is its purse's at now."""
     supplied, stayed_on = _SUPPLIED[is_power]
     reached = (
         (stages.paid_at, N_("Paid")),
@@ -87,7 +97,7 @@ def progress(stages: Stages, *, is_power: bool, balance: Money) -> Progress:
             N_("If you have paid, this page shows it within a minute."),
         ),
         (N_("Adding to your balance"), ""),
-        (N_("Sending to your meter"), "" if stages.gateway_online else _OFFLINE[is_power]),
+        (N_("Sending to your meter"), _on_the_way(stages, is_power=is_power, now=now)),
         _RESTORING[is_power],
     )
     steps: list[Stage] = []
@@ -101,6 +111,14 @@ def progress(stages: Stages, *, is_power: bool, balance: Money) -> Progress:
     if steps[3].step is Step.NOW:
         steps[3] = _last(stages, steps[3], (supplied, stayed_on), _STILL_OFF[is_power], balance)
     return Progress(_headline(steps, is_power=is_power), tuple(steps))
+
+
+def _on_the_way(stages: Stages, *, is_power: bool, now: datetime) -> str:
+    """What to say while the credit has not reached the gateway; a message id, empty while all is as usual."""
+    if not stages.gateway_online:
+        return _OFFLINE[is_power]
+    is_late = stages.credited_at is not None and now - stages.credited_at >= SLOW
+    return _LATE[is_power] if is_late else ""
 
 
 def _last(

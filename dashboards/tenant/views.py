@@ -32,6 +32,7 @@ router = APIRouter(include_in_schema=False)
 
 NO_PURSE = N_("Please choose what to top up.")
 QUICK = "50"
+FOLLOW_S = 5.0  # a top-up that takes long is told so while one waits
 
 
 @router.get("/t/{token}")
@@ -77,18 +78,16 @@ def top_up(
         open_order = unpaid.to_go_on_with(begun, channel, purse_id=purse, amount=money)
         if open_order is not None:
             return RedirectResponse(open_order.pay_url, status_code=303)
-        with database.organization(tenant.organization_id) as session:
-            ordered = topups.create(
-                session,
-                channel,
-                account_id=tenant.account_id,
-                purse_id=purse,
-                amount=money,
-                idempotency_key=unpaid.next_key(
-                    session, purse_id=purse, amount=money, channel=channel.name
-                ),
-                page_url=f"{request.app.state.settings.public_url}{path}/topups",
-            )
+        ordered = topups.create(
+            database,
+            request.app.state.channels["sandbox"],
+            organization_id=tenant.organization_id,
+            account_id=tenant.account_id,
+            purse_id=purse,
+            amount=money,
+            idempotency_key=uuid5(key, f"{purse}:{money.fen}"),
+            page_url=f"{request.app.state.settings.public_url}{path}/topups",
+        )
     except CloudError as error:
         return again(errors.sentence(request, error), error.status)
     if ordered.paid_at is not None or ordered.pay_url is None:
@@ -162,7 +161,9 @@ async def stream(
         return html
 
     return live.stream(
-        events.subscribe(tenant.organization_id), lambda changes: run_in_threadpool(render, changes)
+        events.subscribe(tenant.organization_id),
+        lambda changes: run_in_threadpool(render, changes),
+        refresh_s=live.REFRESH_S if topup is None else FOLLOW_S,
     )
 
 
@@ -179,11 +180,12 @@ def _account(session: Session, tenant: Tenant) -> AccountView:
 def _progress(
     session: Session, tenant: Tenant, account: AccountView, topup_id: UUID
 ) -> tuple[topups.Stages, Progress, bool]:
-    stages = topups.stages(session, topup_id, now=utc_now(), account_id=tenant.account_id)
+    now = utc_now()
+    stages = topups.stages(session, topup_id, now=now, account_id=tenant.account_id)
     purse = account.purse(stages.purse_id)
     is_power = purse is None or purse.is_power
     balance = purse.balance if purse is not None else stages.amount
-    return stages, progress(stages, is_power=is_power, balance=balance), is_power
+    return stages, progress(stages, is_power=is_power, balance=balance, now=now), is_power
 
 
 def _home(

@@ -114,6 +114,23 @@ def test_rooms_are_found_and_filtered_without_a_reload(
     expect(card(page, fine)).to_be_hidden()
 
 
+def test_the_language_is_changed_without_losing_filter_and_search(
+    town: Town, open_page: Opener, log_in: LogIn
+) -> None:
+    house = town.house("钱多多")
+    page = log_in(open_page("desktop"))
+    page.fill("#q", "钱多多")
+    page.click('.tile[data-state="cut"]')
+
+    page.click("text=English")
+
+    expect(page.locator("html")).to_have_attribute("lang", "en")
+    expect(page.locator("#q")).to_have_value("钱多多")
+    expect(page.locator('.tile[data-state="cut"]')).to_have_attribute("aria-current", "true")
+    expect(page.locator(".room:visible")).to_have_count(1)
+    expect(card(page, house)).to_be_visible()
+
+
 def test_the_board_can_be_filtered_and_left_without_scripts(town: Town, open_page: Opener) -> None:
     house = town.house("郑爽")
     page = open_page("desktop", java_script_enabled=False)
@@ -202,6 +219,26 @@ def test_while_the_gateway_is_offline_a_paid_top_up_says_what_will_happen(
     expect(page.locator("#progress .done")).to_have_count(2)
     expect(page.locator("#pay-now")).to_be_hidden()
     picture(page, "topup-offline")
+
+
+def test_a_credit_that_takes_long_to_arrive_is_said_to_be_safe_without_a_reload(
+    town: Town, open_page: Opener
+) -> None:
+    house = town.house()
+    page = open_page()
+    page.goto(pay(town, house))
+    page.click(".foot button")
+    expect(page.locator("#progress .done")).to_have_count(2)
+    expect(page.locator("#progress")).not_to_contain_text("比平时慢")
+    stay(page)
+
+    town.was_credited_earlier(house, by=timedelta(seconds=15))
+
+    expect(page.locator("#progress")).to_contain_text("比平时慢一些。钱已入账，请放心")
+    picture(page, "topup-late")
+    town.say(delivered=True)
+    expect(page.locator("#progress")).not_to_contain_text("比平时慢")
+    assert stayed(page)
 
 
 @pytest.fixture

@@ -16,12 +16,14 @@ from uuid import UUID, uuid4
 import uvicorn
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import FastAPI
+from sqlmodel import select
 
 from cloud import auth, tables
 from cloud.app import create_app
 from cloud.db import Database, migrate
 from cloud.services import estate, uplog
 from cloud.settings import Settings
+from cloud.tables import TopUp
 from prepaid import ledger, wire
 from prepaid.ledger import Reason, Transfer
 from prepaid.money import Money
@@ -124,6 +126,15 @@ class Town:
         with self.database.system() as session:
             session.get_one(tables.Gateway, self.gateway.id).heard_at = datetime.now(UTC) - ago
 
+    def was_credited_earlier(self, house: House, *, by: timedelta) -> None:
+        """Time passes for the top-ups of a house's electricity that have been credited."""
+        with self.database.system() as session:
+            topups = session.exec(select(TopUp).where(TopUp.purse_id == house.power_purse))
+            for topup in topups:
+                assert topup.credited_at is not None
+                topup.credited_at -= by
+                session.add(topup)
+
 
 def reading(point: UUID, total: str) -> wire.Read:
     return wire.Read(point, _reading(total))
@@ -136,7 +147,12 @@ def supply(point: UUID, seen: Supply, *, wanted: Supply, why: Why) -> wire.Suppl
 def charge(point: UUID, purse: UUID, yuan: str, total: str) -> wire.Charged:
     now = datetime.now(UTC)
     amount = Money.yuan(yuan)
-    position = Position(_reading(total), (Running("energy", Decimal(1), amount.in_yuan(), amount),))
+    position = Position(
+        _reading(total),
+        (Running("energy", Decimal(1), amount.in_yuan(), amount),),
+        opened_at=now,
+        number=1,
+    )
     moved = Transfer(
         ledger.prepaid(purse), ledger.income("energy"), amount, Reason.CHARGE, str(uuid4()), now
     )

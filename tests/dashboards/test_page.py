@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from starlette.requests import Request
 
-from dashboards import page
+from cloud.errors import TooManyAttempts
+from dashboards import errors, page
 from prepaid.money import Money
 
 
@@ -37,6 +38,30 @@ def test_a_register_is_never_shown_ahead_of_itself() -> None:
 def test_days_left_are_never_more_than_are_left() -> None:
     assert page.days(Decimal("23.97")) == "23"
     assert page.days(Decimal("9.99")) == "9.9"
+
+
+@pytest.mark.parametrize(
+    ("left", "said"),
+    [
+        ("1", "1.0 days left"),
+        ("0.99", "about 23 h left"),  # 23.76 h
+        ("0.14", "about 3 h left"),  # 3.36 h
+        ("0.04", "less than an hour left"),  # 0.96 h
+    ],
+)
+def test_less_than_a_day_is_told_in_hours(left: str, said: str) -> None:
+    template = page._ENVIRONMENTS["en"].from_string(
+        '{% from "shared/macros.html" import days_left %}{{ days_left(left) }}'
+    )
+
+    assert template.render(left=Decimal(left)).strip() == said
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(1, "in 1 second."), (2, "in 2 seconds.")])
+def test_a_wait_is_told_in_the_singular_and_the_plural(seconds: int, said: str) -> None:
+    asked = request("/login", accept_language="en")
+
+    assert errors.sentence(asked, TooManyAttempts(seconds=seconds)).endswith(said)
 
 
 def test_times_are_the_sites_with_the_date_where_it_is_not_today() -> None:

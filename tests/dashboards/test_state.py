@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dashboards import page
-from dashboards.manager.views import floors, matches
+from dashboards.manager.views import floors, matches, widest
 from dashboards.state import Flag, of_point, of_room, summarize
 from prepaid.money import Money
 from prepaid.reading import Supply
@@ -82,6 +82,15 @@ def test_rooms_are_found_by_every_word_and_by_state() -> None:
     assert matches(card, card.points[0].meter_no, Flag.CUT)
     assert not matches(card, "0301 zhang", None)
     assert not matches(card, "", Flag.SILENT)
+
+
+@pytest.mark.parametrize(("longest", "columns"), [(0, 3), (1, 3), (4, 4), (40, 5)])
+def test_a_row_of_the_board_has_as_many_rooms_as_the_longest_floor(
+    longest: int, columns: int
+) -> None:
+    listed = floors([room(f"03{number:02}", floor=3) for number in range(longest)], set())
+
+    assert widest(listed) == columns
 
 
 @pytest.mark.parametrize("language", ["zh", "en"])

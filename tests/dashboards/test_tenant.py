@@ -109,7 +109,7 @@ HAS_CREDIT = Money.yuan("49.88")
 
 
 def come(balance: Money = HAS_CREDIT, **changes: Any) -> tuple[str, list[str]]:
-    made = progress(stages(**changes), is_power=True, balance=balance)
+    made = progress(stages(**changes), is_power=True, balance=balance, now=NOW)
     return made.headline, [str(stage.step) for stage in made.stages]
 
 
@@ -156,6 +156,17 @@ def test_a_top_up_before_the_balance_ran_out_ends_without_switching() -> None:
     assert (headline, steps) == ("Power is on", ["done"] * 4)
 
 
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(14, ""), (15, "This takes longer than usual. Your money is safe")]
+)
+def test_a_credit_that_takes_long_to_arrive_is_said_to_be_safe(seconds: int, said: str) -> None:
+    waiting = stages(paid_at=PAID, credited_at=NOW - timedelta(seconds=seconds))
+
+    note = progress(waiting, is_power=True, balance=HAS_CREDIT, now=NOW).stages[2].note
+
+    assert note[: len(said) or None] == said
+
+
 def test_while_the_gateway_is_offline_the_page_says_that_power_comes_back_by_itself() -> None:
     waiting = stages(paid_at=PAID, credited_at=CREDITED, gateway_online=False)
 
@@ -163,7 +174,7 @@ def test_while_the_gateway_is_offline_the_page_says_that_power_comes_back_by_its
         "zh",
         "tenant/changes.html",
         topup=waiting,
-        progress=progress(waiting, is_power=True, balance=HAS_CREDIT),
+        progress=progress(waiting, is_power=True, balance=HAS_CREDIT, now=NOW),
         now=NOW,
     )
 
