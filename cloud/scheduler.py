@@ -78,7 +78,7 @@ def _lead(
         if stop.wait(CHECK_S):
             return
     log.info("this scheduler leads")
-    scheduler = _jobs(database, channels)
+    scheduler = _jobs(database, channels, stop)
     scheduler.start()
     try:
         while not stop.wait(CHECK_S):
@@ -93,7 +93,9 @@ def _is_leader(connection: psycopg.Connection[tuple[object, ...]]) -> bool:
     return row is not None and row[0] is True
 
 
-def _jobs(database: Database, channels: dict[str, Channel]) -> BackgroundScheduler:
+def _jobs(
+    database: Database, channels: dict[str, Channel], stop: threading.Event
+) -> BackgroundScheduler:
     """Each job may be run twice, or by an old leader that does not know it yet, with one effect."""
     scheduler = BackgroundScheduler(timezone=UTC)
 
@@ -116,7 +118,7 @@ def _jobs(database: Database, channels: dict[str, Channel]) -> BackgroundSchedul
         )
 
     def ask_for_payments() -> None:
-        topups.sweep(database, channels, now=utc_now())
+        topups.sweep(database, channels, now=utc_now(), is_stopping=stop.is_set)
 
     def notice_silent_gateways() -> None:
         note_silent(database)

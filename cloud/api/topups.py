@@ -49,12 +49,16 @@ def take_cash(cash: Cash, user: CurrentUser, session: UserSession) -> Stages:
         by=user,
         idempotency_key=cash.idempotency_key,
     )
-    return _stages(topups.stages(session, topup.id, now=utc_now()))
+    return _stages(
+        topups.stages(session, topup.id, now=utc_now(), organization_id=user.organization_id)
+    )
 
 
 @router.get("/{topup_id}")
-def stages(topup_id: UUID, session: UserSession) -> Stages:
-    return _stages(topups.stages(session, topup_id, now=utc_now()))
+def stages(topup_id: UUID, user: CurrentUser, session: UserSession) -> Stages:
+    return _stages(
+        topups.stages(session, topup_id, now=utc_now(), organization_id=user.organization_id)
+    )
 
 
 def _stages(found: topups.Stages) -> Stages:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID, uuid5
 
-from sqlalchemy import or_, select, text
+from sqlalchemy import or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col
 
 from cloud import events, tables
 from cloud.auth import SignedIn
-from cloud.channels import Channel, ChannelAway, ChannelRefused, Payment
+from cloud.channels import Channel, ChannelAway, ChannelRefused, Order, Payment
 from cloud.db import Database
 from cloud.errors import CloudError
 from cloud.services import downlog, ledger
@@ -89,9 +89,10 @@ class Stages:
 
 
 def create(
-    session: Session,
+    database: Database,
     channel: Channel,
     *,
+    organization_id: UUID,
     account_id: UUID,
     purse_id: UUID,
     amount: Money,
@@ -100,28 +101,31 @@ def create(
 ) -> TopUp:
     """The top-up of this key, ordered at the channel: send the customer to its pay_url.
 
-    Repeating it gives the same top-up. The channel sends the customer back to page_url/{top-up id}.
+    Repeating it gives the same top-up. The channel sends the customer back to page_url/{top-up id}. The
+    channel is asked while no transaction is open, as it may take its time.
 
     Raises NoSuchPurse, BadAmount, KeyReused (another amount or purse under one key), ChannelAway (nothing
     is kept; the same key may be tried again) or ChannelRefused.
     """
-    purse = session.get(Purse, purse_id)
-    if purse is None or purse.account_id != account_id:
-        raise NoSuchPurse
-    topup, is_new = _begun(session, purse, amount, channel.name, idempotency_key)
-    if not is_new:
-        return topup
-    # Ordered before our own commit, so that a failure keeps nothing. The order's number follows from the
-    # key: tried again, the channel gives the same order. Nobody knows where to pay until we have committed.
+    with database.organization(organization_id) as session:
+        purse = _purse(session, purse_id, organization_id)
+        if purse.account_id != account_id:
+            raise NoSuchPurse
+        _check_amount(amount)
+        known = _known(session, purse, amount, channel.name, idempotency_key)
+    if known is not None:
+        return known
+    # The order's number follows from the key: tried again, or at the same time, the channel gives the same
+    # order. Nobody knows where to pay before it is kept here.
+    id = _id(purse, idempotency_key)
     order = channel.order(
-        out_trade_no=topup.out_trade_no,
+        out_trade_no=id.hex,
         amount=amount,
         description=f"Wattwell {purse.purpose}",
-        return_url=f"{page_url}/{topup.id}",
+        return_url=f"{page_url}/{id}",
     )
-    topup.pay_url, topup.expires_at = order.pay_url, order.expires_at
-    session.add(topup)
-    session.flush()
+    with database.organization(organization_id) as session:
+        topup, _ = _begun(session, purse, amount, channel.name, idempotency_key, order)
     return topup
 
 
@@ -147,10 +151,9 @@ def record_cash(
     session: Session, *, purse_id: UUID, amount: Money, by: SignedIn, idempotency_key: UUID
 ) -> TopUp:
     """Money taken at the counter, credited at once. Raises NoSuchPurse, BadAmount or KeyReused."""
-    purse = session.get(Purse, purse_id)
-    if purse is None:
-        raise NoSuchPurse
-    topup, is_new = _begun(session, purse, amount, CASH, idempotency_key)
+    purse = _purse(session, purse_id, by.organization_id)
+    _check_amount(amount)
+    topup, is_new = _begun(session, purse, amount, CASH, idempotency_key, None)
     if is_new:
         now = utc_now()
         topup.taken_by = by.user_id
@@ -189,14 +192,23 @@ _STAGES = text("""
         ORDER BY array_position(ARRAY['off', 'armed', 'on'], s.supply) NULLS LAST LIMIT 1
     ) s ON true
     WHERE t.id = :topup AND (CAST(:account AS uuid) IS NULL OR p.account_id = :account)
+      AND (CAST(:organization AS uuid) IS NULL OR t.organization_id = :organization)
 """)
 
 
 def stages(
-    session: Session, topup_id: UUID, *, now: datetime, account_id: UUID | None = None
+    session: Session,
+    topup_id: UUID,
+    *,
+    now: datetime,
+    organization_id: UUID | None = None,
+    account_id: UUID | None = None,
 ) -> Stages:
-    """Where a top-up is. With account_id, only if it is of that account. Raises NoSuchTopUp."""
-    row = session.execute(_STAGES, {"topup": topup_id, "account": account_id}).one_or_none()
+    """Where a top-up is. With organization_id or account_id, only if it is theirs. Raises NoSuchTopUp."""
+    row = session.execute(
+        _STAGES,
+        {"topup": topup_id, "organization": organization_id, "account": account_id},
+    ).one_or_none()
     if row is None:
         raise NoSuchTopUp
     return Stages(
@@ -215,25 +227,45 @@ def stages(
     )
 
 
-def sweep(database: Database, channels: Mapping[str, Channel], *, now: datetime) -> int:
+def sweep(
+    database: Database,
+    channels: Mapping[str, Channel],
+    *,
+    now: datetime,
+    is_stopping: Callable[[], bool],
+) -> int:
     """Asks the channels about orders whose notice never came, and books what was paid; how many were.
 
-    An order is asked about after SWEEP_AFTER, then ever more rarely, for SWEEP_FOR.
+    An order is asked about after SWEEP_AFTER, then ever more rarely, for SWEEP_FOR. A channel that is away
+    is left alone until the next time. Ends after the question it is at when is_stopping says so.
     """
+    return sum(
+        _sweep_channel(database, name, channel, now, is_stopping)
+        for name, channel in channels.items()
+    )
+
+
+def _sweep_channel(
+    database: Database, name: str, channel: Channel, now: datetime, is_stopping: Callable[[], bool]
+) -> int:
     with database.system() as session:
-        asked = [(topup.channel, topup.out_trade_no) for topup in due(session, now)]
+        orders = due(session, name, now)
     booked = 0
-    for name, out_trade_no in asked:
-        channel = channels.get(name)
-        if channel is None:
-            continue
+    for out_trade_no in orders:
+        if is_stopping():
+            break
         try:
             payment = channel.payment(out_trade_no)
-        except (ChannelAway, ChannelRefused) as error:
-            log.warning(
-                "channel %s was not to be asked about order %s: %s", name, out_trade_no, error
+        except ChannelAway as error:
+            log.warning("channel %s is away, asked about order %s: %s", name, out_trade_no, error)
+            break
+        except ChannelRefused as error:
+            log.warning("channel %s, asked about order %s: %s", name, out_trade_no, error)
+            payment = None
+        with database.system() as session:
+            session.execute(
+                update(TopUp).where(col(TopUp.out_trade_no) == out_trade_no).values(asked_at=now)
             )
-            continue
         if payment is not None:
             booked += book(database, payment, channel=name, now=now)
     return booked
@@ -254,13 +286,51 @@ def book(database: Database, payment: Payment, *, channel: str, now: datetime) -
     return True
 
 
-def _begun(
-    session: Session, purse: Purse, amount: Money, channel: str, idempotency_key: UUID
-) -> tuple[TopUp, bool]:
-    """The top-up of this key, and whether it is new. Same key at the same time: the second waits for the first."""
+def _purse(session: Session, purse_id: UUID, organization_id: UUID) -> Purse:
+    purse = session.get(Purse, purse_id)
+    if purse is None or purse.organization_id != organization_id:
+        raise NoSuchPurse
+    return purse
+
+
+def _check_amount(amount: Money) -> None:
     if not ZERO < amount <= MOST:
         raise BadAmount(most=MOST.in_yuan().to_integral_value())
-    id = uuid5(_ORDERS, f"{purse.id}:{idempotency_key}")
+
+
+def _id(purse: Purse, idempotency_key: UUID) -> UUID:
+    return uuid5(_ORDERS, f"{purse.id}:{idempotency_key}")
+
+
+def _known(
+    session: Session, purse: Purse, amount: Money, channel: str, idempotency_key: UUID
+) -> TopUp | None:
+    """The top-up of this key, if there is one. Raises KeyReused if it is another."""
+    topup: TopUp | None = session.execute(
+        select(TopUp).where(
+            col(TopUp.organization_id) == purse.organization_id,
+            col(TopUp.idempotency_key) == idempotency_key,
+        )
+    ).scalar_one_or_none()
+    if topup is not None and (topup.purse_id, topup.amount_fen, topup.channel) != (
+        purse.id,
+        amount.fen,
+        channel,
+    ):
+        raise KeyReused
+    return topup
+
+
+def _begun(
+    session: Session,
+    purse: Purse,
+    amount: Money,
+    channel: str,
+    idempotency_key: UUID,
+    order: Order | None,
+) -> tuple[TopUp, bool]:
+    """The top-up of this key, and whether it is new. Same key at the same time: the second waits for the first."""
+    id = _id(purse, idempotency_key)
     row = insert(TopUp).values(
         id=id,
         organization_id=purse.organization_id,
@@ -269,18 +339,14 @@ def _begun(
         channel=channel,
         idempotency_key=idempotency_key,
         out_trade_no=id.hex,
+        pay_url=order.pay_url if order is not None else None,
+        expires_at=order.expires_at if order is not None else None,
     )
     is_new = (
         session.execute(row.on_conflict_do_nothing().returning(col(TopUp.id))).first() is not None
     )
-    topup = session.execute(
-        select(TopUp).where(
-            col(TopUp.organization_id) == purse.organization_id,
-            col(TopUp.idempotency_key) == idempotency_key,
-        )
-    ).scalar_one()
-    if (topup.purse_id, topup.amount_fen, topup.channel) != (purse.id, amount.fen, channel):
-        raise KeyReused
+    topup = _known(session, purse, amount, channel, idempotency_key)
+    assert topup is not None
     return topup, is_new
 
 
@@ -334,13 +400,14 @@ def _is_booked(topup: TopUp, payment: Payment) -> bool:
     return True
 
 
-def due(session: Session, now: datetime) -> list[TopUp]:
-    """Orders to be asked about now, marked as asked."""
+def due(session: Session, channel: str, now: datetime) -> list[str]:
+    """The numbers of the orders that the channel is to be asked about now."""
     asked = col(TopUp.asked_at)
     created = col(TopUp.created_at)
     waiting = (
-        select(TopUp)
+        select(col(TopUp.out_trade_no))
         .where(
+            col(TopUp.channel) == channel,
             col(TopUp.credited_at).is_(None),
             created <= now - SWEEP_AFTER,
             created > now - SWEEP_FOR,
@@ -353,9 +420,5 @@ def due(session: Session, now: datetime) -> list[TopUp]:
         )
         .order_by(created)
         .limit(200)
-        .with_for_update(key_share=True, skip_locked=True)
     )
-    found = list(session.execute(waiting).scalars())
-    for topup in found:
-        topup.asked_at = now
-    return found
+    return list(session.execute(waiting).scalars())

@@ -175,14 +175,17 @@ class FakeChannel:
 
     name = "sandbox"
 
-    def __init__(self) -> None:
+    def __init__(self, meanwhile: Callable[[], None] = lambda: None) -> None:
+        self.meanwhile = meanwhile  # what happens while it is asked
         self.is_away = False
+        self.asked: list[str] = []
         self.orders: dict[str, Money] = {}
         self.paid: dict[str, Payment] = {}
 
     def order(
         self, *, out_trade_no: str, amount: Money, description: str, return_url: str
     ) -> Order:
+        self.meanwhile()
         if self.is_away:
             raise ChannelAway
         if self.orders.setdefault(out_trade_no, amount) != amount:
@@ -190,6 +193,8 @@ class FakeChannel:
         return Order(f"http://pay.test/pay/{out_trade_no}", NOON + timedelta(hours=2))
 
     def payment(self, out_trade_no: str) -> Payment | None:
+        self.meanwhile()
+        self.asked.append(out_trade_no)
         if self.is_away:
             raise ChannelAway
         return self.paid.get(out_trade_no)
@@ -208,16 +213,16 @@ def order(database: Database, channel: FakeChannel, home: Estate) -> Callable[..
     """Orders a top-up for the electricity purse; the payment that would pay it."""
 
     def order(yuan: str, key: UUID | None = None) -> Payment:
-        with database.organization(home.organization_id) as session:
-            topup = topups.create(
-                session,
-                channel,
-                account_id=home.account_id,
-                purse_id=home.electricity_purse,
-                amount=Money.yuan(yuan),
-                idempotency_key=key or uuid.uuid4(),
-                page_url="http://cloud.test/t/x/topups",
-            )
+        topup = topups.create(
+            database,
+            channel,
+            organization_id=home.organization_id,
+            account_id=home.account_id,
+            purse_id=home.electricity_purse,
+            amount=Money.yuan(yuan),
+            idempotency_key=key or uuid.uuid4(),
+            page_url="http://cloud.test/t/x/topups",
+        )
         return Payment(topup.out_trade_no, f"T{topup.out_trade_no[:20]}", Money.yuan(yuan), NOON)
 
     return order

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 from sqlalchemy import select, text
 
@@ -16,6 +17,7 @@ from cloud.channels import ChannelAway
 from cloud.services import ledger, topups
 from prepaid.money import ZERO, Money
 from prepaid.wire import Credited, read_down
+from tests.cloud.conftest import FakeChannel
 
 pytestmark = pytest.mark.processes
 
@@ -23,19 +25,23 @@ NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
 def begin(database, channel, home, yuan: str, key: UUID, **changed):
-    with database.organization(home.organization_id) as session:
-        return topups.create(
-            session,
-            channel,
-            **{
-                "account_id": home.account_id,
-                "purse_id": home.electricity_purse,
-                "amount": Money.yuan(yuan),
-                "idempotency_key": key,
-                "page_url": "http://cloud.test/t/x/topups",
-                **changed,
-            },
-        )
+    return topups.create(
+        database,
+        channel,
+        **{
+            "organization_id": home.organization_id,
+            "account_id": home.account_id,
+            "purse_id": home.electricity_purse,
+            "amount": Money.yuan(yuan),
+            "idempotency_key": key,
+            "page_url": "http://cloud.test/t/x/topups",
+            **changed,
+        },
+    )
+
+
+def sweep(database, *channels, now, is_stopping=lambda: False) -> int:
+    return topups.sweep(database, {c.name: c for c in channels}, now=now, is_stopping=is_stopping)
 
 
 def credits(database, home) -> list[str]:
@@ -228,10 +234,10 @@ def test_the_sweep_books_a_payment_whose_notice_never_came(database, channel, ho
     channel.paid[paid.out_trade_no] = paid
     now = datetime.now(UTC)
 
-    assert topups.sweep(database, {"sandbox": channel}, now=now) == 0  # too early to ask
+    assert sweep(database, channel, now=now) == 0  # too early to ask
     later = now + topups.SWEEP_AFTER + timedelta(seconds=1)
-    assert topups.sweep(database, {"sandbox": channel}, now=later) == 1
-    assert topups.sweep(database, {"sandbox": channel}, now=later + timedelta(hours=2)) == 0
+    assert sweep(database, channel, now=later) == 1
+    assert sweep(database, channel, now=later + timedelta(hours=2)) == 0
 
     assert held(database, home) == Money.yuan("50")
     with database.system() as session:
@@ -248,23 +254,86 @@ def test_the_sweep_asks_ever_more_rarely_and_not_for_ever(database, channel, hom
 
     asked_at = []
     for minute in range(131):
-        now = NOON + timedelta(minutes=minute)
-        with database.system() as session:
-            if topups.due(session, now):
-                asked_at.append(minute)
+        channel.asked.clear()
+        sweep(database, channel, now=NOON + timedelta(minutes=minute))
+        asked_at += [minute for _ in channel.asked]
     # 1 minute after the order; then the pause is as long as the order was old, at most an hour.
     assert asked_at == [1, 2, 4, 8, 16, 32, 64, 124]
 
     channel.paid[payment.out_trade_no] = payment
     too_late = NOON + topups.SWEEP_FOR + timedelta(minutes=1)
-    assert topups.sweep(database, {"sandbox": channel}, now=too_late) == 0
+    assert sweep(database, channel, now=too_late) == 0
 
 
-def test_the_sweep_goes_on_while_a_channel_is_away(database, channel, home, order):
-    payment = order("50")
-    channel.paid[payment.out_trade_no] = payment
+def test_the_sweep_leaves_a_channel_that_is_away_alone_and_asks_it_all_the_next_time(
+    database, channel, home, order
+):
+    payments = [order(yuan) for yuan in ("50", "30", "20")]
+    channel.paid = {payment.out_trade_no: payment for payment in payments}
     channel.is_away = True
     now = datetime.now(UTC) + timedelta(minutes=5)
-    assert topups.sweep(database, {"sandbox": channel}, now=now) == 0
+    assert sweep(database, channel, now=now) == 0
+    assert len(channel.asked) == 1
     channel.is_away = False
-    assert topups.sweep(database, {"sandbox": channel}, now=now + timedelta(minutes=20)) == 1
+    assert sweep(database, channel, now=now + timedelta(seconds=15)) == 3
+
+
+def test_the_sweep_ends_after_the_question_it_is_at_when_told_to(database, channel, order):
+    for _ in range(3):
+        order("50")
+    now = datetime.now(UTC) + timedelta(minutes=5)
+    assert sweep(database, channel, now=now, is_stopping=lambda: bool(channel.asked)) == 0
+    assert len(channel.asked) == 1
+    sweep(database, channel, now=now)
+    assert len(set(channel.asked)) == len(channel.asked) == 3
+
+
+def test_no_transaction_is_open_while_a_channel_is_asked(url, database, home):
+    open_now: list[int] = []
+    with psycopg.connect(url, autocommit=True) as connection:
+
+        def look() -> None:
+            row = connection.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+                " AND pid <> pg_backend_pid() AND xact_start IS NOT NULL"
+                " AND backend_type = 'client backend'"
+            ).fetchone()
+            open_now.append(row[0])
+
+        watched = FakeChannel(meanwhile=look)
+        begin(database, watched, home, "50", uuid4())
+        sweep(database, watched, now=datetime.now(UTC) + timedelta(minutes=5))
+    assert open_now == [0, 0]
+
+
+def test_the_same_key_while_the_channel_is_asked_is_one_order(database, home):
+    key = uuid4()
+    inner = FakeChannel()
+    made = []
+    outer = FakeChannel(meanwhile=lambda: made.append(begin(database, inner, home, "50", key)))
+    made.append(begin(database, outer, home, "50", key))
+    assert made[0].id == made[1].id
+    assert list(outer.orders) == list(inner.orders) == [made[0].out_trade_no]
+    with database.system() as session:
+        assert len(session.execute(select(tables.TopUp)).all()) == 1
+
+
+def test_another_organizations_purse_and_top_up_are_not_there_whatever_the_session_sees(
+    database, home, build, order
+):
+    stranger = build("stranger")
+    topup_id = UUID(order("50").out_trade_no)
+    by = SignedIn(stranger.user_id, stranger.organization_id, "s", "s")
+    with database.system() as session:  # sees all
+        with pytest.raises(topups.NoSuchTopUp):
+            topups.stages(session, topup_id, now=NOON, organization_id=stranger.organization_id)
+        with pytest.raises(topups.NoSuchPurse):
+            topups.record_cash(
+                session,
+                purse_id=home.electricity_purse,
+                amount=Money.yuan("1"),
+                by=by,
+                idempotency_key=uuid4(),
+            )
+        found = topups.stages(session, topup_id, now=NOON, organization_id=home.organization_id)
+    assert found.topup_id == topup_id
