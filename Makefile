@@ -35,6 +35,14 @@ format: $(VENV)/.dev ## Put the code in the common format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+.PHONY: fuzz
+fuzz: $(VENV)/.dev ## Feed each decoder a million seeded streams; ARGS="--decoder NAME --seed N" for one
+	$(BIN)/python -m tests.fuzz --streams 1000000 $(ARGS)
+
+.PHONY: bench
+bench: $(VENV)/.dev ## Measure against peers, side by side
+	$(BIN)/python benchmarks/decode.py
+
 .PHONY: figures
 figures: $(VENV)/.dev chromium ## Take the README's pictures anew
 	$(BIN)/python docs/figures/make.py
