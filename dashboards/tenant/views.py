@@ -73,6 +73,8 @@ def top_up(
     channel = request.app.state.channels["sandbox"]
     try:
         with database.organization(tenant.organization_id) as session:
+            # Counted first: an order made between the two is then found, not made a second time.
+            key = unpaid.next_key(session, purse_id=purse, amount=money, channel=channel.name)
             begun = unpaid.orders(session, tenant.account_id, now=utc_now())
         # Outside of any transaction, for it asks the payment company.
         open_order = unpaid.to_go_on_with(begun, channel, purse_id=purse, amount=money)
@@ -80,12 +82,12 @@ def top_up(
             return RedirectResponse(open_order.pay_url, status_code=303)
         ordered = topups.create(
             database,
-            request.app.state.channels["sandbox"],
+            channel,
             organization_id=tenant.organization_id,
             account_id=tenant.account_id,
             purse_id=purse,
             amount=money,
-            idempotency_key=uuid5(key, f"{purse}:{money.fen}"),
+            idempotency_key=key,
             page_url=f"{request.app.state.settings.public_url}{path}/topups",
         )
     except CloudError as error:
