@@ -15,8 +15,9 @@ from pathlib import Path
 from edge.agent import Agent, Pace
 from edge.bus import Bus
 from edge.link import MqttLink
+from edge.place import SerialAt
 from edge.ports import serial_port, tcp_port
-from edge.settings import BadSettings, LineSettings, SerialAt, Settings, load
+from edge.settings import BadSettings, LineSettings, Settings, load
 from edge.store import Store, StoreFull, StoreTaken, StoreUnusable
 from edge.sync import Sync
 

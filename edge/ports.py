@@ -12,7 +12,7 @@ from typing import Protocol
 
 import serial_asyncio
 
-from edge.settings import SerialAt, TcpAt
+from edge.place import SerialAt, TcpAt
 
 
 class LineAway(Exception):
@@ -105,7 +105,8 @@ class StreamPort:
         if self._open is not None:
             transport, arrivals = self._open
             self._open = None
-            if not arrivals.is_lost:  # a serial transport that has lost its device cannot be aborted
+            # A serial transport that has lost its device cannot be aborted.
+            if not arrivals.is_lost:
                 transport.abort()
 
 

@@ -13,6 +13,8 @@ from typing import Annotated, Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from edge.place import SerialAt, TcpAt, host_and_port, port_at
+
 PASSWORD_VARIABLE = "WATTWELL_GATEWAY_PASSWORD"
 
 
@@ -22,30 +24,6 @@ class BadSettings(Exception):
     def __init__(self, errors: list[str]) -> None:
         super().__init__("\n".join(errors))
         self.errors = errors
-
-
-@dataclass(frozen=True, slots=True)
-class SerialAt:
-    """A serial device; format is data bits, parity, stop bits as in "8E1"."""
-
-    device: str
-    baud: int
-    format: str
-
-    def __str__(self) -> str:
-        return self.device
-
-
-@dataclass(frozen=True, slots=True)
-class TcpAt:
-    """A serial server 串口服务器, whose line runs at baud."""
-
-    host: str
-    port: int
-    baud: int
-
-    def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +72,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Settings:
     names = [line.name for line in file.line]
     if twice := {name for name in names if names.count(name) > 1}:
         raise BadSettings([f"{path}: line {', '.join(sorted(twice))} is described twice"])
-    host, port = _host_and_port(file.cloud.broker)
+    host, port = host_and_port(file.cloud.broker)
     return Settings(
         gateway_no=file.gateway_no,
         broker_host=host,
@@ -110,7 +88,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Settings:
 
 
 def _is_broker(text: str) -> str:
-    _host_and_port(text)
+    host_and_port(text)
     return text
 
 
@@ -150,28 +128,6 @@ class _File(BaseModel):
     poll_s: Annotated[float, Field(ge=0.1, le=3600)] = 900
     cloud: _Cloud
     line: Annotated[list[_Line], Field(min_length=1)]
-
-
-def _host_and_port(text: str) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    if not (host and colon and port.isdecimal() and 0 < int(port) < 65536):
-        raise ValueError('must be "host:port"')
-    return host.strip("[]"), int(port)
-
-
-def port_at(text: str, baud: int) -> SerialAt | TcpAt:
-    """Where "serial:DEVICE,BAUD,8E1" or "tcp:HOST:PORT" leads; baud is for the line behind TCP.
-
-    Raises ValueError for anything else.
-    """
-    kind, _, rest = text.partition(":")
-    if kind == "tcp":
-        host, port = _host_and_port(rest)
-        return TcpAt(host, port, baud)
-    found = re.fullmatch(r"(?P<device>[^,]+),(?P<baud>\d{3,6}),(?P<format>[78][NEO][12])", rest)
-    if kind != "serial" or found is None:
-        raise ValueError('must be "serial:DEVICE,BAUD,8E1" or "tcp:HOST:PORT"')
-    return SerialAt(found["device"], int(found["baud"]), found["format"])
 
 
 def _line(line: _Line) -> LineSettings:

@@ -18,8 +18,8 @@ from dlt645 import MeterServerService
 
 from edge.agent import Agent, Pace
 from edge.bus import Bus
+from edge.place import TcpAt
 from edge.ports import tcp_port
-from edge.settings import TcpAt
 from edge.store import Store
 from prepaid.money import Money
 from prepaid.reading import Supply

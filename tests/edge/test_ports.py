@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from edge.place import SerialAt, TcpAt
 from edge.ports import LineAway, serial_port, tcp_port
-from edge.settings import SerialAt, TcpAt
 
 
 class Pty:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from edge.settings import BadSettings, SerialAt, TcpAt, load
+from edge.place import SerialAt, TcpAt
+from edge.settings import BadSettings, load
 
 GOOD = """\
 gateway_no = "GW-0001"

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from edge.bus import Bus
+from edge.place import TcpAt
 from edge.ports import LineAway
-from edge.settings import TcpAt
 from protocols.cj188 import frame as cj188
 from protocols.cj188 import slave as cj188_slave
 from protocols.dlt645 import frame as dlt645

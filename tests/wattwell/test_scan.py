@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 from rich.console import Console
 
-from edge.settings import SerialAt
+from edge.place import SerialAt
 from protocols.cj188 import slave as cj188
 from protocols.modbus import slave as modbus
 from tests.edge.simulated import simulated

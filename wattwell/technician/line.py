@@ -9,8 +9,8 @@ from typing import TypeVar
 from rich.console import Console
 
 from edge.bus import Bus, Garbled, NoReply
+from edge.place import SerialAt, TcpAt, port_at
 from edge.ports import LineAway, Port, serial_port, tcp_port
-from edge.settings import SerialAt, TcpAt, port_at
 from protocols.dlt645 import frame as dlt645
 from protocols.exchange import Exchange, ProtocolError, Refused
 from wattwell.technician.meters import CannotDo, Cj188, Decoders, Meter

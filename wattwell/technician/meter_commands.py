@@ -20,8 +20,8 @@ from rich.table import Table
 from rich.text import Text
 
 from edge.bus import Bus, NoReply
+from edge.place import SerialAt
 from edge.ports import LineAway
-from edge.settings import SerialAt
 from prepaid.reading import Supply
 from protocols.dlt645 import master as dlt645
 from protocols.exchange import ProtocolError, Refused
@@ -188,8 +188,8 @@ def scan(
 ) -> None:
     """Find the meters on a line. Ctrl-C ends with what was found so far.
 
-    Where several DL/T 645 meters answer at once it asks by the last two digits, then by the two before:
-    a minute for each hundred questions. Exit status 0 if anything was found, else 1.
+    Where several DL/T 645 meters answer at once it asks by their last two digits, then by the two
+    before; a hundred questions take a minute. Exit status 0 if anything was found, else 1.
     """
     place = _place(line, None, delay)
     try:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge.bus import Bus, NoReply
-from edge.settings import TcpAt
+from edge.place import TcpAt
 from protocols.cj188 import frame as cj188_frame
 from protocols.cj188 import items as cj188_items
 from protocols.cj188 import master as cj188

@@ -1,0 +1,53 @@
+"""Where a line is: a serial device, or a serial server 串口服务器 behind TCP."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class SerialAt:
+    """A serial device; format is data bits, parity, stop bits as in "8E1"."""
+
+    device: str
+    baud: int
+    format: str
+
+    def __str__(self) -> str:
+        return self.device
+
+
+@dataclass(frozen=True, slots=True)
+class TcpAt:
+    """A serial server 串口服务器, whose line runs at baud."""
+
+    host: str
+    port: int
+    baud: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+def port_at(text: str, baud: int) -> SerialAt | TcpAt:
+    """Where "serial:DEVICE,BAUD,8E1" or "tcp:HOST:PORT" leads; baud is for the line behind TCP.
+
+    Raises ValueError for anything else.
+    """
+    kind, _, rest = text.partition(":")
+    if kind == "tcp":
+        host, port = host_and_port(rest)
+        return TcpAt(host, port, baud)
+    found = re.fullmatch(r"(?P<device>[^,]+),(?P<baud>\d{3,6}),(?P<format>[78][NEO][12])", rest)
+    if kind != "serial" or found is None:
+        raise ValueError('must be "serial:DEVICE,BAUD,8E1" or "tcp:HOST:PORT"')
+    return SerialAt(found["device"], int(found["baud"]), found["format"])
+
+
+def host_and_port(text: str) -> tuple[str, int]:
+    """Of "host:port", where an IPv6 address stands in brackets. Raises ValueError for anything else."""
+    host, colon, port = text.rpartition(":")
+    if not (host and colon and port.isdecimal() and 0 < int(port) < 65536):
+        raise ValueError('must be "host:port"')
+    return host.strip("[]"), int(port)
