@@ -319,13 +319,13 @@ async def test_a_refused_command_is_alarmed_at_once_and_not_hammered(tmp_path: P
 
 @simulated
 async def test_a_refused_command_is_tried_again_after_a_minute_not_at_the_next_poll(tmp_path: Path):
-    room = Room(tmp_path)
+    slow = replace(ELECTRICITY, meter=replace(ELECTRICITY.meter, max_per_hour=Decimal(15)))
+    room = Room(tmp_path, points=(slow,))
     room.start(settle_s=900)
     agent = asyncio.create_task(room.agent.run())
-    await asyncio.sleep(10)
-    room.meter.show("103.00")
-    room.agent.wake([ELECTRICITY.id])
-    await until(lambda: room.meter.contact_open, within_s=1)
+    await asyncio.sleep(890)
+    room.meter.show("102.00")
+    await until(lambda: room.meter.contact_open, within_s=900)
     room.meter.passwords = {4: "654321"}
 
     room.credit("20.00")
@@ -393,6 +393,7 @@ async def test_a_meter_that_refuses_its_status_word_is_tripped_unseen(tmp_path: 
     assert commands(room)[-3:] == [TRIP] * 3
     alarms = [a for a in room.told(Alarm) if a.alarm is AlarmKind.SWITCH_FAILED]
     assert [alarm.is_over for alarm in alarms] == [False]
+    assert alarms[0].text == "the supply cannot be read after 3 commands to go off"
 
 
 @simulated
