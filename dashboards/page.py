@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -50,7 +51,7 @@ def check_vendor(static: Path) -> None:
 
 check_vendor(STATIC)
 
-_VERSIONS = {
+VERSIONS = {
     path.relative_to(STATIC).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()[:10]
     for path in sorted(STATIC.rglob("*"))
     if path.is_file()
@@ -59,7 +60,7 @@ _VERSIONS = {
 
 def static(name: str) -> str:
     """The address of a file in dashboards/static. It changes with the content, so a browser may keep it for good."""
-    return f"/static/{name}?v={_VERSIONS[name]}"
+    return f"/static/{name}?v={VERSIONS[name]}"
 
 
 def money(amount: Money) -> str:
@@ -151,9 +152,18 @@ def render(
         "X-Content-Type-Options": "nosniff",
         # A page says what was true when it was made, and belongs to one person.
         "Cache-Control": "no-store",
-        "Vary": "Cookie, Accept-Language",
+        "Vary": "Cookie, Accept-Language, Accept-Encoding",
     }
-    return HTMLResponse(html, status_code=status, headers=headers)
+    content = html.encode()
+    if takes_gzip(request):
+        # Here and not around the whole program, so that streams of events are sent as they happen.
+        content = gzip.compress(content, compresslevel=6, mtime=0)
+        headers["Content-Encoding"] = "gzip"
+    return HTMLResponse(content, status_code=status, headers=headers)
+
+
+def takes_gzip(request: HTTPConnection) -> bool:
+    return "gzip" in request.headers.get("accept-encoding", "")
 
 
 def say(request: HTTPConnection) -> Callable[[str], str]:

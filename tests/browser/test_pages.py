@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -428,6 +429,32 @@ def test_the_language_is_chosen_on_the_page_and_stays(town: Town, open_page: Ope
 
 
 # Every page
+
+
+def test_pages_and_files_are_compressed_and_a_versioned_file_is_kept_for_good(town: Town) -> None:
+    with httpx.Client(base_url=town.url) as browser:
+        login = browser.get("/login")
+        style = re.search(r"/static/manager\.css\?v=\w+", login.text)
+        assert style is not None
+        file = browser.get(style[0])
+        plain = browser.get(style[0], headers={"Accept-Encoding": "identity"})
+        font = browser.get("/static/vendor/fonts/tabler-icons.woff2?v3.49.0")
+
+        assert login.headers["content-encoding"] == "gzip"
+        assert login.headers["cache-control"] == "no-store"
+        assert file.headers["content-encoding"] == "gzip"
+        assert file.headers["content-type"].startswith("text/css")
+        assert "immutable" in file.headers["cache-control"]
+        assert "content-encoding" not in plain.headers
+        assert plain.content == file.content
+        assert font.headers["content-type"] == "font/woff2"
+        assert "content-encoding" not in font.headers
+        assert "immutable" not in font.headers["cache-control"]
+
+        tag = {"If-None-Match": file.headers["etag"]}
+        assert browser.get(style[0], headers=tag).status_code == 304
+        for strange in ("/static/none.css", "/static/../page.py", "/static/%2e%2e/page.py"):
+            assert browser.get(strange).status_code == 404
 
 
 IS_DARK = """(wanted) => {
