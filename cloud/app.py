@@ -105,7 +105,8 @@ def _check_database(settings: Settings) -> None:
     try:
         if not is_migrated(database):
             raise CannotStart(
-                f"The database {database.where} is empty: run `wattwell cloud migrate` first."
+                f"The database {database.where} is empty, or of another version:"
+                " run `wattwell cloud migrate` first."
             )
         check_role(database)
     except OperationalError as error:

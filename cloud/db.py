@@ -15,6 +15,7 @@ from cloud.errors import CannotStart
 
 CONNECT_TIMEOUT_S = 3
 MIGRATION_LOCK = 4710
+SCHEMA = "0002"  # the newest of cloud/migrations/versions
 
 # Classes of SQLSTATE (PostgreSQL, Error Codes): connection exception, insufficient resources, operator
 # intervention; transaction rollback.
@@ -126,9 +127,12 @@ def _state(error: DBAPIError) -> str | None:
 
 
 def is_migrated(database: Database) -> bool:
-    """Whether migrate has been run. Raises sqlalchemy.exc.OperationalError if the database does not answer."""
+    """Whether the schema is this version's. Raises sqlalchemy.exc.OperationalError if nothing answers."""
     with database.system() as session:
-        return session.execute(text("SELECT to_regclass('transfers')")).scalar_one() is not None
+        if session.execute(text("SELECT to_regclass('alembic_version')")).scalar_one() is None:
+            return False
+        found = session.execute(text("SELECT version_num FROM alembic_version")).scalars().all()
+        return list(found) == [SCHEMA]
 
 
 def migrate(url: str) -> None:

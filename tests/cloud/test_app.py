@@ -62,10 +62,18 @@ def test_a_wrong_database_password_is_one_sentence(settings, url):
         )
 
 
-def test_an_empty_database_is_one_sentence(settings, database_url):
+def test_a_database_that_is_empty_or_of_another_version_is_one_sentence(
+    settings, database, database_url
+):
+    said = "is empty, or of another version: run `wattwell cloud migrate` first"
     listen = f"127.0.0.1:{supervise.free_port()}"
-    with pytest.raises(CannotStart, match="is empty: run `wattwell cloud migrate` first"):
+    with pytest.raises(CannotStart, match=said):
         app.run(settings.model_copy(update={"listen": listen, "database_url": database_url}))
+
+    with database.system() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    with pytest.raises(CannotStart, match=said):
+        app.run(settings.model_copy(update={"listen": listen}))
 
 
 def test_a_database_role_that_sees_everybodys_rows_is_one_sentence(settings, all_seeing):

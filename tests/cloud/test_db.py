@@ -8,7 +8,16 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 
-from cloud.db import Database, check_role, connect_args, is_away, is_entrys_fault, migrate, place
+from cloud.db import (
+    Database,
+    check_role,
+    connect_args,
+    is_away,
+    is_entrys_fault,
+    is_migrated,
+    migrate,
+    place,
+)
 from cloud.errors import CannotStart
 from cloud.tables import metadata
 
@@ -22,6 +31,9 @@ def test_migrations_lead_from_an_empty_database_to_exactly_the_tables_in_the_cod
     migrate(database_url)
     migrate(database_url)  # and find nothing more to do
 
+    database = Database(database_url, connections=1)
+    assert is_migrated(database)
+    database.close()
     engine = create_engine("postgresql+psycopg://", connect_args=connect_args(database_url))
     with engine.connect() as connection:
         differences = compare_metadata(
