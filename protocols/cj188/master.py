@@ -10,22 +10,32 @@ count for themselves. All can raise
 - Refused: the meter's abnormal reply; `code` is the first byte of its status word.
 """
 
+from collections.abc import Callable
 from datetime import datetime
+from decimal import Decimal
 from enum import Enum
+from typing import TypeVar
 
 from protocols.cj188 import frame as frames
 from protocols.cj188 import items
 from protocols.cj188.frame import Frame
-from protocols.cj188.items import Valve, ValveStatus, WaterReading
+from protocols.cj188.items import Account, HeatReading, Valve, ValveStatus, WaterReading
 from protocols.exchange import Exchange, Refused, Unexpected
 
 __all__ = [
+    "Account",
+    "HeatReading",
     "Valve",
     "ValveCommand",
     "ValveStatus",
     "WaterReading",
+    "buy",
+    "default_high_first",
+    "in_either_order",
     "read",
+    "read_account",
     "read_address",
+    "read_heat",
     "read_water",
     "write",
     "write_address",
@@ -33,9 +43,13 @@ __all__ = [
     "write_valve",
 ]
 
+T = TypeVar("T")
+
 READ, READ_ADDRESS, WRITE, READ_KEY_VERSION = 0x01, 0x03, 0x04, 0x09
 WRITE_ADDRESS, WRITE_BASE = 0x15, 0x16
-COLD_WATER = 0x10
+COLD_WATER, HEAT = 0x10, 0x20
+VENDOR_VALVE = 0x2A
+"""The function with which some makers write A017; see `quirks`."""
 
 
 class ValveCommand(Enum):
@@ -62,6 +76,93 @@ def read_water(
     return items.decode_water(data)
 
 
+def read_heat(
+    address: str, *, meter_type: int = HEAT, high_first: bool = False, serial: int
+) -> Exchange[Frame, HeatReading]:
+    """Energies, power, flow, temperatures, hours and clock of a heat meter (901F).
+
+    Raises BadValue (an Unexpected) if a figure is not BCD.
+    """
+    data = yield from read(
+        address, items.CURRENT, meter_type=meter_type, high_first=high_first, serial=serial
+    )
+    return items.decode_heat(data)
+
+
+def read_account(
+    address: str, *, meter_type: int = COLD_WATER, high_first: bool = True, serial: int
+) -> Exchange[Frame, Account]:
+    """What was bought and what is left (8105), in yuan.
+
+    Raises BadValue (an Unexpected) if an amount is missing or not BCD.
+    """
+    data = yield from read(
+        address, items.ACCOUNT, meter_type=meter_type, high_first=high_first, serial=serial
+    )
+    return items.decode_account(data)
+
+
+def buy(
+    address: str,
+    amount: Decimal,
+    *,
+    meter_type: int = COLD_WATER,
+    high_first: bool = True,
+    serial: int,
+) -> Exchange[Frame, Account]:
+    """Add yuan to the meter's own account (A013): the account after it.
+
+    The account is read first, and the purchase carries the next number, so that the meter adds it
+    once. Where this ends without an answer, the amount may have arrived: read the account and
+    compare its number before buying again. Never repeat this blindly. That the number has to be
+    the next one is inferred.
+
+    Raises ValueError if the amount has more than two decimals or does not fit, and Unexpected if
+    the meter repeats something else, or its account has not grown by the amount.
+    """
+    before = yield from read_account(
+        address, meter_type=meter_type, high_first=high_first, serial=serial
+    )
+    purchase = items.encode_purchase((before.purchase_no + 1) & 0xFF, amount)
+    echoed = yield from write(
+        address,
+        items.PURCHASE,
+        purchase,
+        meter_type=meter_type,
+        high_first=high_first,
+        serial=serial + 1 & 0xFF,
+    )
+    if echoed != purchase:
+        raise Unexpected(f"purchase {echoed.hex()} confirmed, {purchase.hex()} was sent")
+    after = yield from read_account(
+        address, meter_type=meter_type, high_first=high_first, serial=serial + 2 & 0xFF
+    )
+    if after.purchase_no != purchase[0] or after.total_purchased - before.total_purchased != amount:
+        raise Unexpected(f"the account after buying {amount} is {after}")
+    return after
+
+
+def default_high_first(meter_type: int) -> bool:
+    """The order to try first: low byte first for heat and cold meters (20H to 29H), else high."""
+    return not 0x20 <= meter_type <= 0x29
+
+
+def in_either_order(
+    start: Callable[[bool], Exchange[Frame, T]], *, high_first: bool
+) -> Exchange[Frame, tuple[T, bool]]:
+    """The result, and the order of the identifier that this meter understands: remember it.
+
+    `start` makes the exchange for an order, `high_first` or not. Where the meter refuses the
+    first, the other is tried once; its refusal counts. A meter that does not know the order may
+    also be silent, and silence ends an exchange from outside: start this one again then with
+    the other order. Only for reads: what writes must not be sent twice.
+    """
+    try:
+        return (yield from start(high_first)), high_first
+    except Refused:
+        return (yield from start(not high_first)), not high_first
+
+
 def write_valve(
     address: str,
     command: ValveCommand,
@@ -69,20 +170,15 @@ def write_valve(
     meter_type: int = COLD_WATER,
     high_first: bool = True,
     serial: int,
+    function: int = WRITE,
 ) -> Exchange[Frame, ValveStatus | None]:
     """Tell the valve to open or close (A017): the status word of the reply, or None without one.
 
-    The reply comes before the valve has moved, which takes half a minute: read 901F until its
-    status says so.
+    `function` is VENDOR_VALVE for the makers that have their own. The reply comes before the valve
+    has moved, which takes half a minute: read 901F until its status says so.
     """
-    data = yield from write(
-        address,
-        items.VALVE,
-        bytes([command.value]),
-        meter_type=meter_type,
-        high_first=high_first,
-        serial=serial,
-    )
+    request = Frame(meter_type, address, function, bytes([command.value]))
+    data = yield from ask(request, items.VALVE, high_first=high_first, serial=serial)
     return ValveStatus.from_bytes(data) if len(data) == 2 else None
 
 

@@ -7,7 +7,7 @@ and calls `answer` for every frame it hears.
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from protocols import bcd
 from protocols.cj188 import items
@@ -23,7 +23,7 @@ from protocols.cj188.master import (
     ValveCommand,
 )
 
-__all__ = ["Meter", "MeterState", "ValveCommand", "answer"]
+__all__ = ["Locking", "Meter", "MeterState", "ValveCommand", "answer"]
 
 
 class Meter(Protocol):
@@ -57,6 +57,16 @@ class Meter(Protocol):
         ...
 
 
+@runtime_checkable
+class Locking(Meter, Protocol):
+    """A meter that leaves its factory mode 出厂启用 with A019, and then keeps its base and address.
+
+    A plain `Meter` refuses A019 and may always be given both.
+    """
+
+    is_locked: bool
+
+
 @dataclass(slots=True)
 class MeterState:
     """A meter as plain data. `registers` holds items by identifier, as sent, besides 901F."""
@@ -69,6 +79,7 @@ class MeterState:
     battery_low: bool = False
     registers: dict[int, bytes] = field(default_factory=dict)
     clock_error: timedelta = timedelta(0)
+    is_locked: bool = False
 
     def status(self) -> ValveStatus:
         """Valve and battery; the vendor's byte is 0."""
@@ -99,7 +110,8 @@ def answer(meter: Meter, frame: Frame, now: datetime) -> Frame | None:
     """What the meter sends back, or None for silence. `now` is naive local time.
 
     Silence meets foreign addresses and types, replies, and requests too short to have an
-    identifier. The reply repeats SER and the identifier in the order of the request; the address
+    identifier. After A019 a `Locking` meter refuses a new base and a new address (one source; some
+    are silent instead). The reply repeats SER and the identifier in the order of the request; the address
     is the meter's own, also where AA was asked.
     """
     if frame.is_reply or frame.type not in (meter.type, ANY_TYPE):
@@ -107,7 +119,8 @@ def answer(meter: Meter, frame: Frame, now: datetime) -> Frame | None:
     if frame.address not in (meter.address, WILDCARD) or len(frame.data) < 3:
         return None
     head, data = frame.data[:3], frame.data[3:]
-    if frame.control == WRITE_ADDRESS and len(data) == 7:
+    is_locked = isinstance(meter, Locking) and meter.is_locked
+    if frame.control == WRITE_ADDRESS and len(data) == 7 and not is_locked:
         # The reply still comes from the address that the meter had.
         reply = Frame(meter.type, meter.address, frame.control | 0x80, head)
         meter.address = data[::-1].hex().upper()
@@ -144,7 +157,14 @@ def _serve(
             return None
         meter.clock_error += at - clock
         return b""
+    elif function == WRITE and items.FACTORY_ENABLE in both:
+        if data or not isinstance(meter, Locking):
+            return None
+        meter.is_locked = True
+        return b""
     elif function == WRITE_BASE and items.BASE in both:
+        if isinstance(meter, Locking) and meter.is_locked:
+            return None
         return meter.status().raw if meter.write_item(items.BASE, data) else None
     elif function == READ_KEY_VERSION and items.KEY_VERSION_DI in both and not data:
         return meter.read_item(items.KEY_VERSION_DI)

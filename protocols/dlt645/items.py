@@ -21,7 +21,7 @@ from protocols.dlt645.fields import (
     word,
 )
 
-__all__ = ["BadValue", "Item", "NoSuchItem", "Value", "decode_item", "find"]
+__all__ = ["BadValue", "Item", "NoSuchItem", "Value", "decode_item", "find", "members"]
 
 
 class NoSuchItem(LookupError):
@@ -62,6 +62,26 @@ def find(di: int) -> Item | None:
         case _ if 0x10 <= di3 <= 0x1F:
             return events.find_single(di3, di2, di1, di0)
     return None
+
+
+def members(di: int) -> list[int]:
+    """The identifiers that a block stands for, in its order; none where `di` is no block.
+
+    A block of tariffs has all 63 there could be, whatever a meter has.
+    """
+    block = find(di)
+    if block is None or not (block.step or di in SINGLE):
+        return []
+    wanted = {field.name for field in block.fields}
+    for shift in (0, 8, 16):
+        if di >> shift & 0xFF == 0xFF:
+            alone = ((di & ~(0xFF << shift)) | value << shift for value in range(0xFF))
+            return [one for one in alone if _is_part(find(one), wanted)]
+    return []
+
+
+def _is_part(item: Item | None, wanted: set[str]) -> bool:
+    return item is not None and not item.step and item.fields[0].name in wanted
 
 
 TARIFFS = 63
@@ -242,6 +262,9 @@ def _step_table(prefix: str) -> tuple[Field, ...]:
     )
 
 
+HOURLY_FREEZE = 0x04
+
+
 def _freeze(di2: int, di1: int, di0: int) -> Item | None:
     if di2 > 0x07 or not 1 <= di0 <= 0xFE:
         return None
@@ -251,6 +274,11 @@ def _freeze(di2: int, di1: int, di0: int) -> Item | None:
         return _energy(di1, 0xFF, 0)
     if di1 in (0x09, 0x0A):
         return _demand(di1 - 0x08, 0xFF, 0)
+    if di1 == 0xFF and di2 == HOURLY_FREEZE:
+        # Whole records of the other kinds depend on a mode word: see `freeze`.
+        totals = [_energy(energy, 0, 0) for energy in (0x01, 0x02)]
+        fields = [field for item in totals if item is not None for field in item.fields]
+        return Item((time("freeze time", "YYMMDDhhmm"), *fields))
     if di1 == 0x10:
         active, reactive = _variable(0x03, 0xFF, 0), _variable(0x04, 0xFF, 0)
         assert active is not None

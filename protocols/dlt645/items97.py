@@ -18,7 +18,7 @@ from protocols.dlt645.fields import (
 )
 from protocols.dlt645.items import NoSuchItem
 
-__all__ = ["BadValue", "NoSuchItem", "decode_item", "find"]
+__all__ = ["BadValue", "NoSuchItem", "decode_item", "decode_set", "find", "is_set"]
 
 
 def decode_item(di: int, data: bytes) -> list[Value]:
@@ -34,6 +34,43 @@ def decode_item(di: int, data: bytes) -> list[Value]:
     if item.step and len(data) % item.fields[0].size == 1 and data[-1] == 0xAA:
         data = data[:-1]
     return decode_fields(item, data)
+
+
+def is_set(di: int) -> bool:
+    """Whether the identifier asks for a set 数据集: an F in DI1L or DI0H of energies, demands and
+    their times (90FF: forward and reverse active energy with all tariffs)."""
+    return di >> 12 in (0x9, 0xA, 0xB) and bool(_blocks(di))
+
+
+def decode_set(di: int, data: bytes) -> list[Value]:
+    """The values of a set. Each of its blocks ends with AA; nothing before an AA is an empty block.
+
+    Blocks that a meter leaves out at the end are missing. Raises NoSuchItem if the identifier is
+    no set, BadValue if the blocks do not fit or a number is not BCD.
+    """
+    blocks = _blocks(di)
+    if not blocks:
+        raise NoSuchItem(f"{di:04X}")
+    # AA is not a digit, so it can only end a block.
+    parts = data.removesuffix(b"\xaa").split(b"\xaa")
+    if len(parts) > len(blocks):
+        raise BadValue("length", f"{len(parts)} blocks in a set of {len(blocks)}")
+    values: list[Value] = []
+    for block, part in zip(blocks, parts, strict=False):
+        if part:
+            values += decode_item(block, part)
+    return values
+
+
+def _blocks(di: int) -> list[int]:
+    """The identifiers of a set, months first, then kinds, then directions; none if it is no set."""
+    low, high = di >> 8 & 0xF, di >> 4 & 0xF
+    if low != 0xF and high != 0xF:
+        return []
+    lows = [m << 2 | k for m in MONTHS for k in (0, 1)] if low == 0xF else [low]
+    highs = range(1, 7) if high == 0xF else [high]
+    found = [(di & 0xF00F) | one << 8 | other << 4 for one in lows for other in highs]
+    return [one for one in found if find(one) is not None]
 
 
 @lru_cache(maxsize=512)

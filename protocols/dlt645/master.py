@@ -16,10 +16,10 @@ from enum import Enum
 
 from protocols import bcd
 from protocols.dlt645 import frame as frames
-from protocols.dlt645 import relay
+from protocols.dlt645 import freeze as freeze_records
+from protocols.dlt645 import items, relay
 from protocols.dlt645.fields import Value
 from protocols.dlt645.frame import Frame
-from protocols.dlt645.items import decode_item
 from protocols.dlt645.relay import RelayCommand, RelayReply, RelayState
 from protocols.exchange import Exchange, Refused, Unexpected
 
@@ -42,10 +42,12 @@ __all__ = [
     "read_address",
     "read_clock",
     "read_energy",
+    "read_freeze",
     "read_load_record",
     "read_status",
     "read_values",
     "reset_demand",
+    "seal",
     "select_output",
     "write",
     "write_address",
@@ -143,10 +145,70 @@ def _read(address: str, di: int, which: bytes) -> Exchange[Frame, bytes]:
 def read_values(address: str, di: int) -> Exchange[Frame, list[Value]]:
     """The decoded values under an identifier.
 
+    Where a meter refuses a block, as many with one phase do, its items are read one by one, up to
+    the first that it does not have; of three or four phases all are tried.
+
     Raises NoSuchItem if the table does not know the identifier, and BadValue (an Unexpected) if
     a value is not BCD or the data has another length.
     """
-    return decode_item(di, (yield from read(address, di)))
+    try:
+        data = yield from read(address, di)
+    except Refused as refused:
+        alone = items.members(di) if refused.code & ~NOT_THERE == 0 else []
+        values = yield from _read_each(address, alone)
+        if not values:
+            raise
+        return values
+    return items.decode_item(di, data)
+
+
+NOT_THERE = 0x03
+"""The bits of ERR with which meters refuse a block: no such data, and other error."""
+PHASES_AND_TOTAL = 4
+
+
+def _read_each(address: str, alone: list[int]) -> Exchange[Frame, list[Value]]:
+    values: list[Value] = []
+    for di in alone:
+        try:
+            values += items.decode_item(di, (yield from read(address, di)))
+        except Refused:
+            if len(alone) > PHASES_AND_TOTAL:
+                break
+    return values
+
+
+def read_freeze(address: str, kind: int, back: int) -> Exchange[Frame, list[Value]]:
+    """The `back`-th last record of a kind of freeze, whole (05 kk FF nn): its time and all it holds.
+
+    Kinds: 0 timed, 1 instant, 2 zone tables, 3 period tables, 4 hourly, 5 prices, 6 daily, 7 steps
+    (5 and 7 are from one source; one other has monthly under 7). The mode word of the kind is read
+    first, since the record does not say what is in it. A meter that refuses the whole record is
+    asked for its groups.
+
+    Raises ValueError if there is no such kind or record, and BadValue where the record does not
+    fit the mode word.
+    """
+    if kind not in freeze_records.MODES or not 1 <= back <= 0xFE:
+        raise ValueError(f"no record {back} of a freeze of kind {kind}")
+    whole = 0x0500FF00 | kind << 16 | back
+    if kind == freeze_records.HOURLY:
+        return (yield from read_values(address, whole))
+    word = yield from read(address, freeze_records.mode_of(kind))
+    if len(word) != 1:
+        raise Unexpected(f"a freeze mode word of {len(word)} bytes")
+    try:
+        record = yield from read(address, whole)
+    except Refused as refused:
+        if refused.code & ~NOT_THERE:
+            raise
+        groups = (0x00, *freeze_records.groups_of(word[0]))
+        alone = [whole & 0xFFFF00FF | group << 8 for group in groups]
+        values = yield from _read_each(address, alone)
+        if not values:
+            raise
+        return values
+    return freeze_records.decode_record(record, mode=word[0])
 
 
 def read_energy(address: str) -> Exchange[Frame, Decimal]:
@@ -356,6 +418,42 @@ def authenticate(address: str, di: int, payload: bytes, *, operator: str) -> Exc
     identifier = di.to_bytes(4, "little")
     reply = yield from ask(address, AUTHENTICATE, identifier + _operator(operator) + payload)
     return _after(identifier, reply)
+
+
+CLASS_2, CLASS_1 = 0x98, 0x99
+SEALED = {WRITE, RESET_DEMAND, CLEAR_METER, CLEAR_EVENTS, CONTROL}
+
+
+def seal(
+    address: str,
+    function: int,
+    payload: bytes,
+    *,
+    operator: str,
+    di: int | None = None,
+    level: int = CLASS_2,
+) -> Exchange[Frame, bytes]:
+    """A command that the meter's security module checks: the reply's data.
+
+    The form of the later filings for 14H (with `di`), 19H, 1AH, 1BH and 1CH: PA 98H and P0P1P2
+    zero where a password would be, the operator code, then 16 bytes of ciphertext (any multiple
+    of 16 in 14H) and 4 of MAC. With level 99H, for 14H alone, the data is plain and the MAC
+    follows it. All of `payload` comes from the operator's key system and is passed on as it is;
+    an authentication (`authenticate`, 070000FF) must have gone before.
+
+    Raises ValueError if the function has no such form or the payload not its length.
+    """
+    if function not in SEALED or level not in (CLASS_1, CLASS_2):
+        raise ValueError(f"function {function:02X} has no form with PA {level:02X}")
+    if (function == WRITE) != (di is not None) or (function != WRITE and level == CLASS_1):
+        raise ValueError("a write needs an identifier, and nothing else has one or PA 99")
+    blocks = len(payload) - 4
+    if blocks < 1 or (level == CLASS_2 and (blocks % 16 or (function != WRITE and blocks != 16))):
+        raise ValueError(f"{len(payload)} bytes are not ciphertext and MAC of {function:02X}")
+    head = b"" if di is None else di.to_bytes(4, "little")
+    data = head + bytes([level, 0, 0, 0]) + _operator(operator) + payload
+    reply = yield from ask(address, function, data)
+    return reply.data
 
 
 def _operator(operator: str) -> bytes:

@@ -7,7 +7,7 @@ from protocols import bcd
 from protocols.dlt645 import frame as frames
 from protocols.dlt645.fields import Value
 from protocols.dlt645.frame import Frame
-from protocols.dlt645.items97 import decode_item
+from protocols.dlt645.items97 import decode_item, decode_set, is_set
 from protocols.dlt645.master import credentials, is_answer_from
 from protocols.exchange import Exchange, Refused, Unexpected
 
@@ -47,8 +47,12 @@ def read(address: str, di: int) -> Exchange[Frame, bytes]:
 
 
 def read_values(address: str, di: int) -> Exchange[Frame, list[Value]]:
-    """The decoded values under an identifier; raises as `master.read_values`."""
-    return decode_item(di, (yield from read(address, di)))
+    """The decoded values under an identifier, a single one, a block or a set of blocks.
+
+    Raises as `master.read_values`.
+    """
+    data = yield from read(address, di)
+    return decode_set(di, data) if is_set(di) else decode_item(di, data)
 
 
 def read_energy(address: str) -> Exchange[Frame, Decimal]:
@@ -77,7 +81,13 @@ def write(
 
 
 def write_address(new_address: str) -> Exchange[Frame, None]:
-    """Give the meter whose key is held a new address (0AH). With a fault it is silent."""
+    """Give the meter whose key is held a new address (0AH), broadcast to 999999999999.
+
+    It answers from the new address already; with a fault it is silent. Raises ValueError if the
+    address is not 12 digits.
+    """
+    if len(new_address) != 12:
+        raise ValueError(f"address {new_address!r} is not 12 digits")
     data = bcd.from_digits(new_address)
     reply = yield frames.encode(Frame(frames.BROADCAST, WRITE_ADDRESS, data))
     if reply.control != 0x80 | WRITE_ADDRESS or reply.address != new_address:
@@ -88,7 +98,13 @@ BAUD_BITS = {300: 0x02, 600: 0x04, 1200: 0x00, 2400: 0x10, 4800: 0x20, 9600: 0x4
 
 
 def change_baud(address: str, baud: int) -> Exchange[Frame, None]:
-    """Change the line rate for this session (0CH). Raises Refused with code FF if it cannot."""
+    """Change the line rate for this session (0CH). Raises Refused with code FF if it cannot.
+
+    The meter goes back to 1200 after the session, or where nothing is heard within 500 ms at the
+    new rate. Raises ValueError if the rate is none of the standard's.
+    """
+    if baud not in BAUD_BITS:
+        raise ValueError(f"{baud} is not a rate of DL/T 645-1997")
     asked = bytes([BAUD_BITS[baud]])
     reply = yield from ask(address, CHANGE_BAUD, asked)
     if reply.data == b"\xff":

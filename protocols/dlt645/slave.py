@@ -199,6 +199,9 @@ def answer(meter: Meter, frame: Frame, now: datetime) -> Frame | None:
             return _change_password(meter, frame)
         case 0x1C, 16:
             return _control(meter, frame, now + meter.clock_error)
+        case ((0x19 | 0x1A | 0x1B | 0x1C), 28):
+            # Ciphertext and MAC: without a security module there is nobody to check them.
+            return _refuse(meter, frame, NOT_AUTHORISED)
         case (0x01, 2) | (0x02, 2) | (0x03, 0):
             return _read_1997(meter, frame, now + meter.clock_error)
         case 0x04, length if length > 2:
@@ -270,7 +273,9 @@ def _service(meter: Serviced, frame: Frame) -> Frame | None:
                 return _refuse(meter, frame, NO_SUCH_RATE)
             return _reply(meter, frame, data)
         case 0x0C, 1:
-            return _reply(meter, frame, data if meter.change_baud(data[0]) else b"\xff")
+            feature = BAUD_1997.get(data[0])
+            is_taken = feature is not None and meter.change_baud(feature)
+            return _reply(meter, frame, data if is_taken else b"\xff")
         case (0x19, 8) | (0x1A, 8) | (0x1B, 12):
             # Level 02 may clear the meter and its events, 04 may reset the demand.
             lowest = 4 if frame.function == 0x19 else 2
@@ -286,6 +291,10 @@ def _service(meter: Serviced, frame: Frame) -> Frame | None:
                 return _refuse(meter, frame, OTHER_ERROR)
             return _reply(meter, frame)
     return None
+
+
+# The rate byte of 1997 as that of 2007: 300, 600, 1200, 2400, 4800, 9600. 300 is no rate of 2007.
+BAUD_1997 = {0x02: 0x01, 0x04: 0x02, 0x00: 0x04, 0x10: 0x08, 0x20: 0x10, 0x40: 0x20}
 
 
 def _read_1997(meter: Meter, frame: Frame, clock: datetime) -> Frame | None:

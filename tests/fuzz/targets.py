@@ -24,7 +24,7 @@ from protocols.cj188 import master as cj188_master
 from protocols.cj188 import slave as cj188_slave
 from protocols.dlt645 import explain as dlt645_explain
 from protocols.dlt645 import frame as dlt645
-from protocols.dlt645 import items, items97, load_record, master97
+from protocols.dlt645 import freeze, items, items97, load_record, master97
 from protocols.dlt645 import master as dlt645_master
 from protocols.dlt645 import slave as dlt645_slave
 from protocols.exchange import Exchange, ProtocolError
@@ -288,6 +288,10 @@ def _read_items(random: Random, data: bytes) -> None:
         items.decode_item(di, data[4:])
     with suppress(items.NoSuchItem, items.BadValue):
         items97.decode_item(di & 0xFFFF, data[2:])
+    with suppress(items.NoSuchItem, items.BadValue):
+        items97.decode_set(random.choice((0x90FF, 0x9FF0, 0xA1FF)), data[2:])
+    with suppress(items.BadValue):
+        freeze.decode_record(data[4:], mode=random.randrange(256))
     with suppress(items.BadValue):
         load_record.decode_records(b"\xa0\xa0" + data[4:])
 
@@ -312,6 +316,8 @@ WORDS: dict[str, Any] = {"level": 2, "password": "000000", "operator": "00000001
 DLT645_EXCHANGES: list[Callable[[], Exchange[dlt645.Frame, Any]]] = [
     lambda: dlt645_master.read_energy(METER),
     lambda: dlt645_master.read_values(METER, 0x0201FF00),
+    lambda: dlt645_master.read_values(METER, 0x0001FF00),
+    lambda: dlt645_master.read_freeze(METER, 6, 1),
     lambda: dlt645_master.read_status(METER),
     lambda: dlt645_master.read_clock("AAAAAAAAAAAA"),
     lambda: dlt645_master.read_address(),
@@ -323,6 +329,7 @@ DLT645_EXCHANGES: list[Callable[[], Exchange[dlt645.Frame, Any]]] = [
     lambda: dlt645_master.authenticate(METER, 0x070000FF, bytes(24), operator="00000001"),
     lambda: master97.read_energy(METER),
     lambda: master97.read("AAAAAAAAAAAA", 0x901F),
+    lambda: master97.read_values(METER, 0x90FF),
     lambda: master97.reread(METER),
     lambda: master97.change_baud(METER, 1200),
 ]
@@ -376,7 +383,12 @@ CJ188_EXCHANGES: list[Callable[[], Exchange[cj188.Frame, Any]]] = [
     lambda: cj188_master.read_address(),
     lambda: cj188_master.write_valve(WATER_METER, cj188_master.ValveCommand.CLOSE, serial=1),
     lambda: cj188_master.write_clock(WATER_METER, NOW, serial=1),
-    lambda: cj188_master.read(WATER_METER, 0x8105, serial=1),
+    lambda: cj188_master.read_heat(WATER_METER, serial=1),
+    lambda: cj188_master.buy(WATER_METER, Decimal("1.00"), serial=1),
+    lambda: cj188_master.in_either_order(
+        lambda order: cj188_master.read_water(WATER_METER, high_first=order, serial=1),
+        high_first=True,
+    ),
 ]
 
 
@@ -387,7 +399,9 @@ def _readings_like(random: Random, frame: cj188.Frame) -> Iterable[cj188.Frame]:
     while True:
         control = random.choice((0x81, 0x81, 0x83, 0x84, 0xC1, 0xC4, frame.control))
         head = random.choice((b"\x90\x1f\1", b"\x1f\x90\1", b"\xa0\x17\1", b"\x81\x05\1", b""))
-        body = random.choice((frame.data, water, water[:-1], random.randbytes(19), b""))
+        body = random.choice(
+            (frame.data, water, water[:-1], random.randbytes(19), bytes(15), bytes(43), b"")
+        )
         address = random.choice((WATER_METER, WATER_METER, frame.address))
         yield cj188.Frame(0x10, address, control, (head + body)[:255])
 

@@ -22,7 +22,7 @@ from tests.edge.simulated import ELECTRICITY, WATER
 
 CLEARING = {0x10, 0x19, 0x1A, 0x1B}
 NAMES = {"reset_demand", "clear_meter", "clear_events", "master97"} | {
-    *("RESET_DEMAND", "CLEAR_METER", "CLEAR_EVENTS", "slave", "explain"),
+    *("RESET_DEMAND", "CLEAR_METER", "CLEAR_EVENTS", "slave", "explain", "seal"),
 }
 # With these a module could make any frame it likes.
 MAKERS = {"ask", "Frame", "encode"}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from protocols.cj188 import explain, frame
+from protocols.cj188 import explain, frame, quirks
 
 LINES = [
     json.loads(line)
@@ -52,3 +52,15 @@ def test_bytes_without_a_frame_are_refused_with_their_reason(line):
     with pytest.raises(frame.BadFrame) as refused:
         explain.explain(data)
     assert refused.value.kind in allowed
+
+
+def test_every_quirk_that_a_model_has_is_explained_and_seen_in_a_frame():
+    described = {quirk for line in LINES for quirk in line.get("quirks", ())}
+    assert set(quirks.EFFECTS) == set(quirks.Quirk)
+    assert {quirk.value for quirk in quirks.Quirk} <= described
+
+
+def test_a_frame_is_read_by_its_model():
+    (line,) = (line for line in LINES if line["id"] == "ad1-binary-time")
+    explained = explain.explain(bytes.fromhex(line["hex"]), quirks.names("sdqr-energy-node"))
+    assert explained["data"]["time"] == "2017-11-23T12:15:10"

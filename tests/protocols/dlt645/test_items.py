@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocols.dlt645 import items, items97, load_record
+from protocols.dlt645 import freeze, items, items97, load_record
 from protocols.dlt645.fields import BadValue
 
 PRINTED_LENGTHS = {
@@ -115,6 +115,129 @@ def test_a_load_record_has_the_classes_that_are_on():
     assert (first.at, first.faulty) == ("2026-06-15 18:30", False)
     assert first.values[0].value == Decimal("1234.56")
     assert len(first.values) == 4
+
+
+FROZEN_AT = "0000150626"  # 15 June 2026 00:00, low byte first
+FORWARD = "56341200 50120000"  # total 1234.56, tariff 1 12.50
+DEMAND = "563412 3018150626 000000 0000010126"  # 12.3456 at 18:30 on the 15th; tariff 1 nothing
+FORWARD_AND_DEMAND = 0b0010_0001
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        FROZEN_AT + FORWARD + DEMAND,
+        FROZEN_AT + "AA" + FORWARD + "AA" + DEMAND,
+        FROZEN_AT + "AA" + FORWARD + "AA" + DEMAND + "AA",
+        FROZEN_AT + "AA" + FORWARD + "AA" * 8 + DEMAND + "AA" * 3,
+    ],
+    ids=["plain", "separated", "ended", "empty groups too"],
+)
+def test_a_whole_freeze_record_is_read_with_and_without_separators(record):
+    shown = {v.name: v.value for v in freeze.decode_record(bytes.fromhex(record), mode=0b100001)}
+
+    assert shown["freeze time"] == "2026-06-15 00:00"
+    assert shown["forward active energy total"] == Decimal("1234.56")
+    assert shown["forward active energy tariff 1"] == Decimal("12.50")
+    assert shown["forward active max demand total"] == Decimal("12.3456")
+    assert shown["occurred"] == "2026-01-01 00:00"
+    assert len(shown) == 6  # the time of either demand has one name
+
+
+def test_a_freeze_record_with_everything_holds_as_many_tariffs_as_its_length_says():
+    # time 5, eight energies and two demands of k + 1 each, variables 24: with k = 4
+    # 5 + 8 × 5 × 4 + 2 × 5 × 8 + 24 = 269
+    values = freeze.decode_record(bytes.fromhex(FROZEN_AT) + bytes(160 + 80 + 24), mode=0xFF)
+    assert len(values) == 1 + 8 * 5 + 2 * 5 * 2 + 8
+
+
+@pytest.mark.parametrize("record", ["", FROZEN_AT, FROZEN_AT + "00" * 7, FROZEN_AT + "AA" * 2])
+def test_a_freeze_record_that_does_not_fit_its_mode_word_is_refused(record):
+    with pytest.raises(BadValue):
+        freeze.decode_record(bytes.fromhex(record), mode=FORWARD_AND_DEMAND)
+
+
+@given(st.binary(max_size=300), st.integers(0, 255))
+def test_bytes_that_are_no_freeze_record_are_refused_and_nothing_else(data, mode):
+    try:
+        freeze.decode_record(data, mode=mode)
+    except BadValue:
+        return
+
+
+def test_an_hourly_freeze_record_has_two_totals():
+    assert values(0x0504FF01, "0018150626 56341200 00000000") == [
+        "2026-06-15 18:00",
+        Decimal("1234.56"),
+        Decimal("0.00"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("block", "first", "last", "count"),
+    [
+        (0x0001FF00, 0x00010000, 0x00013F00, 64),
+        (0x000100FF, 0x00010000, 0x0001000C, 13),
+        (0x0201FF00, 0x02010100, 0x02010300, 3),
+        (0x0203FF00, 0x02030000, 0x02030300, 4),
+        (0x020A01FF, 0x020A0101, 0x020A0115, 21),
+        (0x040005FF, 0x04000501, 0x04000507, 7),
+        (0x040501FF, 0x04050101, 0x0405013F, 63),
+    ],
+)
+def test_a_block_stands_for_its_items(block, first, last, count):
+    alone = items.members(block)
+    assert (alone[0], alone[-1], len(alone)) == (first, last, count)
+
+
+@pytest.mark.parametrize("di", [0x00010000, 0x04000508, 0x0504FF01, 0x12345678])
+def test_what_is_no_block_stands_for_nothing_else(di):
+    assert items.members(di) == []
+
+
+def test_a_1997_set_is_its_blocks_each_ended_by_aa():
+    # 90FF: forward with one tariff, reverse with none set
+    named = items97.decode_set(0x90FF, bytes.fromhex("56341200 00020000 AA 01000000 AA"))
+    assert [(v.name, v.value) for v in named] == [
+        ("forward active energy total", Decimal("1234.56")),
+        ("forward active energy tariff 1", Decimal("2.00")),
+        ("reverse active energy total", Decimal("0.01")),
+    ]
+
+
+def test_an_empty_block_of_a_1997_set_is_two_aa():
+    # 91F0: the six totals of reactive energy, QI empty
+    named = items97.decode_set(0x91F0, bytes.fromhex("01000000AA 02000000AA AA 03000000AA"))
+    assert [v.name for v in named] == [
+        "forward reactive energy total",
+        "reverse reactive energy total",
+        "Q4 reactive energy total",
+    ]
+
+
+def test_a_1997_set_may_go_over_months_and_kinds():
+    # 9F10: present, last month, month before last; active and reactive
+    named = items97.decode_set(0x9F10, bytes.fromhex("01000000AA" * 6))
+    assert [v.name for v in named][:3] == [
+        "forward active energy total",
+        "forward reactive energy total",
+        "last month forward active energy total",
+    ]
+
+
+@pytest.mark.parametrize("di", [0x9010, 0x901F, 0xC33F])
+def test_a_1997_block_is_no_set(di):
+    assert not items97.is_set(di)
+    with pytest.raises(items97.NoSuchItem):
+        items97.decode_set(di, b"")
+
+
+@given(st.sampled_from([0x90FF, 0x9FF0, 0xA0FF, 0xB0F0]), st.binary(max_size=80))
+def test_any_data_under_a_1997_set_is_read_or_refused(di, data):
+    try:
+        items97.decode_set(di, data)
+    except BadValue:
+        return
 
 
 @given(st.binary(max_size=200))

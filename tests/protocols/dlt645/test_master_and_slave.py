@@ -225,6 +225,143 @@ def test_a_meter_without_a_security_module_fails_the_authentication(meter, ask):
     assert refused.value.reasons == ("identity authentication failed",)
 
 
+def test_a_block_that_a_meter_refuses_is_read_item_by_item(meter, ask):
+    energies = {0x00010000: "1234.56", 0x00010100: "1000.00", 0x00010200: "234.56"}
+    for di, shown in energies.items():
+        meter.registers[di] = bcd.encode(Decimal(shown), size=4, decimals=2)
+    # A meter of one phase: no B, but something behind it all the same.
+    meter.registers[0x02030000] = meter.registers[0x02030100] = bytes(3)
+    meter.registers[0x02030300] = bytes(3)
+
+    tariffs = ask(meter, master.read_values(METER, 0x0001FF00))
+    phases = ask(meter, master.read_values(METER, 0x0203FF00))
+
+    assert [value.value for value in tariffs] == list(map(Decimal, energies.values()))
+    assert [value.name for value in phases] == [f"active power {p}" for p in ("total", "A", "C")]
+
+
+def test_a_block_of_which_a_meter_has_nothing_is_refused(meter, ask):
+    with pytest.raises(Refused) as refused:
+        ask(meter, master.read_values(METER, 0x0002FF00))
+    assert refused.value.reasons == ("no such data",)
+
+
+def test_a_whole_freeze_record_is_read_by_its_mode_word(meter, ask):
+    # daily, forward energy alone: total and one tariff
+    meter.registers[0x04000906] = b"\x01"
+    meter.registers[0x0506FF01] = bytes.fromhex("0000150626 AA 56341200 50120000 AA")
+
+    at, total, first = ask(meter, master.read_freeze(METER, 6, 1))
+
+    assert (at.value, total.value, first.value) == (
+        "2026-06-15 00:00",
+        Decimal("1234.56"),
+        Decimal("12.50"),
+    )
+
+
+def test_a_freeze_record_that_a_meter_gives_only_in_groups_is_put_together(meter, ask):
+    meter.registers[0x04000906] = b"\x01"
+    meter.registers[0x05060001] = bytes.fromhex("0000150626")
+    meter.registers[0x05060101] = bytes.fromhex("56341200")
+
+    at, total = ask(meter, master.read_freeze(METER, 6, 1))
+
+    assert (at.value, total.value) == ("2026-06-15 00:00", Decimal("1234.56"))
+
+
+@pytest.mark.parametrize(("kind", "back"), [(8, 1), (6, 0), (6, 255)])
+def test_a_freeze_that_cannot_be_is_not_asked_for(kind, back):
+    with pytest.raises(ValueError):
+        next(master.read_freeze(METER, kind, back))
+
+
+def test_a_1997_set_is_read_over_many_frames(meter, ask):
+    # forward and reverse, each with 14 tariffs: 2 × (15 × 4 + 1) = 122; twice over for kvarh
+    meter.registers[0x9FFF] = (bytes(60) + b"\xaa") * 24
+    values = ask(meter, master97.read_values(METER, 0x9FFF))
+    assert len(values) == 24 * 15
+
+
+def test_the_1997_rate_byte_has_its_own_bits(meter, ask):
+    for baud, feature in ((1200, 0x04), (9600, 0x20), (600, 0x02)):
+        ask(meter, master97.change_baud(METER, baud))
+        assert meter.baud_feature == feature
+    with pytest.raises(Refused) as refused:
+        ask(meter, master97.change_baud(METER, 300))
+    assert refused.value.code == 0xFF
+    with pytest.raises(ValueError, match="19200"):
+        next(master97.change_baud(METER, 19200))
+
+
+def test_a_1997_address_is_given_by_broadcast_and_confirmed_from_the_new_one(meter, ask):
+    request = frame.decode(next(master97.write_address("000000112233")))
+    assert (request.address, request.control) == ("9" * 12, 0x0A)
+
+    ask(meter, master97.write_address("000000112233"))
+
+    assert meter.address == "000000112233"
+    with pytest.raises(ValueError):
+        next(master97.write_address("1122"))
+
+
+CIPHERTEXT_AND_MAC = bytes(range(20))
+
+
+@pytest.mark.parametrize(
+    ("function", "di", "level", "payload", "length"),
+    [
+        (master.CONTROL, None, 0x98, CIPHERTEXT_AND_MAC, 28),
+        (master.RESET_DEMAND, None, 0x98, CIPHERTEXT_AND_MAC, 28),
+        (master.CLEAR_METER, None, 0x98, CIPHERTEXT_AND_MAC, 28),
+        (master.CLEAR_EVENTS, None, 0x98, CIPHERTEXT_AND_MAC, 28),
+        (master.WRITE, 0x04000108, 0x99, bytes(5 + 4), 12 + 9),
+        (master.WRITE, 0x040604FF, 0x98, bytes(64 + 4), 12 + 68),
+    ],
+)
+def test_a_sealed_command_passes_on_what_the_key_system_made(
+    function, di, level, payload, length, meter, ask
+):
+    exchange = master.seal(METER, function, payload, operator="00000007", di=di, level=level)
+    request = frame.decode(next(exchange))
+    head = b"" if di is None else di.to_bytes(4, "little")
+
+    assert request.control == function
+    assert len(request.data) == length
+    assert request.data == head + bytes([level, 0, 0, 0]) + b"\7\0\0\0" + payload
+    # This meter has no security module, so it obeys none of them.
+    with pytest.raises(Refused):
+        ask(meter, master.seal(METER, function, payload, operator="00000007", di=di, level=level))
+    assert (meter.cleared, meter.contact_open) == ([], False)
+
+
+@pytest.mark.parametrize(
+    ("function", "payload", "others"),
+    [
+        (master.READ, CIPHERTEXT_AND_MAC, {}),
+        (master.CONTROL, bytes(16), {}),
+        (master.CONTROL, bytes(36), {}),
+        (master.CONTROL, CIPHERTEXT_AND_MAC, {"di": 0x04001001}),
+        (master.CONTROL, bytes(9), {"level": 0x99}),
+        (master.WRITE, CIPHERTEXT_AND_MAC, {}),
+        (master.WRITE, bytes(21), {"di": 0x04001001}),
+        (master.CONTROL, CIPHERTEXT_AND_MAC, {"level": 4}),
+    ],
+)
+def test_a_sealed_command_of_another_form_is_not_sent(function, payload, others):
+    with pytest.raises(ValueError):
+        next(master.seal(METER, function, payload, operator="00000007", **others))
+
+
+def test_one_who_listens_gets_identifier_and_data():
+    reply = Frame(METER, 0x91, bytes.fromhex("0000010056341200"))
+    assert master.content(reply, address=METER) == (0x00010000, bytes.fromhex("56341200"))
+    with pytest.raises(Unexpected):
+        master.content(reply, address="000000000001")
+    with pytest.raises(Unexpected):
+        master.content(Frame(METER, 0x91, b"\0"), address=METER)
+
+
 @pytest.mark.parametrize(
     "reply",
     [
