@@ -8,19 +8,16 @@ import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.exception_handlers import http_exception_handler
-from fastapi.staticfiles import StaticFiles
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-import dashboards
 from cloud.api import channels, health, rooms, topups
 from cloud.channels import sandbox
 from cloud.db import Database, check_role, is_migrated
@@ -69,8 +66,6 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(HTTPException, _not_here)
     for module in (health, channels, rooms, topups, manager, tenant):
         app.include_router(module.router)
-    static = Path(dashboards.__file__).parent / "static"
-    app.mount("/static", StaticFiles(directory=static), name="static")
     return app
 
 

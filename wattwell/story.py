@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import httpx
 from sqlalchemy import select
@@ -138,11 +138,7 @@ class Story:
             page = browser.get(self.tenant_url)
             ordered = browser.post(
                 f"{self.tenant_url}/topups",
-                data={
-                    "purse_id": str(self.purse_id),
-                    "amount": str(TOP_UP),
-                    "idempotency_key": str(uuid4()),
-                },
+                data={"purse_id": str(self.purse_id), "amount": str(TOP_UP)},
                 headers={"Origin": self._programs.url},
             )
             if page.status_code != 200 or ordered.status_code != 303:

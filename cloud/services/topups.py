@@ -66,6 +66,10 @@ class NotAsOrdered(CloudError):
     sentence = "The payment of order {out_trade_no} is not as ordered: {reason}."
 
 
+# What the customer reads on the channel's page and on its bill.
+BILLED_AS = {"electricity": "预付电费", "water": "预付水费"}
+
+
 @dataclass(frozen=True, slots=True)
 class Stages:
     """已支付 → 已入账 → 已下发 → 已送电, each with its time once reached.
@@ -121,7 +125,7 @@ def create(
     order = channel.order(
         out_trade_no=id.hex,
         amount=amount,
-        description=f"Wattwell {purse.purpose}",
+        description=BILLED_AS[purse.purpose],
         return_url=f"{page_url}/{id}",
     )
     with database.organization(organization_id) as session:

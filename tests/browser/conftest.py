@@ -37,6 +37,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 
+expect.set_options(timeout=20_000)  # a busy machine is slow, not wrong
+
+
 @pytest.fixture(scope="module")
 def town(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     name = f"test_{uuid.uuid4().hex}"
