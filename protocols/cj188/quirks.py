@@ -8,7 +8,7 @@ from enum import Enum
 
 
 class Quirk(Enum):
-    """One deviation. The value is its name, `effect` what it does to frames."""
+    """One deviation. The value is its name, EFFECTS says what it does to frames."""
 
     UNIT_FIRST = "unit_first"
     CLOCK_HIGH_FIRST = "time_be"
