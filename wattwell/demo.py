@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -24,12 +25,19 @@ from wattwell.supervise import StartFailed
 REDRAW_S = 0.5
 FIRST_SIGHT_S = 120
 MOST_LAUNCHES = 5
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def run(folder: Path, *, once: bool, port: int | None) -> int:
     """The exit status: 0 when the story was told to its end, or was ended by Ctrl-C; 1 with a sentence why not."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+    interrupted = threading.Event()
+
+    def at_once(*_: object) -> NoReturn:
+        interrupted.set()
+        raise KeyboardInterrupt
+
+    for number in ENDING:
+        signal.signal(number, at_once)
     screen = Screen()
     try:
         installation = Installation(folder)
@@ -42,27 +50,31 @@ def run(folder: Path, *, once: bool, port: int | None) -> int:
         )
         with screen:
             programs.start()
-            return _tell(screen, programs, once=once)
-    except KeyboardInterrupt:
-        screen.tell("stopping")
-        return 130 if once else 0
+            for number in ENDING:  # from now on at a quiet moment: see _Onlooker
+                signal.signal(number, lambda *_: interrupted.set())
+            return _tell(screen, programs, interrupted, once=once)
     except OperationalError:
         return _fail(f"the database went away; see {folder / 'postgres' / 'postgres.log'}")
     except (StartFailed, BadSettings, StoryBroken, TimeoutError, OSError) as error:
         return _fail(str(error))
+    except BaseException:
+        if not interrupted.is_set():  # amid a query, an interrupt comes out as the driver's error
+            raise
+        screen.tell("stopping")
+        return 130 if once else 0
     finally:
         # A second Ctrl-C must not leave half of them running.
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in ENDING:
             signal.signal(number, signal.SIG_IGN)
         if programs is not None:
             programs.stop()
         installation.release()
 
 
-def _tell(screen: Screen, programs: Programs, *, once: bool) -> int:
+def _tell(screen: Screen, programs: Programs, interrupted: threading.Event, *, once: bool) -> int:
     story = Story(programs)
     try:
-        look = _Onlooker(screen, programs, story)
+        look = _Onlooker(screen, programs, story, interrupted)
         unread = partial(_unread, programs, story)
         try:
             wait_for(lambda: not unread(), FIRST_SIGHT_S, "the first reading of all meters", look)
@@ -91,16 +103,21 @@ def _unread(programs: Programs, story: Story) -> list[str]:
 class _Onlooker:
     """Called now and then: draws the rooms anew, and starts again what has ended by itself, saying so.
 
-    Raises StartFailed if a program ends again and again.
+    Raises KeyboardInterrupt once interrupted; StartFailed if a program ends again and again.
     """
 
-    def __init__(self, screen: Screen, programs: Programs, story: Story) -> None:
+    def __init__(
+        self, screen: Screen, programs: Programs, story: Story, interrupted: threading.Event
+    ) -> None:
+        self._interrupted = interrupted
         self._screen = screen
         self._programs = programs
         self._story = story
         self._is_away = False
 
     def __call__(self) -> None:
+        if self._interrupted.is_set():
+            raise KeyboardInterrupt
         for program in self._programs.ended():
             status = program.process.returncode
             if self._programs.launches[program.name] > MOST_LAUNCHES:
