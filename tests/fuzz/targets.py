@@ -145,8 +145,10 @@ def _feed(decoder: Any, cut: Sequence[bytes], *, longest: int, random: Random) -
     return found
 
 
-STEPS_A_BYTE = 20
-"""Lines of Python for each byte that a call has at hand. Sums and searches within a line run over a frame at most."""
+STEPS_A_BYTE = 70
+"""Lines of Python for each byte that a call has at hand. A byte may be a start: then its length is
+worked out, and once its sum, a line or two for each two of at most 40 bytes (longer ones are one
+division). Sums and searches that take one line run over a frame at most."""
 
 
 class Steps:
