@@ -37,7 +37,7 @@ pytestmark = pytest.mark.processes
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 LOG = UUID(int=1)
-SOON_S = 20.0
+SOON_S = 60.0
 
 
 @pytest.fixture
