@@ -1,0 +1,310 @@
+"""What a tariff document charges, reckoned a second time, from the document's description alone.
+
+Nothing of prepaid/ is used: plain fractions and naive loops, slow and easy to check. An interval is cut at
+every local midnight, at every hour that any rule names and at every change of the clocks, far more often
+than needed; each piece is priced at what holds in its middle. Documents given here must be good ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from fractions import Fraction
+from typing import Any
+from zoneinfo import ZoneInfo
+
+PLACES = {"CNY": 2, "VND": 0}
+MOMENT = timedelta(microseconds=1)
+Key = tuple[str, str, int, Fraction]
+"""Item, band, tier, price: what one line of a bill is about."""
+
+
+@dataclass
+class Account:
+    """What one account has used and owes. Changed in place by `settle`."""
+
+    tariff: Mapping[str, Any]
+    at: datetime
+    register: Fraction
+    persons: int | None = None
+    households: int = 1
+    multiplier: Fraction = Fraction(1)
+    lines: dict[Key, list[Fraction]] = field(default_factory=dict)
+    counted: dict[int, tuple[Any, Fraction]] = field(default_factory=dict)
+    posted: dict[str, int] = field(default_factory=dict)
+
+    def settle(self, at: datetime, register: Fraction) -> dict[str, int]:
+        """What each item is charged for this reading, in the minor unit; items charged nothing are left out."""
+        zone = ZoneInfo(self.tariff["timezone"])
+        cuts = [cut for cut in _cuts(self.tariff, zone, self.at, at) if self.at < cut < at]
+        instants = [self.at, *sorted(set(cuts)), at]
+        registers = [self._between(instant, at, register) for instant in instants]
+        for number in range(len(instants) - 1):
+            self._slice(
+                zone,
+                since=instants[number],
+                until=instants[number + 1],
+                used=(registers[number + 1] - registers[number]) * self.multiplier,
+            )
+        self.at, self.register = at, register
+        return self._post()
+
+    def _between(self, instant: datetime, at: datetime, register: Fraction) -> Fraction:
+        if instant == self.at:
+            return self.register
+        if instant == at:
+            return register
+        part = Fraction((instant - self.at) // MOMENT, (at - self.at) // MOMENT)
+        return half_up(self.register + (register - self.register) * part, 6)
+
+    def _slice(self, zone: ZoneInfo, *, since: datetime, until: datetime, used: Fraction) -> None:
+        middle = since + (until - since) / 2
+        version = _version(self.tariff, middle)
+        local = middle.astimezone(zone)
+        for place, component in enumerate(version["components"]):
+            if component["kind"] == "fixed":
+                span = _gone_by(component["per"], zone, until) - _gone_by(
+                    component["per"], zone, since
+                )
+                self._line((component["item"], "all", 1, Fraction(component["amount"])), span)
+            else:
+                quantity = used * Fraction(component.get("share", "1"))
+                band = band_at(version, local)
+                self._fill(place, component, band, local, quantity)
+
+    def _fill(
+        self, place: int, component: Any, band: str, local: datetime, quantity: Fraction
+    ) -> None:
+        tiers = component.get("tiers")
+        if tiers is None:
+            self.counted.pop(place, None)
+            price = _price(component, 1, band)
+            self._line((component["item"], band, 1, price), quantity)
+            return
+        period = _period(tiers, local)
+        before, counted = self.counted.get(place, (None, Fraction(0)))
+        if before != period:
+            counted = Fraction(0)
+        for tier, bound in enumerate([*self._bounds(tiers, period), None], start=1):
+            if quantity and (bound is None or counted < bound):
+                taken = quantity if bound is None else min(quantity, bound - counted)
+                price = _price(component, tier, band)
+                self._line((component["item"], band, tier, price), taken)
+                counted, quantity = counted + taken, quantity - taken
+        self.counted[place] = (period, counted)
+
+    def _bounds(self, tiers: Any, period: Any) -> list[Fraction]:
+        written = tiers.get("bounds", [])
+        for season in tiers.get("seasons", []):
+            if period[1].month in season["months"]:  # the month in which the period starts
+                written = season["bounds"]
+        bounds = [Fraction(bound) for bound in written]
+        if self.persons is not None and "base_persons" in tiers:
+            extra = max(0, self.persons - tiers["base_persons"])
+            added = tiers["per_extra_person"]
+            bounds = [
+                bound + extra * Fraction(more) for bound, more in zip(bounds, added, strict=True)
+            ]
+        if tiers.get("per_household"):
+            bounds = [bound * self.households for bound in bounds]
+        return bounds
+
+    def _line(self, key: Key, quantity: Fraction) -> None:
+        line = self.lines.setdefault(key, [Fraction(0), Fraction(0)])
+        line[0] += quantity
+        line[1] += quantity * key[3]
+
+    def _post(self) -> dict[str, int]:
+        places = PLACES[self.tariff["currency"]]
+        charged = {}
+        for item, total in self.items().items():
+            now = int(half_up(total, places) * 10**places)
+            rise = now - self.posted.get(item, 0)
+            self.posted[item] = now
+            if rise:
+                charged[item] = rise
+        return charged
+
+    def items(self) -> dict[str, Fraction]:
+        """The exact running total of each item."""
+        totals: dict[str, Fraction] = {}
+        for (item, *_), (_, amount) in self.lines.items():
+            totals[item] = totals.get(item, Fraction(0)) + amount
+        return totals
+
+    def bill(self) -> dict[str, Any]:
+        """The answer of `wattwell tariff rate --json`, lines that hold nothing left out."""
+        items = {item: half_up(total, 6) for item, total in self.items().items()}
+        places = PLACES[self.tariff["currency"]]
+        return {
+            "currency": self.tariff["currency"],
+            "lines": [
+                {
+                    "item": item,
+                    "band": band,
+                    "tier": tier,
+                    "quantity": text(quantity),
+                    "price": text(price),
+                    "amount": text(amount),
+                }
+                for (item, band, tier, price), (quantity, amount) in sorted(self.lines.items())
+                if quantity
+            ],
+            "items": {item: text(total, 6) for item, total in items.items()},
+            "total": text(half_up(sum(items.values(), Fraction(0)), places), places),
+        }
+
+
+def rate(
+    tariff: Mapping[str, Any],
+    usage: Sequence[tuple[str, str]],
+    *,
+    persons: int | None = None,
+    households: int = 1,
+    multiplier: str = "1",
+) -> tuple[dict[str, Any], list[dict[str, int]]]:
+    """The bill of a whole file of usage, and the charges of each reading after the first."""
+    (opened, first), *later = usage
+    account = Account(
+        tariff,
+        datetime.fromisoformat(opened).astimezone(UTC),
+        Fraction(first),
+        persons,
+        households,
+        Fraction(multiplier),
+    )
+    charges = [
+        account.settle(datetime.fromisoformat(at).astimezone(UTC), Fraction(register))
+        for at, register in later
+    ]
+    return account.bill(), charges
+
+
+def _cuts(tariff: Any, zone: ZoneInfo, since: datetime, until: datetime) -> list[datetime]:
+    """Every instant at which anything could change, and many at which nothing does."""
+    cuts = [
+        datetime.fromisoformat(version["effective_from"]).astimezone(UTC)
+        for version in tariff["versions"]
+    ]
+    times = {"00:00"}
+    for version in tariff["versions"]:
+        for rule in version.get("bands", []):
+            times |= {rule.get("from", "00:00"), rule.get("to", "24:00")} - {"24:00"}
+    day = since.astimezone(zone).date()
+    while day <= until.astimezone(zone).date():
+        start, end = _midnight(zone, day), _midnight(zone, day + timedelta(days=1))
+        changed = start.astimezone(zone).utcoffset() != end.astimezone(zone).utcoffset()
+        if changed:
+            cuts.append(_change_of_clocks(zone, start, end))
+        for time in times:
+            hour, minute = int(time[:2]), int(time[3:])
+            for fold in (0, 1) if changed else (0,):
+                wall = datetime(day.year, day.month, day.day, hour, minute, tzinfo=zone, fold=fold)
+                cuts.append(wall.astimezone(UTC))
+        day += timedelta(days=1)
+    return cuts
+
+
+def _change_of_clocks(zone: ZoneInfo, before: datetime, after: datetime) -> datetime:
+    """The first instant of the new offset."""
+    old = before.astimezone(zone).utcoffset()
+    while after - before > timedelta(seconds=1):
+        middle = before + (after - before) // 2
+        middle = middle.replace(microsecond=0)
+        if middle <= before:
+            break
+        if middle.astimezone(zone).utcoffset() == old:
+            before = middle
+        else:
+            after = middle
+    return after
+
+
+def _midnight(zone: ZoneInfo, day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
+
+
+def _version(tariff: Any, instant: datetime) -> Any:
+    found = None
+    for version in tariff["versions"]:
+        if datetime.fromisoformat(version["effective_from"]) <= instant:
+            found = version
+    if found is None:
+        raise ValueError(f"no version holds at {instant}")
+    return found
+
+
+def band_at(version: Any, local: datetime) -> str:
+    """The first rule that matches an instant names its band."""
+    if not version.get("bands"):
+        return "all"
+    day = local.date()
+    kind = "weekend" if day.isoweekday() >= 6 else "workday"
+    if day.isoformat() in version.get("workdays", []):
+        kind = "workday"
+    if day.isoformat() in version.get("holidays", []):
+        kind = "holiday"
+    time = f"{local:%H:%M}"
+    for rule in version["bands"]:
+        days = rule.get("days")
+        since, until = rule.get("from", "00:00"), rule.get("to", "24:00")
+        in_time = since <= time < until if since < until else time >= since or time < until
+        if (
+            in_time
+            and ("months" not in rule or local.month in rule["months"])
+            and (days is None or days == kind or str(day.isoweekday()) in map(str, days))
+        ):
+            return str(rule["band"])
+    raise ValueError(f"no band at {local}")
+
+
+def _period(tiers: Any, local: datetime) -> tuple[str, date]:
+    """The period's kind and its first day."""
+    if tiers["period"] == "month":
+        first = local.date().replace(day=int(tiers.get("start", "01")))
+        if first > local.date():
+            before = local.date().replace(day=1) - timedelta(days=1)
+            first = before.replace(day=int(tiers.get("start", "01")))
+        return "month", first
+    month, day = tiers.get("start", "01-01").split("-")
+    first = date(local.year, int(month), int(day))
+    return "year", first if first <= local.date() else first.replace(year=local.year - 1)
+
+
+def _gone_by(per: str, zone: ZoneInfo, instant: datetime) -> Fraction:
+    """Days or months from the beginning of the count to an instant, the part gone by to a millionth."""
+    day = instant.astimezone(zone).date()
+    if per == "day":
+        first, following, whole = day, day + timedelta(days=1), day.toordinal()
+    else:
+        first = day.replace(day=1)
+        following = (first + timedelta(days=31)).replace(day=1)
+        whole = day.year * 12 + day.month
+    start, end = _midnight(zone, first), _midnight(zone, following)
+    return whole + half_up(Fraction((instant - start) // MOMENT, (end - start) // MOMENT), 6)
+
+
+def _price(component: Any, tier: int, band: str) -> Fraction:
+    price = component["price"]
+    if isinstance(price, list):
+        price = price[tier - 1]
+    if isinstance(price, Mapping):
+        price = price[band]
+    return Fraction(price)
+
+
+def half_up(value: Fraction, places: int) -> Fraction:
+    scaled = value * 10**places
+    return Fraction((scaled + Fraction(1, 2)).__floor__(), 10**places)
+
+
+def text(value: Fraction, places: int | None = None) -> str:
+    """A finite decimal, written without an exponent; without places also without closing zeros."""
+    digits = places if places is not None else 0
+    while (value * 10**digits).denominator != 1:
+        digits += 1
+    whole = str(abs(int(value * 10**digits))).rjust(digits + 1, "0")
+    return ("-" if value < 0 else "") + (
+        f"{whole[:-digits]}.{whole[-digits:]}" if digits else whole
+    )
