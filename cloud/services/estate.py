@@ -6,7 +6,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -39,10 +39,9 @@ from prepaid import point as points
 from prepaid import tariff as tariffs
 from prepaid.ledger import prepaid
 from prepaid.point import Meter, Policy
+from prepaid.purse import Purpose, pays_for
 from prepaid.wire import Credited, PointSet, TariffSet
 
-Purpose = Literal["electricity", "water"]
-PAYS_FOR: Mapping[str, str] = {"electricity": "electricity", "water": "cold_water"}
 SHORTEST_PASSWORD = 10
 _GATEWAY_NO = re.compile(r"[A-Za-z0-9_-]{1,40}")  # part of MQTT topics and NATS subjects
 _BROKERS_OWN = "cloud"  # the user by which we ourselves sign in to the broker
@@ -197,10 +196,10 @@ def open_account(session: Session, room: Room, holder: str) -> Account:
     return account
 
 
-def add_purse(session: Session, account: Account, purpose: Purpose) -> Purse:
-    """Raises Taken if the account has one for the purpose, or BadValue."""
-    if purpose not in PAYS_FOR:
-        raise BadValue(what="the purpose", reason=f"it is one of {', '.join(PAYS_FOR)}")
+def add_purse(session: Session, account: Account, purpose: str) -> Purse:
+    """purpose is a prepaid.purse.Purpose. Raises Taken if the account has one for it, or BadValue."""
+    if purpose not in set(Purpose):
+        raise BadValue(what="the purpose", reason=f"it is one of {', '.join(Purpose)}")
     purse = Purse(organization_id=account.organization_id, account_id=account.id, purpose=purpose)
     return _added(session, purse, f"a purse for {purpose}")
 
@@ -300,7 +299,7 @@ def _check_purse(
     session: Session, purse: Purse, room: Room, gateway: Gateway, point: str, commodity: str
 ) -> None:
     wrong = partial(WrongPurse, point=point)
-    if PAYS_FOR[purse.purpose] != commodity:
+    if not pays_for(Purpose(purse.purpose), commodity):
         raise wrong(reason=f"it is for {purse.purpose}, not for {commodity}")
     if purse.gateway_id not in (None, gateway.id):
         raise wrong(reason="it is charged by another gateway")

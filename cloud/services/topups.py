@@ -67,7 +67,12 @@ class NotAsOrdered(CloudError):
 
 
 # What the customer reads on the channel's page and on its bill.
-BILLED_AS = {"electricity": "预付电费", "water": "预付水费"}
+BILLED_AS = {
+    "electricity": "预付电费",
+    "water": "预付水费",
+    "utility": "预付水电费",
+    "property": "预付物业费",
+}
 
 
 @dataclass(frozen=True, slots=True)

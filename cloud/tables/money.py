@@ -24,7 +24,7 @@ class Purse(Identified, table=True):
     )
 
     account_id: UUID
-    purpose: str = Field(sa_type=Text)  # electricity, water
+    purpose: str = Field(sa_type=Text)  # a prepaid.purse.Purpose
     gateway_id: UUID | None = None
 
 

@@ -194,6 +194,27 @@ def test_what_cannot_be_is_refused_with_the_reason(session, home, add_point, dat
             add()
 
 
+def test_a_property_purse_cannot_be_what_a_supply_depends_on(session, home, add_point):
+    account = session.get_one(Account, session.get_one(Purse, home.water_purse).account_id)
+    fees = estate.add_purse(session, account, "property")
+    with pytest.raises(estate.WrongPurse, match="for property, not for electricity"):
+        add_point(purse=fees)
+
+
+def test_a_utility_purse_pays_for_electricity_and_water(session, home, add_point):
+    account = session.get_one(Account, session.get_one(Purse, home.water_purse).account_id)
+    both = estate.add_purse(session, account, "utility")
+    power = add_point(purse=both)
+    water = add_point(
+        purse=both,
+        name="0301 水",
+        commodity="cold_water",
+        tariff_code="water",
+        meter=replace(METER, meter_no="M10", address="000000000010"),
+    )
+    assert power.purse_id == water.purse_id == both.id
+
+
 def test_a_purse_is_charged_by_one_gateway_and_pays_for_its_own_account_only(
     session, home, add_point
 ):
