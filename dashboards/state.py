@@ -81,10 +81,25 @@ WATER = {
     "unknown": Look(N_("Not read yet"), "help", Tone.NONE),
 }
 REASONS = {
-    Why.CREDIT: N_("in credit"),
-    Why.NO_CREDIT: N_("out of credit"),
     Why.PROTECTED: N_("protected from cut-off"),
+    Why.KEPT: N_("kept on by an operator"),
+    Why.FORCED_OFF: N_("cut off by an operator"),
     Why.HELD: N_("reading in doubt"),
+    Why.NO_TARIFF: N_("no tariff"),
+    Why.CREDIT: N_("in credit"),
+    Why.OVERDRAFT: N_("on overdraft"),
+    Why.EMERGENCY: N_("on emergency credit"),
+    Why.NO_CREDIT: N_("out of credit"),
+    Why.CLOCK: N_("clock in doubt"),
+    Why.QUIET: N_("quiet hours"),
+    Why.NOT_WARNED: N_("customer not told long enough ago"),
+    Why.BRAKED: N_("too many cuts at once"),
+    Why.STALE: N_("reading too old"),
+    Why.UNCONFIRMED: N_("being read once more"),
+    Why.CURRENT: N_("current too high to cut"),
+    Why.DWELL: N_("switch has only just moved"),
+    Why.STAGGERED: N_("coming back in turn"),
+    Why.TAPS: N_("taps to be closed first"),
 }
 
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
-from edge.booking import Booking, Settled, is_proved
+from edge.booking import Booking, Settled, is_proved, situation
 from edge.bus import Bus, NoReply, Unwanted
 from edge.clock import Clock
 from edge.drivers import DRIVERS, BadMeter, Driver
@@ -18,6 +18,7 @@ from edge.ports import LineAway
 from edge.rounds import Rounds
 from edge.store import Intent, Store, StoreFull
 from prepaid import deadline
+from prepaid.credit import cut_level
 from prepaid.point import Restore, ServicePoint
 from prepaid.reading import Reading, Supply
 from prepaid.supply import desired, is_satisfied
@@ -198,8 +199,8 @@ class Agent:
         """The same purse may pay for more points: what this one has spent may concern them now."""
         for other in self._points.values():
             if other.purse == point.purse and other.id != point.id:
-                was = desired(other.policy, settled.before, is_held=False)
-                if desired(other.policy, settled.available, is_held=False) != was:
+                level = cut_level(other.policy, is_emergency_taken=False)
+                if (settled.before > level) is not (settled.available > level):
                     self.wake([other.id])
 
     def _missed(self, point: ServicePoint, error: Exception) -> float:
@@ -296,8 +297,9 @@ class Agent:
     def _wanted(self, point: ServicePoint) -> Supply | None:
         """The supply that is wanted by what has been booked up to now."""
         now = self._points.get(point.id, point)
-        is_held = self._store.doubt(point.id) is not None
-        return desired(now.policy, self._store.balance(now.purse), is_held=is_held).supply
+        row = self._store.supply(point.id)
+        known = situation(self._store, now, row.seen if row else None, self._clock.now().at)
+        return desired(now.policy, known).supply
 
     def _switch_failed(self, point: ServicePoint, text: str) -> None:
         at = self._clock.now().at

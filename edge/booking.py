@@ -16,7 +16,7 @@ from prepaid.money import ZERO, Money
 from prepaid.point import ServicePoint
 from prepaid.rating import Charge, Position, Running
 from prepaid.reading import Implausible, Reading, Supply
-from prepaid.supply import Desired, desired, is_satisfied
+from prepaid.supply import AGREEING, AT_ONCE, Desired, Situation, desired, is_satisfied
 from prepaid.tariff import Tariff
 from prepaid.wire import Alarm, AlarmKind, Charged, Read, SupplyChanged
 
@@ -99,7 +99,7 @@ class Booking:
             elif weighed.doubt is not None and store.doubt(point.id) is None:
                 store.save_doubt(point.id, reading)
             available = store.balance(point.purse)
-            want = desired(point.policy, available, is_held=weighed.position is None)
+            want = desired(point.policy, situation(store, point, reading.supply, reading.at))
             self._alarms(point, reading, weighed.doubt, available)
             self.report(point, want, reading.supply, reading.at)
         if weighed.position is not None:
@@ -210,6 +210,32 @@ class Booking:
             f"the purse holds {available}",
             is_on=available <= point.policy.alarm_at,
         )
+
+
+def situation(store: Store, point: ServicePoint, seen: Supply | None, now: datetime) -> Situation:
+    """What is booked of a point that has just been read. The agent reads twice before it cuts."""
+    return Situation(
+        now=now,
+        is_clock_trusted=True,
+        available=store.balance(point.purse),
+        is_emergency_taken=False,
+        warned_ago=None,
+        is_held=store.doubt(point.id) is not None,
+        has_tariff=store.tariff(point.tariff) is not None,
+        read_ago=AT_ONCE,
+        agreeing=AGREEING,
+        overrides=(),
+        is_braked=False,
+        are_taps_closed=False,
+        has_switch=point.meter.has_switch,
+        seen=seen,
+        current_a=None,
+        current_tries=0,
+        switched_ago=None,
+        off_for=None,
+        power_back_ago=None,
+        place=0,
+    )
 
 
 BUTTON_PRESSED = (Supply.ARMED, Supply.ON)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID
 
 from prepaid.money import ZERO, Money
+from prepaid.quiet import Quiet
 
 
 class Restore(StrEnum):
@@ -20,13 +21,66 @@ class Restore(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
-    """When supply is cut and how it returns. Supply is cut at a balance of cut_at or less."""
+class EmergencyCredit:
+    """应急额度: what is lent to a customer whose money runs out at a bad hour.
 
-    alarm_at: Money = field(default_factory=lambda: Money.yuan("10"))
+    It is offered at a balance of offered_at or less, lets the balance fall by amount below where it would
+    be cut, and is repaid by the next top-up before anything else, because the balance is negative.
+    """
+
+    amount: Money
+    offered_at: Money
+    is_automatic: bool = False  # lent without being asked for
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """When supply is cut and how it returns; docs/supply.md says what each of these does.
+
+    Supply is cut at a balance of cut_at or less; overdraft and emergency credit lower that.
+
+    Raises ValueError if the levels are out of order, or a limit is less than nothing.
+    """
+
+    alarm_at: Money = field(default_factory=lambda: Money.yuan("10"))  # 一级报警
     cut_at: Money = ZERO
     restore: Restore = Restore.ALLOW_CLOSE
     is_protected: bool = False  # 保电: never cut
+    final_alarm_at: Money = field(default_factory=lambda: Money.yuan("3"))  # 二级报警
+    overdraft: Money = ZERO  # 透支额度
+    emergency: EmergencyCredit | None = None
+    protected_until: datetime | None = None  # the end of the protection (UTC); None: it has none
+    quiet: Quiet | None = None  # 免停时段
+    notice: timedelta = timedelta(0)  # no cut sooner after the customer was given the final alarm
+    fresh_for: timedelta = timedelta(minutes=5)  # how long a reading is evidence for a cut
+    max_cut_current_a: Decimal | None = Decimal(30)  # no cut under more; None: any current
+    current_again: timedelta = timedelta(minutes=1)  # a cut put off for the current is tried again
+    current_tries: int = 5  # and a person is told after so many tries
+    dwell: timedelta = timedelta(seconds=10)  # 动作间隔: between two movements of the switch
+    stagger: timedelta = timedelta(seconds=2)  # 错峰送电: between two points after a power return
+    ask_after: timedelta | None = None  # off for longer: asked first whether the taps are closed
+
+    def __post_init__(self) -> None:
+        if not self.cut_at <= self.final_alarm_at <= self.alarm_at:
+            raise ValueError(
+                f"the levels of a policy must not rise from alarm_at ({self.alarm_at}) over final_alarm_at "
+                f"({self.final_alarm_at}) to cut_at ({self.cut_at})"
+            )
+        if self.overdraft < ZERO:
+            raise ValueError(f"overdraft must not be negative: {self.overdraft}")
+        lent, floor = self.emergency, self.cut_at - self.overdraft
+        if lent is not None and (lent.amount <= ZERO or lent.offered_at < floor):
+            raise ValueError(
+                f"emergency credit must be more than nothing ({lent.amount}), and offered where the overdraft "
+                f"ends ({floor}) or above, not at {lent.offered_at}"
+            )
+        for name in ("notice", "fresh_for", "current_again", "dwell", "stagger"):
+            if getattr(self, name) < timedelta(0):
+                raise ValueError(f"{name} must not be negative: {getattr(self, name)}")
+        if self.protected_until is not None and self.protected_until.tzinfo is None:
+            raise ValueError(f"protected_until needs a time zone: {self.protected_until}")
+        if self.max_cut_current_a is not None:
+            _check_positive("max_cut_current_a", self.max_cut_current_a)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import pytest
 
 from dashboards import page
 from dashboards.manager.views import floors, matches, widest
-from dashboards.state import Flag, of_point, of_room, summarize
+from dashboards.state import REASONS, Flag, of_point, of_room, summarize
 from prepaid.money import Money
 from prepaid.reading import Supply
 from prepaid.supply import Why
@@ -44,6 +44,10 @@ def test_a_point_shows_its_supply_with_the_reason(
     state = of_point(power("0301", **changes))
 
     assert (state.look.label, state.reason) == (label, reason)
+
+
+def test_every_rule_that_can_decide_has_its_words() -> None:
+    assert set(REASONS) == set(Why)
 
 
 def test_water_has_words_of_its_own() -> None:

@@ -206,7 +206,7 @@ ELECTRICITY = ServicePoint(
     ),
     tariff="power",
     purse=PURSE,
-    policy=Policy(alarm_at=Money.yuan("0.50")),
+    policy=Policy(alarm_at=Money.yuan("0.50"), final_alarm_at=Money(0)),
 )
 WATER = ServicePoint(
     id=UUID("00000000-0000-0000-0000-000000000002"),
@@ -223,7 +223,7 @@ WATER = ServicePoint(
     ),
     tariff="water",
     purse=WATER_PURSE,
-    policy=Policy(alarm_at=Money.yuan("0.50"), restore=Restore.DIRECT),
+    policy=Policy(alarm_at=Money.yuan("0.50"), final_alarm_at=Money(0), restore=Restore.DIRECT),
 )
 
 

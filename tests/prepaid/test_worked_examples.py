@@ -6,6 +6,7 @@ from prepaid.money import Money
 from prepaid.rating import open_position, transfers
 from prepaid.reading import Supply
 from prepaid.supply import desired
+from tests.prepaid.situations import knowing
 from tests.prepaid.values import EVENING, POINT, PURSE, flat, rate, read
 
 
@@ -32,7 +33,7 @@ def test_a_resident_tops_up_uses_all_is_cut_and_tops_up_again():
     top_up("5.00", "cash:1")
     position = open_position(tariff, read("1523.40"))
     assert balance() == Money.yuan("5.00")
-    assert desired(POINT.policy, balance(), is_held=False).supply is Supply.ON
+    assert desired(POINT.policy, knowing(str(balance()))).supply is Supply.ON
 
     # 8.00 kWh: 8 × 0.56 = 4.48, leaving 0.52
     reading = read("1531.40", after_s=3600)
@@ -45,12 +46,12 @@ def test_a_resident_tops_up_uses_all_is_cut_and_tops_up_again():
     position, charges = rate(tariff, position, reading)
     books += transfers(POINT, position, charges)
     assert balance() == Money(0)
-    assert desired(POINT.policy, balance(), is_held=False).supply is Supply.OFF
+    assert desired(POINT.policy, knowing(str(balance()))).supply is Supply.OFF
 
     # ¥20.00 by phone: light again
     top_up("20.00", "sandbox:77")
     assert balance() == Money.yuan("20.00")
-    assert desired(POINT.policy, balance(), is_held=False).supply is Supply.ON
+    assert desired(POINT.policy, knowing(str(balance()))).supply is Supply.ON
 
     # every fen paid in is owed or earned
     assert credit_balance(ledger.clearing("cash"), books) == Money.yuan("-5.00")
