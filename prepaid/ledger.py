@@ -7,12 +7,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import NewType
+from typing import NewType, TypeVar
 from uuid import UUID, uuid5
 
 from prepaid.money import ZERO, Money
 
 Book = NewType("Book", str)
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 _NAMESPACE = UUID("6f1d7c52-8a53-4e0e-9f0c-3f4bb5ad2f11")
 
@@ -290,8 +293,11 @@ def corrects(transfer: Transfer) -> UUID | None:
 
 
 def remaining(original: Transfer, transfers: Iterable[Transfer]) -> Money:
-    """What a transfer still moves after all its corrections, and theirs; from nothing to its amount."""
-    return _Corrections(transfers).remaining(original)
+    """What a transfer still moves after all its corrections, and theirs; from nothing to its amount.
+
+    Raises ValueError if it is not among the transfers.
+    """
+    return _known(remainders(transfers), original)
 
 
 def correctable(original: Transfer, transfers: Iterable[Transfer]) -> Money:
@@ -302,48 +308,46 @@ def correctable(original: Transfer, transfers: Iterable[Transfer]) -> Money:
 
     Raises ValueError if the transfer, or one that it corrects, is not among the transfers.
     """
-    corrections = _Corrections(transfers)
-    most, at = corrections.remaining(original), original
+    still = remainders(transfers)
+    by_id = {transfer.id: transfer for transfer in still}
+    most, at = _known(still, original), original
     while (id := corrects(at)) is not None:
-        above = corrections.booked(id)
-        if (grand := corrects(above)) is None:
+        grand = corrects(_known(by_id, id))
+        if grand is None:
             break
-        # Correcting `original` revives `above`, which takes from what `above` corrects.
-        at = corrections.booked(grand)
-        most = min(most, corrections.remaining(at))
+        # Correcting `original` revives what it corrects, which takes again from what that corrects.
+        at = _known(by_id, grand)
+        most = min(most, still[at])
     return most
 
 
-class _Corrections:
-    """Transfers, and which of them correct which."""
+def remainders(transfers: Iterable[Transfer]) -> Mapping[Transfer, Money]:
+    """What each transfer still moves after all its corrections, and theirs: each once, in the order given.
 
-    def __init__(self, transfers: Iterable[Transfer]) -> None:
-        self._booked = {transfer.id: transfer for transfer in distinct(transfers)}
-        self._of: defaultdict[UUID, list[Transfer]] = defaultdict(list)
-        for transfer in self._booked.values():
-            if (id := corrects(transfer)) is not None:
-                self._of[id].append(transfer)
-
-    def booked(self, id: UUID) -> Transfer:
-        if id not in self._booked:
-            raise ValueError(f"transfer {id} is not among those given")
-        return self._booked[id]
-
-    def remaining(self, transfer: Transfer) -> Money:
-        self.booked(transfer.id)
-        left: dict[UUID, Money] = {}
-        # A stack in place of recursion: a chain of corrections may be long.
-        stack = [transfer]
+    Raises TransferIdReused, or ValueError if a correction's cause names no transfer.
+    """
+    given = {transfer.id: transfer for transfer in distinct(transfers)}
+    corrections: defaultdict[UUID, list[UUID]] = defaultdict(list)
+    for id, transfer in given.items():
+        if (corrected := corrects(transfer)) is not None:
+            corrections[corrected].append(id)
+    fen: dict[UUID, int] = {}
+    for id in given:
+        stack = [id]  # in place of recursion: a chain of corrections may be long
         while stack:
             top = stack[-1]
-            missing = [c for c in self._of[top.id] if c.id not in left]
-            if missing:
+            if missing := [c for c in corrections.get(top, ()) if c not in fen]:
                 stack += missing
                 continue
             stack.pop()
-            fen = top.amount.fen - sum(left[c.id].fen for c in self._of[top.id])
-            left[top.id] = Money(fen)
-        return left[transfer.id]
+            fen[top] = given[top].amount.fen - sum(fen[c] for c in corrections.get(top, ()))
+    return {transfer: Money(fen[id]) for id, transfer in given.items()}
+
+
+def _known(among: Mapping[K, V], one: K) -> V:
+    if one not in among:
+        raise ValueError(f"{one} is not among the transfers given")
+    return among[one]
 
 
 # What may be paid out.
@@ -355,13 +359,12 @@ def refundable(book: Book, transfers: Iterable[Transfer], *, subsidies_first: bo
     A subsidy or gift is credit, not cash. subsidies_first says what is used up first, in order of time:
     the subsidy, or the money paid in. What was corrected counts as if it had never been.
     """
-    booked = distinct(transfers)
-    corrections = _Corrections(booked)
+    still = remainders(transfers)
     paid = given = lacking = 0
-    for transfer in sorted(booked, key=lambda t: (t.at, t.id)):
+    for transfer in sorted(still, key=lambda t: (t.at, t.id)):
         if book not in (transfer.debit, transfer.credit) or corrects(transfer) is not None:
             continue
-        fen = corrections.remaining(transfer).fen
+        fen = still[transfer].fen
         if transfer.credit == book:
             filled = min(fen, lacking)
             lacking -= filled

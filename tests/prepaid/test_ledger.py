@@ -240,7 +240,7 @@ def test_the_same_correction_again_is_the_same_transfer():
 
 
 def test_what_is_not_booked_or_not_numbered_is_not_corrected():
-    with pytest.raises(ValueError, match="not among those given"):
+    with pytest.raises(ValueError, match="not among the transfers given"):
         correct(TOP_UP, [], amount=Money(1), number="1", at=EVENING)
     with pytest.raises(ValueError, match="number"):
         correct(TOP_UP, [TOP_UP], amount=Money(1), number="", at=EVENING)
