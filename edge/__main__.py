@@ -15,10 +15,10 @@ from pathlib import Path
 from edge.agent import Agent, Pace
 from edge.bus import Bus
 from edge.link import MqttLink
-from edge.place import SerialAt
-from edge.ports import serial_port, tcp_port
+from edge.ports import port_to
 from edge.settings import BadSettings, LineSettings, Settings, load
-from edge.store import Store, StoreFull, StoreTaken, StoreUnusable
+from edge.ledger_file import StoreFull, StoreTaken, StoreUnusable
+from edge.store import Store
 from edge.sync import Sync
 
 log = logging.getLogger("edge")
@@ -103,8 +103,7 @@ async def _serve(settings: Settings, store: Store) -> None:
 
 
 def _bus(line: LineSettings) -> Bus:
-    port = serial_port(line.at) if isinstance(line.at, SerialAt) else tcp_port(line.at)
-    return Bus(line.name, port, baud=line.at.baud, delay_s=line.delay_s)
+    return Bus(line.name, port_to(line.at), baud=line.at.baud, delay_s=line.delay_s)
 
 
 def _log_to_stderr() -> None:

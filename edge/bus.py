@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from edge.ports import Port
+from edge.ports import NotModbus, Port
 from protocols.exchange import Exchange, FrameDecoder, Unexpected
 
 log = logging.getLogger(__name__)
@@ -19,8 +19,9 @@ BITS_PER_BYTE = 11  # start, eight data, parity, stop
 REPLY_S = 0.5  # the longest a meter takes to start its reply (DL/T 645-2007, response delay Td)
 PAUSE_S = 0.5  # the longest pause between two bytes of a frame (DL/T 645-2007, Tb)
 GAP_S = 0.03  # between a reply and the next request; 20 to 50 ms let transceivers turn round
-GAP_BITS = 33
+GAP_BITS = 38.5  # three and a half bytes, as Modbus wants between two frames
 LONGEST_FRAME = 300
+SHORTEST_FRAME = 4
 HELD_S = 0.01  # a wait that ends so much too late was spent elsewhere
 TRIES = 3
 
@@ -37,10 +38,15 @@ class Unwanted(Exception):
     """What was asked to be sent is wanted no longer. Decide anew; some of it may have been sent."""
 
 
+Decoders = Callable[[bytes], FrameDecoder[F]]
+"""The decoder for what answers a request as it was sent; a new one for each attempt."""
+
+
 class Bus:
     """A line and the one conversation on it.
 
-    delay_s is what adapter and network may add to each wait.
+    delay_s is what adapter and network may add to each wait. Whether the adapter sends our own bytes
+    back is learned from what it does, since a Modbus meter acknowledges some writes by the same bytes.
     """
 
     def __init__(self, name: str, port: Port, *, baud: int, delay_s: float) -> None:
@@ -50,12 +56,13 @@ class Bus:
         self._delay_s = delay_s
         self._gap_s = max(GAP_S, GAP_BITS / baud)
         self._free_at = 0.0
+        self._echoes = False
         self._lock = asyncio.Lock()
 
     async def run(
         self,
         start: Callable[[], Exchange[F, T]],
-        decoder: Callable[[], FrameDecoder[F]],
+        decoder: Decoders[F],
         *,
         still: Callable[[], bool] = lambda: True,
     ) -> T:
@@ -84,7 +91,7 @@ class Bus:
         only listens. Raises LineAway.
         """
         async with self._lock:
-            listening = _Listening[object](None)
+            listening = _Listening[object](None, echo=b"")
             await self._rest()
             await self._attempt(request, listening.take, reply_s=reply_s, pause_s=reply_s)
             return bytes(listening.heard)
@@ -95,7 +102,7 @@ class Bus:
     async def _converse(
         self,
         exchange: Exchange[F, T],
-        decoder: Callable[[], FrameDecoder[F]],
+        decoder: Decoders[F],
         still: Callable[[], bool],
     ) -> T:
         try:
@@ -108,22 +115,28 @@ class Bus:
         finally:
             exchange.close()
 
-    async def _ask(
-        self, request: bytes, decoder: Callable[[], FrameDecoder[F]], still: Callable[[], bool]
-    ) -> F:
+    async def _ask(self, request: bytes, decoder: Decoders[F], still: Callable[[], bool]) -> F:
         garbled = False
         for _ in range(TRIES):
-            listening = _Listening(decoder())
+            listening = _Listening(decoder(request), echo=request if self._echoes else b"")
             await self._rest()
             if not still():
                 raise Unwanted(f"a request on line {self.name} is wanted no longer")
             await self._attempt(request, listening.take, reply_s=REPLY_S, pause_s=PAUSE_S)
             if listening.frames:
+                self._learn(request, bytes(listening.heard))
                 return listening.frames[0]
             garbled = garbled or bool(listening.heard.removeprefix(request))
         if garbled:
             raise Garbled(f"no frame in what line {self.name} answered to {TRIES} requests")
         raise NoReply(f"no reply on line {self.name} to {TRIES} requests")
+
+    def _learn(self, request: bytes, answered: bytes) -> None:
+        """Whether this line echoes. The same bytes with nothing behind them may be echo or reply."""
+        if not answered.startswith(request):
+            self._echoes = False
+        elif len(answered) >= len(request) + SHORTEST_FRAME:
+            self._echoes = True
 
     async def _rest(self) -> None:
         """Wait for the gap before a request."""
@@ -138,7 +151,10 @@ class Bus:
         if stale:
             log.debug("%s: dropped %s", self.name, stale.hex())
         log.debug("%s > %s", self.name, request.hex())
-        await self._port.write(request)
+        try:
+            await self._port.write(request)
+        except NotModbus as error:
+            raise NoReply(f"line {self.name}: {error}") from error
         until = loop.time() + len(request) * self._byte_s + reply_s + self._delay_s
         # Noise must not hold the line for ever, so the whole attempt has an end of its own.
         last = until + LONGEST_FRAME * self._byte_s + self._delay_s
@@ -173,16 +189,23 @@ class Bus:
 
 
 class _Listening(Generic[F]):
-    """What one attempt has heard."""
+    """What one attempt has heard. echo is what comes first, if it comes, and is no answer."""
 
-    def __init__(self, decoder: FrameDecoder[F] | None) -> None:
+    def __init__(self, decoder: FrameDecoder[F] | None, *, echo: bytes) -> None:
         self._decoder = decoder
+        self._echo = echo
         self.heard = bytearray()
         self.frames: list[F] = []
 
     def take(self, data: bytes) -> bool:
         """Whether it is enough: there is a frame."""
         self.heard += data
-        if self._decoder is not None:
-            self.frames += self._decoder.feed(data)
+        if self._decoder is None:
+            return False
+        if self._echo:
+            if self._echo.startswith(self.heard):
+                return False
+            data = bytes(self.heard).removeprefix(self._echo)
+            self._echo = b""
+        self.frames += self._decoder.feed(data)
         return bool(self.frames)

@@ -1,4 +1,4 @@
-"""Where a line is: a serial device, or a serial server 串口服务器 behind TCP."""
+"""Where a line is: a serial device, a serial server 串口服务器 behind TCP, or a device of Modbus TCP."""
 
 from __future__ import annotations
 
@@ -30,18 +30,26 @@ class TcpAt:
         return f"{self.host}:{self.port}"
 
 
+@dataclass(frozen=True, slots=True)
+class ModbusTcpAt(TcpAt):
+    """A Modbus device or gateway that frames for TCP; baud is that of the line behind it."""
+
+
 def port_at(text: str, baud: int) -> SerialAt | TcpAt:
-    """Where "serial:DEVICE,BAUD,8E1" or "tcp:HOST:PORT" leads; baud is for the line behind TCP.
+    """Where "serial:DEVICE,BAUD,8E1", "tcp:HOST:PORT" or "tcp-modbus:HOST:PORT" leads; baud is for the
+    line behind TCP.
 
     Raises ValueError for anything else.
     """
     kind, _, rest = text.partition(":")
-    if kind == "tcp":
+    if kind in ("tcp", "tcp-modbus"):
         host, port = host_and_port(rest)
-        return TcpAt(host, port, baud)
+        return (TcpAt if kind == "tcp" else ModbusTcpAt)(host, port, baud)
     found = re.fullmatch(r"(?P<device>[^,]+),(?P<baud>\d{3,6}),(?P<format>[78][NEO][12])", rest)
     if kind != "serial" or found is None:
-        raise ValueError('must be "serial:DEVICE,BAUD,8E1" or "tcp:HOST:PORT"')
+        raise ValueError(
+            'must be "serial:DEVICE,BAUD,8E1", "tcp:HOST:PORT" or "tcp-modbus:HOST:PORT"'
+        )
     return SerialAt(found["device"], int(found["baud"]), found["format"])
 
 

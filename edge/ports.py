@@ -1,4 +1,4 @@
-"""The two ways to a line: a serial device, and TCP to a serial server 串口服务器."""
+"""The ways to a line: a serial device, TCP to a serial server 串口服务器, and Modbus TCP."""
 
 from __future__ import annotations
 
@@ -12,18 +12,27 @@ from typing import Protocol
 
 import serial_asyncio
 
-from edge.place import SerialAt, TcpAt
+from edge.place import ModbusTcpAt, SerialAt, TcpAt
+from protocols.modbus import frame as modbus
+from protocols.modbus import tcp as modbus_tcp
 
 
 class LineAway(Exception):
     """The device or serial server cannot be reached: nothing on this line can be read. Try again later."""
 
 
+class NotModbus(Exception):
+    """This line carries Modbus alone, and the request is of another protocol: the meter's entry is wrong."""
+
+
 class Port(Protocol):
     """The bytes of a line. It opens itself when written to, again after every loss."""
 
     async def write(self, data: bytes) -> None:
-        """Open the line if need be, and send; without data only that. Raises LineAway if it cannot be opened."""
+        """Open the line if need be, and send; without data only that.
+
+        Raises LineAway if it cannot be opened, NotModbus for bytes that it does not carry.
+        """
         ...
 
     async def read(self) -> bytes:
@@ -144,6 +153,64 @@ def tcp_port(at: TcpAt) -> StreamPort:
         return transport, protocol
 
     return StreamPort(f"serial server {at}", connect)
+
+
+class ModbusTcpPort:
+    """A Port that frames for TCP: it takes and gives frames of a serial line, so that whoever asks need
+    not know. A reply to another request than the last is dropped."""
+
+    def __init__(self, connection: Port) -> None:
+        self._connection = connection
+        self._replies = modbus_tcp.Decoder()
+        self._transaction = 0
+
+    async def write(self, data: bytes) -> None:
+        if self._replies.is_amid_frame:
+            # Nothing on a connection says where a frame begins: after half a reply only a new one does.
+            self.close()
+        if data:
+            try:
+                frame = modbus.decode(data)
+            except modbus.BadFrame:
+                raise NotModbus("only Modbus meters can be on a line of tcp-modbus") from None
+            self._transaction = self._transaction % 0xFFFF + 1
+            data = modbus_tcp.encode(frame._replace(transaction=self._transaction))
+        await self._connection.write(data)
+
+    async def read(self) -> bytes:
+        while True:
+            try:
+                data = await self._connection.read()
+            except LineAway:
+                self._replies = modbus_tcp.Decoder()
+                raise
+            if frames := self._as_on_a_line(data):
+                return frames
+
+    def drain(self) -> bytes:
+        return self._as_on_a_line(self._connection.drain())
+
+    def close(self) -> None:
+        self._replies = modbus_tcp.Decoder()
+        self._connection.close()
+
+    def _as_on_a_line(self, data: bytes) -> bytes:
+        return b"".join(
+            modbus.encode(frame)
+            for frame in self._replies.feed(data)
+            if frame.transaction == self._transaction
+        )
+
+
+def port_to(at: SerialAt | TcpAt, *, shown: Callable[[Port], Port] = lambda port: port) -> Port:
+    """The port that leads there. shown is put around what the bytes pass as they are sent."""
+    match at:
+        case SerialAt():
+            return shown(serial_port(at))
+        case ModbusTcpAt():
+            return ModbusTcpPort(shown(tcp_port(at)))
+        case _:
+            return shown(tcp_port(at))
 
 
 def _reason(error: Exception) -> str:

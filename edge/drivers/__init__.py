@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Protocol
 
-from edge.drivers import cj188, dlt645
+from edge.drivers import cj188, dlt645, modbus
 from edge.drivers.meter import BadMeter, Seen
 from prepaid.point import Meter, Restore
 from prepaid.reading import Supply
@@ -24,8 +24,8 @@ class Driver(Protocol):
     TRAVEL_S: float
     """How long the switch may take to arrive where it was sent."""
 
-    def decoder(self) -> FrameDecoder[Any]:
-        """A decoder for one attempt, deaf to the line's echo."""
+    def decoder(self, request: bytes) -> FrameDecoder[Any]:
+        """A decoder for one attempt at this request, deaf to the line's echo where that is no answer."""
         ...
 
     def read(self, meter: Meter) -> Exchange[Any, Seen]:
@@ -47,4 +47,4 @@ class Driver(Protocol):
         ...
 
 
-DRIVERS: dict[str, Driver] = {"dlt645-2007": dlt645, "cjt188-2004": cj188}
+DRIVERS: dict[str, Driver] = {"dlt645-2007": dlt645, "cjt188-2004": cj188, "modbus": modbus}

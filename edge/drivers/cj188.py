@@ -20,7 +20,7 @@ TRAVEL_S = 60.0
 SERIAL = 0  # meters count for themselves or echo it; nothing is matched by it
 
 
-def decoder() -> Decoder:
+def decoder(request: bytes) -> Decoder:
     return Decoder(replies_only=True)
 
 

@@ -24,7 +24,7 @@ from protocols.exchange import Exchange, Refused
 TRAVEL_S = 5.0
 
 
-def decoder() -> Decoder:
+def decoder(request: bytes) -> Decoder:
     return Decoder(replies_only=True)
 
 

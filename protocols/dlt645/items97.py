@@ -18,7 +18,7 @@ from protocols.dlt645.fields import (
 )
 from protocols.dlt645.items import NoSuchItem
 
-__all__ = ["BadValue", "NoSuchItem", "decode_item", "decode_set", "find", "is_set"]
+__all__ = ["BadValue", "NoSuchItem", "decode_item", "decode_set", "find", "is_set", "members"]
 
 
 def decode_item(di: int, data: bytes) -> list[Value]:
@@ -60,6 +60,15 @@ def decode_set(di: int, data: bytes) -> list[Value]:
         if part:
             values += decode_item(block, part)
     return values
+
+
+def members(di: int) -> list[int]:
+    """What a set or block is made of: the blocks of a set, total and 14 tariffs of a block, whatever a
+    meter has; none where `di` is neither."""
+    if is_set(di):
+        return _blocks(di)
+    item = find(di)
+    return [(di & 0xFFF0) + t for t in range(TARIFFS + 1)] if item is not None and item.step else []
 
 
 def _blocks(di: int) -> list[int]:

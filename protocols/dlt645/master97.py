@@ -7,8 +7,8 @@ from protocols import bcd
 from protocols.dlt645 import frame as frames
 from protocols.dlt645.fields import Value
 from protocols.dlt645.frame import Frame
-from protocols.dlt645.items97 import decode_item, decode_set, is_set
-from protocols.dlt645.master import credentials, is_answer_from
+from protocols.dlt645.items97 import decode_item, decode_set, is_set, members
+from protocols.dlt645.master import NOT_THERE, credentials, is_answer_from
 from protocols.exchange import Exchange, Refused, Unexpected
 
 __all__ = ["read", "read_energy", "read_values", "reread", "write", "write_address"]
@@ -49,10 +49,29 @@ def read(address: str, di: int) -> Exchange[Frame, bytes]:
 def read_values(address: str, di: int) -> Exchange[Frame, list[Value]]:
     """The decoded values under an identifier, a single one, a block or a set of blocks.
 
-    Raises as `master.read_values`.
+    Where a meter refuses a set, its blocks are read one by one; where it refuses a block, its items, up
+    to the first tariff that it does not have. Raises as `master.read_values`.
     """
-    data = yield from read(address, di)
+    try:
+        data = yield from read(address, di)
+    except Refused as refused:
+        parts = members(di) if refused.code & ~NOT_THERE == 0 else []
+        values = yield from _read_each(address, parts, are_blocks=is_set(di))
+        if not values:
+            raise
+        return values
     return decode_set(di, data) if is_set(di) else decode_item(di, data)
+
+
+def _read_each(address: str, parts: list[int], *, are_blocks: bool) -> Exchange[Frame, list[Value]]:
+    values: list[Value] = []
+    for di in parts:
+        try:
+            values += yield from read_values(address, di)
+        except Refused:
+            if not are_blocks:
+                break
+    return values
 
 
 def read_energy(address: str) -> Exchange[Frame, Decimal]:

@@ -5,7 +5,8 @@ They yield frames for a serial line; `tcp.over_tcp` dresses them for TCP. Run ea
 TCP; addresses are those on the wire, from 0. All raise ValueError for a number out of range, and
 
 - Unexpected: an answer from another device, to another question or of a wrong length, and the
-  exceptions that say "not now" (acknowledge, busy, no answer behind a gateway): ask again;
+  exceptions that say "not now" (acknowledge, busy): ask again; NotReached where a gateway says that
+  the device behind it is silent;
 - Refused: any other exception, `code` its number and `reasons` its name.
 
 A broadcast has no reply, so it is not an exchange: `encode(Frame(0, function, data))`.
@@ -36,7 +37,13 @@ EXCEPTIONS = {
     0x0A: "gateway path unavailable",
     0x0B: "gateway target did not respond",
 }
-NOT_NOW = frozenset({0x05, 0x06, 0x0B})
+NOT_NOW = frozenset({0x05, 0x06})
+NOBODY_THERE = frozenset({0x0A, 0x0B})
+"""A gateway's word that it cannot reach the unit."""
+
+
+class NotReached(Unexpected):
+    """A gateway answers that the device behind it does not. Ask again; its own line may be cut."""
 
 
 def read_holding(unit: int, *, address: int, count: int) -> Exchange[Frame, tuple[int, ...]]:
@@ -98,6 +105,8 @@ def ask(request: Frame) -> Exchange[Frame, bytes]:
     if reply.function == request.function | frames.EXCEPTION and len(reply.data) == 1:
         code = reply.data[0]
         reason = EXCEPTIONS.get(code, "unknown exception")
+        if code in NOBODY_THERE:
+            raise NotReached(f"unit {request.unit} does not answer: {reason}")
         if code in NOT_NOW:
             raise Unexpected(f"not now: {reason}")
         raise Refused(code, (reason,))

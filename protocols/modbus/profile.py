@@ -157,6 +157,15 @@ class Condition:
 
 
 @dataclass(frozen=True, slots=True)
+class Flow:
+    """What flows through the relay or valve: more than `most`, in the register's unit and without the
+    ratios, proves that it is open to the customer."""
+
+    register: str
+    most: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class Command:
     """What is written to move the relay or valve. "key" stands for the Fineco key word."""
 
@@ -172,7 +181,7 @@ class Switch:
     """The relay or valve. Without conditions the meter cannot say how it stands.
 
     `is_measured` is whether it reports the contact itself; else it repeats the order, and only
-    a current or flow of zero proves it.
+    a current or flow of zero proves it: `flows` are those.
     """
 
     on: Command | None
@@ -181,6 +190,7 @@ class Switch:
     is_on: tuple[Condition, ...]
     is_off: tuple[Condition, ...]
     is_measured: bool
+    flows: tuple[Flow, ...]
     note: str
 
 
@@ -362,7 +372,8 @@ def read_ratio(unit: int, profile: Profile) -> Exchange[Frame, Ratio]:
 def read_supply(unit: int, profile: Profile) -> Exchange[Frame, Supply | None]:
     """How the meter says its relay or valve stands; None, perhaps without asking, where it cannot.
 
-    See `Switch.is_measured` for what that is worth.
+    What still flows contradicts an OFF: then the contact is stuck, and the supply is ON. Otherwise see
+    `Switch.is_measured` for what it is worth.
     """
     switch = profile.switch
     if switch is None or not switch.is_on:
@@ -371,9 +382,9 @@ def read_supply(unit: int, profile: Profile) -> Exchange[Frame, Supply | None]:
     words = yield from _fetch(unit, profile, wanted)
     if _all_hold(profile, switch.is_on, words):
         return Supply.ON
-    if _all_hold(profile, switch.is_off, words):
-        return Supply.OFF
-    return None
+    if not _all_hold(profile, switch.is_off, words):
+        return None
+    return Supply.ON if (yield from _does_flow(unit, profile, switch.flows)) else Supply.OFF
 
 
 def switch(unit: int, profile: Profile, supply: Supply) -> Exchange[Frame, None]:
@@ -425,6 +436,14 @@ def _fetch(unit: int, profile: Profile, wanted: Collection[str]) -> Exchange[Fra
         values = yield from ask(unit, address=read.address, count=read.count)
         words |= {(read.function, read.address + at): v for at, v in enumerate(values)}
     return words
+
+
+def _does_flow(unit: int, profile: Profile, flows: Collection[Flow]) -> Exchange[Frame, bool]:
+    values = yield from read_values(unit, profile, [flow.register for flow in flows], DIRECT)
+    return any(
+        isinstance(value := values[flow.register], Decimal) and abs(value) > flow.most
+        for flow in flows
+    )
 
 
 def _all_hold(profile: Profile, conditions: Collection[Condition], words: Words) -> bool:
@@ -608,6 +627,7 @@ def _check_names(top: "_Entries", profile: Profile) -> None:
     if profile.switch is not None:
         for condition in (*profile.switch.is_on, *profile.switch.is_off):
             used.append(("switch", condition.register))
+        used += [("switch", flow.register) for flow in profile.switch.flows]
     for example in profile.examples:
         used += [("examples", name) for name in example.values]
     for key, name in used:
@@ -690,10 +710,17 @@ def _switch(table: "_Entries") -> Switch:
         is_on=_conditions(table, "is_on"),
         is_off=_conditions(table, "is_off"),
         is_measured=table.take("measured", bool),
+        flows=tuple(_flow(row) for row in table.tables("flows")),
         note=table.take("note", str, ""),
     )
     table.finish()
     return switch
+
+
+def _flow(row: "_Entries") -> Flow:
+    flow = Flow(register=row.take("register", str), most=row.decimal("most", "0"))
+    row.finish()
+    return flow
 
 
 def _command(table: "_Entries", key: str) -> Command | None:

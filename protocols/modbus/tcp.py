@@ -54,6 +54,11 @@ class Decoder:
     def __init__(self) -> None:
         self._tail = bytearray()
 
+    @property
+    def is_amid_frame(self) -> bool:
+        """Whether there are bytes of a frame that has not ended."""
+        return bool(self._tail)
+
     def feed(self, data: bytes) -> list[Frame]:
         """The frames that end in `data`, in order. Never raises."""
         tail = self._tail

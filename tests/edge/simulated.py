@@ -6,7 +6,7 @@ import asyncio
 import functools
 import inspect
 import selectors
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -29,6 +29,9 @@ from protocols.cj188 import slave as cj188_slave
 from protocols.cj188.items import Valve
 from protocols.dlt645 import frame as dlt645_frame
 from protocols.dlt645 import slave as dlt645_slave
+from protocols.modbus import frame as modbus_frame
+from protocols.modbus import profile as modbus_profile
+from protocols.modbus import slave as modbus_slave
 
 STATUS_WORD_3 = 0x04000503
 EVENING = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
@@ -125,10 +128,40 @@ class WaterMeter(cj188_slave.MeterState):
         asyncio.get_running_loop().call_later(self.travel_s, setattr, self, "valve", arrived)
 
 
+class ModbusMeter(modbus_slave.Registers):
+    """A Modbus meter of a register profile: all of its registers are 0 until the test shows others."""
+
+    def __init__(self, profile: str, *, unit: int = 1) -> None:
+        super().__init__(unit)
+        self.profile = modbus_profile.load(profile)
+        self.is_stuck = False
+        for start, count in self.profile.blocks:
+            self.tables[modbus_slave.Table.HOLDING].update(
+                dict.fromkeys(range(start, start + count), 0)
+            )
+        for register in self.profile.registers.values():
+            for function, address in register.keys:
+                self.tables[modbus_slave.Table(function)][address] = 0
+
+    def show(self, name: str, sent: str) -> None:
+        """The register of that name holds these bytes, in hexadecimal as they are sent."""
+        keys = self.profile.registers[name].keys
+        words = [int(word, 16) for word in sent.split()]
+        for (function, address), word in zip(keys, words, strict=True):
+            self.tables[modbus_slave.Table(function)][address] = word
+
+    def write(self, table: modbus_slave.Table, address: int, values: Sequence[int]) -> None:
+        if not self.is_stuck:
+            super().write(table, address, values)
+
+
+AnyMeter = ElectricityMeter | WaterMeter | ModbusMeter
+
+
 class Wire:
     """A Port in memory. Every request is heard by every meter on it; answers arrive after delay_s."""
 
-    def __init__(self, meters: Iterable[ElectricityMeter | WaterMeter]) -> None:
+    def __init__(self, meters: Iterable[AnyMeter]) -> None:
         self.meters = list(meters)
         self.delay_s = 0.05
         self.is_silent = False
@@ -174,8 +207,12 @@ class Wire:
         self.drain()
 
 
-def _answers(meter: ElectricityMeter | WaterMeter, data: bytes) -> list[bytes]:
+def _answers(meter: AnyMeter, data: bytes) -> list[bytes]:
     now = clock().replace(tzinfo=None)
+    if isinstance(meter, ModbusMeter):
+        requests = modbus_frame.Decoder(requests=True).feed(data)
+        replies = [modbus_slave.answer(meter, frame) for frame in requests]
+        return [modbus_frame.encode(frame) for frame in replies if frame]
     if isinstance(meter, WaterMeter):
         asked = cj188_frame.Decoder().feed(data)
         said = [cj188_slave.answer(meter, frame, now) for frame in asked]

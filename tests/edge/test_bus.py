@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -11,8 +12,18 @@ from edge.bus import Bus, Garbled, NoReply, Unwanted
 from edge.drivers import dlt645 as driver
 from prepaid.reading import Supply
 from protocols.dlt645 import frame, master
-from protocols.exchange import Refused, Unexpected
-from tests.edge.simulated import ELECTRICITY, ElectricityMeter, SimulatedLoop, Wire, simulated
+from protocols.exchange import Exchange, Refused, Unexpected
+from protocols.modbus import frame as modbus_frame
+from protocols.modbus import master as modbus
+from protocols.modbus.frame import ReplyDecoder
+from tests.edge.simulated import (
+    ELECTRICITY,
+    ElectricityMeter,
+    ModbusMeter,
+    SimulatedLoop,
+    Wire,
+    simulated,
+)
 
 METER = ELECTRICITY.meter
 
@@ -236,6 +247,91 @@ async def test_our_own_echo_alone_is_silence():
         await read(bus)
 
     assert not isinstance(silence.value, Garbled)
+
+
+@simulated
+async def test_the_decoder_is_told_the_request_that_it_answers():
+    bus, wire, _ = line("123.45")
+    told: list[bytes] = []
+
+    def decoder(request: bytes) -> frame.Decoder:
+        told.append(request)
+        return driver.decoder(request)
+
+    await bus.run(lambda: driver.read(METER), decoder)
+
+    assert told == wire.requests
+
+
+def write_06(address: int) -> bytes:
+    """Acknowledged by the same bytes."""
+    return next(modbus.write_single_register(1, address=address, value=2))
+
+
+@simulated
+async def test_a_line_that_echoes_is_known_by_an_answer_that_comes_behind_our_own_bytes():
+    meter = ModbusMeter("xintai_water_valve")
+    wire = Wire([meter])
+    bus = Bus("L1", wire, baud=9600, delay_s=0)
+    wire.echoes = True
+
+    def ask(exchange: Exchange[Any, Any]) -> Any:
+        return bus.run(lambda: exchange, lambda request: ReplyDecoder(request, echoes=False))
+
+    await ask(modbus.read_holding(1, address=1, count=2))
+    wire.is_silent = True
+    with pytest.raises(NoReply):
+        await ask(modbus.write_single_register(1, address=0x1C, value=2))
+    wire.is_silent = wire.echoes = False
+    # Another adapter: the next answer comes without our own bytes before it.
+    await ask(modbus.read_holding(1, address=1, count=2))
+    await ask(modbus.write_single_register(1, address=0x1C, value=2))
+
+    assert wire.requests.count(write_06(0x1C)) == 3 + 1
+
+
+@simulated
+async def test_an_echo_that_comes_in_pieces_and_with_the_answer_is_taken_away():
+    wire = Wire([])
+    bus = Bus("L1", wire, baud=9600, delay_s=0)
+    request = write_06(0x1C)
+
+    def echo_in_pieces() -> None:
+        wire.arrive(request[:3])
+        wire.arrive_later(0.01, request[3:])
+        wire.arrive_later(0.05, request)
+
+    read = next(modbus.read_holding(1, address=1, count=1))
+    reply = modbus_frame.encode(modbus_frame.Frame(1, 3, b"\x02\x00\x07"))
+    wire.before_write = lambda: wire.arrive_later(0.01, read + reply)
+    await bus.run(
+        lambda: modbus.read_holding(1, address=1, count=1),
+        lambda request: ReplyDecoder(request, echoes=False),
+    )
+    wire.before_write = echo_in_pieces
+    began = asyncio.get_running_loop().time()
+    await bus.run(
+        lambda: modbus.write_single_register(1, address=0x1C, value=2),
+        lambda request: ReplyDecoder(request, echoes=False),
+    )
+
+    # The gap of 0.03 s, then the second copy after 0.05 s: the first was not believed.
+    assert asyncio.get_running_loop().time() - began == pytest.approx(0.08, abs=0.002)
+
+
+@pytest.mark.parametrize(("baud", "gap_s"), [(9600, 0.03), (1200, 0.03208), (300, 0.12833)])
+@simulated
+async def test_three_and_a_half_bytes_of_silence_lie_between_two_frames(baud: int, gap_s: float):
+    # 3.5 × 11 bits / 1200 = 0.03208 s; above, the transceivers need longer than that
+    meter = ElectricityMeter(METER.address, "123.45")
+    wire = Wire([meter])
+    loop = asyncio.get_running_loop()
+    sent: list[float] = []
+    wire.before_write = lambda: sent.append(loop.time())
+
+    await read(Bus("L1", wire, baud=baud, delay_s=0))
+
+    assert sent[1] - sent[0] == pytest.approx(wire.delay_s + gap_s, abs=0.0001)
 
 
 @simulated

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.place import SerialAt, TcpAt
+from edge.place import ModbusTcpAt, SerialAt, TcpAt
 from edge.settings import BadSettings, load
 
 GOOD = """\
@@ -48,6 +48,12 @@ def test_a_right_file_is_read_whole(tmp_path: Path):
     assert (tcp.at, tcp.delay_s) == (TcpAt("127.0.0.1", 4001, 2400), 3)
 
 
+def test_a_line_can_be_of_modbus_tcp(tmp_path: Path):
+    settings = load(write(tmp_path, GOOD.replace("tcp:127", "tcp-modbus:127")), {})
+
+    assert settings.lines[1].at == ModbusTcpAt("127.0.0.1", 4001, 2400)
+
+
 def test_the_password_of_the_environment_wins(tmp_path: Path):
     settings = load(write(tmp_path, GOOD), {"WATTWELL_GATEWAY_PASSWORD": "other"})
 
@@ -63,7 +69,7 @@ def test_the_password_of_the_environment_wins(tmp_path: Path):
         ('"127.0.0.1:1883"', '"127.0.0.1"', 'line 5: cloud.broker: must be "host:port"'),
         ('broker = "127.0.0.1:1883"\n', "", "line 4: cloud.broker: is missing"),
         ("11qYAYK", "11", "line 6: cloud.key: must be the cloud's public key"),
-        ("2400,8E1", "2400", 'line 11: line[1].port: must be "serial:DEVICE,BAUD,8E1" or'),
+        ("2400,8E1", "2400", 'line 11: line[1].port: must be "serial:DEVICE,BAUD,8E1", "tcp:'),
         ("tcp:127.0.0.1:4001", "udp:1", "line 15: line[2].port: must be"),
         ("delay_s = 3", "delay_s = -1", "line 16: line[2].delay_s: Input should be greater"),
         ('name = "L2"', 'name = "L1"', "line L1 is described twice"),

@@ -126,6 +126,36 @@ async def test_a_meter_of_1997_is_read_with_two_byte_identifiers():
 
 
 @simulated
+async def test_a_block_that_a_meter_refuses_is_read_item_by_item():
+    meter = electricity(ADDRESS)
+    meter.registers[0x00010100] = bytes.fromhex("00860100")  # 186.00 kWh at the only tariff
+    meter.registers[0x9010] = meter.registers[0x9011] = bytes.fromhex("00860100")
+    wire = Wire([meter])
+
+    tariffs = await rows(wire, METER, "energy-tariffs")
+    old = await rows(wire, Dlt1997(ADDRESS), "energy-tariffs")
+
+    for shown in (tariffs, old):
+        assert [(row.name, row.value) for row in shown] == [
+            ("forward active energy total", Decimal("186.00")),
+            ("forward active energy tariff 1", Decimal("186.00")),
+        ]
+
+
+@simulated
+async def test_a_set_of_1997_is_shown_value_by_value():
+    meter = electricity(ADDRESS)
+    meter.registers[0x90FF] = (bytes(4) + b"\xaa") * 2
+
+    shown = await rows(Wire([meter]), Dlt1997(ADDRESS), "90FF")
+
+    assert [row.name for row in shown] == [
+        "forward active energy total",
+        "reverse active energy total",
+    ]
+
+
+@simulated
 async def test_a_water_meter_shows_total_valve_and_battery():
     meter = cj188.MeterState(WATER.address, total=Decimal("12.34"), battery_low=True)
 
@@ -150,8 +180,8 @@ def acrel() -> tuple[Wire, ModbusMeter]:
     """An Acrel prepaid meter whose register says 1234.56 kWh: 0001E240H = 123456."""
     device = modbus.Registers(1)
     holding = device.tables[modbus.Table.HOLDING]
-    holding |= {0x0000: 0x0001, 0x0001: 0xE240, 0x0057: 0, 0x0058: 0}
-    return Wire([device]), ModbusMeter(1, profiles.load("acrel_ddsy1352"), DIRECT, echoes=False)
+    holding |= {0x0000: 0x0001, 0x0001: 0xE240, 0x000C: 0, 0x0057: 0, 0x0058: 0}
+    return Wire([device]), ModbusMeter(1, profiles.load("acrel_ddsy1352"), DIRECT)
 
 
 @simulated
@@ -166,7 +196,7 @@ async def test_a_modbus_register_is_read_by_the_name_in_its_profile():
 @simulated
 async def test_a_modbus_register_is_read_by_number_without_a_profile():
     wire, _ = acrel()
-    unknown = ModbusMeter(1, None, DIRECT, echoes=False)
+    unknown = ModbusMeter(1, None, DIRECT)
 
     shown = await rows(wire, unknown, "holding:0x0000:2")
 
@@ -179,9 +209,8 @@ async def test_a_modbus_register_is_read_by_number_without_a_profile():
 async def test_modbus_is_switched_on_a_line_that_echoes():
     wire, meter = acrel()
     wire.echoes = True
-    echoing = ModbusMeter(1, meter.profile, DIRECT, echoes=True)
 
-    after = await commands.switch(live(wire), echoing, Command.OFF, None)
+    after = await commands.switch(live(wire), meter, Command.OFF, None)
 
     assert after is Supply.OFF
 
@@ -300,9 +329,9 @@ def test_an_answer_to_something_else_is_said():
     [
         (WATER, Command.ALLOW),
         (Dlt1997(ADDRESS), Command.OFF),
-        (ModbusMeter(1, None, DIRECT, echoes=False), Command.OFF),
-        (ModbusMeter(1, profiles.load("eastron_sdm120"), DIRECT, echoes=False), Command.OFF),
-        (ModbusMeter(1, profiles.load("acrel_ddsy1352"), DIRECT, echoes=False), Command.ALLOW),
+        (ModbusMeter(1, None, DIRECT), Command.OFF),
+        (ModbusMeter(1, profiles.load("eastron_sdm120"), DIRECT), Command.OFF),
+        (ModbusMeter(1, profiles.load("acrel_ddsy1352"), DIRECT), Command.ALLOW),
     ],
 )
 def test_what_a_meter_cannot_do_is_said_before_anything_is_sent(

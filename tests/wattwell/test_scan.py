@@ -11,6 +11,7 @@ from rich.console import Console
 
 from edge.place import SerialAt
 from protocols.cj188 import slave as cj188
+from protocols.modbus import frame as modbus_frame
 from protocols.modbus import slave as modbus
 from tests.edge.simulated import simulated
 from tests.wattwell.lines import PLACE, AnyMeter, Wire, bus, electricity
@@ -145,6 +146,23 @@ async def test_modbus_units_are_found_by_any_answer():
     seen = await events([first, third], (Protocol.MODBUS_RTU,))
 
     assert found(seen) == [("modbus-rtu", "1"), ("modbus-rtu", "3")]
+
+
+@simulated
+async def test_a_gateway_that_reaches_nobody_behind_it_is_no_meter():
+    class Gateway(Wire):
+        """Unit 2 is behind it; of the others it says that they do not answer."""
+
+        async def write(self, data: bytes) -> None:
+            await super().write(data)
+            if data and data[0] != 2:
+                code = 0x0A if data[0] == 1 else 0x0B
+                nobody = modbus_frame.Frame(data[0], data[1] | 0x80, bytes([code]))
+                self.arrive(modbus_frame.encode(nobody))
+
+    seen = await events(Gateway([modbus.Registers(2)]), (Protocol.MODBUS_RTU,))
+
+    assert found(seen) == [("modbus-rtu", "2")]
 
 
 @simulated

@@ -10,10 +10,11 @@ from rich.console import Console
 
 from edge.bus import Bus, Garbled, NoReply
 from edge.place import SerialAt, TcpAt, port_at
-from edge.ports import LineAway, Port, serial_port, tcp_port
+from edge.ports import LineAway, Port, port_to
 from protocols.dlt645 import frame as dlt645
 from protocols.exchange import Exchange, ProtocolError, Refused
-from wattwell.technician.meters import CannotDo, Cj188, Decoders, Meter
+from protocols.modbus.master import NotReached
+from wattwell.technician.meters import CannotDo, Cj188, Meter
 
 T = TypeVar("T")
 
@@ -56,7 +57,7 @@ class Place:
 
     @classmethod
     def parse(cls, text: str, *, baud: int | None, delay_s: float | None) -> Place:
-        """Of "serial:DEVICE,BAUD,8E1" or "tcp:HOST:PORT"; a baud that is given wins.
+        """Of what `edge.place.port_at` takes; a baud that is given wins.
 
         Raises ValueError.
         """
@@ -134,30 +135,19 @@ class Live:
     @classmethod
     def open(cls, place: Place, shown_on: Console | None) -> Live:
         """The bytes are shown where a console is given. Nothing is opened before the first request."""
-        at = place.at
-        port: Port = serial_port(at) if isinstance(at, SerialAt) else tcp_port(at)
-        if shown_on is not None:
-            port = Shower(port, shown_on)
-        return cls(place, Bus(str(place), port, baud=at.baud, delay_s=place.delay_s))
+
+        def shown(port: Port) -> Port:
+            return port if shown_on is None else Shower(port, shown_on)
+
+        port = port_to(place.at, shown=shown)
+        return cls(place, Bus(str(place), port, baud=place.at.baud, delay_s=place.delay_s))
 
     async def ask(self, meter: Meter, start: Callable[[], Exchange[object, T]]) -> T:
-        """As `Bus.run`, with the decoder that this meter needs."""
-        return await ask(self.bus, meter, start)
+        """What the exchange with the meter returns. Raises as `Bus.run`, and CannotDo."""
+        return await self.bus.run(start, meter.decoder)
 
     def close(self) -> None:
         self.bus.close()
-
-
-async def ask(bus: Bus, meter: Meter, start: Callable[[], Exchange[object, T]]) -> T:
-    """What the exchange with the meter returns. Raises as `Bus.run`, and CannotDo."""
-    decoders: list[Decoders] = []
-
-    def fresh() -> Exchange[object, T]:
-        exchange, decoder = meter.run(start())
-        decoders[:] = [decoder]
-        return exchange
-
-    return await bus.run(fresh, lambda: decoders[0]())
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +190,15 @@ def failure(error: Exception, meter: Meter | None, place: Place) -> Failure:
                     "A and B: exchanged, loose, or on another pair of terminals",
                     "power of the meter; a battery meter may need longer to wake",
                     *TYPE_CHECK[isinstance(meter, Cj188)],
+                ),
+            )
+        case NotReached():
+            return Failure(
+                Status.SILENT,
+                f"The gateway of {place} says that {error}",
+                (
+                    "the unit: `wattwell meter scan` finds who is behind the gateway",
+                    "rate and parity, which are set in the gateway; A and B behind it",
                 ),
             )
         case Refused(code=code, reasons=reasons):

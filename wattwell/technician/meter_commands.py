@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edge.bus import Bus, NoReply
-from edge.place import SerialAt
+from edge.place import ModbusTcpAt, SerialAt
 from edge.ports import LineAway
 from prepaid.reading import Supply
 from protocols.dlt645 import master as dlt645
@@ -51,7 +51,10 @@ app = typer.Typer(
 )
 
 Line = Annotated[
-    str, typer.Option(help="serial:/dev/ttyUSB0,2400,8E1 or tcp:HOST:PORT (a serial server).")
+    str,
+    typer.Option(
+        help="serial:/dev/ttyUSB0,2400,8E1, tcp:HOST:PORT (a serial server) or tcp-modbus:HOST:PORT."
+    ),
 ]
 Address = Annotated[
     str, typer.Option("--address", "-a", help="12 digits, 14 (CJ/T 188), or a Modbus unit.")
@@ -76,9 +79,6 @@ LowFirst = Annotated[bool, typer.Option("--low-first", help="CJ/T 188 identifier
 ProfileName = Annotated[str | None, typer.Option("--profile", help="Register profile of Modbus.")]
 Ct = Annotated[str, typer.Option("--ct", help="Current ratio to multiply with, Modbus.")]
 Pt = Annotated[str, typer.Option("--pt", help="Voltage ratio to multiply with, Modbus.")]
-Echoes = Annotated[
-    bool, typer.Option("--echo", help="The adapter sends our own bytes back; matters for Modbus.")
-]
 ShowBytes = Annotated[bool, typer.Option("--bytes", help="Show what is sent and heard.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
 Level = Annotated[int, typer.Option(min=0, max=9, help="Permission of the password, 0 highest.")]
@@ -111,7 +111,6 @@ def _asked(
     low_first: bool,
     profile: str | None,
     ratio: tuple[str, str],
-    echoes: bool,
     shows_bytes: bool,
 ) -> Asked:
     place = _place(line, baud, delay)
@@ -119,6 +118,7 @@ def _asked(
         protocol = {12: Protocol.DLT645_2007, 14: Protocol.CJT188}.get(
             len(address), Protocol.MODBUS_RTU
         )
+    _check_carries(place, [protocol])
     match protocol:
         case Protocol.DLT645_2007 | Protocol.DLT645_1997:
             kind = Dlt2007 if protocol is Protocol.DLT645_2007 else Dlt1997
@@ -133,8 +133,9 @@ def _asked(
                 _wrong(f"--type {meter_type!r} is not two hexadecimal digits")
             water = Cj188(address.upper(), int(meter_type, 16), not low_first)
             return Asked(water, place, shows_bytes)
-    if not address.isdecimal() or not 1 <= int(address) <= 247:
-        _wrong(f"{address!r} is neither 12 or 14 digits nor a Modbus unit from 1 to 247")
+    most = 255 if isinstance(place.at, ModbusTcpAt) else 247
+    if not address.isdecimal() or not 1 <= int(address) <= most:
+        _wrong(f"{address!r} is neither 12 or 14 digits nor a Modbus unit from 1 to {most}")
     if profile is not None and profile not in profiles.names():
         _wrong(f"no register profile {profile!r}; there are {', '.join(profiles.names())}")
     try:
@@ -142,7 +143,15 @@ def _asked(
     except ArithmeticError:
         _wrong("--pt and --ct are numbers")
     known = profiles.load(profile) if profile else None
-    return Asked(ModbusMeter(int(address), known, Ratio(pt, ct), echoes), place, shows_bytes)
+    return Asked(ModbusMeter(int(address), known, Ratio(pt, ct)), place, shows_bytes)
+
+
+def _check_carries(place: Place, protocols: Sequence[Protocol]) -> None:
+    if isinstance(place.at, ModbusTcpAt) and set(protocols) != {Protocol.MODBUS_RTU}:
+        _wrong(
+            "a line of tcp-modbus is for devices that frame Modbus for TCP; a serial server that hands bytes "
+            "through is tcp:HOST:PORT"
+        )
 
 
 def _place(line: str, baud: int | None, delay: float | None) -> Place:
@@ -203,8 +212,13 @@ def scan(
         )
     except ValueError as error:
         _wrong(str(error))
+    if isinstance(place.at, ModbusTcpAt):
+        protocols = protocols or [Protocol.MODBUS_RTU]
+        _check_carries(place, protocols)
     out, notes = Console(), Console(stderr=True)
-    if not isinstance(place.at, SerialAt):
+    if isinstance(place.at, ModbusTcpAt):
+        place = replace(place, at=replace(place.at, baud=rates[0]))
+    elif not isinstance(place.at, SerialAt):
         place = replace(place, at=replace(place.at, baud=rates[0]))
         notes.print(
             "The rate and parity of a serial server are set in the server, not from here: only what "
@@ -330,7 +344,6 @@ def read(
     profile: ProfileName = None,
     ct: Ct = "1",
     pt: Pt = "1",
-    echoes: Echoes = False,
     shows_bytes: ShowBytes = False,
     lists_names: Annotated[
         bool, typer.Option("--names", help="List the names that can be read, and ask nothing.")
@@ -348,7 +361,6 @@ def read(
         low_first=low_first,
         profile=profile,
         ratio=(pt, ct),
-        echoes=echoes,
         shows_bytes=shows_bytes,
     )
     if lists_names:
@@ -436,7 +448,6 @@ def watch(
     profile: ProfileName = None,
     ct: Ct = "1",
     pt: Pt = "1",
-    echoes: Echoes = False,
 ) -> None:
     """Read again and again, and show the values as they change. Ctrl-C ends it."""
     asked = _asked(
@@ -449,7 +460,6 @@ def watch(
         low_first=low_first,
         profile=profile,
         ratio=(pt, ct),
-        echoes=echoes,
         shows_bytes=False,
     )
     wanted = tuple(names or asked.meter.usual)
@@ -539,7 +549,6 @@ def supply(
     meter_type: MeterType = "AA",
     low_first: LowFirst = False,
     profile: ProfileName = None,
-    echoes: Echoes = False,
     shows_bytes: ShowBytes = False,
 ) -> None:
     """Cut the supply, allow it, or restore it; asks first, and proves it by reading back."""
@@ -553,7 +562,6 @@ def supply(
         low_first=low_first,
         profile=profile,
         ratio=("1", "1"),
-        echoes=echoes,
         shows_bytes=shows_bytes,
     )
     meter = asked.meter
@@ -652,7 +660,6 @@ def time(
         low_first=low_first,
         profile=None,
         ratio=("1", "1"),
-        echoes=False,
         shows_bytes=shows_bytes,
     )
     meter = asked.meter

@@ -6,12 +6,12 @@ All is exchanges; waiting and asking again is the bus's. A meter refuses what it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from prepaid.reading import Supply
 from protocols import bcd
@@ -23,7 +23,6 @@ from protocols.cj188.items import Valve
 from protocols.dlt645 import frame as dlt645_frame
 from protocols.dlt645 import items, items97, master97
 from protocols.dlt645 import master as dlt645
-from protocols.dlt645.items import NoSuchItem
 from protocols.dlt645.master import RelayCommand
 from protocols.exchange import Exchange, FrameDecoder, Unexpected
 from protocols.modbus import master as modbus
@@ -32,8 +31,6 @@ from protocols.modbus.frame import ReplyDecoder
 from protocols.modbus.profile import Profile, Ratio
 from wattwell.technician.modbus_frames import register_address
 from wattwell.technician.words import CJ188_FIELDS, chinese
-
-T = TypeVar("T")
 
 
 class CannotDo(Exception):
@@ -120,12 +117,9 @@ class Meter(Protocol):
         """Set it, naive local time. Raises CannotDo."""
         ...
 
-    def run(self, exchange: Exchange[Any, T]) -> tuple[Exchange[Any, T], Decoders]:
-        """The exchange, and where its decoders come from, as `Bus.run` wants them."""
+    def decoder(self, request: bytes) -> FrameDecoder[Any]:
+        """For what answers a request, as `Bus.run` wants it."""
         ...
-
-
-Decoders = Callable[[], FrameDecoder[Any]]
 
 
 # DL/T 645-2007
@@ -212,14 +206,13 @@ class Dlt2007:
 
     def read(self, name: str) -> Exchange[Any, list[Shown]]:
         di = _identifier(name, self.names, 8)
-        data = yield from dlt645.read(self.address, di)
-        try:
-            values = items.decode_item(di, data)
-        except NoSuchItem:
+        if items.find(di) is None:
+            data = yield from dlt645.read(self.address, di)
             return [Shown(f"{di:08X}", "not in the table", "", data.hex().upper())]
+        values = yield from dlt645.read_values(self.address, di)
         shown = [Shown(f"{di:08X}", v.name, chinese(v.name), v.value, v.unit) for v in values]
         if di == dlt645.STATUS_WORD_3:
-            state = dlt645.RelayState.from_word(int.from_bytes(data, "little"))
+            state = dlt645.RelayState.from_word(int(str(values[0].value), 16))
             shown.append(Shown(f"{di:08X}", "supply", "供电状态", SUPPLIES[_supply(state)]))
         return shown
 
@@ -253,8 +246,8 @@ class Dlt2007:
             operator=credentials.operator,
         )
 
-    def run(self, exchange: Exchange[Any, T]) -> tuple[Exchange[Any, T], Decoders]:
-        return exchange, lambda: dlt645_frame.Decoder(replies_only=True)
+    def decoder(self, request: bytes) -> FrameDecoder[Any]:
+        return dlt645_frame.Decoder(replies_only=True)
 
 
 RELAY = {
@@ -298,11 +291,10 @@ class Dlt1997:
 
     def read(self, name: str) -> Exchange[Any, list[Shown]]:
         di = _identifier(name, self.names, 4)
-        data = yield from master97.read(self.address, di)
-        try:
-            values = items97.decode_item(di, data)
-        except NoSuchItem:
+        if items97.find(di) is None and not items97.is_set(di):
+            data = yield from master97.read(self.address, di)
             return [Shown(f"{di:04X}", "not in the table", "", data.hex().upper())]
+        values = yield from master97.read_values(self.address, di)
         return [Shown(f"{di:04X}", v.name, chinese(v.name), v.value, v.unit) for v in values]
 
     def supply(self) -> Exchange[Any, Supply | None]:
@@ -332,8 +324,8 @@ class Dlt1997:
             data = bcd.from_digits(text)
             yield from master97.write(self.address, di, data, permission=permission)
 
-    def run(self, exchange: Exchange[Any, T]) -> tuple[Exchange[Any, T], Decoders]:
-        return exchange, lambda: dlt645_frame.Decoder(replies_only=True)
+    def decoder(self, request: bytes) -> FrameDecoder[Any]:
+        return dlt645_frame.Decoder(replies_only=True)
 
 
 # CJ/T 188
@@ -434,8 +426,8 @@ class Cj188:
             self.address, at, meter_type=self.meter_type, high_first=self.high_first, serial=0
         )
 
-    def run(self, exchange: Exchange[Any, T]) -> tuple[Exchange[Any, T], Decoders]:
-        return exchange, lambda: cj188_frame.Decoder(replies_only=True)
+    def decoder(self, request: bytes) -> FrameDecoder[Any]:
+        return cj188_frame.Decoder(replies_only=True)
 
 
 def _cj188_shown(di: int, field: str, value: Any) -> list[Shown]:
@@ -464,12 +456,11 @@ def _cj188_shown(di: int, field: str, value: Any) -> list[Shown]:
 
 @dataclass(frozen=True, slots=True)
 class ModbusMeter:
-    """A device on a serial line; without a profile only registers by number can be read."""
+    """A device of Modbus, whatever its line; without a profile only registers by number can be read."""
 
     unit: int
     profile: Profile | None
     ratio: Ratio
-    echoes: bool
     travel_s = 10.0
     needs_password = False
 
@@ -550,27 +541,8 @@ class ModbusMeter:
     def set_clock(self, at: datetime, credentials: Credentials | None) -> Exchange[Any, None]:
         raise CannotDo("the clocks of Modbus meters are not known to this tool")
 
-    def run(self, exchange: Exchange[Any, T]) -> tuple[Exchange[Any, T], Decoders]:
-        asked = _Asked()
-        return asked.watch(exchange), lambda: ReplyDecoder(asked.last, echoes=self.echoes)
+    def decoder(self, request: bytes) -> FrameDecoder[Any]:
+        return ReplyDecoder(request, echoes=False)
 
 
 SURE = {"2+": "two sources or more", "1": "one source", "inferred": "inference alone"}
-
-
-class _Asked:
-    """The last request of an exchange, for the decoder that must know it."""
-
-    def __init__(self) -> None:
-        self.last = b""
-
-    def watch(self, exchange: Exchange[Any, T]) -> Exchange[Any, T]:
-        try:
-            self.last = next(exchange)
-            while True:
-                self.last = exchange.send((yield self.last))
-        except StopIteration as end:
-            result: T = end.value
-            return result
-        finally:
-            exchange.close()

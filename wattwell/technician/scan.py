@@ -26,7 +26,7 @@ from protocols.exchange import Exchange, ProtocolError, Refused
 from protocols.modbus import frame as modbus_frame
 from protocols.modbus import master as modbus
 from wattwell.technician.answers import Protocol, split_cj188, split_dlt645
-from wattwell.technician.line import Place, ask
+from wattwell.technician.line import Place
 from wattwell.technician.meters import Cj188, Dlt1997, Dlt2007
 from wattwell.technician.words import METER_TYPES
 
@@ -286,7 +286,7 @@ async def _own_addresses(search: _Search, answers: list[str]) -> list[str]:
             continue
         meter = Dlt1997(dlt645_frame.WILDCARD)
         try:
-            (number,) = await ask(search.bus, meter, lambda meter=meter: meter.read("C032"))  # type: ignore[misc]
+            (number,) = await search.bus.run(lambda meter=meter: meter.read("C032"), meter.decoder)  # type: ignore[misc]
         except (NoReply, ProtocolError):
             continue
         own.append(str(number.value))
@@ -374,7 +374,10 @@ async def _modbus(search: _Search) -> AsyncIterator[Event]:
         if answers:
             said = "answers"
             if answers[0].is_exception:
-                said = f"answers: {modbus.EXCEPTIONS.get(answers[0].data[0], 'an exception')}"
+                code = answers[0].data[0]
+                if code in modbus.NOBODY_THERE:
+                    continue
+                said = f"answers: {modbus.EXCEPTIONS.get(code, 'an exception')}"
             yield Found(Protocol.MODBUS_RTU, str(unit), search.place, said)
         elif heard.removeprefix(request):
             yield Note(
@@ -386,7 +389,7 @@ async def _modbus(search: _Search) -> AsyncIterator[Event]:
 async def _confirm(search: _Search, meter: Dlt2007 | Dlt1997 | Cj188) -> Found | None:
     """The meter, if it answers under its own address; then with its register."""
     try:
-        shown = await ask(search.bus, meter, lambda: meter.read(meter.usual[0]))
+        shown = await search.bus.run(lambda: meter.read(meter.usual[0]), meter.decoder)
     except Refused as refused:
         said = f"answers, but refuses its register: {', '.join(refused.reasons) or refused.code}"
         return Found(search.protocol, meter.address, search.place, said, refuses=True)

@@ -283,6 +283,25 @@ def test_a_1997_set_is_read_over_many_frames(meter, ask):
     assert len(values) == 24 * 15
 
 
+def test_a_1997_set_or_block_that_a_meter_refuses_is_read_item_by_item(meter, ask):
+    # Forward: total and one tariff; reverse: the block, which this meter knows. 90FF is neither.
+    meter.registers[0x9011] = bcd.encode(Decimal("1000.00"), size=4, decimals=2)
+    meter.registers[0x902F] = bytes(8)
+
+    of_block = ask(meter, master97.read_values(METER, 0x901F))
+    of_set = ask(meter, master97.read_values(METER, 0x90FF))
+
+    assert [value.value for value in of_block] == [Decimal("1234.56"), Decimal("1000.00")]
+    assert [value.name for value in of_set] == [
+        "forward active energy total",
+        "forward active energy tariff 1",
+        "reverse active energy total",
+        "reverse active energy tariff 1",
+    ]
+    with pytest.raises(Refused, match="data identifier error"):
+        ask(meter, master97.read_values(METER, 0xA01F))
+
+
 def test_the_1997_rate_byte_has_its_own_bits(meter, ask):
     for baud, feature in ((1200, 0x04), (9600, 0x20), (600, 0x02)):
         ask(meter, master97.change_baud(METER, baud))

@@ -161,7 +161,15 @@ def test_a_write_that_is_confirmed_otherwise_is_unexpected():
         exchange.send(Frame(7, 0x06, pack(">HH", 1, 3)))
 
 
-@pytest.mark.parametrize("code", [5, 6, 11])
+@pytest.mark.parametrize("code", [10, 11])
+def test_a_gateways_word_on_the_device_behind_it_is_told_from_the_devices_own(code):
+    exchange = master.read_holding(7, address=0, count=2)
+    next(exchange)
+    with pytest.raises(master.NotReached, match="unit 7 does not answer: gateway"):
+        exchange.send(Frame(7, 0x83, bytes([code])))
+
+
+@pytest.mark.parametrize("code", [5, 6])
 def test_a_busy_device_is_asked_again(code):
     exchange = master.read_holding(7, address=0, count=2)
     next(exchange)

@@ -205,6 +205,14 @@ def test_a_valve_on_its_way_or_abnormal_is_neither_on_nor_off(ask, bits, supply)
     assert ask(device, profile.read_supply(1, load("xintai_water_valve"))) is supply
 
 
+def test_what_still_flows_contradicts_a_relay_that_repeats_its_order(ask):
+    meter = load("fineco_em737")
+    device = device_of("fineco_em737", relay_state=b"\xaa\xaa", current_c=struct.pack(">f", 0.05))
+    assert ask(device, profile.read_supply(1, meter)) is Supply.OFF
+    device = device_of("fineco_em737", relay_state=b"\xaa\xaa", current_c=struct.pack(">f", -0.06))
+    assert ask(device, profile.read_supply(1, meter)) is Supply.ON
+
+
 def test_a_relay_whose_command_is_not_known_is_not_told_anything():
     for model in ("ddm18sd", "eastron_sdm120"):
         with pytest.raises(ValueError):
@@ -417,6 +425,11 @@ s = "a document"
         ),
         ('energy = ["energy_total"]', 'energy = ["x"]', "x.toml: energy names the register 'x'"),
         ('rule = "direct"', 'rule = "never"', "x.toml: ratio.rule must be one of direct,"),
+        (
+            "[sources]",
+            "[switch]\nmeasured = true\nflows = [{ register = 'x' }]\n[sources]",
+            "x.toml: switch names the register 'x'",
+        ),
         ("[serial]", "[serial", "x.toml: "),
     ],
 )
