@@ -1,4 +1,7 @@
-"""A building: its lines and the meters on them, from building.toml. `python -m simulators.building FILE`."""
+"""A bench 试验台: lines with meters on them, from meters.toml. The demonstration's building is one.
+
+`python -m simulators.building FILE`, or `wattwell simulate --meters FILE`.
+"""
 
 from __future__ import annotations
 
@@ -10,171 +13,44 @@ import os
 import signal
 import sys
 import time
-import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from decimal import Decimal
 from pathlib import Path
-from typing import IO, Annotated, Literal
+from typing import IO, TypeVar
 from zoneinfo import ZoneInfo
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic.dataclasses import dataclass as checked
-
-from simulators.line import End, Faults, Line, LineUnavailable, PtyEnd, TcpEnd
-from simulators.meters import (
-    SECOND,
-    Clock,
-    ElectricityMeter,
-    Load,
-    Meter,
-    Register,
-    Resident,
-    State,
-    WaterMeter,
+from simulators.configuration import (
+    AnyMeterConfig,
+    BadConfig,
+    Config,
+    LineConfig,
+    key,
+    load,
 )
-from simulators.stations import Cj188Station, Dlt645Station
+from simulators.electricity import ElectricityMeter
+from simulators.faults import ON_THE_LINE, Faults
+from simulators.line import End, Kept, Line, LineUnavailable, PtyEnd, TcpEnd
+from simulators.making import Meter, make, own_faults, twin_of
+from simulators.modbus_meter import ModbusMeter
+from simulators.modbus_tcp import ModbusTcpServer
+from simulators.physics import Clock, State
+from simulators.stations import (
+    Cj188Station,
+    Dlt645Station,
+    ModbusStation,
+    Served,
+)
+from simulators.water import WaterMeter
+
+__all__ = ["BadConfig", "Building", "load", "run", "serve"]
 
 log = logging.getLogger(__name__)
-
-MILLISECOND = SECOND // 1000
-_STRICT = ConfigDict(extra="forbid")
-
-
-class BadConfig(Exception):
-    """A building.toml or a state that cannot be used. The text names the file and what to mend."""
-
-
-Often = Annotated[float, Field(ge=0, le=1)]
-Milliseconds = Annotated[int, Field(ge=0, le=60_000)]
-Name = Annotated[str, Field(min_length=1)]
-Opening = Annotated[
-    Decimal, Field(ge=0, lt=1_000_000, decimal_places=2, allow_inf_nan=False, strict=False)
-]
-
-
-@checked(frozen=True, slots=True, config=_STRICT)
-class FaultsConfig:
-    silence: Often = 0.0
-    noise: Often = 0.0
-    truncated: Often = 0.0
-    echo: Often = 0.0
-
-
-@checked(frozen=True, slots=True, config=_STRICT)
-class LineConfig:
-    """One line: pty is the path of its device, tcp its port on 127.0.0.1; one of the two."""
-
-    name: Name
-    baud: Literal[600, 1200, 2400, 4800, 9600, 19200]
-    delay_ms: tuple[Milliseconds, Milliseconds]
-    pty: Path | None = None
-    tcp: Annotated[int, Field(ge=0, le=65535)] | None = None
-    faults: FaultsConfig = field(default_factory=FaultsConfig)
-
-
-@checked(frozen=True, slots=True, config=_STRICT)
-class ElectricityConfig:
-    """base_w and varying_w make the load; passwords are 6 digits by permission level."""
-
-    protocol: Literal["dlt645"]
-    room: Name
-    line: str
-    address: Annotated[str, Field(pattern=r"^\d{12}$")]
-    opening: Opening
-    base_w: Annotated[int, Field(ge=0)]
-    varying_w: Annotated[int, Field(ge=0)]
-    seed: int
-    passwords: dict[
-        Annotated[str, Field(pattern=r"^\d$")], Annotated[str, Field(pattern=r"^\d{6}$")]
-    ]
-
-
-@checked(frozen=True, slots=True, config=_STRICT)
-class WaterConfig:
-    """base_l_per_h and varying_l_per_h make the flow; the valve takes valve_travel_ms."""
-
-    protocol: Literal["cj188"]
-    room: Name
-    line: str
-    address: Annotated[str, Field(pattern=r"^\d{14}$")]
-    opening: Opening
-    base_l_per_h: Annotated[int, Field(ge=0)]
-    varying_l_per_h: Annotated[int, Field(ge=0)]
-    seed: int
-    valve_travel_ms: Annotated[int, Field(ge=0, le=120_000)]
-    battery_low: bool = False
-
-
-MeterConfig = Annotated[ElectricityConfig | WaterConfig, Field(discriminator="protocol")]
-
-
-@checked(frozen=True, slots=True, config=_STRICT)
-class Config:
-    """building.toml, checked whole. Paths in it are relative to its folder.
-
-    time_scale seconds of consumption pass in one second; resident_presses_after_s is how long after
-    allow-close somebody presses the button, left out where nobody does.
-    """
-
-    seed: int
-    time_scale: Annotated[int, Field(ge=1, le=86_400)]
-    timezone: str
-    state: Path
-    line: Annotated[list[LineConfig], Field(min_length=1)]
-    meter: Annotated[list[MeterConfig], Field(min_length=1)]
-    resident_presses_after_s: Annotated[int, Field(ge=0)] | None = None
-
-
-_CONFIG = TypeAdapter(Config)
-
-
-def load(path: Path) -> Config:
-    """Raises BadConfig with one line for each thing to mend."""
-    try:
-        config = _CONFIG.validate_python(tomllib.loads(path.read_text()))
-    except OSError as error:
-        raise BadConfig(f"{path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadConfig(f"{path} is not TOML: {error}") from error
-    except ValidationError as error:
-        faults = [
-            f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
-            for fault in error.errors()
-        ]
-        raise BadConfig("\n".join(f"{path}: {fault}" for fault in faults)) from error
-    if faults := _contradictions(config):
-        raise BadConfig("\n".join(f"{path}: {fault}" for fault in faults))
-    return config
-
-
-def _contradictions(config: Config) -> list[str]:
-    faults = []
-    names = [line.name for line in config.line]
-    for line in config.line:
-        if (line.pty is None) == (line.tcp is None):
-            faults.append(f"line {line.name}: give it either pty or tcp")
-        if line.delay_ms[0] > line.delay_ms[1]:
-            faults.append(f"line {line.name}: delay_ms is the least and the most, in this order")
-        if names.count(line.name) > 1:
-            faults.append(f"line {line.name}: there are two of this name")
-    addresses = [(meter.protocol, meter.address) for meter in config.meter]
-    for meter in config.meter:
-        if meter.line not in names:
-            faults.append(f"meter {meter.address}: there is no line {meter.line}")
-        if addresses.count((meter.protocol, meter.address)) > 1:
-            faults.append(f"meter {meter.address}: there are two of this address")
-    try:
-        ZoneInfo(config.timezone)
-    except (ValueError, OSError, KeyError):
-        faults.append(f"timezone: there is no {config.timezone}")
-    return list(dict.fromkeys(faults))
 
 
 @dataclass(slots=True)
 class _Ticking:
-    """The building's clock: goes on from the stored instant; stands still while nothing runs."""
+    """The bench's clock: goes on from the stored instant; stands still while nothing runs."""
 
     resumed_at: int
     _started: int = field(default_factory=time.monotonic_ns)
@@ -184,54 +60,53 @@ class _Ticking:
 
 
 class Building:
-    """The meters of a building, and the file that keeps their state."""
+    """The meters of a bench, and the file that keeps their state, if there is one."""
 
-    def __init__(self, config: Config, folder: Path, clock: Clock | None = None) -> None:
-        """Goes on from the state file, if there is one; clock is for simulated time.
+    def __init__(
+        self,
+        config: Config,
+        folder: Path,
+        clock: Clock | None = None,
+        local_time: Callable[[], datetime] | None = None,
+    ) -> None:
+        """Goes on from the state file, if there is one; clock and local_time are for simulated time.
 
-        Raises BadConfig if the file cannot be read, or is in use by another building.
+        Raises BadConfig if the file cannot be read, or is in use by another bench.
         """
         self.config = config
-        self.path = folder / config.state
-        self._lock = _lock(self.path)
-        states = _read_state(self.path)
+        self.path = None if config.state is None else folder / config.state
+        self._lock = None if self.path is None else _lock(self.path)
+        states = {} if self.path is None else _read_state(self.path)
         self.clock = clock or _Ticking(max((_at(state) for state in states.values()), default=0))
-        self.meters = {_key(meter): self._make(meter) for meter in config.meter}
-        # A meter that has been taken out of building.toml keeps its register for when it returns.
-        self._absent = {key: state for key, state in states.items() if key not in self.meters}
-        for key, meter in self.meters.items():
-            if key in states:
+        zone = ZoneInfo(config.timezone)
+        self.local_time = local_time or (lambda: datetime.now(zone).replace(tzinfo=None))
+        self._faults = {line.name: line.faults.faults() for line in config.line}
+        self.meters: dict[str, Meter] = {}
+        for one in config.meter:
+            self.meters[key(one)] = self._make(one)
+            if self._has_twin(one):
+                self.meters[key(one) + TWIN] = self._make(twin_of(one))
+        # A meter that has been taken out of the file keeps its register for when it returns.
+        self._absent = {name: state for name, state in states.items() if name not in self.meters}
+        for name, meter in self.meters.items():
+            if name in states:
                 try:
-                    meter.resume(states[key])
+                    meter.resume(states[name])
                 except (KeyError, ValueError, TypeError) as error:
-                    raise BadConfig(f"{self.path}: {key} cannot be resumed: {error!r}") from error
+                    raise BadConfig(f"{self.path}: {name} cannot be resumed: {error!r}") from error
 
-    def _make(self, config: ElectricityConfig | WaterConfig) -> Meter:
-        scale = self.config.time_scale
-        match config:
-            case ElectricityConfig():
-                load = Load(config.base_w, config.varying_w, config.seed)
-                after = self.config.resident_presses_after_s
-                return ElectricityMeter(
-                    config.address,
-                    clock=self.clock,
-                    register=Register(config.opening, load, scale),
-                    passwords={int(level): text for level, text in config.passwords.items()},
-                    resident=None if after is None else Resident(after * SECOND),
-                )
-            case WaterConfig():
-                load = Load(config.base_l_per_h, config.varying_l_per_h, config.seed)
-                return WaterMeter(
-                    config.address,
-                    clock=self.clock,
-                    register=Register(config.opening, load, scale),
-                    travel=config.valve_travel_ms * MILLISECOND,
-                    battery_low=config.battery_low,
-                )
+    def _make(self, config: AnyMeterConfig) -> Meter:
+        line = self._faults[config.line]
+        return make(config, self.config, line, clock=self.clock, local_time=self.local_time)
+
+    def _has_twin(self, config: AnyMeterConfig) -> bool:
+        faults = own_faults(config, self.config, self._faults[config.line])
+        return "two_on_one_address" in faults.names
 
     def close(self) -> None:
         """Let another program have the state. Nothing is saved."""
-        self._lock.close()
+        if self._lock is not None:
+            self._lock.close()
 
     def save(self) -> None:
         """Keep every meter as it is now, so that nothing told from here on is ever taken back.
@@ -240,47 +115,86 @@ class Building:
         """
         for meter in self.meters.values():
             meter.advance()
-        kept = self._absent | {key: meter.state() for key, meter in self.meters.items()}
+        if self.path is None:
+            return
+        kept = self._absent | {name: meter.state() for name, meter in self.meters.items()}
         new = self.path.with_name(self.path.name + ".new")
         new.write_text(json.dumps(kept))
         os.replace(new, self.path)
 
     def line(self, config: LineConfig) -> Line:
-        """The line with the meters that building.toml puts on it."""
-        here = [
-            self.meters[_key(meter)] for meter in self.config.meter if meter.line == config.name
-        ]
-        zone = ZoneInfo(self.config.timezone)
-
-        def local_time() -> datetime:
-            return datetime.now(zone).replace(tzinfo=None)
-
+        """The line of wire with the meters that are on it."""
+        here = self._served(config)
+        babbling = [config.faults.babbling, *(faults.babbling for _, faults in here)]
         return Line(
             config.name,
             [
-                Dlt645Station([m for m in here if isinstance(m, ElectricityMeter)], local_time),
-                Cj188Station([m for m in here if isinstance(m, WaterMeter)], local_time),
+                Dlt645Station(_of(ElectricityMeter, here), self.local_time),
+                Cj188Station(_of(WaterMeter, here), self.local_time),
+                ModbusStation(_of(ModbusMeter, here)),
             ],
             baud=config.baud,
-            delay_s=(config.delay_ms[0] / 1000, config.delay_ms[1] / 1000),
-            faults=Faults(
-                config.faults.silence,
-                config.faults.noise,
-                config.faults.truncated,
-                config.faults.echo,
-            ),
+            delay_s=_delay_s(config),
+            faults=replace(self._faults[config.name], babbling=max(babbling)),
             seed=self.config.seed,
             before_answer=self.save,
         )
 
+    def modbus_tcp(self, config: LineConfig) -> ModbusTcpServer:
+        """The gateway with the meters behind it."""
+        return ModbusTcpServer(
+            config.name,
+            _of(ModbusMeter, self._served(config)),
+            delay_s=_delay_s(config),
+            faults=self._faults[config.name],
+            seed=self.config.seed,
+            is_kept=Kept(config.name, self.save),
+        )
 
-def _key(meter: ElectricityConfig | WaterConfig) -> str:
-    return f"{meter.protocol}:{meter.address}"
+    def _served(self, config: LineConfig) -> list[tuple[Meter, Faults]]:
+        here = []
+        for one in self.config.meter:
+            if one.line == config.name:
+                for name in (key(one), key(one) + TWIN):
+                    if name in self.meters:
+                        here.append((self.meters[name], one.faults.faults()))
+        return here
+
+    def rows(self) -> list[tuple[str, str, str, str, str]]:
+        """Line, protocol, address, register and faults of each meter, as text."""
+        found: list[tuple[str, str, str, str, str]] = []
+        for one in self.config.meter:
+            own = own_faults(one, self.config, self._faults[one.line]).names
+            spoken = {name for name in ON_THE_LINE if getattr(one.faults, name)}
+            unit = "m3" if _is_water(self.meters[key(one)]) else "kWh"
+            shown = f"{self.meters[key(one)].register.shown} {unit}"
+            faults = ", ".join(sorted(own | spoken)).replace("_", " ")
+            found.append((one.line, one.protocol, one.address, shown, faults or "none"))
+        return found
+
+
+def _is_water(meter: Meter) -> bool:
+    return isinstance(meter, WaterMeter) or (isinstance(meter, ModbusMeter) and meter.is_water)
+
+
+TWIN = ":twin"
+M = TypeVar("M", bound=Meter)
+
+
+def _of(kind: type[M], served: list[tuple[Meter, Faults]]) -> list[Served[M]]:
+    return [Served(meter, faults) for meter, faults in served if isinstance(meter, kind)]
+
+
+def _delay_s(config: LineConfig) -> tuple[float, float]:
+    return config.delay_ms[0] / 1000, config.delay_ms[1] / 1000
 
 
 def _lock(path: Path) -> IO[str]:
     """A lock that ends with the program, however it ends."""
-    lock = path.with_name(path.name + ".lock").open("w")
+    try:
+        lock = path.with_name(path.name + ".lock").open("w")
+    except OSError as error:
+        raise BadConfig(f"{path} cannot be written: {error.strerror}") from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -306,21 +220,17 @@ def _read_state(path: Path) -> dict[str, State]:
     return states
 
 
-async def run(config_path: Path) -> int:
-    """Serve the building until SIGTERM or SIGINT. The exit status: 0, or 1 after one clear sentence."""
+Ready = Callable[[Building, dict[str, str]], None]
+"""Told once all lines listen: the bench, and by line where."""
+
+
+async def run(config_path: Path, ready: Ready = lambda building, places: None) -> int:
+    """Serve a bench until SIGTERM or SIGINT. The exit status: 0, or 1 after one clear sentence."""
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    folder = config_path.parent
     try:
-        config = load(config_path)
-        building = Building(config, folder)
-        try:
-            building.save()
-            await _serve(building, folder, stopped)
-            building.save()
-        finally:
-            building.close()
+        await serve(config_path, stopped, ready)
     except (BadConfig, LineUnavailable) as error:
         log.error("%s", error)
         return 1
@@ -331,41 +241,62 @@ async def run(config_path: Path) -> int:
     return 0
 
 
-async def _serve(building: Building, folder: Path, stopped: asyncio.Event) -> None:
-    """Returns when stopped; a line that fails brings the building down with its error."""
-    ends: list[End] = []
+async def serve(config_path: Path, stopped: asyncio.Event, ready: Ready) -> None:
+    """Until stopped; a line that fails brings the bench down with its error.
+
+    Raises BadConfig, LineUnavailable, OSError where the state cannot be kept.
+    """
+    folder = config_path.parent
+    building = Building(load(config_path), folder)
+    ends: list[End | ModbusTcpServer] = []
     waiting = asyncio.create_task(stopped.wait())
-    lines: list[asyncio.Task[None]] = []
+    tasks: list[asyncio.Task[None]] = []
+    places: dict[str, str] = {}
     try:
+        building.save()
         for config in building.config.line:
-            line = building.line(config)
-            line.ends.append(await _open(config, folder, line.hear))
-            ends += line.ends
-            lines.append(asyncio.create_task(line.run(), name=f"line {line.name}"))
-        done, _ = await asyncio.wait([waiting, *lines], return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
+            end, task, places[config.name] = await _open(building, config, folder)
+            ends.append(end)
+            if task is not None:
+                tasks.append(task)
+            log.info("line %s: %s", config.name, places[config.name])
+        ready(building, places)
+        done, _ = await asyncio.wait([waiting, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        for one in done:
+            one.result()
+        building.save()
     finally:
-        for task in (waiting, *lines):
-            task.cancel()
-        for end in ends:
-            await end.close()
+        for one in (waiting, *tasks):
+            one.cancel()
+        for opened in ends:
+            await opened.close()
+        building.close()
 
 
-async def _open(config: LineConfig, folder: Path, hear: Callable[[bytes], None]) -> End:
+async def _open(
+    building: Building, config: LineConfig, folder: Path
+) -> tuple[End | ModbusTcpServer, asyncio.Task[None] | None, str]:
+    """The end of a line, what carries its characters, and where it is as a master's settings have it."""
+    if config.modbus_tcp is not None:
+        server = building.modbus_tcp(config)
+        await server.open(config.modbus_tcp)
+        return server, None, f"modbus-tcp:127.0.0.1:{server.port}"
+    line = building.line(config)
+    end: PtyEnd | TcpEnd
     if config.pty is not None:
-        path = folder / config.pty
-        log.info("line %s: %s at %s baud", config.name, path, config.baud)
-        return PtyEnd(path, hear)
-    end = await TcpEnd.open(config.tcp or 0, hear)
-    log.info("line %s: port %s of 127.0.0.1 at %s baud", config.name, end.port, config.baud)
-    return end
+        end = PtyEnd(folder / config.pty, line.hear)
+        place = f"serial:{folder.absolute() / config.pty},{config.baud},8N1"
+    else:
+        end = await TcpEnd.open(config.tcp or 0, line.hear)
+        place = f"tcp:127.0.0.1:{end.port}"
+    line.ends.append(end)
+    return end, asyncio.create_task(line.run(), name=f"line {line.name}"), place
 
 
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     if len(sys.argv) != 2:
-        sys.exit("usage: python -m simulators.building path/to/building.toml")
+        sys.exit("usage: python -m simulators.building path/to/meters.toml")
     sys.exit(asyncio.run(run(Path(sys.argv[1]))))
 
 

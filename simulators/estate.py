@@ -13,7 +13,7 @@ from pathlib import Path
 
 from prepaid import point
 from prepaid.money import Money
-from simulators.meters import MAINS_V
+from simulators.physics import MAINS_V
 
 TIME_SCALE = 240  # a day in six minutes
 RESIDENT_PRESSES_AFTER_S = 4
@@ -194,7 +194,7 @@ def gateway_ports(folder: Path, ports: Mapping[str, int]) -> dict[str, str]:
 def building_config(folder: Path, ports: Mapping[str, int]) -> str:
     """The text of a building.toml whose L1 is served under folder; ports are those of TCP_LINES."""
     head = [
-        "# The demonstration building; what each name means stands in simulators/building.py.",
+        "# The demonstration building; what each name means stands in docs/bench.md.",
         "seed = 20231045",
         f"time_scale = {TIME_SCALE}",
         f"resident_presses_after_s = {RESIDENT_PRESSES_AFTER_S}",
@@ -221,7 +221,7 @@ def _electricity_table(room: RoomPlan, plan: ElectricityPlan, seed: int) -> str:
     return _table(
         "meter",
         room=room.name,
-        protocol="dlt645",
+        protocol="dlt645-2007",
         line=plan.line,
         address=plan.address,
         opening=str(plan.opening),
@@ -236,7 +236,7 @@ def _water_table(room: RoomPlan, plan: WaterPlan, seed: int) -> str:
     return _table(
         "meter",
         room=room.name,
-        protocol="cj188",
+        protocol="cjt188-2004",
         line=plan.line,
         address=plan.address,
         opening=str(plan.opening),

@@ -16,10 +16,10 @@ import random
 import tty
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from simulators.faults import Faults
 from simulators.stations import Station
 
 log = logging.getLogger(__name__)
@@ -27,26 +27,15 @@ log = logging.getLogger(__name__)
 BITS = 11  # start, 8 data, even parity, stop
 PIECE_S = 0.016  # an answer goes out in pieces of about this long
 MOST_UNREAD = 65536
+LATE_S = (1.0, 3.0)  # how much later than it should a late answer begins
+BABBLE_S = 1.0
+PIECES = 20
 
 Hear = Callable[[bytes], None]
 
 
 class LineUnavailable(Exception):
     """A line cannot be served: its port is taken or its path cannot be used. The sentence says which."""
-
-
-@dataclass(frozen=True, slots=True)
-class Faults:
-    """How often an exchange goes wrong, each from 0 to 1.
-
-    silence: no answer. noise: random characters before it. truncated: its end is missing. echo: the
-    adapter sends the request back first.
-    """
-
-    silence: float = 0.0
-    noise: float = 0.0
-    truncated: float = 0.0
-    echo: float = 0.0
 
 
 class Line:
@@ -75,10 +64,11 @@ class Line:
         self._delay_s = delay_s
         self._faults = faults
         self._random = random.Random(f"{seed}:{name}")
-        self._before_answer = before_answer
-        self._cannot_keep = False
+        self._kept = Kept(name, before_answer)
         self._arrived: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
         self._free_at = 0.0
+        self._babbled_until = 0.0
+        self._late: set[asyncio.Task[None]] = set()
 
     def hear(self, data: bytes) -> None:
         """Characters that a master sends from now on, after those it has sent before."""
@@ -86,49 +76,84 @@ class Line:
 
     async def run(self) -> None:
         """Carry characters, until cancelled."""
-        while True:
-            at, data = await self._arrived.get()
-            self._free_at = max(self._free_at, at) + len(data) * self._char_s
-            await _sleep_until(self._free_at)
-            log.debug("%s > %s", self.name, data.hex())
-            if self._happens(self._faults.echo):
-                self._send(data)
-            answers = [answer for station in self._stations for answer in station.hear(data)]
-            if answers and not self._happens(self._faults.silence) and self._is_kept():
-                await self._answer(self._spoil(collide(answers)))
+        babble = asyncio.create_task(self._babble())
+        try:
+            while True:
+                at, data = await self._arrived.get()
+                self._free_at = max(self._free_at, at) + len(data) * self._char_s
+                await _sleep_until(self._free_at)
+                log.debug("%s > %s", self.name, data.hex())
+                await self._react(data)
+        finally:
+            for task in (babble, *self._late):
+                task.cancel()
 
-    async def _answer(self, data: bytes) -> None:
+    async def _react(self, data: bytes) -> None:
+        """Let the meters hear it, and carry what they say."""
+        has_echoed = self._happens(self._faults.echo)
+        if has_echoed:
+            self._send(data)
+        heard = [answer for station in self._stations for answer in station.hear(data)]
+        answers = [one for one in heard if not self._happens(one.faults.silence)]
+        if not answers or self._happens(self._faults.silence) or not self._kept():
+            return
+        if not has_echoed and any(self._happens(one.faults.echo) for one in answers):
+            self._send(data)
+        char_s = BITS / (answers[0].baud or BITS / self._char_s)
+        said = self._spoil(collide([self._spoil(one.data, one.faults) for one in answers]))
+        if self._happens(self._faults.late) or any(self._happens(o.faults.late) for o in answers):
+            # The line is free meanwhile: others answer, and the master may ask again.
+            task = asyncio.create_task(self._answer_late(said, char_s))
+            self._late.add(task)
+            task.add_done_callback(self._late.discard)
+            return
+        await self._answer(said, char_s)
+
+    async def _answer(self, data: bytes, char_s: float) -> None:
         self._free_at += self._random.uniform(*self._delay_s)
-        size = max(1, int(PIECE_S / self._char_s))
-        for start in range(0, len(data), size):
-            piece = data[start : start + size]
-            self._free_at += len(piece) * self._char_s
-            await _sleep_until(self._free_at)
-            self._send(piece)
-        log.debug("%s < %s", self.name, data.hex())
+        self._free_at = await self._say(data, self._free_at, char_s)
         while not self._arrived.empty():
             _, lost = self._arrived.get_nowait()
             log.debug("%s: %s was sent while a meter answered, and is lost", self.name, lost.hex())
 
-    def _is_kept(self) -> bool:
-        try:
-            self._before_answer()
-        except OSError as error:
-            if not self._cannot_keep:
-                log.error(
-                    "%s: meters stay silent, their state cannot be kept: %s", self.name, error
-                )
-            self._cannot_keep = True
-            return False
-        if self._cannot_keep:
-            log.info("%s: meters answer again", self.name)
-        self._cannot_keep = False
-        return True
+    async def _answer_late(self, data: bytes, char_s: float) -> None:
+        begin = asyncio.get_running_loop().time() + self._random.uniform(*LATE_S)
+        await self._say(data, begin, char_s)
 
-    def _spoil(self, answer: bytes) -> bytes:
-        if self._happens(self._faults.truncated):
+    async def _say(self, data: bytes, begin: float, char_s: float) -> float:
+        """Each piece at the instant at which its last bit would have arrived; the last of them."""
+        size = max(1, int(PIECE_S / char_s))
+        for start in range(0, len(data), size):
+            piece = data[start : start + size]
+            begin += len(piece) * char_s
+            await _sleep_until(begin)
+            if begin < self._babbled_until:
+                piece = collide([piece, self._random.randbytes(len(piece))])
+            self._send(piece)
+        log.debug("%s < %s", self.name, data.hex())
+        return begin
+
+    async def _babble(self) -> None:
+        """A second of random characters at the line's rate, as often as it happens."""
+        loop = asyncio.get_running_loop()
+        at = loop.time()
+        while self._faults.babbling:
+            size = max(1, int(BABBLE_S / PIECES / self._char_s))
+            babbles = self._happens(self._faults.babbling)
+            if babbles:
+                self._babbled_until = at + BABBLE_S
+            for _ in range(PIECES):
+                at += BABBLE_S / PIECES
+                await _sleep_until(at)
+                if babbles:
+                    self._send(self._random.randbytes(size))
+
+    def _spoil(self, answer: bytes, faults: Faults | None = None) -> bytes:
+        """With the faults of one meter, or those of the line."""
+        faults = faults or self._faults
+        if self._happens(faults.truncation):
             answer = answer[: self._random.randrange(1, len(answer))]
-        if self._happens(self._faults.noise):
+        if self._happens(faults.noise):
             answer = self._random.randbytes(self._random.randint(1, 8)) + answer
         return answer
 
@@ -138,6 +163,31 @@ class Line:
     def _send(self, data: bytes) -> None:
         for end in self.ends:
             end.send(data)
+
+
+class Kept:
+    """Whether what an answer tells is kept, said once when it cannot be and once when it is again."""
+
+    def __init__(self, name: str, keep: Callable[[], None]) -> None:
+        """keep raises OSError where it cannot."""
+        self._name = name
+        self._keep = keep
+        self._cannot = False
+
+    def __call__(self) -> bool:
+        try:
+            self._keep()
+        except OSError as error:
+            if not self._cannot:
+                log.error(
+                    "%s: meters stay silent, their state cannot be kept: %s", self._name, error
+                )
+            self._cannot = True
+            return False
+        if self._cannot:
+            log.info("%s: meters answer again", self._name)
+        self._cannot = False
+        return True
 
 
 def collide(answers: Sequence[bytes]) -> bytes:

@@ -2,61 +2,126 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from datetime import datetime
-from typing import Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 from protocols.cj188 import frame as cj188
 from protocols.cj188 import slave as cj188_slave
 from protocols.dlt645 import frame as dlt645
 from protocols.dlt645 import slave as dlt645_slave
-from simulators.meters import ElectricityMeter, WaterMeter
+from protocols.modbus import frame as modbus
+from protocols.modbus import slave as modbus_slave
+from simulators.electricity import ElectricityMeter
+from simulators.faults import Faults
+from simulators.modbus_meter import ModbusMeter
+from simulators.physics import LocalTime
+from simulators.water import WaterMeter
 
-LocalTime = Callable[[], datetime]
-"""The time on the meters' own clocks, without a zone."""
+M = TypeVar("M")
+
+
+@dataclass(frozen=True, slots=True)
+class Served(Generic[M]):
+    """A meter on a line, and how often its own answers go wrong."""
+
+    meter: M
+    faults: Faults = Faults()  # noqa: RUF009
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one meter says, as sent; baud is the rate it was told to use, None that of the line."""
+
+    data: bytes
+    faults: Faults
+    baud: int | None = None
 
 
 class Station(Protocol):
     """Something on a line that may answer what it hears."""
 
-    def hear(self, data: bytes) -> list[bytes]:
-        """The answers, as sent, to the requests that end in data; each from another meter."""
+    def hear(self, data: bytes) -> list[Answer]:
+        """The answers to the requests that end in data; each from another meter."""
         ...
 
 
-class Dlt645Station:
-    """Electricity meters that speak DL/T 645-2007."""
+ONLY_1997 = {0x01, 0x02, 0x04, 0x0A, 0x0C, 0x0F, 0x10}
+ONLY_2007 = set(range(0x11, 0x1E))
+SECURITY = 0x03  # of 2007 with data; of 1997, where it repeats the last frame, without
 
-    def __init__(self, meters: Sequence[ElectricityMeter], local_time: LocalTime) -> None:
-        self._meters = meters
+
+class Dlt645Station:
+    """Electricity meters that speak DL/T 645, each its edition. One without mains says nothing."""
+
+    def __init__(self, served: Sequence[Served[ElectricityMeter]], local_time: LocalTime) -> None:
+        self._served = served
         self._local_time = local_time
         self._decoder = dlt645.Decoder()
 
-    def hear(self, data: bytes) -> list[bytes]:
+    def hear(self, data: bytes) -> list[Answer]:
         answers = []
         for frame in self._decoder.feed(data):
-            for meter in self._meters:
+            for one in self._served:
+                meter = one.meter
                 meter.advance()
+                if meter.is_dark or not _is_spoken(meter.make.edition, frame):
+                    continue
                 reply = dlt645_slave.answer(meter, frame, self._local_time())
                 if reply is not None:
-                    answers.append(dlt645.encode(reply))
+                    answers.append(Answer(dlt645.encode(reply), one.faults, meter.baud))
         return answers
+
+
+def _is_spoken(edition: str, frame: dlt645.Frame) -> bool:
+    """Whether a function is one of the edition."""
+    if frame.function == SECURITY:
+        return (edition == "1997") == (not frame.data)
+    return frame.function not in (ONLY_2007 if edition == "1997" else ONLY_1997)
 
 
 class Cj188Station:
     """Water meters that speak CJ/T 188."""
 
-    def __init__(self, meters: Sequence[WaterMeter], local_time: LocalTime) -> None:
-        self._meters = meters
+    def __init__(self, served: Sequence[Served[WaterMeter]], local_time: LocalTime) -> None:
+        self._served = served
         self._local_time = local_time
         self._decoder = cj188.Decoder()
 
-    def hear(self, data: bytes) -> list[bytes]:
+    def hear(self, data: bytes) -> list[Answer]:
         answers = []
         for frame in self._decoder.feed(data):
-            for meter in self._meters:
-                meter.advance()
-                reply = cj188_slave.answer(meter, frame, self._local_time())
+            for one in self._served:
+                one.meter.advance()
+                reply = cj188_slave.answer(one.meter, frame, self._local_time())
                 if reply is not None:
-                    answers.append(cj188.encode(reply))
+                    answers.append(Answer(cj188.encode(reply), one.faults))
         return answers
+
+
+class ModbusStation:
+    """Modbus meters on a serial line (RTU)."""
+
+    def __init__(self, served: Sequence[Served[ModbusMeter]]) -> None:
+        self._served = served
+        self._decoder = modbus.Decoder(requests=True)
+
+    def hear(self, data: bytes) -> list[Answer]:
+        return [
+            Answer(modbus.encode(reply), faults)
+            for frame in self._decoder.feed(data)
+            for reply, faults in replies(self._served, frame)
+        ]
+
+
+def replies(
+    served: Sequence[Served[ModbusMeter]], frame: modbus.Frame
+) -> list[tuple[modbus.Frame, Faults]]:
+    """What the meters that a request is for send back, with the faults of each."""
+    found = []
+    for one in served:
+        one.meter.advance()
+        reply = modbus_slave.answer(one.meter, frame)
+        if reply is not None:
+            found.append((reply, one.faults))
+    return found

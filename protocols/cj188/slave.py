@@ -23,7 +23,7 @@ from protocols.cj188.master import (
     ValveCommand,
 )
 
-__all__ = ["Locking", "Meter", "MeterState", "ValveCommand", "answer"]
+__all__ = ["Exercising", "Locking", "Meter", "MeterState", "ValveCommand", "answer"]
 
 
 class Meter(Protocol):
@@ -65,6 +65,18 @@ class Locking(Meter, Protocol):
     """
 
     is_locked: bool
+
+
+@runtime_checkable
+class Exercising(Meter, Protocol):
+    """A meter that moves its valve to and fro 阀门维护 when told AA with A017, as some vendors' do."""
+
+    def exercise_valve(self) -> None:
+        """Close and open again, so that the valve does not stick."""
+        ...
+
+
+EXERCISE = b"\xaa"
 
 
 @dataclass(slots=True)
@@ -147,6 +159,9 @@ def _serve(
     elif function == READ_ADDRESS and items.ADDRESS in both and not data:
         return b""
     elif function == WRITE and items.VALVE in both:
+        if data == EXERCISE and isinstance(meter, Exercising):
+            meter.exercise_valve()
+            return meter.status().raw
         try:
             meter.move_valve(ValveCommand(int.from_bytes(data, "big")))
         except ValueError:
@@ -170,9 +185,16 @@ def _serve(
         return meter.read_item(items.KEY_VERSION_DI)
     elif function == WRITE and items.PURCHASE in both:
         return _purchase(meter, data)
-    elif function == WRITE and any(meter.write_item(di, data) for di in both):
-        return b""
+    elif function == WRITE and items.ACCOUNT not in both:
+        if not any(meter.write_item(di, data) for di in both):
+            return None
+        if PRICES in both:
+            return meter.status().raw
+        return data[:1] if KEY in both else b""
     return None
+
+
+PRICES, KEY = 0xA010, 0xA014
 
 
 def _purchase(meter: Meter, data: bytes) -> bytes | None:

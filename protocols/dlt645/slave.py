@@ -5,30 +5,50 @@ registers, and calls `answer` for every frame it hears.
 """
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Protocol, runtime_checkable
 
 from protocols import bcd
 from protocols.dlt645.frame import BROADCAST, Frame
 from protocols.dlt645.relay import DONE_BITS, REFUSED_BITS, RelayCommand
 
-__all__ = ["Meter", "MeterState", "RelayCommand", "Serviced", "answer"]
+__all__ = [
+    "Declined",
+    "Meter",
+    "MeterState",
+    "Recording",
+    "RelayCommand",
+    "Serviced",
+    "answer",
+]
 
 OTHER_ERROR, NO_SUCH_DATA, NOT_AUTHORISED, NO_SUCH_RATE = 0x01, 0x02, 0x04, 0x08
 LONGEST_READ = 200
+
+
+class Declined(Exception):
+    """The meter refuses a write, with these bits of ERR."""
+
+    def __init__(self, error: int) -> None:
+        super().__init__(f"error {error:02X}")
+        self.error = error
 
 
 class Meter(Protocol):
     """What `answer` needs of a meter. `MeterState` is one; a simulator may bring its own.
 
     `address` is 12 digits, `passwords` the 6 digits for each permission level 0..9 that may be
-    used. `unsent` belongs to `answer`: the parts of a long reply still to be asked for.
-    `clock_error` is how far the meter's clock runs ahead of `now`. With `answers_with_word` a
-    relay command is answered with the two-byte status word of newer meters.
+    used. `clock_error` is how far the meter's clock runs ahead of `now`. With `answers_with_word`
+    a relay command is answered with the two-byte status word of newer meters. Without
+    `programming_allowed` (the key 编程键 is not held) nothing is written, cleared or readdressed.
+    A meter that `is_suspended` takes no password.
+
+    `answer` keeps here what it must remember: `unsent`, the parts of a long reply still to be asked
+    for; `operator`, whose command is being obeyed, 8 digits; `time_set_on`, when a broadcast last
+    set the clock.
     """
 
     address: str
-    passwords: dict[int, str]
     contact_open: bool
     command_open: bool
     keep_power: bool
@@ -36,17 +56,42 @@ class Meter(Protocol):
     clock_error: timedelta
     answers_with_word: bool
     unsent: "Unsent | None"
+    operator: str
+    time_set_on: date | None
+
+    @property
+    def passwords(self) -> dict[int, str]: ...
+
+    @property
+    def programming_allowed(self) -> bool: ...
+
+    @property
+    def is_suspended(self) -> bool: ...
 
     def read_item(self, di: int) -> bytes | None:
         """The data under an identifier as sent (low byte first), or None if there is none."""
         ...
 
     def write_item(self, di: int, data: bytes) -> bool:
-        """Take the data under an identifier; False if it cannot be written."""
+        """Take the data under an identifier; False if there is none to write. Raises Declined."""
+        ...
+
+    def count_wrong_password(self) -> None:
+        """A command came with a password that is not the meter's."""
         ...
 
     def relay(self, command: RelayCommand, minutes: int) -> None:
         """Obey a relay command that was accepted; `minutes` is the length of a timed trip."""
+        ...
+
+
+@runtime_checkable
+class Recording(Meter, Protocol):
+    """A meter with a load profile 负荷记录; what a plain `Meter` has there it reads as any item."""
+
+    def read_load(self, di: int, blocks: int, since: datetime | None) -> bytes | None:
+        """So many records as sent, the first not before `since`; b"" if none matches, None if
+        the identifier is not one of load records."""
         ...
 
 
@@ -102,7 +147,12 @@ class MeterState:
     alarm: bool = False
     clock_error: timedelta = timedelta(0)
     answers_with_word: bool = False
+    programming_allowed: bool = True
+    is_suspended: bool = False
     unsent: Unsent | None = None
+    operator: str = ""
+    time_set_on: date | None = None
+    wrong_passwords: int = 0
     frozen: list[str] = field(default_factory=list)
     baud_feature: int = 0x08
     cleared: list[tuple[int, int]] = field(default_factory=list)
@@ -160,6 +210,10 @@ class MeterState:
             case _:
                 self.command_open = self.contact_open = True
 
+    def count_wrong_password(self) -> None:
+        """Count it in `wrong_passwords`."""
+        self.wrong_passwords += 1
+
     def press_key(self) -> None:
         """The user presses the key: closes the contact if that was permitted."""
         if not self.command_open:
@@ -182,6 +236,8 @@ def answer(meter: Meter, frame: Frame, now: datetime) -> Frame | None:
         return None
     if frame.function not in (0x02, 0x03, 0x12):
         meter.unsent = None
+    if frame.function in WITH_KEY and not meter.programming_allowed:
+        return None if frame.function == 0x15 else _refuse(meter, frame, NOT_AUTHORISED)
     match frame.control, len(frame.data):
         case 0x08, _:
             return _hear(meter, frame, now)
@@ -211,6 +267,10 @@ def answer(meter: Meter, frame: Frame, now: datetime) -> Frame | None:
     return _service(meter, frame) if isinstance(meter, Serviced) else None
 
 
+WITH_KEY = {0x14, 0x15, 0x18, 0x19, 0x1A, 0x1B}
+"""What the programming key must be held for; a sealed command (PA 98H, 99H) is refused anyway."""
+
+
 def _hear(meter: Meter, frame: Frame, now: datetime) -> Frame | None:
     """Broadcasts: time, freeze, and the new address of 1997, which alone is answered."""
     match frame.control, len(frame.data):
@@ -218,7 +278,7 @@ def _hear(meter: Meter, frame: Frame, now: datetime) -> Frame | None:
             _set_clock(meter, frame.data, now)
         case 0x16, 4 if isinstance(meter, Serviced):
             _service(meter, frame)
-        case 0x0A, 6:
+        case 0x0A, 6 if meter.programming_allowed:
             return _readdress(meter, frame)
     return None
 
@@ -227,13 +287,15 @@ LARGEST_CORRECTION = timedelta(minutes=5)
 
 
 def _set_clock(meter: Meter, data: bytes, now: datetime) -> None:
-    """Taken only if the clock is at most five minutes off."""
+    """Taken only if the clock is at most five minutes off, and once a day."""
     try:
         at = datetime.strptime(bcd.digits(data), "%y%m%d%H%M%S")  # noqa: DTZ007
     except ValueError:
         return
-    if abs(at - (now + meter.clock_error)) <= LARGEST_CORRECTION:
+    clock = now + meter.clock_error
+    if abs(at - clock) <= LARGEST_CORRECTION and meter.time_set_on != clock.date():
         meter.clock_error = at - now
+        meter.time_set_on = clock.date()
 
 
 def _readdress(meter: Meter, frame: Frame) -> Frame | None:
@@ -281,9 +343,11 @@ def _service(meter: Serviced, frame: Frame) -> Frame | None:
             lowest = 4 if frame.function == 0x19 else 2
             if not _is_authorised(meter, data[:4], lowest=lowest):
                 return _refuse(meter, frame, NOT_AUTHORISED)
+            meter.operator = _digits(data[4:8])
             meter.clear(frame.function, int.from_bytes(data[8:], "little"))
             return _reply(meter, frame)
         case 0x10, 0:
+            meter.operator = NOBODY
             meter.clear(0x19, 0)
             return _reply(meter, frame)
         case 0x1D, 1:
@@ -291,6 +355,14 @@ def _service(meter: Serviced, frame: Frame) -> Frame | None:
                 return _refuse(meter, frame, OTHER_ERROR)
             return _reply(meter, frame)
     return None
+
+
+NOBODY = "00000000"
+"""Who commands where no operator code is sent."""
+
+
+def _digits(data: bytes) -> str:
+    return data[::-1].hex().upper()
 
 
 # The rate byte of 1997 as that of 2007: 300, 600, 1200, 2400, 4800, 9600. 300 is no rate of 2007.
@@ -333,7 +405,8 @@ def _write_1997(meter: Meter, frame: Frame) -> Frame:
         data = data[4:]
     elif meter.passwords:
         return _refuse(meter, frame, NOT_AUTHORISED)
-    return _reply(meter, frame) if meter.write_item(di, data) else _refuse(meter, frame, 0x01)
+    meter.operator = NOBODY
+    return _take(meter, frame, di, data)
 
 
 def _is_for(meter: Meter, address: str) -> bool:
@@ -351,7 +424,10 @@ def _refuse(meter: Meter, frame: Frame, error: int, word: bytes = b"") -> Frame:
 def _read(meter: Meter, frame: Frame, clock: datetime) -> Frame:
     identifier = frame.data[:4]
     di = int.from_bytes(identifier, "little")
-    data = meter.read_item(di)
+    if di >> 24 == LOAD_RECORDS and isinstance(meter, Recording):
+        data = _load_records(meter, di, frame.data[4:])
+    else:
+        data = meter.read_item(di)
     if data is None:
         data = _own_item(meter, di, clock)
     if data is None:
@@ -364,6 +440,19 @@ def _read(meter: Meter, frame: Frame, clock: datetime) -> Frame:
         identifier, tuple(rest[at : at + room - 1] for at in range(0, len(rest), room - 1))
     )
     return _reply(meter, frame, identifier + data[:room], follow=True)
+
+
+LOAD_RECORDS = 0x06
+
+
+def _load_records(meter: Recording, di: int, which: bytes) -> bytes | None:
+    """`which` is how many, one if it is not said, and from when on."""
+    try:
+        shown = bcd.digits(which)
+        since = datetime.strptime(shown[:-2], "%y%m%d%H%M") if shown[:-2] else None  # noqa: DTZ007
+    except ValueError:
+        return None
+    return meter.read_load(di, int(shown[-2:] or "1"), since)
 
 
 def _own_item(meter: Meter, di: int, clock: datetime) -> bytes | None:
@@ -408,18 +497,32 @@ def _read_more(meter: Meter, frame: Frame) -> Frame:
 def _write(meter: Meter, frame: Frame) -> Frame:
     if not _is_authorised(meter, frame.data[4:8], lowest=4):
         return _refuse(meter, frame, NOT_AUTHORISED)
-    di = int.from_bytes(frame.data[:4], "little")
-    if not meter.write_item(di, frame.data[12:]):
-        return _refuse(meter, frame, NO_SUCH_DATA)
-    return _reply(meter, frame)
+    meter.operator = _digits(frame.data[8:12])
+    return _take(meter, frame, int.from_bytes(frame.data[:4], "little"), frame.data[12:])
+
+
+def _take(meter: Meter, frame: Frame, di: int, data: bytes) -> Frame:
+    """Write, and say whether it was. The edition of 1997 has another bit for what cannot be."""
+    try:
+        is_taken = meter.write_item(di, data)
+    except Declined as declined:
+        return _refuse(meter, frame, declined.error)
+    if is_taken:
+        return _reply(meter, frame)
+    return _refuse(meter, frame, OTHER_ERROR if frame.function == 0x04 else NO_SUCH_DATA)
 
 
 def _is_authorised(meter: Meter, credentials: bytes, *, lowest: int) -> bool:
     level, password = credentials[0], credentials[:0:-1].hex()
-    return level <= lowest and meter.passwords.get(level) == password
+    if meter.is_suspended:
+        return False
+    if meter.passwords.get(level) != password:
+        meter.count_wrong_password()
+        return False
+    return level <= lowest
 
 
-TRIPS = {RelayCommand.TRIP, RelayCommand.TRIP_THEN_CLOSE, RelayCommand.TRIP_THEN_ALLOW_CLOSE}
+TIMED_TRIPS = {RelayCommand.TRIP_THEN_CLOSE, RelayCommand.TRIP_THEN_ALLOW_CLOSE}
 DONE = {name: bit.to_bytes(2, "little") for bit, name in DONE_BITS.items()}
 REFUSED = {name: bit.to_bytes(2, "little") for bit, name in REFUSED_BITS.items()}
 
@@ -428,6 +531,8 @@ def _control(meter: Meter, frame: Frame, clock: datetime) -> Frame:
     def refuse(error: int, reason: str) -> Frame:
         return _refuse(meter, frame, error, REFUSED[reason] if meter.answers_with_word else b"")
 
+    if meter.is_suspended:
+        return refuse(NOT_AUTHORISED, "meter suspended")
     if not _is_authorised(meter, frame.data[:4], lowest=4):
         return refuse(NOT_AUTHORISED, "password")
     try:
@@ -436,10 +541,28 @@ def _control(meter: Meter, frame: Frame, clock: datetime) -> Frame:
         return _refuse(meter, frame, OTHER_ERROR)
     if not _is_in_time(frame.data[10:16], clock):
         return refuse(OTHER_ERROR, "deadline invalid")
-    if command in TRIPS and meter.keep_power:
-        return refuse(OTHER_ERROR, "trip refused: keep power")
+    if (reason := _hindrance(meter, command, frame.data[9])) is not None:
+        return refuse(OTHER_ERROR, reason)
+    meter.operator = _digits(frame.data[4:8])
     meter.relay(command, frame.data[9] * 5)
-    return _reply(meter, frame, DONE[OUTCOMES[command]] if meter.answers_with_word else b"")
+    outcome = OUTCOMES[command]
+    if command is RelayCommand.TRIP and not meter.contact_open:
+        outcome = "trip delayed"
+    return _reply(meter, frame, DONE[outcome] if meter.answers_with_word else b"")
+
+
+def _hindrance(meter: Meter, command: RelayCommand, periods: int) -> str | None:
+    """Why a command that came in order and in time cannot be obeyed."""
+    if command is RelayCommand.TRIP and meter.keep_power:
+        return "trip refused: keep power"
+    if command in TIMED_TRIPS:
+        if meter.keep_power:
+            return "auto-restore refused: keep power"
+        if periods == 0:
+            return "restore time invalid"
+        if meter.contact_open:
+            return "auto-restore refused: already open"
+    return None
 
 
 OUTCOMES = {

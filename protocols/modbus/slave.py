@@ -51,7 +51,9 @@ class Device(Protocol):
     """What a slave is asked for. A bit is 0 or 1, a register 0 to 65535."""
 
     unit: int
-    functions: Collection[int]
+
+    @property
+    def functions(self) -> Collection[int]: ...
 
     def read(self, table: Table, address: int, count: int) -> Sequence[int]:
         """Exactly `count` values. Raises Declined."""

@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -17,11 +18,17 @@ from protocols.dlt645.frame import Decoder as Dlt645Decoder
 SECOND = 1_000_000
 
 
+EVENING = datetime(2026, 11, 21, 20, 0)  # noqa: DTZ001  as meters tell it, without a zone
+
+
 class HandClock:
-    """Microseconds, moved by the test."""
+    """Microseconds, moved by the test; the true time goes with it, from an evening in November on."""
 
     def __init__(self) -> None:
         self.us = 0
+
+    def local_time(self) -> datetime:
+        return EVENING + timedelta(microseconds=self.us)
 
     def __call__(self) -> int:
         return self.us

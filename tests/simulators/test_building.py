@@ -35,7 +35,7 @@ delay_ms = [0, 0]
 METER = """
 [[meter]]
 room = "101"
-protocol = "dlt645"
+protocol = "dlt645-2007"
 line = "{line}"
 address = "202310450101"
 opening = "{opening}"
@@ -166,7 +166,7 @@ def test_sigterm_ends_the_building_and_takes_its_device_away(tmp_path, start):
     assert status == 0
     assert "Traceback" not in said
     assert not device.is_symlink()
-    assert json.loads((tmp_path / "state").read_text()).keys() == {"dlt645:202310450101"}
+    assert json.loads((tmp_path / "state").read_text()).keys() == {"dlt645-2007:202310450101"}
 
 
 async def test_a_taken_port_ends_the_building_with_one_sentence(tmp_path, caplog):
@@ -239,7 +239,7 @@ def test_a_wrong_configuration_is_refused_by_name(tmp_path, change, complaint):
 
 def test_a_state_that_cannot_be_read_stops_the_building(tmp_path):
     config = load(written(tmp_path))
-    (tmp_path / "state").write_text('{"dlt645:202310450101": {"at": 1, "total": "many"}}')
+    (tmp_path / "state").write_text('{"dlt645-2007:202310450101": {"at": 1, "total": "many"}}')
 
     with pytest.raises(BadConfig, match="cannot be resumed"):
         Building(config, tmp_path)

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from datetime import datetime
 from decimal import Decimal
 
 import pytest
 
 from protocols.cj188 import master as cj188
 from protocols.dlt645 import master as dlt645
-from simulators.line import Faults, Line, LineUnavailable, PtyEnd, TcpEnd, collide
-from simulators.meters import ElectricityMeter, Load, Register, WaterMeter
-from simulators.stations import Cj188Station, Dlt645Station
+from simulators import water
+from simulators.electricity import ElectricityMeter
+from simulators.faults import Faults
+from simulators.line import Line, LineUnavailable, PtyEnd, TcpEnd, collide
+from simulators.physics import Load, Register
+from simulators.stations import Cj188Station, Dlt645Station, Served
+from simulators.water import WaterMeter
 
 CHAR_S = 11 / 2400
 DELAY_S = 0.02
-
-
-def local_time() -> datetime:
-    return datetime(2026, 11, 21, 20, 0)  # noqa: DTZ001
 
 
 @asynccontextmanager
@@ -30,6 +29,7 @@ async def served(clock, *, faults=None, addresses=("202310450101",), before_answ
         ElectricityMeter(
             address,
             clock=clock,
+            local_time=clock.local_time,
             register=Register(Decimal("4823.61"), Load(2000, 0, 1), 1),
             passwords={2: "000000"},
             resident=None,
@@ -39,13 +39,16 @@ async def served(clock, *, faults=None, addresses=("202310450101",), before_answ
     pipe = WaterMeter(
         "78330023100101",
         clock=clock,
+        local_time=clock.local_time,
         register=Register(Decimal("312.47"), Load(600, 0, 1), 1),
-        travel=0,
-        battery_low=True,
+        make=water.Make(battery_low=True),
     )
     line = Line(
         "L1",
-        [Dlt645Station(power, local_time), Cj188Station([pipe], local_time)],
+        [
+            Dlt645Station([Served(meter) for meter in power], clock.local_time),
+            Cj188Station([Served(pipe)], clock.local_time),
+        ],
         baud=2400,
         delay_s=(DELAY_S, DELAY_S),
         faults=faults or Faults(),
@@ -164,7 +167,7 @@ async def test_silence_leaves_the_master_without_an_answer(clock, connected):
 
 async def test_a_truncated_answer_is_no_frame(clock, connected):
     async with (
-        served(clock, faults=Faults(truncated=1)) as line,
+        served(clock, faults=Faults(truncation=1)) as line,
         connected(await on_tcp(line)) as master,
     ):
         with pytest.raises(TimeoutError):

@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 from protocols.cj188.items import Valve
 from protocols.cj188.master import ValveCommand
 from protocols.dlt645.relay import RelayCommand
-from simulators.meters import SECOND, UNIT, ElectricityMeter, Load, Register, Resident, WaterMeter
+from simulators import water as water_meters
+from simulators.electricity import ElectricityMeter
+from simulators.physics import SECOND, UNIT, Load, Register, Resident
+from simulators.water import WaterMeter
 
 HOUR = 3600
 
@@ -19,6 +22,7 @@ def electricity(clock, *, scale=1, presses_after_s=None):
     return ElectricityMeter(
         "202310450101",
         clock=clock,
+        local_time=clock.local_time,
         register=Register(Decimal("100.00"), Load(2000, 0, 1), scale),
         passwords={2: "000000"},
         resident=None if presses_after_s is None else Resident(presses_after_s * SECOND),
@@ -29,9 +33,9 @@ def water(clock):
     return WaterMeter(
         "78330023100101",
         clock=clock,
+        local_time=clock.local_time,
         register=Register(Decimal("10.00"), Load(600, 0, 1), 1),
-        travel=10 * SECOND,
-        battery_low=False,
+        make=water_meters.Make(travel=10 * SECOND),
     )
 
 

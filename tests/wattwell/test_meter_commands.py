@@ -34,7 +34,7 @@ delay_ms = [0, 0]
 
 [[meter]]
 room = "101"
-protocol = "dlt645"
+protocol = "dlt645-2007"
 line = "L1"
 address = "{METER}"
 opening = "4823.61"
@@ -45,7 +45,7 @@ passwords = {{ "2" = "{PASSWORD}" }}
 
 [[meter]]
 room = "101"
-protocol = "cj188"
+protocol = "cjt188-2004"
 line = "L1"
 address = "{WATER}"
 opening = "312.47"
@@ -124,8 +124,8 @@ def test_read_gives_json_with_the_exact_value_as_text(line: str):
 
 
 def test_read_of_what_the_meter_refuses_says_so_with_status_3(line: str):
-    some = run("read", line, "-a", METER, *FAST, "energy", "02800002")
-    none = run("read", line, "-a", METER, *FAST, "02800002")
+    some = run("read", line, "-a", METER, *FAST, "energy", "00900200")
+    none = run("read", line, "-a", METER, *FAST, "00900200")
 
     assert "refused: no such data" in some.stdout
     assert (some.exit_code, none.exit_code) == (3, 3)
