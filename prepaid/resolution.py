@@ -13,6 +13,7 @@ from decimal import Decimal, localcontext
 
 from prepaid.decimals import EXACT
 from prepaid.point import Meter
+from prepaid.quantity import exact, exact_or_none
 from prepaid.reading import Reading
 from prepaid.register import (
     Ahead,
@@ -54,6 +55,9 @@ class Exchanged:
     between: Decimal
     estimate_stands: bool
 
+    def __post_init__(self) -> None:
+        exact(self.between, "between")
+
 
 @dataclass(frozen=True, slots=True)
 class Restarted:
@@ -66,6 +70,10 @@ class Restarted:
     opening: Decimal
     at: datetime
 
+    def __post_init__(self) -> None:
+        exact(self.closing, "closing")
+        exact(self.opening, "opening")
+
 
 @dataclass(frozen=True, slots=True)
 class Estimated:
@@ -75,6 +83,9 @@ class Estimated:
     """
 
     moved: Decimal | None
+
+    def __post_init__(self) -> None:
+        exact_or_none(self.moved, "moved")
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +237,8 @@ def _restarted(
     until = min(elapsed, max(NO_TIME, decision.at - before.at))
     charged, settled = settle(moved, until, meter, history)
     text = f"the register was set from {decision.closing} to {decision.opening}"
+    if not moved:
+        text += "; nothing is known of what was used before that, and nothing charged"
     evidence = _evidence(Kind.RESET, _effect(charged), moved, text)
     return Resolved(
         charged, opening, (evidence, *_offset(moved - charged)), replace(settled, doubt=None)

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from prepaid.money import Money
+from prepaid.money import ZERO
 from prepaid.point import Meter, Thresholds
+from prepaid.rating import open_position, rate
 from prepaid.reading import Reading
 from prepaid.register import Ahead, Assessment, Effect, Evidence, History, Kind, assess
 from prepaid.usual import Stretch, Usual
@@ -17,7 +18,7 @@ from tests.prepaid.values import EVENING
 
 TRACES = load()
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-HOME = next(trace.meter for trace in TRACES if trace.meter.max_per_hour == Decimal("13.2"))
+HOME = TRACES[0].point.meter  # six digits, 0.01 kWh, 13.2 kWh in an hour
 NEW = History()
 HISTORY, METERS = TypeAdapter(History), TypeAdapter(Meter)
 
@@ -39,10 +40,11 @@ def test_the_corpus_is_as_large_as_it_should_be_and_names_each_trace_once():
 
 @pytest.mark.parametrize("trace", TRACES, ids=lambda trace: trace.name)
 def test_each_trace_is_judged_and_charged_as_labelled(trace: Trace):
-    before, history, elapsed, cost = trace.first, trace.history, timedelta(0), Decimal(0)
+    meter, history, elapsed, charged = trace.point.meter, trace.history, timedelta(0), ZERO
+    position = open_position(trace.point, trace.tariff, trace.first)
     for step in trace.steps:
         elapsed += step.after
-        found = assess(before, step.reading, trace.meter, elapsed=elapsed, history=history)
+        found = assess(position.reading, step.reading, meter, elapsed=elapsed, history=history)
 
         where = f"{trace.name}: at {step.reading.total}: {found.text}"
         assert {evidence.kind for evidence in found.evidence} == step.kinds, where
@@ -51,9 +53,12 @@ def test_each_trace_is_judged_and_charged_as_labelled(trace: Trace):
         assert found.history.is_held == (found.moved is None), where
         history = found.history
         if found.moved is not None:
-            cost += found.moved * trace.meter.multiplier * trace.price
-            before, elapsed = step.reading, timedelta(0)
-    assert Money.rounded(cost, currency="CNY") == trace.charge, trace.name
+            position, charges = rate(
+                trace.point, trace.tariff, position, step.reading, moved=found.moved
+            )
+            charged = sum((charge.amount for charge in charges), charged)
+            elapsed = timedelta(0)
+    assert charged == trace.charge, trace.name
 
 
 def effect(found: Assessment) -> Effect:

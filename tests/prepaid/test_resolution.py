@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from prepaid.money import ZERO, Money
+from prepaid.rating import open_position, rate
 from prepaid.reading import Reading
 from prepaid.register import Ahead, Effect, History, Kind, assess
 from prepaid.resolution import (
@@ -20,8 +22,9 @@ from prepaid.resolution import (
     resolve,
     to_estimate,
 )
+from prepaid.tariff_document import parse
 from prepaid.usual import Stretch, Usual
-from tests.prepaid.values import EVENING, METER
+from tests.prepaid.values import EVENING, METER, POINT
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 USUAL = Usual(earlier=Stretch(Decimal(288), 30 * DAY))  # 9.60 a day, 0.40 an hour
@@ -210,6 +213,53 @@ def test_the_usual_usage_goes_on_with_the_service_point_whatever_the_new_multipl
 
     under_ct = replace(METER, multiplier=Decimal(30))
     assert resolved.history.usual.over(HOUR * 45 / 2, under_ct) == Decimal("0.30")
+
+
+def test_the_tiers_and_what_is_posted_go_on_over_a_change_of_meter_and_multiplier():
+    # 10 kWh a month at 1 yuan, the rest at 2. Old meter, ×1: 8 kWh, then 1 up to the closing reading. New meter,
+    # ×30: 0.10 on its register are 3 kWh. Of these 12, 10 at 1 and 2 at 2: 14.00 yuan.
+    tariff = parse(
+        {
+            "code": "tiers",
+            "commodity": "electricity",
+            "unit": "kWh",
+            "currency": "CNY",
+            "timezone": "Asia/Shanghai",
+            "versions": [
+                {
+                    "effective_from": "2026-01-01T00:00:00+08:00",
+                    "components": [
+                        {
+                            "item": "energy",
+                            "kind": "rate",
+                            "price": ["1", "2"],
+                            "tiers": {"period": "month", "bounds": ["10"]},
+                        }
+                    ],
+                }
+            ],
+        }
+    )
+    charged = ZERO
+    position = open_position(POINT, tariff, read("5000.00"))
+    position, charges = rate(POINT, tariff, position, read("5008.00", after=HOUR), moved=Decimal(8))
+    charged = sum((charge.amount for charge in charges), charged)
+    opening = read("0.00", after=3 * HOUR, meter_no=NEW_METER)
+    change = exchanged(read("5009.00", after=2 * HOUR), opening)
+
+    resolved = change_meter(change, position.reading, METER, elapsed=HOUR, history=KNOWN)
+    position, charges = rate(POINT, tariff, position, resolved.reading, moved=resolved.moved)
+    charged = sum((charge.amount for charge in charges), charged)
+    renewed = replace(POINT, meter=replace(METER, meter_no=NEW_METER, multiplier=Decimal(30)))
+    now = read("0.10", after=4 * HOUR, meter_no=NEW_METER)
+    found = assess(opening, now, renewed.meter, elapsed=HOUR, history=resolved.history)
+    assert found.moved is not None
+    position, charges = rate(renewed, tariff, position, now, moved=found.moved)
+    charged = sum((charge.amount for charge in charges), charged)
+
+    assert charged == Money.yuan("14.00")
+    assert [total.posted for total in position.running] == [Money.yuan("14.00")]
+    assert (position.opened_at, position.number) == (EVENING, 3)
 
 
 # The register was reset.

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from prepaid.money import Money
-from prepaid.point import Meter, Thresholds
+from prepaid.point import Meter, ServicePoint, Thresholds
 from prepaid.reading import Reading
 from prepaid.register import History, Kind
+from prepaid.tariff import Tariff
+from prepaid.tariff_document import parse
 from prepaid.usual import NO_TIME, Stretch, Usual
-from tests.prepaid.values import EVENING
+from tests.prepaid.values import EVENING, POINT
 
 METER_NO = "000000000301"
 
@@ -39,11 +41,11 @@ class Step:
 @dataclass(frozen=True, slots=True)
 class Trace:
     name: str
-    meter: Meter
+    point: ServicePoint
+    tariff: Tariff
     history: History
     first: Reading
     steps: tuple[Step, ...]
-    price: Decimal
     charge: Money
 
 
@@ -97,12 +99,30 @@ def _trace(group: str, entry: dict[str, Any], meters: dict[str, Meter]) -> Trace
         steps.append(Step(reading, after, moved, kinds))
     return Trace(
         f"{group}: {entry['name']}",
-        meters[entry["meter"]],
+        replace(POINT, meter=meters[entry["meter"]]),
+        _flat(entry["price"]),
         History(_usual(entry)),
         Reading(METER_NO, EVENING, Decimal(first), supply=None),
         tuple(steps),
-        Decimal(entry["price"]),
         Money.yuan(entry["charge"]),
+    )
+
+
+def _flat(price: str) -> Tariff:
+    return parse(
+        {
+            "code": "flat",
+            "commodity": "electricity",
+            "unit": "kWh",
+            "currency": "CNY",
+            "timezone": "Asia/Shanghai",
+            "versions": [
+                {
+                    "effective_from": "1990-01-01T00:00:00+08:00",
+                    "components": [{"item": "energy", "kind": "rate", "price": price}],
+                }
+            ],
+        }
     )
 
 
