@@ -22,7 +22,7 @@ from cloud.services.downlog import Batch
 from cloud.settings import Settings
 from cloud.tables import utc_now
 from prepaid import wire
-from prepaid.wire import BadMessage, Cursor, Envelope
+from prepaid.wire import BadMessage, Envelope
 
 log = logging.getLogger(__name__)
 
@@ -169,21 +169,19 @@ class Worker:
                     self._unknown.add(gateway_no)
                     log.warning("gateway %s is not ours; what it sends is ignored", gateway_no)
                 return []
-            uplog.receive(session, gateway, envelope, now=now)
+            halt = uplog.receive(session, gateway, envelope, now=now)
+            if halt is not None:
+                return [downlog.answer(gateway, halt)]
             session.flush()
             batches = downlog.claim(session, now=now, gateway_id=gateway.id)
-            if batches:
-                return batches
-            cursor = None
-            if gateway.up_log is not None:
-                cursor = Cursor(gateway.up_log, gateway.up_seq)
-            return [Batch(gateway_no, (), cursor)]
+            return batches or [downlog.answer(gateway, None)]
 
     async def _send(self, batch: Batch) -> None:
         entries = tuple(wire.sign(entry, self._settings.signing_key) for entry in batch.entries)
         try:
             await self._broker.publish(
-                f"wattwell.{batch.gateway_no}.down", wire.pack(Envelope(entries, batch.cursor))
+                f"wattwell.{batch.gateway_no}.down",
+                wire.pack(Envelope(entries, batch.cursor, halt=batch.halt)),
             )
         except NatsError as error:
             # It is sent again while the gateway's cursor does not move.

@@ -3,13 +3,23 @@
 An entry carries its message as the exact text that was written (and, from the cloud, signed), so both
 sides keep and verify the same bytes. A receiver applies cursor + 1, ignores anything else, and always
 answers with its cursor.
+
+The gateway's log is a chain: each entry carries the hash of the one before. The hash of an entry is SHA-256, in
+hexadecimal, over the UTF-8 bytes of
+
+    wattwell chain 1 LF log LF seq LF previous LF body
+
+where log is the UUID in its usual small letters, seq a decimal number, previous the hash of the entry before
+(64 zeros before the first) and body the message's text as it was written. So one hash says all that a store
+has ever told, and two stores that went on from one copy differ from the first entry that differs.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal, TypeVar
@@ -20,6 +30,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from pydantic import Field, TypeAdapter, ValidationError
 
 from prepaid.ledger import Transfer
+from prepaid.money import Money
 from prepaid.point import ServicePoint
 from prepaid.rating import Position
 from prepaid.reading import Reading, Supply
@@ -88,7 +99,26 @@ class Alarm:
     kind: Literal["alarm"] = "alarm"
 
 
-Up = Annotated[Read | Charged | SupplyChanged | Alarm, Field(discriminator="kind")]
+class Trouble(StrEnum):
+    """What a person should know of a gateway, whichever meters it reads."""
+
+    DISK_FULL = "disk-full"  # 磁盘将满: readings are no longer kept; money and cuts go on as long as they can
+    FORKED = "forked"  # 账本分叉: an old copy of its store was put back and went on writing
+    TAKEN_OVER = "taken-over"  # 账本接管: a new store goes on from what the cloud knows
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayAlarm:
+    """A trouble of the gateway itself began, or (is_over) ended. text is for logs, in English."""
+
+    at: datetime
+    alarm: Trouble
+    is_over: bool
+    text: str
+    kind: Literal["gateway-alarm"] = "gateway-alarm"
+
+
+Up = Annotated[Read | Charged | SupplyChanged | Alarm | GatewayAlarm, Field(discriminator="kind")]
 
 
 # Down: what the cloud decided.
@@ -126,39 +156,118 @@ class Visit:
     kind: Literal["visit"] = "visit"
 
 
-Down = Annotated[PointSet | TariffSet | Credited | Visit, Field(discriminator="kind")]
+# Down, to a store that takes over from another. log names the store that is meant: any other ignores them.
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a service point stands, as far as the cloud was told: its position, the reading that holds it, its
+    supply as last reported, and since when which alarms are on."""
+
+    log: UUID
+    point: UUID
+    position: Position | None
+    doubt: Reading | None
+    supply: Supply | None
+    wanted: Supply | None
+    why: Why | None
+    commanded_at: datetime | None
+    alarms: Mapping[AlarmKind, datetime]
+    kind: Literal["standing"] = "standing"
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """All that gateways have charged to a purse, in one sum: what the positions of its points have posted."""
+
+    log: UUID
+    purse: UUID
+    charged: Money
+    kind: Literal["carried"] = "carried"
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """Everything has been said that the store needs to go on."""
+
+    log: UUID
+    kind: Literal["resumed"] = "resumed"
+
+
+Down = Annotated[
+    PointSet | TariffSet | Credited | Visit | Standing | Carried | Resumed,
+    Field(discriminator="kind"),
+]
+
+NO_ENTRY = "0" * 64
+"""What stands for the hash of the entry before the first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One line of a log. log names the sender's store: a new store is a new log. seq counts from 1.
 
-    body is the message as JSON text; signature is Ed25519 in base64, on entries from the cloud.
+    body is the message as JSON text; signature is Ed25519 in base64, on entries from the cloud; previous is
+    the hash of the entry before, on entries from a gateway (None from one of version 0.1.0).
     """
 
     log: UUID
     seq: int
     body: str
     signature: str | None = None
+    previous: str | None = None
 
     def signed_bytes(self) -> bytes:
         return f"wattwell entry 1\n{self.log}\n{self.seq}\n{self.body}".encode()
 
+    def hash(self) -> str:
+        """Raises ValueError for an entry that is in no chain."""
+        if self.previous is None:
+            raise ValueError(f"entry {self.seq} of log {self.log} does not say what it follows")
+        text = f"wattwell chain 1\n{self.log}\n{self.seq}\n{self.previous}\n{self.body}"
+        return hashlib.sha256(text.encode()).hexdigest()
+
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """The last entry of a log that the receiver has applied; 0 before the first."""
+    """The last entry of a log that the receiver has applied; 0 before the first. hash is that entry's, where
+    the log is a chain."""
 
     log: UUID
     seq: int
+    hash: str | None = None
+
+
+class Halt(StrEnum):
+    """Why the cloud applies nothing of a store."""
+
+    FORKED = "forked"  # we have other entries under the same numbers
+    REPLACED = "replaced"  # another store has taken over from this one
+    UNKNOWN = "unknown"  # we follow another store of this gateway, and this one has not taken over from it
+
+
+@dataclass(frozen=True, slots=True)
+class Takeover:
+    """A gateway's new store asks to be followed: log is its own, instead_of the one it goes on from, None where
+    the cloud has followed none. It may be repeated."""
+
+    log: UUID
+    instead_of: UUID | None
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """One MQTT payload, in either direction: entries of the sender's log, and its cursor in the other's."""
+    """One MQTT payload, in either direction: entries of the sender's log, and its cursor in the other's.
+
+    sender is the log of the gateway's store, whether or not there are entries of it (None from version
+    0.1.0), takeover its request; halt is from the cloud.
+    """
 
     entries: tuple[Entry, ...] = ()
     cursor: Cursor | None = None
+    sender: UUID | None = None
+    takeover: Takeover | None = None
+    halt: Halt | None = None
 
 
 _ENVELOPE = TypeAdapter(Envelope)
@@ -212,7 +321,7 @@ def _checked(adapter: TypeAdapter[T], text: str | bytes) -> T:
 
 def sign(entry: Entry, key: Ed25519PrivateKey) -> Entry:
     signature = base64.b64encode(key.sign(entry.signed_bytes())).decode()
-    return Entry(entry.log, entry.seq, entry.body, signature)
+    return replace(entry, signature=signature)
 
 
 def verify(entry: Entry, key: Ed25519PublicKey) -> None:

@@ -13,7 +13,7 @@ from sqlmodel import Session, col
 
 from cloud import tables
 from prepaid import wire
-from prepaid.wire import Cursor, Entry
+from prepaid.wire import Cursor, Entry, Halt
 
 CHANNEL = "wattwell_down"  # PostgreSQL's NOTIFY: a gateway has something to be sent
 ONLINE = timedelta(seconds=90)  # since the gateway was last heard
@@ -24,11 +24,23 @@ MOST_BYTES = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Entries to be signed and sent, and our cursor in the gateway's log."""
+    """Entries to be signed and sent, our cursor in the gateway's log, and why we apply nothing of it, if so."""
 
     gateway_no: str
     entries: tuple[Entry, ...]
     cursor: Cursor | None
+    halt: Halt | None = None
+
+
+def answer(gateway: tables.Gateway, halt: Halt | None) -> Batch:
+    """What is to be said to the gateway where no entries are to be sent."""
+    return Batch(gateway.gateway_no, (), _cursor(gateway), halt)
+
+
+def _cursor(gateway: tables.Gateway) -> Cursor | None:
+    if gateway.up_log is None:
+        return None
+    return Cursor(gateway.up_log, gateway.up_seq, gateway.up_hash)
 
 
 def lock(session: Session, gateway_ids: Iterable[UUID]) -> list[tables.Gateway]:
@@ -143,8 +155,7 @@ def _batch(session: Session, gateway: tables.Gateway, now: datetime) -> Batch:
     entries = after(session, gateway, gateway.down_acked)
     gateway.down_sent_seq = entries[-1].seq
     gateway.down_sent_at = now
-    cursor = Cursor(gateway.up_log, gateway.up_seq) if gateway.up_log is not None else None
-    return Batch(gateway.gateway_no, entries, cursor)
+    return Batch(gateway.gateway_no, entries, _cursor(gateway))
 
 
 def after(session: Session, gateway: tables.Gateway, seq: int) -> tuple[Entry, ...]:

@@ -1,4 +1,8 @@
-"""A gateway's log, applied once: readings, charges, supply and alarms, each entry in order after the cursor."""
+"""A gateway's log, applied once: readings, charges, supply and alarms, each entry in order after the cursor.
+
+The log is a chain (prepaid.wire): of an entry that does not follow the one applied before it, or is another
+than the one applied under its number, nothing is taken.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import TypeAdapter
-from sqlalchemy import func, select, text, update
+from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, col
@@ -19,11 +23,12 @@ from sqlmodel import Session, col
 from cloud import events, tables
 from cloud.db import is_entrys_fault
 from cloud.errors import first_line
-from cloud.services import downlog, ledger
+from cloud.services import downlog, ledger, takeover
 from prepaid.ledger import Reason, Transfer, TransferIdReused, prepaid
 from prepaid.rating import Position
 from prepaid.reading import Reading, Supply
 from prepaid.wire import (
+    NO_ENTRY,
     Alarm,
     AlarmKind,
     BadMessage,
@@ -31,8 +36,11 @@ from prepaid.wire import (
     Cursor,
     Entry,
     Envelope,
+    GatewayAlarm,
+    Halt,
     Read,
     SupplyChanged,
+    Trouble,
     Up,
     read_up,
 )
@@ -42,6 +50,9 @@ log = logging.getLogger(__name__)
 _POSITION = TypeAdapter(Position)
 _LARGEST_SEQ = 2**63 - 1
 _LARGEST_CURSOR = 2**62  # there is room after it
+KEPT_HASHES = (
+    10_000  # entries by which a store is recognised that was put back and sends them again
+)
 LONGEST_NAME = 200
 LONGEST_TEXT = 2000
 _LARGEST_TOTAL = Decimal(10) ** 30
@@ -86,12 +97,22 @@ def gateway_of(session: Session, gateway_no: str) -> tables.Gateway | None:
 
 def receive(
     session: Session, gateway: tables.Gateway, envelope: Envelope, *, now: datetime
-) -> None:
+) -> Halt | None:
     """Applies what the envelope has after our cursor in the gateway's log, and takes its cursor in ours.
 
     Needs a system session and the gateway locked. An entry that cannot be applied goes to rejected, with
-    its reason, and the cursor moves past it.
+    its reason, and the cursor moves past it. Nothing is taken from a store that we do not follow, nor from
+    the place on where a log is no longer the one we know; the sender is to be told which it is.
     """
+    if envelope.takeover is not None:
+        halt = takeover.follow(session, gateway, envelope.takeover, now=now)
+        if halt is not None:
+            return halt
+    if envelope.sender is not None and gateway.up_log not in (None, envelope.sender):
+        for entry in envelope.entries:
+            _reject_log(session, gateway, entry)
+        known = session.get(tables.GatewayLog, (gateway.id, envelope.sender))
+        return Halt.REPLACED if known is not None else Halt.UNKNOWN
     if gateway.silent_since is not None:
         log.info(
             "gateway %s answers again, silent since %s", gateway.gateway_no, gateway.silent_since
@@ -99,14 +120,24 @@ def receive(
         gateway.silent_since = None
         events.changed(session, gateway.organization_id)
     gateway.heard_at = now
-    switched = _apply_new(session, gateway, envelope.entries)
+    new, fork = _new(session, gateway, envelope.entries, now)
+    switched = _apply_new(session, gateway, new)
+    if fork is not None:
+        _refuse_fork(session, gateway, fork, now)
+        _note_supply(session, switched)
+        return Halt.FORKED
     delivered = _take_cursor(session, gateway, envelope.cursor, now)
     _note_supply(session, switched | delivered)
+    return None
 
 
-def _apply_new(session: Session, gateway: tables.Gateway, entries: Sequence[Entry]) -> set[UUID]:
-    """The purses whose supply may have changed."""
+def _new(
+    session: Session, gateway: tables.Gateway, entries: Sequence[Entry], now: datetime
+) -> tuple[list[Entry], Entry | None]:
+    """The entries to apply, behind which the cursor is put; and the first that is of another chain."""
     new: list[Entry] = []
+    hashes = _hashes(session, gateway, entries)
+    fork = None
     for entry in entries:
         if gateway.up_log is None and entry.seq == 1:
             gateway.up_log = entry.log
@@ -114,13 +145,87 @@ def _apply_new(session: Session, gateway: tables.Gateway, entries: Sequence[Entr
             if gateway.up_log is not None:
                 _reject_log(session, gateway, entry)
             continue
-        if gateway.up_fault is not None:
+        if _is_fork(gateway, entry, hashes):
+            fork = entry
+            break
+        if gateway.up_fault is not None and entry.seq >= gateway.up_seq:
             log.info("gateway %s sends the log again that we follow", gateway.gateway_no)
             gateway.up_fault = None
+            takeover.end_alarm(session, gateway, Trouble.FORKED, at=now, text="it follows again")
         if entry.seq == gateway.up_seq + 1:
             gateway.up_seq = entry.seq
+            if entry.previous is not None:
+                gateway.up_hash = hashes[entry.seq] = entry.hash()
             new.append(entry)
     session.flush()
+    _keep_hashes(session, gateway, {e.seq: hashes[e.seq] for e in new if e.seq in hashes})
+    return new, fork
+
+
+def _is_fork(gateway: tables.Gateway, entry: Entry, hashes: dict[int, str]) -> bool:
+    """Whether an entry of the log we follow contradicts what we have of it."""
+    if entry.seq <= gateway.up_seq:
+        known = hashes.get(entry.seq)
+        return known is not None and entry.previous is not None and entry.hash() != known
+    if entry.seq != gateway.up_seq + 1:
+        return False
+    if gateway.up_hash is not None:
+        return entry.previous != gateway.up_hash
+    # The log has no chain yet: it begins now, or a gateway of version 0.1.0 has just been upgraded.
+    return gateway.up_seq == 0 and entry.previous not in (None, NO_ENTRY)
+
+
+def _hashes(session: Session, gateway: tables.Gateway, entries: Sequence[Entry]) -> dict[int, str]:
+    """Those we have of entries that are sent again, by their numbers."""
+    again = [entry.seq for entry in entries if 0 < entry.seq <= gateway.up_seq]
+    if not again or gateway.up_hash is None:
+        return {}
+    row = tables.UpHash
+    found = session.execute(
+        select(col(row.seq), col(row.hash)).where(
+            col(row.gateway_id) == gateway.id, col(row.seq).in_(again)
+        )
+    )
+    return {row.seq: row.hash for row in found}
+
+
+def _keep_hashes(session: Session, gateway: tables.Gateway, hashes: dict[int, str]) -> None:
+    if not hashes:
+        return
+    row = tables.UpHash
+    session.execute(
+        insert(row).on_conflict_do_nothing(),
+        [
+            {
+                "organization_id": gateway.organization_id,
+                "gateway_id": gateway.id,
+                "seq": seq,
+                "hash": hash,
+            }
+            for seq, hash in hashes.items()
+        ],
+    )
+    session.execute(
+        delete(row).where(
+            col(row.gateway_id) == gateway.id, col(row.seq) <= gateway.up_seq - KEPT_HASHES
+        )
+    )
+
+
+def _refuse_fork(session: Session, gateway: tables.Gateway, entry: Entry, now: datetime) -> None:
+    fault = f"entry {entry.seq} of log {entry.log} is another than the one that follows from what we have"
+    _reject(session, gateway, entry, fault)
+    if gateway.up_fault != fault:
+        log.error(
+            "gateway %s: %s: has an old copy of its store been put back? Nothing of it is applied",
+            *(gateway.gateway_no, fault),
+        )
+        takeover.alarm(session, gateway, Trouble.FORKED, at=now, is_over=False, text=fault)
+        gateway.up_fault = fault
+
+
+def _apply_new(session: Session, gateway: tables.Gateway, new: list[Entry]) -> set[UUID]:
+    """The purses whose supply may have changed."""
     if not new:
         return set()
     points = _points(session, gateway)
@@ -134,8 +239,8 @@ def _apply_new(session: Session, gateway: tables.Gateway, entries: Sequence[Entr
         if not is_entrys_fault(error):
             raise
         messages = _apply_each(session, gateway, points, new)
-    touched = [points[message.point] for message in messages]
-    for point in set(touched):
+    touched = {points[m.point] for m in messages if not isinstance(m, GatewayAlarm)}
+    for point in touched:
         events.changed(
             session, point.organization_id, room_id=point.room_id, account_id=point.account_id
         )
@@ -173,6 +278,10 @@ def _read(entry: Entry, points: dict[UUID, Point]) -> Up:
         message = read_up(entry.body)
     except BadMessage as error:
         raise Inapplicable(f"not a message: {first_line(error)}") from error
+    if isinstance(message, GatewayAlarm):
+        _check_time(message.at)
+        _check_text(message.text, most=LONGEST_TEXT)
+        return message
     point = points.get(message.point)
     if point is None:
         raise Inapplicable(f"no service point {message.point} at this gateway")
@@ -242,6 +351,8 @@ def _apply(
                 work.supplies[message.point] = message
             case Alarm():
                 work.alarms.append(message)
+            case GatewayAlarm(at=at, alarm=kind, is_over=is_over, text=said):
+                takeover.alarm(session, gateway, kind, at=at, is_over=is_over, text=said)
     if work.transfers:
         ledger.post(session, gateway.organization_id, work.transfers)
     if work.readings:

@@ -17,7 +17,8 @@ from cloud.tables.base import Identified, Owned, Utc, belongs_to, referable, wri
 class Gateway(Identified, table=True):
     """网关, its cursor in our log and ours in its log.
 
-    up_log is the gateway's store that we follow, up_seq the last entry applied. down_log names our log for
+    up_log is the gateway's store that we follow, up_seq the last entry applied, up_hash its hash (None from
+    a gateway of version 0.1.0). down_log names our log for
     this gateway, down_seq its last entry, down_acked the gateway's cursor in it; down_sent_seq and
     down_sent_at say what a worker last sent, so that others need not. up_fault and down_fault say what is
     wrong with the log it sends and with its cursor in ours, as long as it is.
@@ -35,6 +36,7 @@ class Gateway(Identified, table=True):
     password_hash: str = Field(sa_type=Text)  # bcrypt, as the broker checks it
     up_log: UUID | None = None
     up_seq: int = Field(default=0, sa_type=BigInteger)
+    up_hash: str | None = Field(default=None, sa_type=Text)
     down_log: UUID
     down_seq: int = Field(default=0, sa_type=BigInteger)
     down_acked: int = Field(default=0, sa_type=BigInteger)
@@ -44,6 +46,46 @@ class Gateway(Identified, table=True):
     silent_since: datetime | None = Field(default=None, sa_type=Utc)  # told to people, once
     up_fault: str | None = Field(default=None, sa_type=Text)
     down_fault: str | None = Field(default=None, sa_type=Text)
+
+
+class UpHash(Owned, table=True):
+    """The hash of an entry that was applied of the log that we follow; of the last ones only."""
+
+    __tablename__ = "up_hashes"
+    __table_args__ = (belongs_to("gateways", "gateway_id"),)
+
+    gateway_id: UUID = Field(primary_key=True)
+    seq: int = Field(
+        primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False}
+    )
+    hash: str = Field(sa_type=Text)
+
+
+class GatewayLog(Owned, table=True):
+    """A store of a gateway that we followed until another took over from it: how far, and since when."""
+
+    __tablename__ = "gateway_logs"
+    __table_args__ = (belongs_to("gateways", "gateway_id"),)
+
+    gateway_id: UUID = Field(primary_key=True)
+    log: UUID = Field(primary_key=True)
+    up_seq: int = Field(sa_type=BigInteger)
+    up_hash: str | None = Field(default=None, sa_type=Text)
+    replaced_by: UUID
+    replaced_at: datetime = Field(sa_type=Utc)
+
+
+class GatewayAlarm(Owned, table=True):
+    """A trouble of a gateway itself (prepaid.wire.Trouble) began, or ended."""
+
+    __tablename__ = "gateway_alarms"
+    __table_args__ = (belongs_to("gateways", "gateway_id"),)
+
+    gateway_id: UUID = Field(primary_key=True)
+    kind: str = Field(primary_key=True, sa_type=Text)
+    at: datetime = Field(primary_key=True, sa_type=Utc)
+    is_over: bool = Field(primary_key=True, sa_type=Boolean)
+    text: str = Field(sa_type=Text)
 
 
 class DownEntry(Owned, table=True):

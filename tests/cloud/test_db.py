@@ -87,6 +87,9 @@ FILL = (
     " (organization_id, id, created_at, purse_id, amount_fen, channel, idempotency_key, out_trade_no)"
     " VALUES (:organization, :organization, now(), :purse, 1, 'cash', :organization, CAST(:organization AS text))",
     "INSERT INTO refused_notices VALUES (:organization, gen_random_uuid(), now(), :organization, 't', 1, 'r')",
+    "INSERT INTO up_hashes VALUES (:organization, :gateway, 1, 'h')",
+    "INSERT INTO gateway_logs VALUES (:organization, :gateway, :gateway, 1, 'h', :gateway, now())",
+    "INSERT INTO gateway_alarms VALUES (:organization, :gateway, 'forked', now(), false, 'x')",
     "INSERT INTO rejected VALUES (:organization, gen_random_uuid(), now(), :gateway, :gateway, 1, 'b', 'r')",
 )
 

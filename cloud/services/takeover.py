@@ -1,0 +1,188 @@
+"""A gateway's new store takes over from another: it is followed, and told all that it needs to go on."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import datetime
+from uuid import UUID
+
+from pydantic import TypeAdapter
+from sqlalchemy import delete, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import Session, col
+
+from cloud import events, tables
+from cloud.services import downlog
+from prepaid.money import Money
+from prepaid.rating import Position
+from prepaid.reading import Reading, Supply
+from prepaid.supply import Why
+from prepaid.wire import (
+    NO_ENTRY,
+    AlarmKind,
+    Carried,
+    Down,
+    Halt,
+    Resumed,
+    Standing,
+    Takeover,
+    Trouble,
+)
+
+log = logging.getLogger(__name__)
+
+_POSITION = TypeAdapter(Position)
+
+
+def follow(
+    session: Session, gateway: tables.Gateway, asked: Takeover, *, now: datetime
+) -> Halt | None:
+    """Follows the store that asks, from its first entry on; None if it is followed, before or now.
+
+    It must name the store that we follow now, so that of two stores only one takes over from it; and one
+    that was replaced is never followed again. All that we ever sent is sent again, then where each point
+    stands and what was charged to each purse. Needs a system session and the gateway locked.
+    """
+    if asked.log == gateway.up_log:
+        return None
+    if session.get(tables.GatewayLog, (gateway.id, asked.log)) is not None:
+        return Halt.REPLACED
+    if gateway.up_log is not None and asked.instead_of != gateway.up_log:
+        return Halt.UNKNOWN
+    if gateway.up_log is not None:
+        session.add(
+            tables.GatewayLog(
+                organization_id=gateway.organization_id,
+                gateway_id=gateway.id,
+                log=gateway.up_log,
+                up_seq=gateway.up_seq,
+                up_hash=gateway.up_hash,
+                replaced_by=asked.log,
+                replaced_at=now,
+            )
+        )
+    text = f"log {asked.log} takes over from {gateway.up_log}, of which we have {gateway.up_seq} entries"
+    log.warning("gateway %s: %s", gateway.gateway_no, text)
+    end_alarm(session, gateway, Trouble.FORKED, at=now, text=text)
+    alarm(session, gateway, Trouble.TAKEN_OVER, at=now, is_over=False, text=text)
+    session.execute(delete(tables.UpHash).where(col(tables.UpHash.gateway_id) == gateway.id))
+    gateway.up_log, gateway.up_seq, gateway.up_hash = asked.log, 0, NO_ENTRY
+    gateway.up_fault = gateway.down_fault = None
+    gateway.down_acked = gateway.down_sent_seq = 0
+    gateway.down_sent_at = None
+    downlog.append(session, gateway, list(_told(session, gateway, asked.log)))
+    return None
+
+
+def alarm(
+    session: Session,
+    gateway: tables.Gateway,
+    kind: Trouble,
+    *,
+    at: datetime,
+    is_over: bool,
+    text: str,
+) -> None:
+    """Keeps that a trouble of a gateway began or ended, and tells open pages."""
+    session.execute(
+        insert(tables.GatewayAlarm)
+        .values(
+            organization_id=gateway.organization_id,
+            gateway_id=gateway.id,
+            kind=kind.value,
+            at=at,
+            is_over=is_over,
+            text=text,
+        )
+        .on_conflict_do_nothing()
+    )
+    events.changed(session, gateway.organization_id)
+
+
+def end_alarm(
+    session: Session, gateway: tables.Gateway, kind: Trouble, *, at: datetime, text: str
+) -> None:
+    """Keeps that a trouble ended, if it was on."""
+    row = tables.GatewayAlarm
+    last = session.execute(
+        select(col(row.is_over))
+        .where(col(row.gateway_id) == gateway.id, col(row.kind) == kind.value)
+        .order_by(col(row.at).desc(), col(row.is_over).desc())
+        .limit(1)
+    ).scalar_one_or_none()
+    if last is False:
+        alarm(session, gateway, kind, at=at, is_over=True, text=text)
+
+
+def _told(session: Session, gateway: tables.Gateway, to: UUID) -> Iterator[Down]:
+    point, state = tables.ServicePoint, tables.PointState
+    states = session.execute(
+        select(state)
+        .join(point, col(point.id) == col(state.point_id))
+        .where(col(point.gateway_id) == gateway.id)
+        .order_by(col(state.point_id))
+    ).scalars()
+    alarms = _alarms(session, gateway)
+    for found in states:
+        yield _standing(session, found, to, alarms[found.point_id])
+    purse, charged = tables.Purse, tables.DailyCharge
+    sums = session.execute(
+        select(col(charged.purse_id), func.sum(col(charged.charged_fen)))
+        .join(purse, col(purse.id) == col(charged.purse_id))
+        .where(col(purse.gateway_id) == gateway.id)
+        .group_by(col(charged.purse_id))
+        .order_by(col(charged.purse_id))
+    )
+    for purse_id, fen in sums:
+        yield Carried(to, purse_id, Money(int(fen)))
+    yield Resumed(to)
+
+
+def _standing(
+    session: Session, state: tables.PointState, to: UUID, alarms: dict[AlarmKind, datetime]
+) -> Standing:
+    return Standing(
+        log=to,
+        point=state.point_id,
+        position=_POSITION.validate_python(state.position) if state.position else None,
+        doubt=_doubt(session, state),
+        supply=Supply(state.supply) if state.supply else None,
+        wanted=Supply(state.wanted) if state.wanted else None,
+        why=Why(state.why) if state.why else None,
+        commanded_at=state.commanded_at,
+        alarms=alarms,
+    )
+
+
+def _doubt(session: Session, state: tables.PointState) -> Reading | None:
+    """The reading that holds a point: the one that was told at the time of the alarm."""
+    if state.held_since is None:
+        return None
+    row = session.get(tables.Reading, (state.point_id, state.held_since))
+    if row is None:
+        return None
+    supply = Supply(row.supply) if row.supply else None
+    return Reading(row.meter_no, row.at, row.total, supply)
+
+
+def _alarms(
+    session: Session, gateway: tables.Gateway
+) -> defaultdict[UUID, dict[AlarmKind, datetime]]:
+    """Since when which alarms of each point are on: those whose last word is not that they are over."""
+    point, alarm = tables.ServicePoint, tables.Alarm
+    rows = session.execute(
+        select(alarm)
+        .join(point, col(point.id) == col(alarm.point_id))
+        .where(col(point.gateway_id) == gateway.id)
+        .distinct(col(alarm.point_id), col(alarm.kind))
+        .order_by(
+            col(alarm.point_id), col(alarm.kind), col(alarm.at).desc(), col(alarm.is_over).desc()
+        )
+    ).scalars()
+    found: defaultdict[UUID, dict[AlarmKind, datetime]] = defaultdict(dict)
+    for row in rows:
+        if not row.is_over:
+            found[row.point_id][AlarmKind(row.kind)] = row.at
+    return found
