@@ -345,7 +345,7 @@ def _duplicate(
     if (
         doubt.is_open
         or not doubts
-        or doubts[0].kind not in _FOREIGN
+        or doubts[0].kind is Kind.GARBLED
         or after.meter_no != doubt.reading.meter_no
     ):
         return None
