@@ -5,19 +5,18 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 from datetime import datetime
-from decimal import Decimal
 from uuid import UUID
 
 from edge.clock import Clock
 from edge.store import Store, SupplyRow
 from prepaid import rating
+from prepaid import reading as readings
 from prepaid.ledger import Transfer
-from prepaid.money import ZERO, Money
+from prepaid.money import Money
 from prepaid.point import ServicePoint
-from prepaid.rating import Charge, Position, Running
+from prepaid.rating import Charge, Position
 from prepaid.reading import Implausible, Reading, Supply
 from prepaid.supply import AGREEING, AT_ONCE, Desired, Situation, desired, is_satisfied
-from prepaid.tariff import Tariff
 from prepaid.wire import Alarm, AlarmKind, Charged, Read, SupplyChanged
 
 log = logging.getLogger(__name__)
@@ -66,13 +65,14 @@ class Booking:
             return Weighed(None, (), None)
         before = self._store.position(point.id)
         if before is None:
-            return Weighed(rating.open_position(tariff, reading), (), None)
+            return Weighed(rating.open_position(point, tariff, reading), (), None)
         try:
-            position, charges = rating.rate(
-                point,
-                tariff,
-                _carried(before, tariff),
+            moved = readings.advance(
+                before.reading,
                 reading,
+                digits=point.meter.digits,
+                step=point.meter.step,
+                max_per_hour=point.meter.max_per_hour,
                 elapsed=self._clock.since(before.reading.at, self._charged.get(point.id)),
             )
         except Implausible as error:
@@ -80,6 +80,7 @@ class Booking:
         doubtful = self._store.doubt(point.id)
         if doubtful is not None and _goes_on(before.reading, doubtful, reading):
             return Weighed(None, (), f"it goes on from the doubtful {doubtful.total}")
+        position, charges = rating.rate(point, tariff, before, reading, moved=moved)
         return Weighed(position, charges, None)
 
     def book(
@@ -247,17 +248,6 @@ def is_proved(point: ServicePoint, want: Desired, seen: Supply | None) -> bool:
         want.supply is not None
         and seen is not None
         and is_satisfied(want, seen, point.policy.restore, has_switch=True)
-    )
-
-
-def _carried(position: Position, tariff: Tariff) -> Position:
-    """The position under a tariff whose items may be others: a new item starts at nothing."""
-    known = {running.item: running for running in position.running}
-    items = (component.item for component in tariff.components)
-    none = Decimal(0)
-    return replace(
-        position,
-        running=tuple(known.get(item) or Running(item, none, none, ZERO) for item in items),
     )
 
 

@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 
 from pydantic import TypeAdapter
 
-from prepaid import ledger, tariff
+from prepaid import ledger, tariff_document
 from prepaid.ledger import Book, Reason, Transfer, TransferIdReused
 from prepaid.money import Money
 from prepaid.point import ServicePoint
@@ -168,11 +168,11 @@ class Store:
 
     def tariff(self, code: str) -> Tariff | None:
         body = self._one("SELECT body FROM tariff WHERE code = ?", code)
-        return None if body is None else tariff.parse(_TARIFF.validate_json(body).document)
+        return None if body is None else tariff_document.parse(_TARIFF.validate_json(body).document)
 
     def save_tariff(self, message: TariffSet) -> None:
         """Raises BadTariff."""
-        code = tariff.parse(message.document).code
+        code = tariff_document.parse(message.document).code
         self._write("REPLACE INTO tariff VALUES (?, ?)", code, _TARIFF.dump_json(message).decode())
 
     # Where metering stands.

@@ -16,7 +16,7 @@ from edge.agent import Agent
 from edge.store import Store, StoreFull
 from prepaid import ledger, wire
 from prepaid.ledger import Reason, TransferIdReused
-from prepaid.tariff import BadTariff
+from prepaid.tariff_document import BadTariff
 from prepaid.wire import (
     BadMessage,
     Credited,

@@ -6,6 +6,7 @@ that is skipped is in no rule, and an hour that comes twice is in its rules twic
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
@@ -144,6 +145,9 @@ class Timetable:
     _days: dict[tuple[int, int, DayKind], list[tuple[int, int | None]]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
+    _patterns: dict[tuple[int, ...], list[tuple[int, int | None]]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def at(self, at: datetime) -> int | None:
         """The index of the rule that holds at an instant, or None."""
@@ -177,19 +181,21 @@ class Timetable:
         for begin, end, offset in self.calendar.offsets(day):
             local, local_end = begin + offset, end + offset
             while local < local_end:
-                ordinal = local // DAY_US
+                ordinal, clock = divmod(local, DAY_US)
                 midnight = ordinal * DAY_US
                 pattern = self._pattern(date.fromordinal(_EPOCH_ORDINAL + ordinal))
-                for place, (start, index) in enumerate(pattern):
-                    ends = pattern[place + 1][0] if place + 1 < len(pattern) else DAY_US
-                    if midnight + ends <= local:
-                        continue
+                first = bisect_right(pattern, clock, key=_start) - 1
+                for start, index in pattern[first:]:
                     if midnight + start >= local_end:
                         break
                     if not found or found[-1][1] != index:
                         found.append((max(midnight + start, local) - offset, index))
                 local = midnight + DAY_US
         return found
+
+    def local_day(self, day: date) -> list[tuple[int, int | None]]:
+        """A local day as its clocks show it, cut where another rule begins to hold: (minute of the day, index)."""
+        return [(start // _MINUTE_US, index) for start, index in self._pattern(day)]
 
     def _meant(self, day: date) -> list[tuple[int, Hours]]:
         month, weekday, kind = day.month, day.isoweekday(), self.calendar.kind(day)
@@ -203,17 +209,28 @@ class Timetable:
         """A local day cut where another rule begins to hold: (microseconds after 00:00, index)."""
         key = (day.month, day.isoweekday(), self.calendar.kind(day))
         known = self._days.get(key)
-        if known is not None:
-            return known
-        meant = self._meant(day)
-        edges = {0}.union(*({rule.start, rule.end % MINUTES} for _, rule in meant))
-        found: list[tuple[int, int | None]] = []
-        for minute in sorted(edges):
-            index = _first(meant, minute)
-            if not found or found[-1][1] != index:
-                found.append((minute * _MINUTE_US, index))
-        self._days[key] = found
-        return found
+        if known is None:
+            meant = self._meant(day)
+            rules = tuple(index for index, _ in meant)
+            known = self._patterns.get(rules)
+            if known is None:
+                known = self._patterns[rules] = _cut(meant)
+            self._days[key] = known
+        return known
+
+
+def _cut(meant: list[tuple[int, Hours]]) -> list[tuple[int, int | None]]:
+    edges = {0}.union(*({rule.start, rule.end % MINUTES} for _, rule in meant))
+    found: list[tuple[int, int | None]] = []
+    for minute in sorted(edges):
+        index = _first(meant, minute)
+        if not found or found[-1][1] != index:
+            found.append((minute * _MINUTE_US, index))
+    return found
+
+
+def _start(cut: tuple[int, int | None]) -> int:
+    return cut[0]
 
 
 def _first(meant: list[tuple[int, Hours]], minute: int) -> int | None:

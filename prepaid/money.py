@@ -3,7 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
+from fractions import Fraction
+
+from prepaid import decimals
+
+_WITHOUT_DECIMALS = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF"
+_WITH_TWO = (
+    "AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF "
+    "CHF CNY COP CRC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD "
+    "HNL HTG HUF IDR ILS INR IRR JMD KES KGS KHR KPW KYD KZT LAK LBP LKR LRD LSL MAD MDL MGA MKD MMK "
+    "MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD "
+    "RUB SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS "
+    "UAH USD UYU UZS VES WST XCD YER ZAR ZMW ZWG"
+)
+_WITH_THREE = "BHD IQD JOD KWD LYD OMR TND"
+
+EXPONENTS = {
+    code: exponent
+    for exponent, codes in {0: _WITHOUT_DECIMALS, 2: _WITH_TWO, 3: _WITH_THREE}.items()
+    for code in codes.split()
+}
+"""Decimals of each currency's minor unit (ISO 4217): CNY 2, VND 0."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -34,9 +55,23 @@ class Money:
         return cls(int(fen))
 
     @classmethod
-    def rounded(cls, yuan: Decimal) -> Money:
-        """The exact amount in yuan, rounded half-up to the fen. Nothing else in Wattwell rounds money."""
-        return cls(int(yuan.scaleb(2).quantize(Decimal(1), ROUND_HALF_UP)))
+    def rounded(cls, amount: Decimal, *, currency: str) -> Money:
+        """The exact amount in a currency (yuan, đồng), rounded half-up to its minor unit.
+
+        Nothing else in Wattwell rounds money. Raises KeyError for a code that is not in EXPONENTS.
+        """
+        return cls(decimals.scaled(amount, places=EXPONENTS[currency]))
+
+    def amount(self, currency: str) -> Decimal:
+        """In the currency's unit: 5641 is 56.41 in CNY, and 5641 in VND."""
+        return Decimal(self.fen).scaleb(-EXPONENTS[currency])
+
+    @classmethod
+    def rounded_fraction(cls, amount: Fraction, *, currency: str) -> Money:
+        """As rounded, of a quotient that no decimal holds."""
+        halves = 2 * abs(amount.numerator) * 10 ** EXPONENTS[currency]
+        minor = (halves + amount.denominator) // (2 * amount.denominator)
+        return cls(-minor if amount < 0 else minor)
 
     def in_yuan(self) -> Decimal:
         return Decimal(self.fen).scaleb(-2)

@@ -168,7 +168,12 @@ def _check_positive(name: str, number: Decimal) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ServicePoint:
-    """One thing supplied. name is what people call it ("0301 电"); tariff is the code of a tariff."""
+    """One thing supplied. name is what people call it ("0301 电"); tariff is the code of a tariff.
+
+    persons live behind the meter 户籍人口 (None: nobody has said how many) in households 合表户数; both
+    may widen the tariff's tiers. With trusts_meter_bands the meter's own time-of-use registers say what was
+    used in which band, where they were read and agree with the total.
+    """
 
     id: UUID
     name: str
@@ -176,3 +181,6 @@ class ServicePoint:
     tariff: str
     purse: UUID
     policy: Policy
+    persons: int | None = None
+    households: int = 1
+    trusts_meter_bands: bool = False

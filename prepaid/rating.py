@@ -1,61 +1,73 @@
 """Rating 计费: a position and a reading give a new position and the charges 扣费 between them.
 
 A charge is the difference of two costs, and only the running total is rounded: however often a meter is
-read, its charges add up to the cost of what its register moved, to the fen.
+read, its charges add up to the rounded cost.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from decimal import Decimal
+from datetime import datetime
+from decimal import Decimal, localcontext
 
-from prepaid import ledger
-from prepaid import reading as readings
+from prepaid import decimals, ledger
+from prepaid.calendar import instant
+from prepaid.cycle import Every
+from prepaid.decimals import NOTHING
 from prepaid.ledger import Reason, Transfer
 from prepaid.money import ZERO, Money
 from prepaid.point import ServicePoint
+from prepaid.quantity import not_negative
 from prepaid.reading import Reading
-from prepaid.tariff import Tariff
+from prepaid.reckoning import BandSource, Counted, Metered, Part, Reckoned, Slice, reckon
+from prepaid.tariff import Tariff, TierPeriod
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """The running total of one item: exact usage and cost in yuan, and what of the cost is posted."""
+    """The running total of one item: its exact cost, in the tariff's currency, and what of it is posted."""
 
     item: str
-    usage: Decimal
     cost: Decimal
     posted: Money
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a service point's account of its meter stands 结算位置: the last reading charged, per item its total.
+    """Where a service point's account of its meter stands 结算位置: the last reading charged, and what it came to.
 
-    opened_at is the time of the reading that opened it, number how often it has been charged since: together
-    they name a charge, whatever the clock does later.
+    running has a total for each item ever charged; counted, by component's place, how far its tiers are
+    filled. Fixed fees are charged until fees_until, which never runs back, whatever the clock does.
+    opened_at is the time of the reading that opened it, number how often it has been charged since:
+    together they name a charge.
     """
 
     reading: Reading
     running: tuple[Running, ...]
+    counted: tuple[Counted, ...]
+    fees_until: datetime
     opened_at: datetime
     number: int
 
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """What one item rose by. at is the time of the reading that shows it."""
+    """What one item rose by."""
 
     item: str
     amount: Money
 
 
-def open_position(tariff: Tariff, reading: Reading) -> Position:
-    """The position at the first reading: usage counts from it, nothing is charged."""
+def open_position(point: ServicePoint, tariff: Tariff, reading: Reading) -> Position:
+    """The position at the first reading: usage and fixed fees count from it, nothing is charged."""
+    version = tariff.versions[tariff.terms(reading.at).version]
+    items = dict.fromkeys(component.item for component in version.components)
     return Position(
         reading,
-        tuple(Running(c.item, Decimal(0), Decimal(0), ZERO) for c in tariff.components),
+        tuple(Running(item, NOTHING, ZERO) for item in items),
+        counted=(),
+        fees_until=reading.at,
         opened_at=reading.at,
         number=0,
     )
@@ -67,35 +79,85 @@ def rate(
     position: Position,
     reading: Reading,
     *,
-    elapsed: timedelta,
+    moved: Decimal,
 ) -> tuple[Position, tuple[Charge, ...]]:
     """The position after a reading, and the charges that lead to it; none for an item that did not rise by a fen.
 
-    elapsed is the time since the position's reading, by a clock that does not jump.
+    moved is how far the register went from the position's reading to this one, in its own unit, a
+    rollover undone; times the meter's multiplier it is the quantity. Whether that can be true has been
+    judged before (prepaid.register). Where the clock was put back between the two readings, the quantity
+    is charged all the same, at this reading's time, and fixed fees are not charged twice.
 
-    Raises Implausible if the register cannot have moved so; ValueError if the tariff's items are not the
-    position's.
+    The tariff may be another than before: it takes over like a new version, items by their name and
+    counts of tiers by the component's place.
+
+    Raises TypeError if moved is not a Decimal, ValueError if it is negative or no number a register shows.
     """
-    moved = readings.advance(
-        position.reading,
-        reading,
-        digits=point.meter.digits,
-        step=point.meter.step,
-        max_per_hour=point.meter.max_per_hour,
-        elapsed=elapsed,
+    with localcontext(decimals.EXACT):
+        reckoned = _reckoned(point, tariff, position, reading, moved)
+        return _settled(tariff, position, reading, reckoned)
+
+
+def _reckoned(
+    point: ServicePoint, tariff: Tariff, position: Position, reading: Reading, moved: Decimal
+) -> Reckoned:
+    meter = point.meter
+    return reckon(
+        tariff,
+        Metered(
+            meter.multiplier,
+            point.persons,
+            point.households,
+            trusts_bands=point.trusts_meter_bands,
+            digits=meter.digits,
+            step=meter.step,
+        ),
+        before=position.reading,
+        after=reading,
+        moved=not_negative(moved, "moved"),
+        counted=position.counted,
+        fees_since=position.fees_until,
     )
+
+
+def _settled(
+    tariff: Tariff, position: Position, reading: Reading, reckoned: Reckoned
+) -> tuple[Position, tuple[Charge, ...]]:
+    known = {total.item: total for total in position.running}
     running: list[Running] = []
     charges: list[Charge] = []
-    for component, total in zip(tariff.components, position.running, strict=True):
-        if component.item != total.item:
-            raise ValueError(f"tariff {tariff.code} charges {component.item}, not {total.item}")
-        cost = total.cost + moved * component.price
-        posted = Money.rounded(cost)
-        if posted > total.posted:
-            charges.append(Charge(component.item, posted - total.posted))
-        running.append(Running(total.item, total.usage + moved, cost, posted))
-    number = position.number + bool(charges)
-    return Position(reading, tuple(running), position.opened_at, number), tuple(charges)
+    for item, amount in _amounts(tariff, reckoned, known).items():
+        total = known.get(item) or Running(item, NOTHING, ZERO)
+        if amount:
+            cost = total.cost + amount
+            posted = Money.rounded(cost, currency=tariff.currency)
+            if posted != total.posted:
+                charges.append(Charge(item, posted - total.posted))
+            total = Running(item, cost, posted)
+        running.append(total)
+    after = Position(
+        reading,
+        tuple(running),
+        reckoned.counted,
+        max(position.fees_until, reading.at),
+        position.opened_at,
+        position.number + bool(charges),
+    )
+    return after, tuple(charges)
+
+
+def _amounts(tariff: Tariff, reckoned: Reckoned, items: Iterable[str]) -> dict[str, Decimal]:
+    """What each of these items, and each item of the versions that held, rises by."""
+    amounts = dict.fromkeys(items, NOTHING)
+    for number in {cut.terms.version: None for cut in reckoned.slices}:
+        for component in tariff.versions[number].components:
+            amounts.setdefault(component.item, NOTHING)
+    for part in reckoned.parts:
+        amounts[part.rate.item] += part.quantity * part.price
+    for fee in reckoned.fees:
+        item = fee.fixed.item
+        amounts[item] = amounts.get(item, NOTHING) + fee.quantity * fee.fixed.amount
+    return amounts
 
 
 def transfers(
@@ -118,3 +180,185 @@ def transfers(
         )
         for charge in charges
     )
+
+
+@dataclass(frozen=True, slots=True)
+class PricedPart:
+    """A part of a slice within one tier: quantity × price = amount, all exact.
+
+    quantity is the component's own: share of the slice's. tier counts from 1 of tiers. period is where
+    the tiers count from and until when (None: no tiers), used_before how much they had counted before
+    this part, bound where the tier ends (None: the last one).
+    """
+
+    item: str
+    share: Decimal
+    tier: int
+    tiers: int
+    period: TierPeriod | None
+    used_before: Decimal
+    bound: Decimal | None
+    quantity: Decimal
+    price: Decimal
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class PricedSlice:
+    """A time under one version, band and set of tier periods, and what was used in it.
+
+    The registers are the band's own where the meter's bands are used. One that was not read but reckoned
+    (is_..._read False) lies on the straight line between the two readings, rounded half-up to a millionth.
+    quantity is what the register moved, times the meter's multiplier.
+    """
+
+    since: datetime
+    until: datetime
+    effective_from: datetime  # of the version
+    band: str
+    register_before: Decimal
+    register_after: Decimal
+    is_before_read: bool
+    is_after_read: bool
+    quantity: Decimal
+    parts: tuple[PricedPart, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PricedFee:
+    """A fixed fee for a time: quantity (days or months, the part of one half-up to a millionth) × price = amount."""
+
+    item: str
+    since: datetime
+    until: datetime
+    effective_from: datetime  # of the version
+    per: Every
+    quantity: Decimal
+    price: Decimal
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """An item's running total before and after, exact and rounded half-up. The rise of the rounded one is charged."""
+
+    item: str
+    cost_before: Decimal
+    cost: Decimal
+    posted_before: Money
+    posted: Money
+
+    @property
+    def charged(self) -> Money:
+        return self.posted - self.posted_before
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """How a reading came to its charges: every slice, tier, band, price and rounding, in order of time.
+
+    The amounts of an item's parts and fees add up to the rise of its exact running total in postings.
+    """
+
+    before: Reading
+    after: Reading
+    moved: Decimal
+    multiplier: Decimal
+    bands_by: BandSource
+    slices: tuple[PricedSlice, ...]
+    fees: tuple[PricedFee, ...]
+    postings: tuple[Posting, ...]
+
+
+def explain(
+    point: ServicePoint,
+    tariff: Tariff,
+    position: Position,
+    reading: Reading,
+    *,
+    moved: Decimal,
+) -> Explanation:
+    """What rate does with the same arguments, and by the same computation, told step by step.
+
+    Raises what rate raises.
+    """
+    with localcontext(decimals.EXACT):
+        reckoned = _reckoned(point, tariff, position, reading, moved)
+        after, _ = _settled(tariff, position, reading, reckoned)
+        known = {total.item: total for total in position.running}
+        return Explanation(
+            position.reading,
+            reading,
+            moved,
+            point.meter.multiplier,
+            reckoned.bands_by,
+            tuple(_priced_slices(point, tariff, reckoned)),
+            tuple(_priced_fees(tariff, reckoned)),
+            tuple(
+                Posting(
+                    total.item,
+                    known[total.item].cost if total.item in known else NOTHING,
+                    total.cost,
+                    known[total.item].posted if total.item in known else ZERO,
+                    total.posted,
+                )
+                for total in after.running
+            ),
+        )
+
+
+def _priced_slices(
+    point: ServicePoint, tariff: Tariff, reckoned: Reckoned
+) -> Iterator[PricedSlice]:
+    parts: dict[int, list[Part]] = {}
+    for part in reckoned.parts:
+        parts.setdefault(part.slice, []).append(part)
+    first, last = reckoned.slices[0].since, reckoned.slices[-1].until
+    for number, cut in enumerate(reckoned.slices):
+        yield PricedSlice(
+            instant(cut.since),
+            instant(cut.until),
+            tariff.versions[cut.terms.version].effective_from,
+            cut.band,
+            cut.register_before,
+            cut.register_after,
+            is_before_read=cut.since == first,
+            is_after_read=cut.until == last,
+            quantity=cut.quantity,
+            parts=tuple(_priced_part(point, cut, part) for part in parts.get(number, ())),
+        )
+
+
+def _priced_part(point: ServicePoint, cut: Slice, part: Part) -> PricedPart:
+    period = cut.terms.periods[part.place]
+    bounds: tuple[Decimal, ...] = ()
+    if part.rate.tiers is not None and period is not None:
+        bounds = part.rate.tiers.bounds_for(
+            month=period.month, persons=point.persons, households=point.households
+        )
+    return PricedPart(
+        part.rate.item,
+        part.rate.share,
+        part.tier,
+        len(part.rate.prices),
+        period,
+        part.used_before,
+        bounds[part.tier - 1] if part.tier <= len(bounds) else None,
+        part.quantity,
+        part.price,
+        part.quantity * part.price,
+    )
+
+
+def _priced_fees(tariff: Tariff, reckoned: Reckoned) -> Iterator[PricedFee]:
+    for fee in reckoned.fees:
+        yield PricedFee(
+            fee.fixed.item,
+            instant(fee.since),
+            instant(fee.until),
+            tariff.versions[fee.version].effective_from,
+            fee.fixed.cycle.every,
+            fee.quantity,
+            fee.fixed.amount,
+            fee.quantity * fee.fixed.amount,
+        )

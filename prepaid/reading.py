@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -24,13 +25,15 @@ class Implausible(Exception):
 class Reading:
     """A register as read: total in the service point's unit (kWh, m3), at an instant of the gateway's clock (UTC).
 
-    supply is None where the meter cannot say.
+    supply is None where the meter cannot say. bands are its own time-of-use registers 分时示数 by band, in
+    the same unit, where it keeps them and they were read.
     """
 
     meter_no: str
     at: datetime
     total: Decimal
     supply: Supply | None
+    bands: Mapping[str, Decimal] | None = None
 
 
 def advance(

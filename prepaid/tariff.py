@@ -1,114 +1,328 @@
-"""The tariff document 价格方案: parse and check.
-
-This version prices by one flat rate per component. Bands, tiers, fixed fees and several versions are
-refused by name, never ignored.
-"""
+"""Tariff 价格方案: what a unit costs and when, as values. prepaid.tariff_document reads them from a document."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
-from typing import Any
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal, localcontext
+from typing import TypeVar
 
-UNITS = {"electricity": "kWh", "cold_water": "m3"}
+from prepaid import decimals
+from prepaid.calendar import DAY_US, Timetable, instant, micros
+from prepaid.cycle import Cycle, Every
 
+ALL = "all"
+"""The band of a version without rules, and of what no band concerns."""
 
-class BadTariff(ValueError):
-    """The document cannot be used. errors names every fault by its path."""
+_KEPT_DAYS = 1024
+_KEPT_BOUNDS = 256
+_PRECISELY = timedelta(days=8)
 
-    def __init__(self, errors: list[str]) -> None:
-        super().__init__("the tariff cannot be used: " + "; ".join(errors))
-        self.errors = errors
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Component:
-    """One thing that is charged: item names it on the bill; price in yuan per unit, exact."""
+class Season:
+    """Other bounds in some months 季节."""
+
+    months: frozenset[int]
+    bounds: tuple[Decimal, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tiers:
+    """阶梯: upper bounds that rise, for what is used in a period; the last tier has none.
+
+    A season concerns the periods that begin in its months. Persons above base_persons widen bounds[i] by
+    per_extra_person[i] each; with per_household the bounds are those of one of the households.
+    """
+
+    cycle: Cycle
+    bounds: tuple[Decimal, ...]
+    seasons: tuple[Season, ...] = ()
+    base_persons: int | None = None
+    per_extra_person: tuple[Decimal, ...] = ()
+    per_household: bool = False
+    _known: dict[tuple[int, int | None, int], tuple[Decimal, ...]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def bounds_for(
+        self, *, month: int, persons: int | None, households: int
+    ) -> tuple[Decimal, ...]:
+        """The bounds in a period that begins in month; persons is None where nobody has said how many.
+
+        A bound that persons push past the next one leaves the tier between them empty.
+        """
+        key = (month, persons, households)
+        known = self._known.get(key)
+        if known is None:
+            if len(self._known) >= _KEPT_BOUNDS:
+                self._known.clear()
+            known = self._known[key] = self._reckoned(month, persons, households)
+        return known
+
+    def _reckoned(self, month: int, persons: int | None, households: int) -> tuple[Decimal, ...]:
+        bounds = next((s.bounds for s in self.seasons if month in s.months), self.bounds)
+        with localcontext(decimals.EXACT):
+            if persons is not None and self.base_persons is not None:
+                extra = max(0, persons - self.base_persons)
+                added = zip(bounds, self.per_extra_person, strict=True)
+                bounds = tuple(bound + extra * more for bound, more in added)
+            if self.per_household:
+                bounds = tuple(bound * households for bound in bounds)
+        return tuple(max(bounds[: place + 1]) for place in range(len(bounds)))
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A price per unit of share of the quantity 比例. prices are by tier, then by band.
+
+    Without tiers there is one entry, without bands the one band ALL.
+    """
 
     item: str
-    price: Decimal
+    share: Decimal
+    tiers: Tiers | None
+    prices: tuple[Mapping[str, Decimal], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """An amount for each day or month, whatever is used 固定费."""
+
+    item: str
+    amount: Decimal
+    cycle: Cycle
+
+
+Component = Rate | Fixed
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What holds from an instant on. The rule of a timetable names its band by its place in rule_bands.
+
+    bands are the names, each once, in the order of the rules; (ALL,) where there are no rules.
+    """
+
+    effective_from: datetime
+    timetable: Timetable
+    rule_bands: tuple[str, ...]
+    bands: tuple[str, ...]
+    components: tuple[Component, ...]
+
+    @property
+    def rates(self) -> Iterator[tuple[int, Rate]]:
+        """The components that price a quantity, by their place."""
+        return ((n, c) for n, c in enumerate(self.components) if isinstance(c, Rate))
+
+    @property
+    def fees(self) -> list[tuple[int, Fixed]]:
+        """The components that price time, by their place."""
+        return [(n, c) for n, c in enumerate(self.components) if isinstance(c, Fixed)]
+
+
+@dataclass(frozen=True, slots=True)
+class TierPeriod:
+    """Where usage is counted from zero, and until when; month is the one it begins in."""
+
+    since: datetime
+    until: datetime
+    month: int
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What holds at an instant: a version by its place, a band, and by component the tier period, if any."""
+
+    version: int
+    band: str
+    periods: tuple[TierPeriod | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Tariff:
+    """Prices in currency (ISO 4217) per unit; days, months, years and bands are those of timezone (IANA).
+
+    Before the first version takes effect, the first version holds: nothing is supplied for nothing.
+    """
+
     code: str
     commodity: str
     unit: str
-    components: tuple[Component, ...]
+    currency: str
+    timezone: str
+    versions: tuple[Version, ...]
+    _effective: list[int] = field(default_factory=list, init=False, repr=False, compare=False)
+    _days: dict[int, tuple[list[int], list[Terms]]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    _periods: dict[tuple[int, int], tuple[int, int, TierPeriod]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def __post_init__(self) -> None:
+        self._effective.extend(micros(version.effective_from) for version in self.versions)
 
     @property
-    def highest_price(self) -> Decimal:
-        """The most that one more unit can cost, all components together, in yuan."""
-        return sum((component.price for component in self.components), Decimal(0))
+    def has_fees(self) -> bool:
+        """Whether any version charges something for time alone."""
+        return any(version.fees for version in self.versions)
 
+    def terms(self, at: datetime) -> Terms:
+        """What holds at an instant."""
+        at_us = micros(at)
+        starts, terms = self._day(at_us // DAY_US)
+        return terms[bisect_right(starts, at_us) - 1]
 
-def parse(document: Mapping[str, Any]) -> Tariff:
-    """The tariff that a document (as read from JSON) describes.
+    def stretches(self, since_us: int, until_us: int) -> list[tuple[int, Terms]]:
+        """From since to before until, in microseconds since 1970: where each of the terms begins to hold.
 
-    Raises BadTariff with every fault, each named by its path.
-    """
-    errors: list[str] = []
-    _only(document, {"code", "commodity", "unit", "currency", "timezone", "versions"}, "", errors)
-    for name in ("code", "timezone"):
-        if not isinstance(document.get(name), str) or not document.get(name):
-            errors.append(f"{name}: must be a text")
-    commodity, unit = document.get("commodity"), document.get("unit")
-    if commodity not in UNITS:
-        errors.append(f"commodity: must be one of {', '.join(UNITS)}")
-    elif unit != UNITS[str(commodity)]:
-        errors.append(f"unit: {commodity} is sold by the {UNITS[str(commodity)]}")
-    if document.get("currency") != "CNY":
-        errors.append("currency: must be CNY")
-    components: list[Component] = []
-    versions = document.get("versions")
-    if not isinstance(versions, list) or len(versions) != 1 or not isinstance(versions[0], Mapping):
-        errors.append("versions: must be a list of one version")
-    else:
-        components = _components(versions[0], errors)
-    if errors:
-        raise BadTariff(errors)
-    return Tariff(str(document["code"]), str(commodity), str(unit), tuple(components))
+        Just since and its terms where until is not after since.
+        """
+        day = since_us // DAY_US
+        starts, terms = self._day(day)
+        place = bisect_right(starts, since_us)
+        held = terms[place - 1]
+        found = [(since_us, held)]
+        while True:
+            for start, now in zip(starts[place:], terms[place:], strict=True):
+                if start >= until_us:
+                    return found
+                if now != held:
+                    found.append((start, now))
+                    held = now
+            day += 1
+            if day * DAY_US >= until_us:
+                return found
+            starts, terms = self._day(day)
+            place = 0
 
+    def in_force(self, since_us: int, until_us: int) -> Iterator[tuple[int, int, int]]:
+        """The versions from since to before until, in microseconds since 1970: (from, to, version's place)."""
+        place = self._version_at(since_us)
+        while since_us < until_us:
+            stop = min([until_us, *self._effective[place + 1 : place + 2]])
+            yield since_us, stop, place
+            since_us, place = stop, place + 1
 
-def _components(version: Mapping[str, Any], errors: list[str]) -> list[Component]:
-    _only(version, {"effective_from", "components"}, "versions[0].", errors)
-    listed = version.get("components")
-    if not isinstance(listed, list) or not listed:
-        errors.append("versions[0].components: must be a list with at least one component")
-        return []
-    found: list[Component] = []
-    for index, entry in enumerate(listed):
-        path = f"versions[0].components[{index}]."
-        if not isinstance(entry, Mapping):
-            errors.append(f"{path[:-1]}: must be an object")
-            continue
-        _only(entry, {"item", "kind", "price"}, path, errors)
-        item, price = entry.get("item"), _price(entry.get("price"))
-        if not isinstance(item, str) or not item:
-            errors.append(f"{path}item: must be a text")
-        elif item in {component.item for component in found}:
-            errors.append(f"{path}item: {item!r} is charged twice")
-        if entry.get("kind") != "rate":
-            errors.append(f"{path}kind: must be rate")
-        if price is None:
-            errors.append(
-                f"{path}price: must be a flat price in yuan, written as text, not negative"
-            )
+    def highest_price(self, since: datetime, until: datetime) -> Decimal:
+        """The most that one more unit can cost at any time from since to until, in currency per unit.
+
+        All components together, each by its share, in the dearest of its tiers, whatever has been used.
+        Over more than a few days every band counts, whether or not it comes.
+        """
+        bands: set[tuple[int, str]] = set()
+        if until - since <= _PRECISELY:
+            for _, terms in self.stretches(micros(since), micros(until)):
+                bands.add((terms.version, terms.band))
         else:
-            found.append(Component(str(item), price))
-    return found
+            for version in range(*self._versions_within(since, until)):
+                bands |= {(version, band) for band in self.versions[version].bands}
+        with localcontext(decimals.EXACT):
+            return max(_dearest(self.versions[version], band) for version, band in bands)
+
+    def highest_fees_per_day(self, since: datetime, until: datetime) -> Decimal:
+        """The most that fixed fees can come to in 24 hours of the time from since to until, in currency.
+
+        A month is taken as 27 days and a day as 23 hours: none is shorter. Rounded up to a millionth.
+        """
+        first, end = self._versions_within(since, until)
+        most = 0
+        for version in self.versions[first:end]:
+            total = 0
+            for _, fixed in version.fees:
+                numerator, denominator = fixed.amount.as_integer_ratio()
+                if fixed.cycle.every is Every.DAY:
+                    numerator, denominator = numerator * 24, denominator * 23
+                else:
+                    denominator *= 27
+                total += -(-numerator * 1_000_000 // denominator)
+            most = max(most, total)
+        return Decimal(most).scaleb(-6, context=decimals.EXACT)
+
+    def _versions_within(self, since: datetime, until: datetime) -> tuple[int, int]:
+        """The places of the first version that holds then, and after the last."""
+        return self._version_at(micros(since)), self._version_at(micros(until)) + 1
+
+    def _version_at(self, at_us: int) -> int:
+        return max(0, bisect_right(self._effective, at_us) - 1)
+
+    def _day(self, day: int) -> tuple[list[int], list[Terms]]:
+        """A UTC day: where each of its terms begins, in microseconds since 1970, and the terms."""
+        known = self._days.get(day)
+        if known is None:
+            if len(self._days) >= _KEPT_DAYS:
+                del self._days[next(iter(self._days))]
+            known = self._days[day] = self._cut(day)
+        return known
+
+    def _cut(self, day: int) -> tuple[list[int], list[Terms]]:
+        found = [
+            cut
+            for since, until, number in self.in_force(day * DAY_US, (day + 1) * DAY_US)
+            for cut in self._cut_version(number, day, since, until)
+        ]
+        return [start for start, _ in found], [terms for _, terms in found]
+
+    def _cut_version(
+        self, number: int, day: int, since: int, until: int
+    ) -> Iterator[tuple[int, Terms]]:
+        """One version, over a part of a UTC day."""
+        version = self.versions[number]
+        bands = [(since, ALL)]
+        if version.rule_bands:
+            bands = []
+            for start, rule in version.timetable.day(day):
+                if rule is None:
+                    raise ValueError(f"no band of {self.code} holds at {instant(start)}")
+                if start <= since:
+                    bands = [(since, version.rule_bands[rule])]
+                elif start < until:
+                    bands.append((start, version.rule_bands[rule]))
+        counted = [
+            self._periods_within(number, place, since, until)
+            for place in range(len(version.components))
+        ]
+        turns = sorted({since}.union(*({start for start, _ in periods} for periods in counted)))
+        for turn, following in zip(turns, [*turns[1:], until], strict=True):
+            periods = tuple(_at(periods, turn) for periods in counted)
+            known: dict[str, Terms] = {}
+            within = [(start, band) for start, band in bands if turn < start < following]
+            for start, band in [(turn, _at(bands, turn)), *within]:
+                if band not in known:
+                    known[band] = Terms(number, band, periods)
+                yield start, known[band]
+
+    def _periods_within(
+        self, number: int, place: int, since: int, until: int
+    ) -> list[tuple[int, TierPeriod | None]]:
+        """The tier periods of a component over a time: where each begins to hold, in microseconds since 1970."""
+        component = self.versions[number].components[place]
+        if isinstance(component, Fixed) or component.tiers is None:
+            return [(since, None)]
+        cycle = component.tiers.cycle
+        found: list[tuple[int, TierPeriod | None]] = []
+        begins, ends, period = self._periods.get((number, place), (0, 0, None))
+        while since < until:
+            if period is None or not begins <= since < ends:
+                which, begins, ends = cycle.around(self.timezone, since)
+                period = TierPeriod(instant(begins), instant(ends), cycle.month_of(which))
+                self._periods[number, place] = (begins, ends, period)
+            found.append((since, period))
+            since = ends
+        return found
 
 
-def _only(given: Mapping[str, Any], known: set[str], path: str, errors: list[str]) -> None:
-    errors.extend(f"{path}{name}: not known here" for name in given if name not in known)
+def _dearest(version: Version, band: str) -> Decimal:
+    return sum(
+        (rate.share * max(prices[band] for prices in rate.prices) for _, rate in version.rates),
+        decimals.NOTHING,
+    )
 
 
-def _price(given: object) -> Decimal | None:
-    if not isinstance(given, str):
-        return None
-    try:
-        price = Decimal(given)
-    except InvalidOperation:
-        return None
-    return price if price.is_finite() and price >= 0 else None
+def _at(timed: list[tuple[int, T]], at: int) -> T:
+    return next(value for start, value in reversed(timed) if start <= at)

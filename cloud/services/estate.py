@@ -36,13 +36,14 @@ from cloud.tables import (
     User,
 )
 from prepaid import point as points
-from prepaid import tariff as tariffs
+from prepaid import tariff_document
 from prepaid.ledger import prepaid
 from prepaid.point import Meter, Policy
 from prepaid.purse import Purpose, pays_for
 from prepaid.wire import Credited, PointSet, TariffSet
 
 SHORTEST_PASSWORD = 10
+CURRENCY = "CNY"
 _GATEWAY_NO = re.compile(r"[A-Za-z0-9_-]{1,40}")  # part of MQTT topics and NATS subjects
 _BROKERS_OWN = "cloud"  # the user by which we ourselves sign in to the broker
 
@@ -160,9 +161,11 @@ def publish_tariff(
 ) -> TariffDocument:
     """The tariff, checked and kept for good. Publishing the same document again changes nothing.
 
-    Raises prepaid.tariff.BadTariff with every fault, or TariffPublished for other content under a code.
+    Raises prepaid.tariff_document.BadTariff with every fault, or TariffPublished for other content under a code.
     """
-    tariff = tariffs.parse(document)
+    tariff = tariff_document.parse(document)
+    if tariff.currency != CURRENCY:
+        raise tariff_document.BadTariff([f"currency: must be {CURRENCY}, as purses are kept in it"])
     known: TariffDocument | None = session.execute(
         select(TariffDocument).where(
             col(TariffDocument.organization_id) == organization_id,

@@ -149,7 +149,9 @@ def charge(point: UUID, purse: UUID, yuan: str, total: str) -> wire.Charged:
     amount = Money.yuan(yuan)
     position = Position(
         _reading(total),
-        (Running("energy", Decimal(1), amount.in_yuan(), amount),),
+        (Running("energy", amount.in_yuan(), amount),),
+        counted=(),
+        fees_until=now,
         opened_at=now,
         number=1,
     )

@@ -17,7 +17,7 @@ from cloud.services import estate, topups, uplog
 from cloud.tables import Account, Building, Gateway, Purse, Room, Site
 from prepaid.money import Money
 from prepaid.point import Meter, Policy
-from prepaid.tariff import BadTariff
+from prepaid.tariff_document import BadTariff
 from prepaid.wire import Credited, Cursor, Envelope, PointSet, TariffSet, read_down
 from tests.cloud.conftest import NOON
 

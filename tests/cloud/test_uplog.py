@@ -49,7 +49,7 @@ def read(point: UUID, minute: int, total: str, supply: Supply | None = Supply.ON
 
 def charged(point: UUID, purse: UUID, minute: int, total: str, fen: int) -> Charged:
     reading = Reading("M1", at(minute), Decimal(total), Supply.ON)
-    running = Running("energy", Decimal(total), Decimal(total) / 2, Money(fen))
+    running = Running("energy", Decimal(total) / 2, Money(fen))
     transfer = Transfer(
         debit=prepaid(purse),
         credit=income("energy"),
@@ -58,7 +58,9 @@ def charged(point: UUID, purse: UUID, minute: int, total: str, fen: int) -> Char
         cause=f"{point}:energy:M1:{at(minute).isoformat()}",
         at=at(minute),
     )
-    position = Position(reading, (running,), opened_at=NOON, number=minute)
+    position = Position(
+        reading, (running,), counted=(), fees_until=at(minute), opened_at=NOON, number=minute
+    )
     return Charged(point, position, (transfer,))
 
 

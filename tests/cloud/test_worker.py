@@ -116,7 +116,14 @@ def charge(home, seq: int, fen: int) -> Entry:
     transfer = Transfer(
         prepaid(purse), income("energy"), Money(fen), Reason.CHARGE, f"{point}:energy:{seq}", NOON
     )
-    position = Position(Reading("M1", NOON, Decimal(seq), None), (), opened_at=NOON, number=seq)
+    position = Position(
+        Reading("M1", NOON, Decimal(seq), None),
+        running=(),
+        counted=(),
+        fees_until=NOON,
+        opened_at=NOON,
+        number=seq,
+    )
     return Entry(LOG, seq, write_up(Charged(point, position, (transfer,))))
 
 

@@ -8,8 +8,8 @@ from prepaid.money import Money
 
 
 def test_half_a_fen_is_rounded_up():
-    assert Money.rounded(Decimal("0.125")) == Money(13)
-    assert Money.rounded(Decimal("0.124999")) == Money(12)
+    assert Money.rounded(Decimal("0.125"), currency="CNY") == Money(13)
+    assert Money.rounded(Decimal("0.124999"), currency="CNY") == Money(12)
 
 
 def test_an_amount_is_written_with_two_decimals():

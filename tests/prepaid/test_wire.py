@@ -7,12 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prepaid import wire
-from prepaid.rating import open_position, transfers
+from prepaid.rating import transfers
 from prepaid.supply import Supply, Why
 from prepaid.wire import AlarmKind, BadMessage, Cursor, Entry, Envelope
 from tests.prepaid.test_ledger import TOP_UP
-from tests.prepaid.test_tariff import WATER
-from tests.prepaid.values import EVENING, POINT, flat, rate, read
+from tests.prepaid.values import EVENING, POINT, WATER, flat, open_position, rate, read
 
 LOG = UUID("00000000-0000-0000-0000-0000000000cc")
 

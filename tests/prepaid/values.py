@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from prepaid import rating
 from prepaid.point import Meter, Policy, ServicePoint
 from prepaid.rating import Charge, Position
 from prepaid.reading import Reading, Supply
-from prepaid.tariff import Tariff, parse
+from prepaid.tariff import Tariff
+from prepaid.tariff_document import parse
 
 EVENING = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
 PURSE = UUID("00000000-0000-0000-0000-00000000000a")
@@ -32,6 +34,24 @@ POINT = ServicePoint(
     purse=PURSE,
     policy=Policy(),
 )
+
+
+WATER: dict[str, Any] = {
+    "code": "water-2026",
+    "commodity": "cold_water",
+    "unit": "m3",
+    "currency": "CNY",
+    "timezone": "Asia/Shanghai",
+    "versions": [
+        {
+            "effective_from": "2026-01-01T00:00:00+08:00",
+            "components": [
+                {"item": "water", "kind": "rate", "price": "2.07"},
+                {"item": "sewage", "kind": "rate", "price": "1.36"},
+            ],
+        }
+    ],
+}
 
 
 def flat(price: str) -> Tariff:
@@ -57,10 +77,12 @@ def read(total: str, *, after_s: float = 0, supply: Supply = Supply.ON) -> Readi
 
 
 def rate(
-    tariff: Tariff, position: Position, reading: Reading, *, elapsed: timedelta | None = None
+    tariff: Tariff, position: Position, reading: Reading, *, point: ServicePoint = POINT
 ) -> tuple[Position, tuple[Charge, ...]]:
-    """The reading rated for POINT; by default the clock did not jump."""
-    usual = reading.at - position.reading.at
-    return rating.rate(
-        POINT, tariff, position, reading, elapsed=usual if elapsed is None else elapsed
-    )
+    """The reading rated for a point whose register did not roll over."""
+    moved = reading.total - position.reading.total
+    return rating.rate(point, tariff, position, reading, moved=moved)
+
+
+def open_position(tariff: Tariff, reading: Reading) -> Position:
+    return rating.open_position(POINT, tariff, reading)
