@@ -40,6 +40,7 @@ from simulators.stations import (
     Dlt645Station,
     ModbusStation,
     Served,
+    Station,
 )
 from simulators.water import WaterMeter
 
@@ -74,6 +75,7 @@ class Building:
         Raises BadConfig if the file cannot be read, or is in use by another bench.
         """
         self.config = config
+        self.folder = folder.absolute()
         self.path = None if config.state is None else folder / config.state
         self._lock = None if self.path is None else _lock(self.path)
         states = {} if self.path is None else _read_state(self.path)
@@ -108,13 +110,17 @@ class Building:
         if self._lock is not None:
             self._lock.close()
 
+    def advance(self) -> None:
+        """Let every meter live up to now."""
+        for meter in self.meters.values():
+            meter.advance()
+
     def save(self) -> None:
         """Keep every meter as it is now, so that nothing told from here on is ever taken back.
 
         The file is replaced as a whole. Raises OSError if it cannot be written.
         """
-        for meter in self.meters.values():
-            meter.advance()
+        self.advance()
         if self.path is None:
             return
         kept = self._absent | {name: meter.state() for name, meter in self.meters.items()}
@@ -124,21 +130,28 @@ class Building:
 
     def line(self, config: LineConfig) -> Line:
         """The line of wire with the meters that are on it."""
-        here = self._served(config)
-        babbling = [config.faults.babbling, *(faults.babbling for _, faults in here)]
+        babbling = [
+            config.faults.babbling,
+            *(faults.babbling for _, faults in self._served(config)),
+        ]
         return Line(
             config.name,
-            [
-                Dlt645Station(_of(ElectricityMeter, here), self.local_time),
-                Cj188Station(_of(WaterMeter, here), self.local_time),
-                ModbusStation(_of(ModbusMeter, here)),
-            ],
+            self.stations(config),
             baud=config.baud,
             delay_s=_delay_s(config),
             faults=replace(self._faults[config.name], babbling=max(babbling)),
             seed=self.config.seed,
             before_answer=self.save,
         )
+
+    def stations(self, config: LineConfig) -> list[Station]:
+        """The meters of a line by what they speak: for who carries bytes himself."""
+        here = self._served(config)
+        return [
+            Dlt645Station(_of(ElectricityMeter, here), self.local_time),
+            Cj188Station(_of(WaterMeter, here), self.local_time),
+            ModbusStation(_of(ModbusMeter, here)),
+        ]
 
     def modbus_tcp(self, config: LineConfig) -> ModbusTcpServer:
         """The gateway with the meters behind it."""
@@ -246,16 +259,15 @@ async def serve(config_path: Path, stopped: asyncio.Event, ready: Ready) -> None
 
     Raises BadConfig, LineUnavailable, OSError where the state cannot be kept.
     """
-    folder = config_path.parent
-    building = Building(load(config_path), folder)
+    building = Building(load(config_path), config_path.parent)
     ends: list[End | ModbusTcpServer] = []
-    waiting = asyncio.create_task(stopped.wait())
-    tasks: list[asyncio.Task[None]] = []
+    waiting = asyncio.create_task(stopped.wait(), name="stop")
+    tasks = [asyncio.create_task(_live(building), name="meters")]
     places: dict[str, str] = {}
     try:
         building.save()
         for config in building.config.line:
-            end, task, places[config.name] = await _open(building, config, folder)
+            end, task, places[config.name] = await _open(building, config)
             ends.append(end)
             if task is not None:
                 tasks.append(task)
@@ -273,8 +285,18 @@ async def serve(config_path: Path, stopped: asyncio.Event, ready: Ready) -> None
         building.close()
 
 
+LOOK_S = 10.0
+
+
+async def _live(building: Building) -> None:
+    """Look at the meters now and then: what nobody asks for days would hold up the first answer."""
+    while True:
+        await asyncio.sleep(LOOK_S)
+        building.advance()
+
+
 async def _open(
-    building: Building, config: LineConfig, folder: Path
+    building: Building, config: LineConfig
 ) -> tuple[End | ModbusTcpServer, asyncio.Task[None] | None, str]:
     """The end of a line, what carries its characters, and where it is as a master's settings have it."""
     if config.modbus_tcp is not None:
@@ -284,8 +306,8 @@ async def _open(
     line = building.line(config)
     end: PtyEnd | TcpEnd
     if config.pty is not None:
-        end = PtyEnd(folder / config.pty, line.hear)
-        place = f"serial:{folder.absolute() / config.pty},{config.baud},8N1"
+        end = PtyEnd(building.folder / config.pty, line.hear)
+        place = f"serial:{building.folder / config.pty},{config.baud},8N1"
     else:
         end = await TcpEnd.open(config.tcp or 0, line.hear)
         place = f"tcp:127.0.0.1:{end.port}"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
-from functools import partial
+from functools import lru_cache, partial
 
 from protocols.dlt645 import freeze
 from protocols.dlt645.relay import Prepayment, RelayCommand
@@ -166,6 +166,8 @@ class ElectricityMeter:
         self.events, self.freezes, self.load = Events(), Freezes(), LoadRecords()
         self.freeze_pattern = "99999999"
         self.second_zones = self.second_periods = False
+        self._tariff = 1
+        self._tariff_known: tuple[int, int, bool, bool] | None = None
         self.minute = self.own.microseconds(self.at) // MINUTE
         self.begun: dict[What, tuple[int, bytes]] = {}  # the end of each, and the record so far
         self.happened = 0
@@ -277,9 +279,14 @@ class ElectricityMeter:
     @property
     def tariff(self) -> int:
         """The tariff in force by its own clock and tables."""
-        return self.parameters.tariff_at(
-            self.now, second_zones=self.second_zones, second_periods=self.second_periods
-        )
+        minute = self.own.microseconds(self.at) // MINUTE
+        known = (minute, self.parameters.revision, self.second_zones, self.second_periods)
+        if known != self._tariff_known:
+            self._tariff_known = known
+            self._tariff = self.parameters.tariff_at(
+                self.now, second_zones=self.second_zones, second_periods=self.second_periods
+            )
+        return self._tariff
 
     def _price(self) -> int:
         assert self.purse is not None
@@ -630,6 +637,7 @@ def fits(pattern: str, now: datetime) -> bool:
     return all(pattern[at : at + 2] in ("99", shown[at : at + 2]) for at in range(0, 8, 2))
 
 
+@lru_cache(maxsize=256)
 def _time(shown: str) -> datetime | None:
     """YYMMDDhhmm, or None where it is no date."""
     try:

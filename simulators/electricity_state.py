@@ -95,6 +95,7 @@ def resume(meter: ElectricityMeter, state: State) -> None:
     meter.parameters.written = {
         int(di, 16): unhex(data) for di, data in table(state["parameters"]).items()
     }
+    meter.parameters.revision += 1
     meter.own_passwords = {int(k): str(v) for k, v in table(state["passwords"]).items()}
     meter.address = str(state["address"])
     meter.freeze_pattern = str(state["freeze_pattern"])

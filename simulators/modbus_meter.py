@@ -74,6 +74,9 @@ class ModbusMeter:
         for start, count in profile.blocks:
             for address in range(start, start + count):
                 self.words.setdefault((Table.HOLDING, address), 0)
+        if profile.even_reads:
+            for table, address in list(self.words):
+                self.words.setdefault((table, address ^ 1), 0)
         for name, value in (self._factory() | dict(make.values)).items():
             self._store(profile.registers[name], Decimal(value))
         functions = {one.function for one in profile.registers.values()}

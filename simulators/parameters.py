@@ -39,7 +39,10 @@ NEVER = "0000000000"
 
 
 class Parameters:
-    """What stands under the identifiers of class 04, as sent; `written` is what differs from the factory."""
+    """What stands under the identifiers of class 04, as sent.
+
+    `written` is what differs from the factory; `revision` is another number after each change.
+    """
 
     def __init__(
         self,
@@ -52,6 +55,7 @@ class Parameters:
         """periods is tariff by hhmm of day table 1; own replaces what the factory has."""
         self._factory = _factory(meter_number, tariffs, periods) | dict(own)
         self.written: dict[int, bytes] = {}
+        self.revision = 0
 
     def get(self, di: int) -> bytes | None:
         return self.written.get(di, self._factory.get(di))
@@ -94,6 +98,7 @@ class Parameters:
             if highest > self.count(TARIFFS):
                 raise Declined(TOO_MANY[TARIFFS][1])
         self.written[di] = data
+        self.revision += 1
         return True
 
     def swap(self, first: int, second: int, count: int) -> None:
@@ -102,6 +107,7 @@ class Parameters:
             running, stand_by = self.get(first + at), self.get(second + at)
             if running is not None and stand_by is not None:
                 self.written[first + at], self.written[second + at] = stand_by, running
+                self.revision += 1
 
     def tariff_at(self, at: datetime, *, second_zones: bool, second_periods: bool) -> int:
         """The tariff 费率 in force at a time of the meter's clock: holiday, rest day or year zone say

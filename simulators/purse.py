@@ -69,7 +69,7 @@ class Purse:
         warn, trip, overdraft = self._limits()
         if self.left <= -overdraft:
             return Level.EXHAUSTED
-        if self.left < trip:
+        if trip and self.left < trip:
             return Level.WARNED
         return Level.LOW if self.left < warn else Level.ENOUGH
 

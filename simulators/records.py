@@ -24,7 +24,7 @@ PROGRAMMED, CLEARED, DEMAND_RESET, EVENTS_CLEARED, TIME_SET = (
 PERIODS_SET, ZONES_SET, REST_SET, HOLIDAYS_SET = 0x033005, 0x033006, 0x033007, 0x033008
 SETTLEMENT_SET, COVER, TERMINAL_COVER = 0x03300C, 0x03300D, 0x03300E
 POWER_DOWN = 0x031100
-TRIPPED, CLOSED = 0x1D00, 0x1E00
+TRIPPED, CLOSED = 0x1D0000, 0x1E0000
 ENERGY_BOUGHT, MONEY_BOUGHT = 0x033200, 0x033300
 KEPT = {CLEARED, EVENTS_CLEARED}
 
@@ -60,9 +60,11 @@ class Events:
         return found[0] if found else None
 
     def clear(self, di: int | None) -> None:
-        """Forget all events, or those of one class; the records of clearing stay."""
+        """Forget all events, or those of one class, where FF is any byte; the records of clearing stay."""
+        asked = b"\xff\xff\xff" if di is None else di.to_bytes(4, "big")[:3]
         for event in list(self.records):
-            if event not in KEPT and (di is None or event in (di >> 8, di >> 16)):
+            mine = event.to_bytes(3, "big")
+            if event not in KEPT and all(a in (0xFF, b) for a, b in zip(asked, mine, strict=True)):
                 del self.records[event], self.counts[event]
 
     def read(self, di: int) -> bytes | None:

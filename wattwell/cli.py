@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from wattwell import simulate_commands
 from wattwell.technician import frame_commands, meter_commands
 
 if TYPE_CHECKING:
@@ -23,10 +24,9 @@ app = typer.Typer(
 )
 cloud = typer.Typer(no_args_is_help=True, help="The cloud's programs.")
 edge = typer.Typer(no_args_is_help=True, help="The gateway in the meter room.")
-simulate = typer.Typer(no_args_is_help=True, help="Meters and a payment company to try things on.")
 app.add_typer(cloud, name="cloud")
 app.add_typer(edge, name="edge")
-app.add_typer(simulate, name="simulate")
+app.add_typer(simulate_commands.app, name="simulate")
 app.add_typer(frame_commands.app, name="frame")
 app.add_typer(meter_commands.app, name="meter")
 
@@ -88,27 +88,6 @@ def edge_run(config: Config) -> None:
     from edge import __main__ as gateway
 
     raise typer.Exit(gateway.run(config))
-
-
-@simulate.command("building")
-def simulate_building(config: Config) -> None:
-    """Serve simulated meters on serial and TCP lines."""
-    from simulators import building
-
-    raise typer.Exit(asyncio.run(building.run(config)))
-
-
-@simulate.command("channel")
-def simulate_channel(config: Config) -> None:
-    """Serve a payment company that moves no money."""
-    from simulators import channel
-
-    try:
-        settings = channel.Settings.load(config)
-    except channel.BadSettings as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from None
-    raise typer.Exit(asyncio.run(channel.run(settings)))
 
 
 def _cloud_settings(path: Path) -> Settings:

@@ -56,15 +56,14 @@ def _serve(meters: Path) -> int:
 def _show(building: Building, places: dict[str, str]) -> None:
     """The lines and where to open them, then the meters."""
     console = Console()
-    lines = Table("Line", "Open it as", box=SIMPLE_HEAD, header_style="bold", show_edge=False)
-    for name, place in places.items():
-        lines.add_row(name, place)
+    for name, place in places.items():  # unwrapped, so that it can be copied whole
+        console.print(f"line {name:<8} {place}", soft_wrap=True, highlight=False, markup=False)
     table = Table(box=SIMPLE_HEAD, header_style="bold", show_edge=False)
     for head in ("Line", "Protocol", "Address", "Register", "Faults"):
         table.add_column(head, justify="right" if head == "Register" else "left")
     for row in building.rows():
         table.add_row(*row)
-    console.print(lines, "", table, "", "Ctrl-C ends the bench.", soft_wrap=True, highlight=False)
+    console.print("", table, "Ctrl-C ends the bench.", sep="\n", highlight=False)
 
 
 @app.command("building")

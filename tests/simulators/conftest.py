@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ import serial_asyncio
 
 from protocols.cj188.frame import Decoder as Cj188Decoder
 from protocols.dlt645.frame import Decoder as Dlt645Decoder
+from protocols.modbus.frame import ReplyDecoder
+from simulators.building import Building, load
 
 SECOND = 1_000_000
 
@@ -106,3 +109,74 @@ def free_port() -> Callable[[], int]:
             return int(trial.getsockname()[1])
 
     return find
+
+
+class Silent(Exception):
+    """No meter of the bench answers."""
+
+
+HEAD = """
+[[line]]
+name = "L1"
+tcp = 0
+"""
+
+
+class Bench:
+    """The meters of a meters.toml on a line in memory, in simulated time."""
+
+    def __init__(self, folder: Path, text: str, clock: HandClock) -> None:
+        path = folder / "meters.toml"
+        path.write_text(
+            text if "[[line]]" in text else text.replace("[[meter]]", HEAD + "[[meter]]", 1)
+        )
+        self.building = Building(load(path), folder, clock, clock.local_time)
+        self.clock = clock
+        self.stations = self.building.stations(self.building.config.line[0])
+
+    @property
+    def meter(self) -> Any:
+        """The first meter, as it is now."""
+        meter = next(iter(self.building.meters.values()))
+        meter.advance()
+        return meter
+
+    def say(self, data: bytes) -> list[bytes]:
+        """What is answered to some bytes."""
+        return [answer.data for station in self.stations for answer in station.hear(data)]
+
+    def ask(self, exchange: Any, *, cj188: bool = False, modbus: bool = False) -> Any:
+        """What the exchange returns. Raises Silent, and what the exchange raises."""
+        try:
+            request = next(exchange)
+        except StopIteration as end:
+            return end.value  # there was nothing to ask
+        while True:
+            said = self.say(request)
+            if not said:
+                raise Silent
+            (answer,) = said
+            if modbus:
+                (frame,) = ReplyDecoder(request, echoes=False).feed(answer)
+            else:
+                (frame,) = (Cj188Decoder if cj188 else Dlt645Decoder)(replies_only=True).feed(
+                    answer
+                )
+            try:
+                request = exchange.send(frame)
+            except StopIteration as end:
+                return end.value
+
+
+@pytest.fixture
+def bench(tmp_path: Path, clock: HandClock) -> Iterator[Callable[[str], Bench]]:
+    """Makes a bench of a meters.toml, whose line may be left out."""
+    made: list[Bench] = []
+
+    def make(text: str) -> Bench:
+        made.append(Bench(tmp_path, text, clock))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.building.close()
