@@ -14,15 +14,19 @@ from pathlib import Path
 
 from edge.agent import Agent, Pace
 from edge.bus import Bus
-from edge.link import MqttLink
-from edge.ports import port_to
-from edge.settings import BadSettings, LineSettings, Settings, load
 from edge.ledger_file import StoreFull, StoreTaken, StoreUnusable
+from edge.ports import port_to
+from edge.rebuild import link_of
+from edge.settings import BadSettings, LineSettings, Settings, load
 from edge.store import Store
 from edge.sync import Sync
+from edge.upkeep import Upkeep, open_ledger
 
 log = logging.getLogger("edge")
 
+FIRST_WORD_S = (
+    5.0  # the cloud is waited for at the start, as it may know that the ledger is an old one
+)
 LEAST_S = 5.0  # between two ordinary visits of one point, where poll_s is not shorter still
 
 
@@ -36,7 +40,7 @@ def run(config_path: Path) -> int:
             log.critical("%s", sentence)
         return 2
     try:
-        store = Store(settings.ledger, settings.gateway_no)
+        store = open_ledger(settings.ledger, settings.gateway_no, now=_now())
     except (StoreTaken, StoreUnusable, StoreFull) as error:
         log.critical("%s", error)
         return 1
@@ -63,13 +67,9 @@ def _first(group: BaseExceptionGroup[StoreUnusable]) -> BaseException:
 async def _serve(settings: Settings, store: Store) -> None:
     buses = {line.name: _bus(line) for line in settings.lines}
     pace = Pace(settings.poll_s, min(LEAST_S, settings.poll_s / 2))
-    agent = Agent(store, buses, lambda: datetime.now(UTC), pace)
-    link = MqttLink(
-        host=settings.broker_host,
-        port=settings.broker_port,
-        gateway_no=settings.gateway_no,
-        password=settings.password,
-    )
+    agent = Agent(store, buses, _now, pace)
+    agent.pause()
+    link = link_of(settings)
     sync = Sync(
         store,
         agent,
@@ -79,6 +79,13 @@ async def _serve(settings: Settings, store: Store) -> None:
         heartbeat_s=settings.heartbeat_s,
     )
     store.on_append = sync.stir
+    upkeep = Upkeep(
+        store,
+        settings.ledger,
+        kept=settings.kept,
+        reserve_bytes=settings.reserve_bytes,
+        now=_now,
+    )
     log.info(
         "gateway %s: %s lines, %s service points",
         settings.gateway_no,
@@ -94,12 +101,18 @@ async def _serve(settings: Settings, store: Store) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(agent.run(), name="agent")
             group.create_task(sync.run(), name="sync")
+            group.create_task(sync.first_word(within_s=FIRST_WORD_S), name="first word")
+            group.create_task(upkeep.run(), name="upkeep")
     except asyncio.CancelledError:
         log.info("gateway %s ends", settings.gateway_no)
     finally:
         await link.stop()
         for bus in buses.values():
             bus.close()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _bus(line: LineSettings) -> Bus:

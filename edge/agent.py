@@ -14,9 +14,10 @@ from edge.booking import Booking, Settled, is_proved, situation
 from edge.bus import Bus, NoReply, Unwanted
 from edge.clock import Clock
 from edge.drivers import DRIVERS, BadMeter, Driver
+from edge.ledger_file import StoreFull
 from edge.ports import LineAway
 from edge.rounds import Rounds
-from edge.store import Intent, Store, StoreFull
+from edge.store import Intent, Store, StoreHeld
 from prepaid import deadline
 from prepaid.credit import cut_level
 from prepaid.point import Restore, ServicePoint
@@ -60,6 +61,8 @@ class Agent:
         self._rounds = {name: Rounds() for name in buses}
         self._misses: dict[UUID, int] = {}
         self._sent: dict[UUID, float] = {}  # the tick of each point's last command
+        self._serving = asyncio.Event()
+        self._serving.set()
 
     async def run(self) -> None:
         """Serve every line, until cancelled."""
@@ -67,6 +70,18 @@ class Agent:
         async with asyncio.TaskGroup() as group:
             for name in self._buses:
                 group.create_task(self._serve(name), name=f"line {name}")
+
+    def pause(self) -> None:
+        """Nothing more is read, charged or switched, until resume(); what was sent to a meter is sent."""
+        self._serving.clear()
+
+    def resume(self) -> None:
+        """Serve what is in the store now, which may have been rebuilt meanwhile."""
+        self._booking = Booking(self._store, self._clock)
+        self._misses.clear()
+        self._sent.clear()
+        self._serving.set()
+        self.reload()
 
     def reload(self) -> None:
         """Take up the service points in the store; new ones are read at once."""
@@ -105,9 +120,16 @@ class Agent:
         failures = 0
         while True:
             id = await rounds.next()
-            point = self._points[id]
+            await self._serving.wait()
+            point = self._points.get(id)
+            if point is None:
+                continue
             try:
                 again_s = await self.visit(point)
+            except StoreHeld:
+                # It came in the midst of the visit; what was read is read again once the store serves.
+                self._serving.clear()
+                again_s = 0.0
             except (LineAway, StoreFull) as error:
                 if not failures:
                     log.error("line %s: %s; its meters wait", name, error)
@@ -130,6 +152,8 @@ class Agent:
                     self._booking.alarm(
                         point, AlarmKind.SILENT, self._clock.now().at, why, is_on=True
                     )
+        except StoreHeld:
+            pass  # it is seen again once the store serves
         except StoreFull as error:
             log.warning("an alarm (%s) cannot be noted: %s", why, error)
 
@@ -296,6 +320,8 @@ class Agent:
 
     def _wanted(self, point: ServicePoint) -> Supply | None:
         """The supply that is wanted by what has been booked up to now."""
+        if self._store.hold is not None:
+            return None
         now = self._points.get(point.id, point)
         row = self._store.supply(point.id)
         known = situation(self._store, now, row.seen if row else None, self._clock.now().at)

@@ -7,6 +7,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -49,6 +50,8 @@ class Settings:
     poll_s: float
     lines: tuple[LineSettings, ...]
     ledger: Path
+    kept: timedelta  # how long readings and acknowledged entries are
+    reserve_bytes: int  # for the ledger alone, once the disk is full
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Settings:
@@ -83,8 +86,15 @@ def load(path: Path, environ: Mapping[str, str]) -> Settings:
         resend_s=file.cloud.resend_s,
         poll_s=file.poll_s,
         lines=tuple(_line(line) for line in file.line),
-        ledger=path.parent / "ledger.sqlite",
+        ledger=ledger_beside(path),
+        kept=timedelta(days=file.store.kept_days),
+        reserve_bytes=file.store.reserve_mb * 1024 * 1024,
     )
+
+
+def ledger_beside(config: Path) -> Path:
+    """Where the gateway with this settings file keeps its ledger."""
+    return config.parent / "ledger.sqlite"
 
 
 def _is_broker(text: str) -> str:
@@ -122,11 +132,18 @@ class _Line(BaseModel):
     delay_s: Annotated[float, Field(ge=0, le=30)] | None = None
 
 
+class _Store(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    kept_days: Annotated[int, Field(ge=1, le=3650)] = 90
+    reserve_mb: Annotated[int, Field(ge=1, le=1024)] = 16
+
+
 class _File(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     gateway_no: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
     poll_s: Annotated[float, Field(ge=0.1, le=3600)] = 900
     cloud: _Cloud
+    store: _Store = _Store()
     line: Annotated[list[_Line], Field(min_length=1)]
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import fcntl
+import logging
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
-from typing import IO, Any
-from uuid import UUID, uuid4
+from typing import Any
+from uuid import UUID
 
 from pydantic import TypeAdapter
 
+from edge import ledger_file, schema
+from edge.ledger_file import StoreFull, StoreUnusable
 from prepaid import ledger, tariff_document
 from prepaid.ledger import Book, Reason, Transfer, TransferIdReused
 from prepaid.money import Money
@@ -22,53 +25,22 @@ from prepaid.rating import Position
 from prepaid.reading import Reading, Supply
 from prepaid.supply import Why
 from prepaid.tariff import Tariff
-from prepaid.wire import AlarmKind, Cursor, Entry, TariffSet, Up, write_up
+from prepaid.wire import (
+    NO_ENTRY,
+    AlarmKind,
+    Cursor,
+    Entry,
+    Read,
+    Standing,
+    TariffSet,
+    Trouble,
+    Up,
+    write_up,
+)
 
-SCHEMA = """
-CREATE TABLE gateway (            -- one row: who we are, and how far the two logs are
-  id         INTEGER PRIMARY KEY CHECK (id = 1),
-  gateway_no TEXT NOT NULL,
-  log        TEXT NOT NULL,       -- our log; a new store is a new log
-  acked      INTEGER NOT NULL,    -- the cloud's cursor in it
-  cloud_log  TEXT,                -- the cloud's log, pinned at the first entry that verified
-  cloud_seq  INTEGER NOT NULL     -- our cursor in it
-);
-CREATE TABLE point    (id TEXT PRIMARY KEY, body TEXT NOT NULL);
-CREATE TABLE tariff   (code TEXT PRIMARY KEY, body TEXT NOT NULL);
-CREATE TABLE position (point TEXT PRIMARY KEY, body TEXT NOT NULL);   -- 结算位置
-CREATE TABLE doubt    (point TEXT PRIMARY KEY, body TEXT NOT NULL);   -- the reading that holds a point
-CREATE TABLE transfer (           -- 凭证, never changed
-  id         TEXT PRIMARY KEY,
-  debit      TEXT NOT NULL,
-  credit     TEXT NOT NULL,
-  amount_fen INTEGER NOT NULL CHECK (amount_fen > 0),
-  reason     TEXT NOT NULL,
-  cause      TEXT NOT NULL,
-  at         TEXT NOT NULL
-);
-CREATE TABLE balance  (book TEXT PRIMARY KEY, fen INTEGER NOT NULL);  -- the fold of transfer, by prepaid book
-CREATE TABLE supply   (           -- what the cloud was last told of each point's supply
-  point        TEXT PRIMARY KEY,
-  seen         TEXT,
-  wanted       TEXT,
-  why          TEXT NOT NULL,
-  commanded_at TEXT
-);
-CREATE TABLE intent   (           -- a switch command that is about to be sent, until it is read back
-  point        TEXT PRIMARY KEY,
-  supply       TEXT NOT NULL,
-  sent_at      TEXT NOT NULL,
-  commanded_at TEXT,              -- when the meter acknowledged it
-  tries        INTEGER NOT NULL,
-  is_refused   INTEGER NOT NULL
-);
-CREATE TABLE alarm    (point TEXT, alarm TEXT, since TEXT NOT NULL, PRIMARY KEY (point, alarm));
-CREATE TABLE up       (seq INTEGER PRIMARY KEY, body TEXT NOT NULL);  -- our log
-CREATE TABLE rejected (seq INTEGER PRIMARY KEY, body TEXT NOT NULL, reason TEXT NOT NULL);
-PRAGMA user_version = 1;
-"""
+log = logging.getLogger(__name__)
 
-KEPT = 100_000  # acknowledged entries kept, so that a cloud restored from a backup can ask again
+CHECK_WITHIN_S = 30.0  # the ledger is looked through at each start, for so long at most
 
 _POINT = TypeAdapter(ServicePoint)
 _TARIFF = TypeAdapter(TariffSet)
@@ -76,16 +48,18 @@ _POSITION = TypeAdapter(Position)
 _READING = TypeAdapter(Reading)
 
 
-class StoreTaken(Exception):
-    """Another gateway program works on this ledger."""
+class Hold(StrEnum):
+    """Why a store is held 停用待核: nothing is read, charged or switched by it, the supply stays as it is."""
+
+    RESTORED = "restored"  # put back from a backup by hand
+    BEHIND = "behind"  # the cloud has entries of our log that we have not: an old copy was put back
+    FORKED = "forked"  # the cloud has other entries under our numbers: the same, and it has gone on
+    REPLACED = "replaced"  # the cloud follows another store of this gateway; a person must decide
+    REBUILDING = "rebuilding"  # empty, until the cloud has told all that it knows
 
 
-class StoreUnusable(Exception):
-    """The ledger cannot be opened, or is not this gateway's, or does not add up."""
-
-
-class StoreFull(Exception):
-    """The disk is full. Nothing of the transaction is kept; try again when there is room."""
+class StoreHeld(Exception):
+    """The store is held; see its hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,27 +87,47 @@ class Intent:
 class Store:
     """Reads at any time; writes only inside `transaction()`, and all of one transaction or nothing is kept.
 
-    Raises StoreTaken, StoreUnusable and StoreFull, each a sentence for a person.
+    Raises StoreTaken, StoreUnusable, StoreDamaged and StoreFull (edge.ledger_file), each a sentence for a
+    person.
     """
 
     def __init__(self, path: Path, gateway_no: str) -> None:
         self._path = path
-        self._lock = _take(path)
+        self._gateway_no = gateway_no
+        self._tariffs: dict[str, tuple[str, Tariff]] = {}  # each as parsed from the text stored now
+        self._lock = ledger_file.take(path)
         self.on_append: Callable[[], None] = lambda: None
+        self.make_room: Callable[[], None] = lambda: None  # called once the disk is full
+        self.keeps_readings = True  # while there is room for them
+        self._appended = False
         try:
-            _keep_private(path)
-            self._db = sqlite3.connect(path, isolation_level=None)
-            with self._speaking():
-                self._db.execute("PRAGMA journal_mode = WAL")
-                self._db.execute("PRAGMA synchronous = FULL")
-                if self._db.execute("PRAGMA user_version").fetchone() == (0,):
-                    self._create(gateway_no)
-            self._check(gateway_no)
+            self._open()
         except BaseException:
             self.close()
             raise
-        self.log = UUID(self._one("SELECT log FROM gateway"))
-        self._appended = False
+
+    def _open(self) -> None:
+        path = self._path
+        ledger_file.finish_renewal(path, now=datetime.now(UTC))
+        ledger_file.keep_private(path)
+        with self._speaking():
+            self._db = ledger_file.connect(path)
+            match schema.version_of(self._db):
+                case 0:
+                    schema.create(self._db, self._gateway_no)
+                case version if version < schema.VERSION:
+                    schema.upgrade(self._db)
+            self._check()
+            if not ledger_file.check(self._db, path, within_s=CHECK_WITHIN_S):
+                log.warning(
+                    "%s could not be looked through within %s s; `wattwell edge check` takes its time",
+                    path,
+                    CHECK_WITHIN_S,
+                )
+            name, hold = self._db.execute("SELECT log, hold FROM gateway").fetchone()
+        self.log = UUID(name)
+        self._hold = Hold(hold) if hold else None
+        ledger_file.note_log(self._lock, self.log)
 
     def close(self) -> None:
         if hasattr(self, "_db"):
@@ -143,16 +137,21 @@ class Store:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Everything written inside is committed together, on disk when this returns. No await inside."""
-        with self._speaking():
-            self._appended = False
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
+        try:
+            with self._speaking():
+                self._appended = False
+                self._db.execute("BEGIN IMMEDIATE")
+                try:
+                    yield
+                    self._db.execute("COMMIT")
+                except BaseException:
+                    if self._db.in_transaction:
+                        self._db.execute("ROLLBACK")
+                    self._hold = self._held()
+                    raise
+        except StoreFull:
+            self.make_room()
+            raise
         if self._appended:
             self.on_append()
 
@@ -168,7 +167,13 @@ class Store:
 
     def tariff(self, code: str) -> Tariff | None:
         body = self._one("SELECT body FROM tariff WHERE code = ?", code)
-        return None if body is None else tariff_document.parse(_TARIFF.validate_json(body).document)
+        if body is None:
+            return None
+        known = self._tariffs.get(code)
+        if known is None or known[0] != body:
+            tariff = tariff_document.parse(_TARIFF.validate_json(body).document)
+            known = self._tariffs[code] = (body, tariff)
+        return known[1]
 
     def save_tariff(self, message: TariffSet) -> None:
         """Raises BadTariff."""
@@ -230,12 +235,15 @@ class Store:
             (transfer.credit, transfer.amount.fen),
         ):
             if ledger.purse_of(book) is not None:
-                self._write(
-                    "INSERT INTO balance VALUES (?, ?) ON CONFLICT DO UPDATE SET fen = fen + excluded.fen",
-                    book,
-                    fen,
-                )
+                self._move(book, fen)
         return True
+
+    def _move(self, book: Book, fen: int) -> None:
+        self._write(
+            "INSERT INTO balance VALUES (?, ?) ON CONFLICT DO UPDATE SET fen = fen + excluded.fen",
+            book,
+            fen,
+        )
 
     def transfers(self) -> list[Transfer]:
         return [_transfer(row) for row in self._db.execute("SELECT * FROM transfer ORDER BY rowid")]
@@ -283,6 +291,8 @@ class Store:
         )
 
     def save_intent(self, point: UUID, intent: Intent | None) -> None:
+        """Raises StoreHeld."""
+        self._must_serve()
         if intent is None:
             self._write("DELETE FROM intent WHERE point = ?", str(point))
             return
@@ -308,14 +318,32 @@ class Store:
             self._write("DELETE FROM alarm WHERE point = ? AND alarm = ?", str(point), alarm.value)
         else:
             self._write(
-                "INSERT INTO alarm VALUES (?, ?, ?)", str(point), alarm.value, since.isoformat()
+                "REPLACE INTO alarm VALUES (?, ?, ?)", str(point), alarm.value, since.isoformat()
             )
+
+    def trouble_since(self, trouble: Trouble) -> datetime | None:
+        """Since when the gateway itself is in a trouble, None if it is not."""
+        since = self._one("SELECT since FROM alarm WHERE point = '' AND alarm = ?", trouble.value)
+        return None if since is None else datetime.fromisoformat(since)
+
+    def save_trouble(self, trouble: Trouble, since: datetime | None) -> None:
+        self._write("DELETE FROM alarm WHERE point = '' AND alarm = ?", trouble.value)
+        if since is not None:
+            self._write("INSERT INTO alarm VALUES ('', ?, ?)", trouble.value, since.isoformat())
 
     # The two logs.
 
     def append(self, message: Up) -> None:
-        """Put a message at the end of our log."""
-        self._write("INSERT INTO up SELECT coalesce(max(seq), 0) + 1, ? FROM up", write_up(message))
+        """Put a message at the end of our log; a reading only while there is room for more of them.
+
+        Raises StoreHeld.
+        """
+        self._must_serve()
+        if isinstance(message, Read) and not self.keeps_readings:
+            return
+        last = self._last()
+        seq, previous = (last.seq, last.hash()) if last else (0, NO_ENTRY)
+        self._write("INSERT INTO up VALUES (?, ?, ?)", seq + 1, write_up(message), previous)
         self._appended = True
 
     def acked(self) -> int:
@@ -323,19 +351,33 @@ class Store:
         return int(self._one("SELECT acked FROM gateway"))
 
     def last_seq(self) -> int:
-        return int(self._one("SELECT coalesce(max(seq), 0) FROM up"))
+        last = self._last()
+        return last.seq if last else 0
 
     def unacked(self, limit: int) -> list[Entry]:
         """The entries after the last acknowledged, in order."""
         rows = self._db.execute(
-            "SELECT seq, body FROM up WHERE seq > ? ORDER BY seq LIMIT ?", (self.acked(), limit)
+            "SELECT seq, body, previous FROM up WHERE seq > ? ORDER BY seq LIMIT ?",
+            (self.acked(), limit),
         )
-        return [Entry(self.log, seq, body) for seq, body in rows]
+        return [Entry(self.log, seq, body, previous=previous) for seq, body, previous in rows]
 
     def acknowledge(self, seq: int) -> None:
-        """The cloud has applied everything up to seq. Entries long acknowledged are forgotten."""
+        """The cloud has applied everything up to seq."""
         self._write("UPDATE gateway SET acked = ?", seq)
-        self._write("DELETE FROM up WHERE seq <= ? AND seq < (SELECT max(seq) FROM up)", seq - KEPT)
+
+    def hash_at(self, seq: int) -> str | None:
+        """The hash of an entry of our log, None if it is not kept any more."""
+        if seq == 0:
+            return NO_ENTRY
+        row = self._db.execute("SELECT body, previous FROM up WHERE seq = ?", (seq,)).fetchone()
+        return None if row is None else Entry(self.log, seq, row[0], previous=row[1]).hash()
+
+    def _last(self) -> Entry | None:
+        row = self._db.execute(
+            "SELECT seq, body, previous FROM up ORDER BY seq DESC LIMIT 1"
+        ).fetchone()
+        return None if row is None else Entry(self.log, row[0], row[1], previous=row[2])
 
     def cursor(self) -> Cursor | None:
         """Ours in the cloud's log; None before its first entry."""
@@ -352,53 +394,168 @@ class Store:
     def rejected(self) -> list[tuple[int, str]]:
         return self._db.execute("SELECT seq, reason FROM rejected ORDER BY seq").fetchall()
 
+    # Holding, and beginning again.
+
+    @property
+    def hold(self) -> Hold | None:
+        """Why the store is held, None while it serves."""
+        return self._hold
+
+    def save_hold(self, hold: Hold | None) -> None:
+        self._write("UPDATE gateway SET hold = ?", hold)
+        self._hold = hold
+
+    def instead_of(self) -> UUID | None:
+        """The log that ours goes on from, None if it does not, or that is not known yet."""
+        log = self._one("SELECT instead_of FROM gateway")
+        return None if log is None else UUID(log)
+
+    def save_instead_of(self, log: UUID) -> None:
+        self._write("UPDATE gateway SET instead_of = ?", str(log))
+
+    def begin_again(self, *, instead_of: UUID | None, why: str, now: datetime) -> Path | None:
+        """Sets this ledger aside and goes on with an empty one, held until it is rebuilt; where the old one is.
+
+        Raises StoreFull and StoreUnusable; then the ledger is as it was.
+        """
+        self._db.close()
+        try:
+            return ledger_file.renew(
+                self._path,
+                self._gateway_no,
+                hold=Hold.REBUILDING,
+                instead_of=instead_of,
+                why=why,
+                now=now,
+            )
+        finally:
+            self._tariffs.clear()
+            self._open()
+
+    def save_standing(self, standing: Standing) -> None:
+        """Where a point stands, as the cloud was told: it is read, charged and switched from there on."""
+        point = standing.point
+        if standing.position is not None:
+            self.save_position(point, standing.position)
+        self.save_doubt(point, standing.doubt)
+        if standing.why is not None:
+            self.save_supply(
+                point,
+                SupplyRow(standing.supply, standing.wanted, standing.why, standing.commanded_at),
+            )
+        for alarm, since in standing.alarms.items():
+            self.save_alarm(point, alarm, since)
+
+    def save_carried(self, purse: UUID, charged: Money) -> None:
+        """All that was ever charged to a purse, in the place of the charges that are not here."""
+        book = ledger.prepaid(purse)
+        was = self._one("SELECT fen FROM carried WHERE book = ?", book) or 0
+        if was != -charged.fen:
+            self._carry(book, -charged.fen - was)
+            self._move(book, -charged.fen - was)
+
+    def _must_serve(self) -> None:
+        if self._hold is not None:
+            raise StoreHeld(f"{self._path} is held: {self._hold}")
+
+    def _held(self) -> Hold | None:
+        hold = self._one("SELECT hold FROM gateway")
+        return None if hold is None else Hold(hold)
+
+    # What is kept, and for how long.
+
+    def mark(self) -> int:
+        """Notes how far log and ledger are now; the number of the mark.
+
+        How long something has been kept is counted in marks, because the clock on the wall may jump.
+        """
+        self._write(
+            """INSERT INTO mark SELECT coalesce(max(number), 0) + 1,
+                 (SELECT coalesce(max(seq), 0) FROM up), (SELECT coalesce(max(rowid), 0) FROM transfer)
+               FROM mark"""
+        )
+        return int(self._one("SELECT max(number) FROM mark"))
+
+    def prune(self, *, before: int, most: int) -> bool:
+        """Forgets a few of the acknowledged entries and of the charges from before a mark; whether there may be more.
+
+        Charges are carried: no balance changes. Credits stay for good, so that none is ever booked twice.
+        """
+        row = self._db.execute(
+            "SELECT up_seq, transfer FROM mark WHERE number <= ? ORDER BY number DESC LIMIT 1",
+            (before,),
+        ).fetchone()
+        if row is None:
+            return False
+        up_seq, transfer = row
+        entries = self._forget_entries(up_seq, most)
+        charges = self._forget_charges(transfer, most)
+        self._write("DELETE FROM mark WHERE number < ?", before)
+        return most in (entries, charges)
+
+    def prune_entries(self, *, most: int) -> int:
+        """Forgets the oldest of the acknowledged entries, however old they are; how many."""
+        return self._forget_entries(self.acked(), most)
+
+    def _forget_entries(self, up_to: int, most: int) -> int:
+        # The last one stays: the next goes on from its hash.
+        last = min(up_to, self.acked(), self.last_seq() - 1)
+        statement = (
+            "DELETE FROM up WHERE seq IN (SELECT seq FROM up WHERE seq <= ? ORDER BY seq LIMIT ?)"
+        )
+        return self._write(statement, last, most).rowcount
+
+    def _forget_charges(self, up_to: int, most: int) -> int:
+        rows = self._db.execute(
+            "SELECT rowid, debit, credit, amount_fen FROM transfer"
+            " WHERE rowid <= ? AND reason = ? ORDER BY rowid LIMIT ?",
+            (up_to, Reason.CHARGE.value, most),
+        ).fetchall()
+        for rowid, debit, credit, amount_fen in rows:
+            for book, fen in ((Book(debit), -amount_fen), (Book(credit), amount_fen)):
+                if ledger.purse_of(book) is not None:
+                    self._carry(book, fen)
+            self._write("DELETE FROM transfer WHERE rowid = ?", rowid)
+        return len(rows)
+
+    def _carry(self, book: Book, fen: int) -> None:
+        self._write(
+            "INSERT INTO carried VALUES (?, ?) ON CONFLICT DO UPDATE SET fen = fen + excluded.fen",
+            book,
+            fen,
+        )
+
     # Inside.
 
-    def _create(self, gateway_no: str) -> None:
-        self._db.executescript("BEGIN IMMEDIATE;" + SCHEMA)
-        self._db.execute(
-            "INSERT INTO gateway VALUES (1, ?, ?, 0, NULL, 0)", (gateway_no, str(uuid4()))
-        )
-        self._db.execute("COMMIT")
-
-    def _check(self, gateway_no: str) -> None:
+    def check(self, *, within_s: float | None) -> bool:
+        """Whether the whole ledger was looked at within the time. Raises StoreDamaged."""
         with self._speaking():
-            version = self._one("PRAGMA user_version")
-            if version != 1:
-                raise StoreUnusable(f"{self._path} was written by a newer Wattwell ({version})")
-            owner = self._one("SELECT gateway_no FROM gateway")
-            if owner != gateway_no:
-                raise StoreUnusable(
-                    f"{self._path} is the ledger of gateway {owner}, not of {gateway_no}"
-                )
-            kept = dict(self._db.execute("SELECT book, fen FROM balance"))
-            if (fold := _fold(self._db)) != kept:
-                wrong = sorted(b for b in fold.keys() | kept.keys() if fold.get(b) != kept.get(b))
-                raise StoreUnusable(
-                    f"{self._path} does not add up: the balance of {', '.join(wrong)} is not the sum "
-                    "of its transfers; restore it from a backup or call support"
-                )
+            return ledger_file.check(self._db, self._path, within_s=within_s)
 
-    @contextmanager
-    def _speaking(self) -> Iterator[None]:
-        """SQLite's errors as sentences for a person."""
-        try:
-            yield
-        except sqlite3.DatabaseError as error:
-            code = getattr(error, "sqlite_errorcode", None)
-            if code == sqlite3.SQLITE_FULL:
-                raise StoreFull(
-                    f"{self._path} cannot be written: the disk is full; make room on it"
-                ) from error
-            damaged = code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
-            if damaged or isinstance(error, sqlite3.OperationalError):
-                raise StoreUnusable(f"{self._path} cannot be used: {error}") from error
-            raise
+    def checkpoint(self) -> None:
+        """What was forgotten makes room in the file, and the journal beside it is emptied."""
+        with self._speaking():
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    def _write(self, statement: str, *values: object) -> None:
+    def _check(self) -> None:
+        version = schema.version_of(self._db)
+        if version != schema.VERSION:
+            raise StoreUnusable(
+                f"{self._path} was written by a newer Wattwell ({version}; this one writes {schema.VERSION})"
+            )
+        owner = self._one("SELECT gateway_no FROM gateway")
+        if owner != self._gateway_no:
+            raise StoreUnusable(
+                f"{self._path} is the ledger of gateway {owner}, not of {self._gateway_no}"
+            )
+
+    def _speaking(self) -> AbstractContextManager[None]:
+        return ledger_file.speaking(self._path)
+
+    def _write(self, statement: str, *values: object) -> sqlite3.Cursor:
         if not self._db.in_transaction:
             raise ValueError("the store is written only inside transaction()")
-        self._db.execute(statement, values)
+        return self._db.execute(statement, values)
 
     def _put(self, table: str, key: UUID, body: str) -> None:
         self._write(
@@ -426,14 +583,14 @@ def read_balances(path: Path) -> dict[UUID, Money]:
 
     Raises StoreUnusable if there is no ledger.
     """
-    with _looking(path) as db:
-        fold = _fold(db)
-    return {purse: Money(fen) for book, fen in fold.items() if (purse := ledger.purse_of(book))}
+    with ledger_file.looking(path) as db:
+        sums = ledger_file.fold(db)
+    return {purse: Money(fen) for book, fen in sums.items() if (purse := ledger.purse_of(book))}
 
 
 def read_progress(path: Path) -> Progress:
     """Of a ledger that may be in use. Raises StoreUnusable if there is none."""
-    with _looking(path) as db:
+    with ledger_file.looking(path) as db:
         return Progress(
             *db.execute(
                 "SELECT (SELECT coalesce(max(seq), 0) FROM up), acked, cloud_seq FROM gateway"
@@ -443,32 +600,10 @@ def read_progress(path: Path) -> Progress:
 
 def read_log(path: Path, *, after: int = 0) -> list[tuple[int, str]]:
     """Seq and body of our log's entries after one, of a ledger that may be in use. Raises StoreUnusable."""
-    with _looking(path) as db:
+    with ledger_file.looking(path) as db:
         return db.execute(
             "SELECT seq, body FROM up WHERE seq > ? ORDER BY seq", (after,)
         ).fetchall()
-
-
-@contextmanager
-def _looking(path: Path) -> Iterator[sqlite3.Connection]:
-    try:
-        db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
-        try:
-            yield db
-        finally:
-            db.close()
-    except sqlite3.OperationalError as error:
-        raise StoreUnusable(f"{path} cannot be read: {error}") from error
-
-
-def _fold(db: sqlite3.Connection) -> dict[Book, int]:
-    """The balance of each prepaid book, from nothing but the transfers."""
-    rows = db.execute(
-        """SELECT book, sum(fen) FROM (
-             SELECT credit AS book, amount_fen AS fen FROM transfer
-             UNION ALL SELECT debit, -amount_fen FROM transfer) GROUP BY book"""
-    )
-    return {Book(book): fen for book, fen in rows if ledger.purse_of(Book(book)) is not None}
 
 
 def _transfer(row: tuple[str, str, str, int, str, str, str]) -> Transfer:
@@ -481,37 +616,3 @@ def _transfer(row: tuple[str, str, str, int, str, str, str]) -> Transfer:
         cause,
         datetime.fromisoformat(at),
     )
-
-
-def _take(path: Path) -> IO[str]:
-    """A lock beside the ledger that ends with the process, however it ends."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = path.with_suffix(".lock").open("a")
-    except OSError as error:
-        raise StoreUnusable(f"{path} cannot be opened: {error.strerror}") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        lock.close()
-        raise StoreTaken(
-            f"{path} is in use by another gateway program; stop it first, or give this one its own folder"
-        ) from error
-    return lock
-
-
-def _keep_private(path: Path) -> None:
-    """The ledger holds the meters' passwords: it and all beside it is its owner's alone.
-
-    SQLite gives the files that it makes beside a ledger the ledger's own mode.
-    """
-    try:
-        path.touch(0o600)
-        names = (path.name, f"{path.name}-wal", f"{path.name}-shm", path.with_suffix(".lock").name)
-        for file in (path.with_name(name) for name in names):
-            if file.exists():
-                file.chmod(0o600)
-    except OSError as error:
-        raise StoreUnusable(
-            f"{path} cannot be made its owner's alone: {error.strerror}; give it to the user that runs the gateway"
-        ) from error

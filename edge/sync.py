@@ -1,31 +1,43 @@
-"""The two logs over a link: ours up, the cloud's down, each by sequence and cursor."""
+"""The two logs over a link: ours up, the cloud's down, each by sequence and cursor.
+
+The cloud's cursor in our log carries the hash of its entry. Where that is none of ours, an old copy of the
+ledger was put back: it is held, set aside, and a new one rebuilt from what the cloud knows.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Protocol
 from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from edge.agent import Agent
-from edge.store import Store, StoreFull
+from edge.ledger_file import StoreFull
+from edge.store import Hold, Store
 from prepaid import ledger, wire
 from prepaid.ledger import Reason, TransferIdReused
 from prepaid.tariff_document import BadTariff
 from prepaid.wire import (
     BadMessage,
+    Carried,
     Credited,
     Cursor,
     Down,
     Entry,
     Envelope,
+    GatewayAlarm,
+    Halt,
     PointSet,
+    Resumed,
+    Standing,
+    Takeover,
     TariffSet,
+    Trouble,
     Visit,
 )
 
@@ -47,6 +59,20 @@ class Link(Protocol):
         ...
 
 
+class Lines(Protocol):
+    """Who serves the meters, and is told what the cloud decided (edge.agent)."""
+
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
+
+    def take_up(self, point: UUID) -> None: ...
+
+    def wake(self, points: Iterable[UUID]) -> None: ...
+
+    def wake_purse(self, purse: UUID) -> None: ...
+
+
 class Cannot(Exception):
     """An entry of the cloud that cannot be applied: it is kept with the reason, and the log goes on."""
 
@@ -59,18 +85,23 @@ class _Sent:
     at: float
 
 
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
 class Sync:
     """Sends what the cloud has not applied, applies what it sends. One batch is under way at a time."""
 
     def __init__(
         self,
         store: Store,
-        agent: Agent,
+        agent: Lines,
         link: Link,
         *,
         key: Ed25519PublicKey,
         resend_s: float,
         heartbeat_s: float,
+        now: Callable[[], datetime] = _utc_now,
     ) -> None:
         self._store = store
         self._agent = agent
@@ -78,6 +109,7 @@ class Sync:
         self._key = key
         self._resend_s = resend_s
         self._heartbeat_s = heartbeat_s
+        self._now = now
         self._inbox: deque[bytes] = deque()
         self._stirred = asyncio.Event()
         self._sent: _Sent | None = None
@@ -85,6 +117,10 @@ class Sync:
         self._greet_s: float | None = GREET_S  # None once the cloud was heard
         self._must_answer = False
         self._is_full = False
+        self._lacking: int | None = None  # what the cloud asks for, and we cannot give
+        self._asks: Takeover | None = None  # to be followed, until the cloud does
+        self.is_heard = asyncio.Event()  # the cloud has said where it is in our log
+        self.is_rebuilt = asyncio.Event()
 
     def stir(self) -> None:
         """Something may be there to send."""
@@ -115,6 +151,19 @@ class Sync:
             except TimeoutError:
                 continue
 
+    async def first_word(self, *, within_s: float) -> None:
+        """Lets the lines be served once the cloud has said where it is in our log, or if it says nothing.
+
+        So an old copy of a ledger that was put back is found out before anybody is cut by it.
+        """
+        try:
+            async with asyncio.timeout(within_s):
+                await self.is_heard.wait()
+        except TimeoutError:
+            log.info("the cloud does not answer; metering goes on without it")
+        if self._store.hold is None:
+            self._agent.resume()
+
     # Up.
 
     def _speak(self) -> float:
@@ -122,12 +171,15 @@ class Sync:
         now = asyncio.get_running_loop().time()
         if self._sent is not None and now >= self._sent.at + self._resend_s:
             self._sent = None
-        batch = self._batch() if self._sent is None else ()
+        is_held = self._store.hold is not None
+        batch = self._batch() if self._sent is None and not is_held else ()
         if batch:
             self._sent = _Sent(batch[-1].seq, now)
         silence_s = min(self._greet_s or self._heartbeat_s, self._heartbeat_s)
         if batch or self._must_answer or now >= self._spoke_at + silence_s:
-            self._link.publish(wire.pack(Envelope(batch, self._store.cursor())))
+            self._link.publish(
+                wire.pack(Envelope(batch, self._store.cursor(), self._store.log, self._asks))
+            )
             self._must_answer = False
             if self._greet_s is not None and self._spoke_at > float("-inf"):
                 self._greet_s = silence_s = min(2 * self._greet_s, self._resend_s)
@@ -158,7 +210,7 @@ class Sync:
         self._greet_s = None
         while True:
             try:
-                self._acknowledged(envelope.cursor)
+                self._acknowledged(envelope.cursor, envelope.halt)
                 if envelope.entries:
                     self._must_answer = True
                     self._apply(envelope.entries)
@@ -172,24 +224,28 @@ class Sync:
             log.info("the ledger can be written again")
             self._is_full = False
 
-    def _acknowledged(self, cursor: Cursor | None) -> None:
+    def _acknowledged(self, cursor: Cursor | None, halt: Halt | None) -> None:
         store = self._store
-        if cursor is None:
-            seq = 0
-        elif cursor.log != store.log:
-            log.error("the cloud follows log %s, ours is %s", cursor.log, store.log)
-            return
-        else:
-            seq = cursor.seq
-        if seq > store.last_seq():
-            log.error(
-                "the cloud has applied entry %s of our log, which ends at %s: was the ledger restored "
-                "from a backup?",
-                seq,
-                store.last_seq(),
-            )
-            return
+        if store.hold is not Hold.REBUILDING:
+            self._judge(cursor, halt)
+        if store.hold is Hold.REBUILDING:
+            self._ask(cursor)
+        if store.hold is None:
+            self._move_acked(cursor.seq if cursor is not None else 0)
+        self.is_heard.set()
+
+    def _move_acked(self, seq: int) -> None:
+        store = self._store
         if seq != store.acked():
+            if seq < store.last_seq() and store.hash_at(seq + 1) is None:
+                if self._lacking != seq:
+                    log.error(
+                        "the cloud asks for entries of our log after %s, which are no longer kept: was its "
+                        "database set back? Run `wattwell edge takeover` to go on from what it knows",
+                        seq,
+                    )
+                self._lacking = seq
+                return
             with store.transaction():
                 store.acknowledge(seq)
             if self._sent is not None:
@@ -197,7 +253,96 @@ class Sync:
         if self._sent is not None and seq >= self._sent.until:
             self._sent = None
 
+    # An old store, and a new one in its place.
+
+    def _judge(self, cursor: Cursor | None, halt: Halt | None) -> None:
+        """Compares our log with the cloud's copy, and begins again where it is not the same."""
+        store, was = self._store, self._store.hold
+        found = self._trouble(cursor, halt)
+        if was is Hold.RESTORED and cursor is not None:
+            self._begin_again(cursor.log, "it was put back from a backup")
+        elif found in (Hold.BEHIND, Hold.FORKED):
+            what = "more entries of it" if found is Hold.BEHIND else "others under the same numbers"
+            if was is not found:
+                log.error("our log ends at %s and the cloud has %s", store.last_seq(), what)
+                self._hold(found)
+            self._begin_again(store.log, "an old copy of it was put back")
+        elif found is Hold.REPLACED:
+            if was is not found:
+                assert cursor is not None
+                log.error(
+                    "the cloud follows log %s of this gateway, ours is %s: nothing is read, charged or "
+                    "switched by it. If this is the gateway that shall serve, run `wattwell edge takeover`",
+                    *(cursor.log, store.log),
+                )
+                self._hold(found)
+        elif was is Hold.RESTORED or (was is not None and cursor is not None):
+            log.info("the cloud follows our log: it is no longer held (%s)", was)
+            self._hold(None)
+
+    def _trouble(self, cursor: Cursor | None, halt: Halt | None) -> Hold | None:
+        store = self._store
+        self._asks = None
+        if cursor is None:
+            return None
+        if cursor.log != store.log:
+            if cursor.log != store.instead_of():
+                return Hold.REPLACED
+            # We have taken over from this one: the cloud's database was set back to before that.
+            self._asks = Takeover(store.log, cursor.log)
+            return None
+        if cursor.seq > store.last_seq():
+            return Hold.BEHIND
+        known = store.hash_at(cursor.seq)
+        is_other = cursor.hash is not None and known is not None and cursor.hash != known
+        return Hold.FORKED if halt is Halt.FORKED or is_other else None
+
+    def _hold(self, hold: Hold | None) -> None:
+        with self._store.transaction():
+            self._store.save_hold(hold)
+        if hold is not None:
+            self._sent = None
+            self._agent.pause()
+        else:
+            self._agent.resume()
+
+    def _begin_again(self, instead_of: UUID, why: str) -> None:
+        aside = self._store.begin_again(instead_of=instead_of, why="set-aside", now=self._now())
+        log.error(
+            "the ledger is rebuilt from what the cloud knows, because %s; the old one is kept as %s. "
+            "Until it is rebuilt nothing is read, charged or switched",
+            *(why, aside),
+        )
+        self._sent = None
+        self._agent.pause()
+
+    def _ask(self, cursor: Cursor | None) -> None:
+        """Asks the cloud to follow our log in the place of another, until it says that it does."""
+        store = self._store
+        if cursor is not None and cursor.log == store.log:
+            self._asks = None
+            return
+        instead_of = store.instead_of()
+        if instead_of is None and cursor is not None:
+            # A person has told us to take over, whichever store it is from.
+            instead_of = cursor.log
+            with store.transaction():
+                store.save_instead_of(instead_of)
+        if cursor is not None and cursor.log != instead_of:
+            log.error(
+                "the cloud follows log %s, not %s from which this ledger is to go on; if this is the "
+                "gateway that shall serve, run `wattwell edge takeover`",
+                *(cursor.log, instead_of),
+            )
+            self._asks = None
+            return
+        asks = Takeover(store.log, instead_of)
+        self._must_answer = self._must_answer or asks != self._asks  # else with the heartbeat
+        self._asks = asks
+
     def _apply(self, entries: tuple[Entry, ...]) -> None:
+        if self._store.hold not in (None, Hold.REBUILDING):
+            return
         effects: list[Callable[[], None]] = []
         with self._store.transaction():
             for entry in entries:
@@ -243,8 +388,32 @@ class Sync:
                 return lambda: self._agent.wake_purse(purse)
             case Visit(point=id):
                 return lambda: self._agent.wake([id])
+            case Standing() | Carried() | Resumed():
+                if message.log != self._store.log or self._store.hold is not Hold.REBUILDING:
+                    return lambda: None  # it was said to a store that has been replaced since
+                return self._rebuild(message)
             case _:
                 raise AssertionError(f"not a message: {message}")
+
+    def _rebuild(self, message: Standing | Carried | Resumed) -> Callable[[], None]:
+        store = self._store
+        match message:
+            case Standing():
+                store.save_standing(message)
+                return lambda: None
+            case Carried():
+                store.save_carried(message.purse, message.charged)
+                return lambda: None
+            case Resumed():
+                store.save_hold(None)
+                text = f"log {store.log} goes on from {store.instead_of()}"
+                store.append(GatewayAlarm(self._now(), Trouble.TAKEN_OVER, is_over=True, text=text))
+                return self._rebuilt
+
+    def _rebuilt(self) -> None:
+        log.info("the ledger is rebuilt; %s service points are served", len(self._store.points()))
+        self._agent.resume()
+        self.is_rebuilt.set()
 
 
 def _short(error: Exception) -> str:

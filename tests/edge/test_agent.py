@@ -11,7 +11,7 @@ import pytest
 
 from edge.agent import Agent, Pace
 from edge.bus import Bus
-from edge.store import StoreFull
+from edge.ledger_file import StoreFull
 from prepaid.ledger import Reason, Transfer, credit_balance, income, prepaid
 from prepaid.money import Money
 from prepaid.point import Policy, Restore

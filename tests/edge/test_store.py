@@ -14,11 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from edge.ledger_file import StoreTaken, StoreUnusable
 from edge.store import (
     Progress,
     Store,
-    StoreTaken,
-    StoreUnusable,
     read_balances,
     read_log,
     read_progress,

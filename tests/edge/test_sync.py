@@ -171,7 +171,7 @@ async def test_a_quiet_gateway_shows_every_half_minute_that_it_is_there(tmp_path
 
     await asyncio.sleep(95)
 
-    assert cloud.received == [Envelope((), None)] * 4  # at once, and after 30, 60 and 90 s
+    assert cloud.received == [Envelope((), None, room.store.log)] * 4  # at once, and after 30, 60 and 90 s
     running.cancel()
 
 

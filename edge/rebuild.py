@@ -1,0 +1,60 @@
+"""A ledger is rebuilt from what the cloud knows, while no meter is touched."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from uuid import UUID
+
+from edge.link import MqttLink
+from edge.settings import Settings
+from edge.store import Store
+from edge.sync import Sync
+
+
+class NoLines:
+    """Nobody serves the meters."""
+
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
+
+    def take_up(self, point: UUID) -> None: ...
+
+    def wake(self, points: Iterable[UUID]) -> None: ...
+
+    def wake_purse(self, purse: UUID) -> None: ...
+
+
+async def rebuild(settings: Settings, store: Store) -> None:
+    """Returns once the store, which must be held for that, has everything. Waits for broker and cloud."""
+    link = link_of(settings)
+    sync = Sync(
+        store,
+        NoLines(),
+        link,
+        key=settings.cloud_key,
+        resend_s=settings.resend_s,
+        heartbeat_s=settings.heartbeat_s,
+    )
+    store.on_append = sync.stir
+    link.start(sync)
+    running = asyncio.create_task(sync.run())
+    rebuilt = asyncio.create_task(sync.is_rebuilt.wait())
+    try:
+        done, _ = await asyncio.wait((running, rebuilt), return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        running.cancel()
+        rebuilt.cancel()
+        await link.stop()
+
+
+def link_of(settings: Settings) -> MqttLink:
+    return MqttLink(
+        host=settings.broker_host,
+        port=settings.broker_port,
+        gateway_no=settings.gateway_no,
+        password=settings.password,
+    )
