@@ -266,13 +266,26 @@ def test_the_average_is_over_the_stretch_that_runs_and_the_one_before_it():
 
 
 def test_what_is_long_past_is_forgotten():
-    # After 90 more days of 40 a day nothing of the 10 is left.
+    # After 44 days of 40 a day: 450 + 1760 = 2210 in 89 days, 24.83; with the 45th the stretch before it is gone.
     usual = Usual()
-    for per_day, days in ((10, 45), (40, 90)):
+    for per_day, days in ((10, 45), (40, 44)):
         for _ in range(days):
             usual = usual.moved_on(Decimal(per_day), DAY, HOME, was_stuck=False)
+    full = usual.moved_on(Decimal(40), DAY, HOME, was_stuck=False)
 
-    assert usual.over(DAY, HOME) == 40
+    assert usual.over(DAY, HOME) == Decimal("24.83")
+    assert full.over(DAY, HOME) == 40
+
+
+def test_the_average_is_of_what_was_used_whatever_the_multiplier():
+    # 1.00 a day on a register of ×30 is 30 kWh a day, and 30.00 on one of ×1.
+    under_ct = replace(HOME, multiplier=Decimal(30))
+    usual = Usual()
+    for _ in range(10):
+        usual = usual.moved_on(Decimal("1.00"), DAY, under_ct, was_stuck=False)
+
+    assert usual.over(DAY, under_ct) == 1
+    assert usual.over(DAY, HOME) == 30
 
 
 def test_the_nights_belong_to_the_average():

@@ -376,6 +376,26 @@ def test_a_stuck_register_that_catches_up_is_believed_once_its_time_was_estimate
     assert goes_on(resolved, later) == Decimal("4.00")
 
 
+def test_two_estimates_in_a_row_leave_the_register_all_the_time_that_has_passed():
+    # Held for 10 and 5 days: 96.00 and 48.00. In these 360 h up to 4752 can have passed, so 4000 more is true:
+    # 4000 - 144 = 3856.
+    before, jump = read("100.00"), read("9000.00", after=10 * DAY)
+    history = held(before, jump)
+    first = resolve(Estimated(None), before, jump, METER, elapsed=10 * DAY, history=history)
+    still_there = read("9000.00", after=15 * DAY)
+    second = resolve(
+        Estimated(None),
+        first.reading,
+        still_there,
+        METER,
+        elapsed=5 * DAY,
+        history=held(first.reading, still_there, first.history),
+    )
+
+    assert (first.moved, second.moved) == (Decimal("96.00"), Decimal("48.00"))
+    assert goes_on(second, read("4100.00", after=15 * DAY)) == Decimal("3856.00")
+
+
 def test_an_estimate_for_a_stuck_meter_stands_when_that_meter_is_changed():
     # 96.00 estimated, nothing more on the old register; the new one moves 0.50: 0.50 is charged.
     history = History(USUAL, ahead=Ahead(Decimal("96.00"), 10 * DAY))
