@@ -3,44 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from decimal import (
-    MAX_EMAX,
-    MIN_EMIN,
-    Context,
-    Decimal,
-    DivisionByZero,
-    Inexact,
-    InvalidOperation,
-    Overflow,
-)
+from decimal import Decimal
+from fractions import Fraction
+
+from prepaid.decimals import EXACT
 
 DIGITS = 28  # whole digits at most, and as many decimals: no meter, price or area has more
 
-_EXACT = Context(
-    prec=4 * DIGITS,
-    Emin=MIN_EMIN,
-    Emax=MAX_EMAX,
-    traps=[Inexact, InvalidOperation, DivisionByZero, Overflow],
-)
+
+def typed(value: object, name: str) -> Decimal:
+    """The value, if it is a Decimal at all. name is what it is called in the error.
+
+    Raises TypeError for anything else: a float is a bug, also where it looks whole.
+    """
+    if type(value) is not Decimal:
+        raise TypeError(f"{name} is an exact decimal, not the {type(value).__name__} {value!r}")
+    return value
 
 
 def exact(value: object, name: str) -> Decimal:
     """The value, if it is an exact decimal that a person could write down.
 
-    name is what the value is called in the error. For the constructors of values that carry a quantity,
-    a weight or a price.
+    For the constructors of values that carry a quantity, a weight or a price.
 
-    Raises TypeError for anything but a Decimal (a float is a bug, also where it looks whole), ValueError
-    for NaN, infinity, and more than 28 digits before or after the point.
+    Raises TypeError for anything but a Decimal, ValueError for NaN, infinity, and more than 28 digits before
+    or after the point.
     """
-    if type(value) is not Decimal:
-        raise TypeError(f"{name} is an exact decimal, not the {type(value).__name__} {value!r}")
-    if not value.is_finite():
-        raise ValueError(f"{name} is a number, not {value}")
-    _, _, exponent = value.as_tuple()
-    if value.adjusted() >= DIGITS or int(exponent) < -DIGITS:
-        raise ValueError(f"{name} has more than {DIGITS} digits before or after the point: {value}")
-    return value
+    number = typed(value, name)
+    if not number.is_finite():
+        raise ValueError(f"{name} is a number, not {number}")
+    if number.adjusted() >= DIGITS or int(number.as_tuple().exponent) < -DIGITS:
+        raise ValueError(
+            f"{name} has more than {DIGITS} digits before or after the point: {number}"
+        )
+    return number
 
 
 def exact_or_none(value: object, name: str) -> Decimal | None:
@@ -57,13 +53,31 @@ def not_negative(value: object, name: str) -> Decimal:
 
 
 def total(values: Iterable[Decimal]) -> Decimal:
-    """The exact sum. Raises decimal.Inexact rather than drop a digit."""
+    """The exact sum."""
     result = Decimal(0)
     for value in values:
-        result = _EXACT.add(result, value)
+        result = EXACT.add(result, value)
     return result
 
 
 def times(a: Decimal, b: Decimal) -> Decimal:
-    """The exact product. Raises decimal.Inexact rather than drop a digit."""
-    return _EXACT.multiply(a, b)
+    """The exact product."""
+    return EXACT.multiply(a, b)
+
+
+def scaled(units: int, places: int) -> Decimal:
+    """units of ten to the power of -places, exactly: scaled(12345, 4) is 1.2345."""
+    return Decimal(f"{units}E{-places}")
+
+
+def in_units(value: Decimal, places: int) -> int:
+    """The value in whole units of ten to the power of -places. Raises ValueError if it has more decimals."""
+    units = Fraction(value) * 10**places
+    if units.denominator != 1:
+        raise ValueError(f"{value} has more than {places} decimals")
+    return int(units)
+
+
+def places_of(value: Decimal) -> int:
+    """The decimals that the value is written with: 2 for 1.50, 0 for 15 and 1.5E+1."""
+    return max(0, -int(value.as_tuple().exponent))

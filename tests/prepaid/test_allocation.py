@@ -129,6 +129,10 @@ def test_a_payment_told_late_does_not_widen_the_week():
     later = allocated(top_up("150", "1", days=3), [DEBT], AGREEMENT)
     told_late = allocated(top_up("150", "2"), [DEBT, *later.transfers], AGREEMENT)
     assert receipt(told_late)[0] == ("debt", "5.00", "50.00")
+    # what was repaid seven days after it does not
+    next_week = allocated(top_up("150", "1", days=7), [DEBT], AGREEMENT)
+    told_late = allocated(top_up("150", "2"), [DEBT, *next_week.transfers], AGREEMENT)
+    assert receipt(told_late)[0] == ("debt", "45.00", "10.00")
 
 
 def test_no_more_is_repaid_than_the_account_still_owes():
@@ -188,6 +192,8 @@ def test_what_the_cap_cuts_off_is_not_carried():
     done = allocated(top_up("500.01"), [DEBT], AGREEMENT)  # 30 % is 150.003
     assert receipt(done)[0] == ("debt", "50.00", "50.00")
     assert done.carried == {}
+    # nor what had been carried until then
+    assert allocated(top_up("500"), [DEBT], AGREEMENT, carried={"A7": Decimal("0.5")}).carried == {}
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,20 @@
-from decimal import Decimal, Inexact
+from decimal import Decimal
 from fractions import Fraction
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prepaid.quantity import exact, exact_or_none, not_negative, times, total
+from prepaid.quantity import (
+    exact,
+    exact_or_none,
+    in_units,
+    not_negative,
+    places_of,
+    scaled,
+    times,
+    total,
+)
 
 
 @pytest.mark.parametrize("value", [1.0, 0.1, float("nan"), 1, True, "1", None])
@@ -42,11 +51,20 @@ def test_a_sum_loses_no_digit(values: list[Decimal]):
     assert Fraction(total(values)) == sum(map(Fraction, values))
 
 
-def test_digits_that_cannot_be_kept_are_an_error_not_a_rounding():
+def test_a_product_loses_no_digit():
     nines = int("9" * 28)
     product = times(Decimal("9" * 28), Decimal("0." + "9" * 28))
     assert Fraction(product) == Fraction(nines**2, 10**28)
-    with pytest.raises(Inexact):
-        total([Decimal("1E+100"), Decimal("1E-100")])
-    with pytest.raises(Inexact):
-        times(Decimal("9" * 60), Decimal("9" * 60))
+
+
+@given(st.integers(), st.integers(0, 12))
+def test_whole_units_and_their_decimal_are_the_same_number(units: int, places: int):
+    assert Fraction(scaled(units, places)) == Fraction(units, 10**places)
+    assert in_units(scaled(units, places), places) == units
+    assert places_of(scaled(units, places)) == places
+
+
+def test_units_too_coarse_for_a_number_are_an_error_not_a_rounding():
+    assert in_units(Decimal("1.5E+3"), 0) == 1500
+    with pytest.raises(ValueError, match=r"0\.125 has more than 2 decimals"):
+        in_units(Decimal("0.125"), 2)
