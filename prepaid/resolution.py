@@ -47,6 +47,8 @@ class Exchanged:
     rounds as in Accepted, up to closing. between is what was used while there was no meter, in the old
     register's unit, by agreement. estimate_stands: the old register did not count what was estimated
     before (it was stuck), so the estimate is not taken off what it moved.
+
+    Raises TypeError if between is no Decimal.
     """
 
     closing: Reading
@@ -64,6 +66,8 @@ class Restarted:
     """The register was set 清零: at a time from closing to opening, mostly 0. The meter is the same.
 
     Where nobody knows what it showed, closing is the reading charged last.
+
+    Raises TypeError if a register is no Decimal.
     """
 
     closing: Decimal
@@ -80,6 +84,8 @@ class Estimated:
     """Charge what is usual 按平均用量预估, or moved (in the register's unit) where the rule is another.
 
     It is taken off what the register moves when it can be read again.
+
+    Raises TypeError if moved is neither a Decimal nor None.
     """
 
     moved: Decimal | None
@@ -226,7 +232,7 @@ def _restarted(
             f"{decision.at}"
         )
     closing = replace(before, at=decision.at, total=decision.closing)
-    opening = replace(before, at=decision.at, total=decision.opening)
+    opening = replace(before, at=decision.at, total=decision.opening, bands=None)
     if not is_shown(opening, meter):
         raise BadDecision(f"a register of {meter.digits} digits cannot show {opening.total}")
     if after.total < opening.total:

@@ -418,6 +418,31 @@ def test_an_estimate_for_a_stuck_meter_stands_when_that_meter_is_changed():
     assert goes_on(not_yet, now) == 0
 
 
+def test_a_new_meter_does_not_inherit_that_the_old_one_stood_still():
+    history = History(replace(USUAL, still=10 * DAY))
+    opening = read("0.00", after=HOUR, meter_no=NEW_METER)
+    change = exchanged(read("100.00", after=HOUR), opening)
+
+    resolved = change_meter(change, read("100.00"), METER, elapsed=HOUR, history=history)
+    found = assess(opening, opening, METER, elapsed=HOUR, history=resolved.history)
+
+    assert Kind.STILL in {one.kind for one in found.evidence}
+
+
+def test_a_doubt_does_not_grow_older_by_an_estimate():
+    # Still for 8 h, then held for 10 days: estimated is all of it, and the doubt is as new as it was.
+    history = History(replace(USUAL, still=8 * HOUR))
+    before, jump = read("100.00"), read("9000.00", after=10 * DAY)
+    doubted = held(before, jump, history)
+
+    resolved = resolve(Estimated(None), before, jump, METER, elapsed=10 * DAY, history=doubted)
+
+    was, now = doubted.doubt, resolved.history.doubt
+    assert was is not None
+    assert now is not None
+    assert 10 * DAY - was.since == resolved.history.ahead.over - now.since == timedelta(0)
+
+
 def test_without_history_an_estimate_needs_a_quantity():
     before, now = read("100.00"), read("9000.00", after=DAY)
     history = held(before, now, History())
@@ -487,23 +512,25 @@ decisions = st.one_of(
 aheads = st.builds(Ahead, st.decimals("0", "500", places=2), st.timedeltas(timedelta(0), 9 * DAY))
 
 
-@given(decisions, totals, totals, aheads)
+@given(decisions, totals, totals, aheads, st.sampled_from(["1", "30", "0.7"]))
 def test_no_decision_charges_less_than_nothing_or_loses_an_estimate(
     decision: Accepted | Restarted | Estimated | Dismissed | Exchanged,
     charged: Decimal,
     now: Decimal,
     ahead: Ahead,
+    multiplier: str,
 ):
+    meter = replace(METER, multiplier=Decimal(multiplier))
     before, after = read(str(charged)), read(str(now), after=2 * DAY)
     history = replace(KNOWN, ahead=ahead)
     try:
-        resolved = resolve(decision, before, after, METER, elapsed=2 * DAY, history=history)
+        resolved = resolve(decision, before, after, meter, elapsed=2 * DAY, history=history)
     except BadDecision:
         return
 
     assert resolved.moved >= 0
     assert resolved.evidence
-    left = resolved.history.ahead.quantity
+    stood = Decimal(0)
     match decision:
         case Accepted():
             true = now - charged + decision.rounds * 1_000_000
@@ -512,7 +539,10 @@ def test_no_decision_charges_less_than_nothing_or_loses_an_estimate(
         case Estimated() | Dismissed():
             true = Decimal(0)
         case Exchanged():
-            true = decision.closing.total - charged + decision.rounds * 1_000_000
-            true += decision.between + (ahead.quantity if decision.estimate_stands else 0)
+            true = decision.closing.total - charged + decision.rounds * 1_000_000 + decision.between
+            stood = ahead.quantity if decision.estimate_stands else stood
     # What was charged ahead and now, less what still is ahead, is what truly passed.
-    assert ahead.quantity + resolved.moved - left == true
+    left = resolved.history.ahead.quantity
+    assert (
+        ahead.quantity + resolved.moved * meter.multiplier - left == true * meter.multiplier + stood
+    )
