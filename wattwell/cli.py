@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wattwell import simulate_commands
+from wattwell import simulate_commands, tariff_commands
 from wattwell.technician import frame_commands, meter_commands
 
 if TYPE_CHECKING:
