@@ -42,6 +42,7 @@ fuzz: $(VENV)/.dev ## Feed each decoder a million seeded streams; ARGS="--decode
 .PHONY: bench
 bench: $(VENV)/.dev ## Measure against peers, side by side
 	$(BIN)/python benchmarks/decode.py
+	$(BIN)/python benchmarks/rating.py
 
 .PHONY: figures
 figures: $(VENV)/.dev chromium ## Take the README's pictures anew

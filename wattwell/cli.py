@@ -29,6 +29,7 @@ app.add_typer(edge, name="edge")
 app.add_typer(simulate_commands.app, name="simulate")
 app.add_typer(frame_commands.app, name="frame")
 app.add_typer(meter_commands.app, name="meter")
+app.add_typer(tariff_commands.app, name="tariff")
 
 Config = Annotated[Path, typer.Option("--config", "-c", help="The program's settings file.")]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -24,7 +24,7 @@ CLOCK_CHANGES = {
     "America/New_York": ["2026-03-08T07:00Z", "2026-11-01T06:00Z"],
     "Australia/Lord_Howe": ["2026-04-04T15:00Z", "2026-10-03T15:30Z"],
 }
-LOCAL_TURNS = ["2026-01-01", "2026-03-01", "2024-02-29", "2024-03-01", "2026-07-01", "2027-01-01"]
+LOCAL_TURNS = ["2026-01-01", "2026-02-28", "2026-03-01", "2024-02-29", "2026-04-30", "2026-07-01"]
 BANDS = ("sharp", "peak", "flat", "valley", "deep")  # 尖 峰 平 谷 深谷
 TIMES = ("00:00", "00:30", "01:00", "01:30", "02:00", "02:15", "06:00", "10:00", "22:00", "23:59")
 ITEMS = ("energy", "service", "surcharge")
@@ -39,6 +39,7 @@ class Case:
     tariff: Mapping[str, Any]
     persons: int | None
     households: int
+    multiplier: str
     usage: tuple[tuple[str, str], ...]
 
 
@@ -51,22 +52,13 @@ def cases(draw: st.DrawFn, *, longest: int = 7) -> Case:
     households = draw(st.integers(1, 4))
     instants = draw(_instants(tariff, zone, around, longest=longest))
     registers = draw(_registers(tariff, len(instants), persons=persons or 0, households=households))
-    offset = timedelta(minutes=draw(st.sampled_from([0, 480, -300, 345])))
+    offset = timezone(timedelta(minutes=draw(st.sampled_from([0, 480, -300, 345]))))
     usage = tuple(
-        ((instant + offset).replace(tzinfo=_fixed(offset)).isoformat(), str(register))
+        (instant.astimezone(offset).isoformat(), str(register))
         for instant, register in zip(instants, registers, strict=True)
     )
-    return Case(tariff, persons, households, usage)
-
-
-def _fixed(offset: timedelta) -> Any:
-    return datetime(2000, 1, 1, tzinfo=UTC).tzinfo if not offset else _zone(offset)
-
-
-def _zone(offset: timedelta) -> Any:
-    sign = "+" if offset > timedelta(0) else "-"
-    hours, minutes = divmod(abs(offset) // timedelta(minutes=1), 60)
-    return datetime.fromisoformat(f"2000-01-01T00:00{sign}{hours:02}:{minutes:02}").tzinfo
+    multiplier = draw(st.sampled_from(["1", "1", "40", "0.1"]))
+    return Case(tariff, persons, households, multiplier, usage)
 
 
 def _turns(zone: str) -> list[datetime]:
@@ -75,15 +67,15 @@ def _turns(zone: str) -> list[datetime]:
         datetime.fromisoformat(day).replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
         for day in LOCAL_TURNS
     ]
-    return turns + [datetime.fromisoformat(change) for change in CLOCK_CHANGES.get(zone, [])]
+    changes = [datetime.fromisoformat(change) for change in CLOCK_CHANGES.get(zone, [])]
+    return turns + 3 * changes
 
 
 @st.composite
 def _documents(draw: st.DrawFn, zone: str, around: datetime) -> dict[str, Any]:
-    kinds = draw(st.lists(st.sampled_from(["flat", "tiers", "fixed"]), min_size=1, max_size=3))
-    if kinds == ["fixed"]:
-        kinds.append("flat")
-    tiers = [draw(_tiers()) if kind == "tiers" else None for kind in kinds]
+    kind = st.sampled_from(["flat", "tiers", "fixed"])
+    kinds = [draw(st.sampled_from(["flat", "tiers"])), *draw(st.lists(kind, max_size=2))]
+    tiers = first_tiers = [draw(_tiers()) if kind == "tiers" else None for kind in kinds]
     names = [draw(st.sampled_from(ITEMS)) for _ in kinds]
     starts = [datetime(2020, 1, 1, tzinfo=UTC)]
     for _ in range(draw(st.integers(0, 2))):
@@ -91,7 +83,8 @@ def _documents(draw: st.DrawFn, zone: str, around: datetime) -> dict[str, Any]:
         starts.append(around + draw(st.sampled_from([timedelta(0), shift])))
     versions = []
     for start in sorted(set(starts)):
-        bands = draw(st.none() | _rules())
+        day = around.astimezone(ZoneInfo(zone)).date()
+        bands = draw(st.none() | _rules(day))
         version: dict[str, Any] = {
             "effective_from": start.astimezone(ZoneInfo(zone)).isoformat(),
             "components": [
@@ -101,12 +94,15 @@ def _documents(draw: st.DrawFn, zone: str, around: datetime) -> dict[str, Any]:
         }
         if bands is not None:
             version["bands"] = bands
-            version |= draw(_days(around.astimezone(ZoneInfo(zone)).date()))
+            version |= draw(_days(day))
         versions.append(version)
-        if draw(
-            st.booleans()
-        ):  # new bounds, and now and then a new period, from the next version on
-            tiers = [draw(_tiers()) if tier else None for tier in tiers]
+        match draw(st.integers(0, 3)):  # what the next version has
+            case 1:
+                tiers = [draw(_tiers()) if kind == "tiers" else None for kind in kinds]
+            case 2:
+                tiers = [None for _ in kinds]
+            case 3:
+                tiers = first_tiers
     return {
         "code": "RANDOM",
         "commodity": "electricity",
@@ -122,14 +118,15 @@ def _named(rules: list[dict[str, Any]] | None) -> list[str]:
 
 
 @st.composite
-def _rules(draw: st.DrawFn) -> list[dict[str, Any]]:
-    """A few particular rules, then either one rule for the rest or the day cut into parts."""
-    chosen = draw(st.lists(st.sampled_from(BANDS), min_size=1, max_size=5, unique=True))
+def _rules(draw: st.DrawFn, around: date) -> list[dict[str, Any]]:
+    """A few particular rules, most of days near a date, then one rule for the rest or the day cut into parts."""
+    chosen = draw(st.lists(st.sampled_from(BANDS), min_size=2, max_size=5, unique=True))
     rules = []
     for _ in range(draw(st.integers(0, 3))):
         rule: dict[str, Any] = {"band": draw(st.sampled_from(chosen))}
         if draw(st.booleans()):
-            rule["months"] = sorted(draw(st.sets(st.integers(1, 12), min_size=1, max_size=6)))
+            months = draw(st.sets(st.integers(1, 12), min_size=1, max_size=6))
+            rule["months"] = sorted(months | draw(st.sampled_from([set(), {around.month}])))
         if draw(st.booleans()):
             weekdays = st.sets(st.integers(1, 7), min_size=1, max_size=4).map(sorted)
             rule["days"] = draw(st.sampled_from(["workday", "weekend", "holiday"]) | weekdays)
@@ -151,16 +148,18 @@ def _rules(draw: st.DrawFn) -> list[dict[str, Any]]:
 @st.composite
 def _days(draw: st.DrawFn, around: date) -> dict[str, list[str]]:
     near = [around + timedelta(days=days) for days in range(-4, 5)]
-    holidays = draw(st.sets(st.sampled_from(near), max_size=3))
-    weekend = [day for day in near if day.isoweekday() >= 6 and day not in holidays]
-    workdays = draw(st.sets(st.sampled_from(weekend), max_size=2)) if weekend else set()
+    holidays = draw(st.sets(st.sampled_from(near), max_size=3)) | draw(
+        st.sampled_from([set(), {around}])
+    )
+    weekend = {day for day in near if day.isoweekday() >= 6} - holidays
+    workdays = weekend & draw(st.sets(st.sampled_from(near)))
     return {
         "holidays": [day.isoformat() for day in sorted(holidays)],
         "workdays": [day.isoformat() for day in sorted(workdays)],
     }
 
 
-_prices = st.decimals("0", "9.9999", places=4).map(str) | st.sampled_from(["0", "0.5", "1984"])
+_prices = st.sampled_from(["0", "0.5", "1.5", "1984"]) | st.decimals("0", "9", places=4).map(str)
 
 
 @st.composite
@@ -177,7 +176,7 @@ def _component(
     component: dict[str, Any] = {"item": item, "kind": "rate"}
     if draw(st.booleans()):
         component["share"] = draw(st.sampled_from(["0", "0.3", "0.7", "0.85", "0.3333", "1"]))
-    by_band = bool(bands) and draw(st.booleans())
+    by_band = bool(bands) and draw(st.integers(0, 3)) > 0
     price = st.fixed_dictionaries(dict.fromkeys(bands, _prices)) if by_band else _prices
     if tiers is None:
         return component | {"price": draw(price)}
@@ -191,8 +190,8 @@ def _tiers(draw: st.DrawFn) -> dict[str, Any]:
     period = draw(st.sampled_from(["month", "year"]))
     tiers: dict[str, Any] = {"period": period, "bounds": draw(_bounds(count))}
     if draw(st.booleans()):
-        month = ["01", "02", "15", "28"]
-        year = ["01-01", "07-01", "03-01", "02-28", "12-31"]
+        month = ["01", "15", "31"]
+        year = ["01-01", "07-01", "02-29"]
         tiers["start"] = draw(st.sampled_from(month if period == "month" else year))
     if period == "month" and draw(st.booleans()):
         summer = draw(st.sets(st.integers(1, 12), min_size=1, max_size=11))

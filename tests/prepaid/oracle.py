@@ -7,6 +7,7 @@ than needed; each piece is priced at what holds in its middle. Documents given h
 
 from __future__ import annotations
 
+from calendar import monthrange
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -33,6 +34,14 @@ class Account:
     lines: dict[Key, list[Fraction]] = field(default_factory=dict)
     counted: dict[int, tuple[Any, Fraction]] = field(default_factory=dict)
     posted: dict[str, int] = field(default_factory=dict)
+    known: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.known |= {one["item"] for one in _version(self.tariff, self.at)["components"]}
+
+    def read(self, reading: tuple[str, str]) -> dict[str, int]:
+        """As settle, of a reading as a file holds it."""
+        return self.settle(datetime.fromisoformat(reading[0]).astimezone(UTC), Fraction(reading[1]))
 
     def settle(self, at: datetime, register: Fraction) -> dict[str, int]:
         """What each item is charged for this reading, in the minor unit; items charged nothing are left out."""
@@ -63,6 +72,7 @@ class Account:
         version = _version(self.tariff, middle)
         local = middle.astimezone(zone)
         for place, component in enumerate(version["components"]):
+            self.known.add(component["item"])
             if component["kind"] == "fixed":
                 span = _gone_by(component["per"], zone, until) - _gone_by(
                     component["per"], zone, since
@@ -128,9 +138,9 @@ class Account:
 
     def items(self) -> dict[str, Fraction]:
         """The exact running total of each item."""
-        totals: dict[str, Fraction] = {}
+        totals = dict.fromkeys(self.known, Fraction(0))
         for (item, *_), (_, amount) in self.lines.items():
-            totals[item] = totals.get(item, Fraction(0)) + amount
+            totals[item] += amount
         return totals
 
     def bill(self) -> dict[str, Any]:
@@ -164,21 +174,25 @@ def rate(
     households: int = 1,
     multiplier: str = "1",
 ) -> tuple[dict[str, Any], list[dict[str, int]]]:
-    """The bill of a whole file of usage, and the charges of each reading after the first."""
-    (opened, first), *later = usage
-    account = Account(
-        tariff,
-        datetime.fromisoformat(opened).astimezone(UTC),
-        Fraction(first),
-        persons,
-        households,
-        Fraction(multiplier),
+    """The bill of a whole file of usage, and the charges of each reading after the first, by item."""
+    account = open_account(
+        tariff, usage[0], persons=persons, households=households, multiplier=multiplier
     )
-    charges = [
-        account.settle(datetime.fromisoformat(at).astimezone(UTC), Fraction(register))
-        for at, register in later
-    ]
+    charges = [account.read(reading) for reading in usage[1:]]
     return account.bill(), charges
+
+
+def open_account(
+    tariff: Mapping[str, Any],
+    reading: tuple[str, str],
+    *,
+    persons: int | None,
+    households: int,
+    multiplier: str,
+) -> Account:
+    """The account at its first reading; usage counts from it."""
+    at, register = datetime.fromisoformat(reading[0]).astimezone(UTC), Fraction(reading[1])
+    return Account(tariff, at, register, persons, households, Fraction(multiplier))
 
 
 def _cuts(tariff: Any, zone: ZoneInfo, since: datetime, until: datetime) -> list[datetime]:
@@ -262,14 +276,20 @@ def band_at(version: Any, local: datetime) -> str:
 def _period(tiers: Any, local: datetime) -> tuple[str, date]:
     """The period's kind and its first day."""
     if tiers["period"] == "month":
-        first = local.date().replace(day=int(tiers.get("start", "01")))
+        start = int(tiers.get("start", "01"))
+        first = _day(local.year, local.month, start)
         if first > local.date():
             before = local.date().replace(day=1) - timedelta(days=1)
-            first = before.replace(day=int(tiers.get("start", "01")))
+            first = _day(before.year, before.month, start)
         return "month", first
-    month, day = tiers.get("start", "01-01").split("-")
-    first = date(local.year, int(month), int(day))
-    return "year", first if first <= local.date() else first.replace(year=local.year - 1)
+    month, day = (int(part) for part in tiers.get("start", "01-01").split("-"))
+    first = _day(local.year, month, day)
+    return "year", first if first <= local.date() else _day(local.year - 1, month, day)
+
+
+def _day(year: int, month: int, day: int) -> date:
+    """The day, or the last one of a month that has not so many."""
+    return date(year, month, min(day, monthrange(year, month)[1]))
 
 
 def _gone_by(per: str, zone: ZoneInfo, instant: datetime) -> Fraction:
