@@ -6,7 +6,6 @@ that is skipped is in no rule, and an hour that comes twice is in its rules twic
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
@@ -20,6 +19,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 _MICROSECOND = timedelta(microseconds=1)
 _MINUTE_US = 60_000_000
+_KEPT_PARTS = 256
 DAY_US = MINUTES * _MINUTE_US
 
 
@@ -148,6 +148,9 @@ class Timetable:
     _patterns: dict[tuple[int, ...], list[tuple[int, int | None]]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
+    _parts: dict[tuple[int, ...], list[tuple[int, int | None]]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def at(self, at: datetime) -> int | None:
         """The index of the rule that holds at an instant, or None."""
@@ -179,19 +182,35 @@ class Timetable:
         """
         found: list[tuple[int, int | None]] = []
         for begin, end, offset in self.calendar.offsets(day):
-            local, local_end = begin + offset, end + offset
-            while local < local_end:
-                ordinal, clock = divmod(local, DAY_US)
-                midnight = ordinal * DAY_US
-                pattern = self._pattern(date.fromordinal(_EPOCH_ORDINAL + ordinal))
-                first = bisect_right(pattern, clock, key=_start) - 1
-                for start, index in pattern[first:]:
-                    if midnight + start >= local_end:
-                        break
-                    if not found or found[-1][1] != index:
-                        found.append((max(midnight + start, local) - offset, index))
-                local = midnight + DAY_US
+            local = begin + offset
+            first = local // DAY_US
+            days = [
+                self._pattern(date.fromordinal(_EPOCH_ORDINAL + ordinal))
+                for ordinal in range(first, -(-(end + offset) // DAY_US))
+            ]
+            for start, index in self._joined(days, local - first * DAY_US, end - begin):
+                if not found or found[-1][1] != index:
+                    found.append((begin + start, index))
         return found
+
+    def _joined(
+        self, days: list[list[tuple[int, int | None]]], since: int, length: int
+    ) -> list[tuple[int, int | None]]:
+        """A part of the time of local days in a row: (microseconds after its beginning, index)."""
+        key = (since, length, *map(id, days))  # each is kept in _patterns for good
+        known = self._parts.get(key)
+        if known is None:
+            if len(self._parts) >= _KEPT_PARTS:
+                self._parts.clear()
+            known = self._parts[key] = []
+            for number, pattern in enumerate(days):
+                for start, index in pattern:
+                    after = number * DAY_US + start - since
+                    if after <= 0:
+                        known[:] = [(0, index)]
+                    elif after < length and known[-1][1] != index:
+                        known.append((after, index))
+        return known
 
     def local_day(self, day: date) -> list[tuple[int, int | None]]:
         """A local day as its clocks show it, cut where another rule begins to hold: (minute of the day, index)."""
@@ -227,10 +246,6 @@ def _cut(meant: list[tuple[int, Hours]]) -> list[tuple[int, int | None]]:
         if not found or found[-1][1] != index:
             found.append((minute * _MINUTE_US, index))
     return found
-
-
-def _start(cut: tuple[int, int | None]) -> int:
-    return cut[0]
 
 
 def _first(meant: list[tuple[int, Hours]], minute: int) -> int | None:

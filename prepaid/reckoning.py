@@ -8,12 +8,11 @@ and add up to the whole.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from itertools import groupby, pairwise
 from typing import NamedTuple
 
 from prepaid.calendar import micros
@@ -55,6 +54,8 @@ class Counted:
 
 
 UNCOUNTED = Counted(None, None, NOTHING)
+
+_ENDLESS = Decimal("Infinity")
 
 
 class Slice(NamedTuple):
@@ -99,8 +100,7 @@ class Fee(NamedTuple):
     quantity: Decimal
 
 
-@dataclass(frozen=True, slots=True)
-class Reckoned:
+class Reckoned(NamedTuple):
     """The parts of an interval in order of time, and by component how far its tiers are filled then."""
 
     slices: list[Slice]
@@ -138,40 +138,37 @@ def reckon(
     if slices is None:
         slices = _by_clock(stretches, until_us, before.total, moved, metered.multiplier)
     parts, counts = _fill(tariff, metered, slices, counted)
-    fees = list(_fees(tariff, micros(fees_since), until_us)) if tariff.has_fees else []
+    fees = _fees(tariff, micros(fees_since), until_us) if tariff.has_fees else []
     return Reckoned(slices, parts, fees, counts, source)
 
 
 # Cutting.
 
 
-class _Line:
-    """A register between two instants: straight, half-up to a millionth, never outside its ends."""
+def _line(
+    total: Decimal, moved: Decimal, *, since: int, until: int, at: list[int]
+) -> list[Decimal]:
+    """A register's way from since to until, at these instants between them in order, and at both ends.
 
-    def __init__(self, total: Decimal, moved: Decimal, *, since: int, until: int) -> None:
-        self.end = total + moved
-        self._reached = total
-        total_n, total_d = total.as_integer_ratio()
-        moved_n, moved_d = moved.as_integer_ratio()
-        # total + moved × (at - since) / (until - since) = (base + rise × (at - since)) / whole
-        self._base = total_n * moved_d * (until - since)
-        self._rise = moved_n * total_d
-        self._whole = total_d * moved_d * (until - since)
-        self._since = since
-
-    def reach(self, at: int) -> tuple[Decimal, Decimal]:
-        """The register at the instant asked for before (at first the beginning), and at this later one."""
-        steps = millionths(self._base + self._rise * (at - self._since), self._whole)
-        register = Decimal(steps).scaleb(-6)
-        return self._to(min(max(register, self._reached), self.end))
-
-    def rest(self) -> tuple[Decimal, Decimal]:
-        """The register at the instant asked for before, and at the end."""
-        return self._to(self.end)
-
-    def _to(self, register: Decimal) -> tuple[Decimal, Decimal]:
-        before, self._reached = self._reached, register
-        return before, register
+    Straight, half-up to a millionth; a register with more decimals than that is never passed.
+    """
+    end = total + moved
+    total_n, total_d = total.as_integer_ratio()
+    moved_n, moved_d = moved.as_integer_ratio()
+    # total + moved × (at - since) / (until - since) = (base + rise × (at - since)) / whole
+    whole = total_d * moved_d * (until - since)
+    base = total_n * moved_d * (until - since)
+    rise = moved_n * total_d
+    registers = [total]
+    for instant in at:
+        register = Decimal(millionths(base + rise * (instant - since), whole)).scaleb(-6)
+        if register < total:
+            register = total
+        elif register > end:
+            register = end
+        registers.append(register)
+    registers.append(end)
+    return registers
 
 
 def _by_clock(
@@ -181,23 +178,18 @@ def _by_clock(
     moved: Decimal,
     multiplier: Decimal,
 ) -> list[Slice]:
+    since, terms = stretches[0]
     if len(stretches) == 1:
-        ((since, terms),) = stretches
         end = total + moved
         return [Slice(since, until, terms, terms.band, total, end, moved * multiplier)]
-    line = _Line(total, moved, since=stretches[0][0], until=until)
-    slices = []
-    for (since, terms), (stop, _) in pairwise(stretches):
-        before, after = line.reach(stop)
-        slices.append(
-            Slice(since, stop, terms, terms.band, before, after, (after - before) * multiplier)
+    starts = [start for start, _ in stretches]
+    registers = _line(total, moved, since=since, until=until, at=starts[1:])
+    return [
+        Slice(start, stop, terms, terms.band, before, after, (after - before) * multiplier)
+        for (start, terms), stop, before, after in zip(
+            stretches, [*starts[1:], until], registers, registers[1:], strict=False
         )
-    since, terms = stretches[-1]
-    before, after = line.rest()
-    slices.append(
-        Slice(since, until, terms, terms.band, before, after, (after - before) * multiplier)
-    )
-    return slices
+    ]
 
 
 def _have_bands(tariff: Tariff, stretches: list[tuple[int, Terms]]) -> bool:
@@ -228,17 +220,17 @@ def _by_meter(
         held = cuts[-1][1] if cuts else None
         if held is None or (held.version, held.periods) != (terms.version, terms.periods):
             cuts.append((since, terms))
-    registers = before.bands or {}
+    starts = [since for since, _ in cuts]
+    read = before.bands or {}
     lines = {
-        band: _Line(registers[band], moves[band], since=cuts[0][0], until=until) for band in moves
+        band: _line(read[band], moves[band], since=starts[0], until=until, at=starts[1:])
+        for band in moves
     }
     slices = []
-    for place, (since, terms) in enumerate(cuts):
-        is_last = place + 1 == len(cuts)
-        stop = until if is_last else cuts[place + 1][0]
+    for place, ((since, terms), stop) in enumerate(zip(cuts, [*starts[1:], until], strict=True)):
         for band in _bands(tariff, terms):
             if band in lines:
-                start, end = lines[band].rest() if is_last else lines[band].reach(stop)
+                start, end = lines[band][place : place + 2]
                 used = (end - start) * metered.multiplier
                 slices.append(Slice(since, stop, terms, band, start, end, used))
     return slices
@@ -268,47 +260,47 @@ def _fill(
     """The parts, version by version and then component by component; and the counts after them."""
     parts: list[Part] = []
     first = 0
-    for number, run in groupby(slices, _version_of):
-        numbered = list(enumerate(run, first))
-        first += len(numbered)
+    while first < len(slices):
+        number = slices[first].terms.version
+        end = len(slices)
+        if slices[-1].terms.version != number:
+            end = next(n for n in range(first, end) if slices[n].terms.version != number)
+        run = slices[first:end]
         version = tariff.versions[number]
         counts = [UNCOUNTED] * len(version.components)
         for place, rate in version.rates:
             if rate.tiers is None:
-                prices = rate.prices[0]
-                for at, cut in numbered:
+                for at, cut in enumerate(run, first):
                     if quantity := cut.quantity * rate.share:
-                        price = prices[cut.band]
+                        price = rate.prices[0][cut.band]
                         parts.append(Part(at, place, rate, 1, NOTHING, quantity, price))
             else:
                 count = counted[place] if place < len(counted) else UNCOUNTED
-                counts[place] = _fill_tiers(parts, numbered, place, rate, metered, count)
-        counted = counts
+                counts[place] = _fill_tiers(parts, run, first, place, rate, metered, count)
+        counted, first = counts, end
     return parts, tuple(counted)
-
-
-def _version_of(cut: Slice) -> int:
-    return cut.terms.version
 
 
 def _fill_tiers(
     parts: list[Part],
-    slices: list[tuple[int, Slice]],
+    run: list[Slice],
+    first: int,
     place: int,
     rate: Rate,
     metered: Metered,
     count: Counted,
 ) -> Counted:
-    """Adds the parts of one component, from the tier that has been reached upwards, and gives its count after them.
+    """Adds the parts of one component, from the tier that has been reached upwards; its count after them.
 
-    A bound belongs to the tier below it.
+    The run's first slice has the number first. A bound belongs to the tier below it.
     """
     tiers = rate.tiers
     assert tiers is not None
     since, until, used = count.since, count.until, count.used
     held: TierPeriod | None = None
     bounds: tuple[Decimal, ...] = ()
-    for number, cut in slices:
+    tier, room = 0, NOTHING
+    for number, cut in enumerate(run, first):
         period = cut.terms.periods[place]
         assert period is not None
         if period is not held:
@@ -320,25 +312,31 @@ def _fill_tiers(
             bounds = tiers.bounds_for(
                 month=period.month, persons=metered.persons, households=metered.households
             )
+            tier = bisect_right(bounds, used)
+            room = bounds[tier] - used if tier < len(bounds) else _ENDLESS
         quantity = cut.quantity * rate.share
         while quantity:
-            tier = bisect_right(bounds, used)
-            room = bounds[tier] - used if tier < len(bounds) else quantity
-            taken = min(room, quantity)
+            taken = quantity if quantity <= room else room
             price = rate.prices[tier][cut.band]
             parts.append(Part(number, place, rate, tier + 1, used, taken, price))
             used += taken
             quantity -= taken
+            room -= taken
+            if not room:
+                tier = bisect_right(bounds, used)
+                room = bounds[tier] - used if tier < len(bounds) else _ENDLESS
     return Counted(since, until, used)
 
 
 # Fixed fees.
 
 
-def _fees(tariff: Tariff, since: int, until: int) -> Iterator[Fee]:
+def _fees(tariff: Tariff, since: int, until: int) -> list[Fee]:
+    fees = []
     for start, stop, number in tariff.in_force(since, until):
         for place, fixed in tariff.versions[number].fees:
             gone = [
                 Decimal(fixed.cycle.gone(tariff.timezone, at)).scaleb(-6) for at in (start, stop)
             ]
-            yield Fee(start, stop, number, place, fixed, gone[1] - gone[0])
+            fees.append(Fee(start, stop, number, place, fixed, gone[1] - gone[0]))
+    return fees

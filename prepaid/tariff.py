@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -105,7 +105,8 @@ Component = Rate | Fixed
 class Version:
     """What holds from an instant on. The rule of a timetable names its band by its place in rule_bands.
 
-    bands are the names, each once, in the order of the rules; (ALL,) where there are no rules.
+    bands are the names, each once, in the order of the rules; (ALL,) where there are no rules. rates and
+    fees are the components that price a quantity and those that price time, each with its place.
     """
 
     effective_from: datetime
@@ -113,16 +114,15 @@ class Version:
     rule_bands: tuple[str, ...]
     bands: tuple[str, ...]
     components: tuple[Component, ...]
+    rates: tuple[tuple[int, Rate], ...] = field(init=False, repr=False, compare=False)
+    fees: tuple[tuple[int, Fixed], ...] = field(init=False, repr=False, compare=False)
 
-    @property
-    def rates(self) -> Iterator[tuple[int, Rate]]:
-        """The components that price a quantity, by their place."""
-        return ((n, c) for n, c in enumerate(self.components) if isinstance(c, Rate))
-
-    @property
-    def fees(self) -> list[tuple[int, Fixed]]:
-        """The components that price time, by their place."""
-        return [(n, c) for n, c in enumerate(self.components) if isinstance(c, Fixed)]
+    def __post_init__(self) -> None:
+        placed = list(enumerate(self.components))
+        rates = tuple((n, c) for n, c in placed if isinstance(c, Rate))
+        fees = tuple((n, c) for n, c in placed if isinstance(c, Fixed))
+        object.__setattr__(self, "rates", rates)
+        object.__setattr__(self, "fees", fees)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,8 @@ class Tariff:
     currency: str
     timezone: str
     versions: tuple[Version, ...]
-    _effective: list[int] = field(default_factory=list, init=False, repr=False, compare=False)
+    has_fees: bool = field(init=False, repr=False, compare=False)  # any, in any version
+    _effective: tuple[int, ...] = field(init=False, repr=False, compare=False)
     _days: dict[int, tuple[list[int], list[Terms]]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -165,12 +166,9 @@ class Tariff:
     )
 
     def __post_init__(self) -> None:
-        self._effective.extend(micros(version.effective_from) for version in self.versions)
-
-    @property
-    def has_fees(self) -> bool:
-        """Whether any version charges something for time alone."""
-        return any(version.fees for version in self.versions)
+        effective = tuple(micros(version.effective_from) for version in self.versions)
+        object.__setattr__(self, "_effective", effective)
+        object.__setattr__(self, "has_fees", any(version.fees for version in self.versions))
 
     def terms(self, at: datetime) -> Terms:
         """What holds at an instant."""
@@ -185,21 +183,16 @@ class Tariff:
         """
         day = since_us // DAY_US
         starts, terms = self._day(day)
-        place = bisect_right(starts, since_us)
-        held = terms[place - 1]
-        found = [(since_us, held)]
+        first = bisect_right(starts, since_us)
+        found = [(since_us, terms[first - 1])]
         while True:
-            for start, now in zip(starts[place:], terms[place:], strict=True):
-                if start >= until_us:
-                    return found
-                if now != held:
-                    found.append((start, now))
-                    held = now
+            end = bisect_left(starts, until_us, lo=first)
+            found += zip(starts[first:end], terms[first:end], strict=True)
             day += 1
             if day * DAY_US >= until_us:
                 return found
             starts, terms = self._day(day)
-            place = 0
+            first = 1 if terms[0] == found[-1][1] else 0
 
     def in_force(self, since_us: int, until_us: int) -> Iterator[tuple[int, int, int]]:
         """The versions from since to before until, in microseconds since 1970: (from, to, version's place)."""
@@ -261,41 +254,40 @@ class Tariff:
         return known
 
     def _cut(self, day: int) -> tuple[list[int], list[Terms]]:
-        found = [
-            cut
-            for since, until, number in self.in_force(day * DAY_US, (day + 1) * DAY_US)
-            for cut in self._cut_version(number, day, since, until)
-        ]
-        return [start for start, _ in found], [terms for _, terms in found]
+        starts: list[int] = []
+        terms: list[Terms] = []
+        for since, until, number in self.in_force(day * DAY_US, (day + 1) * DAY_US):
+            bands = self._bands_within(number, day, since, until)
+            counted = [
+                self._periods_within(number, place, since, until)
+                for place in range(len(self.versions[number].components))
+            ]
+            turns = sorted({since}.union(*({start for start, _ in periods} for periods in counted)))
+            for turn, following in zip(turns, [*turns[1:], until], strict=True):
+                periods = tuple(_at(periods, turn) for periods in counted)
+                held = {band: Terms(number, band, periods) for band in {band for _, band in bands}}
+                starts.append(turn)
+                terms.append(held[_at(bands, turn)])
+                within = [(start, band) for start, band in bands if turn < start < following]
+                starts += [start for start, _ in within]
+                terms += [held[band] for _, band in within]
+        return starts, terms
 
-    def _cut_version(
-        self, number: int, day: int, since: int, until: int
-    ) -> Iterator[tuple[int, Terms]]:
-        """One version, over a part of a UTC day."""
+    def _bands_within(self, number: int, day: int, since: int, until: int) -> list[tuple[int, str]]:
+        """The bands of a version over a part of a UTC day: where each begins to hold."""
         version = self.versions[number]
-        bands = [(since, ALL)]
-        if version.rule_bands:
-            bands = []
-            for start, rule in version.timetable.day(day):
-                if rule is None:
-                    raise ValueError(f"no band of {self.code} holds at {instant(start)}")
-                if start <= since:
-                    bands = [(since, version.rule_bands[rule])]
-                elif start < until:
-                    bands.append((start, version.rule_bands[rule]))
-        counted = [
-            self._periods_within(number, place, since, until)
-            for place in range(len(version.components))
-        ]
-        turns = sorted({since}.union(*({start for start, _ in periods} for periods in counted)))
-        for turn, following in zip(turns, [*turns[1:], until], strict=True):
-            periods = tuple(_at(periods, turn) for periods in counted)
-            known: dict[str, Terms] = {}
-            within = [(start, band) for start, band in bands if turn < start < following]
-            for start, band in [(turn, _at(bands, turn)), *within]:
-                if band not in known:
-                    known[band] = Terms(number, band, periods)
-                yield start, known[band]
+        if not version.rule_bands:
+            return [(since, ALL)]
+        found: list[tuple[int, str]] = []
+        for start, rule in version.timetable.day(day):
+            if rule is None:
+                raise ValueError(f"no band of {self.code} holds at {instant(start)}")
+            band = version.rule_bands[rule]
+            if start <= since:
+                found = [(since, band)]
+            elif start < until and band != found[-1][1]:
+                found.append((start, band))
+        return found
 
     def _periods_within(
         self, number: int, place: int, since: int, until: int
