@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
+from prepaid.quantity import exact
+
 
 @dataclass(frozen=True, slots=True)
 class Brake:
@@ -14,6 +16,8 @@ class Brake:
 
     points is how many service points the site has. More than max(least, share × points) of them cut within
     a while pull the brake; only a person releases it. An operator's own cuts are neither counted nor braked.
+
+    Raises TypeError if share is no Decimal.
     """
 
     points: int
@@ -22,6 +26,9 @@ class Brake:
     within: timedelta = timedelta(minutes=10)
     cuts: tuple[tuple[UUID, datetime], ...] = ()
     pulled_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        exact(self.share, "the share of the points")
 
     @property
     def is_on(self) -> bool:

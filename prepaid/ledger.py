@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import NewType, TypeVar
 from uuid import UUID, uuid5
 
-from prepaid.money import ZERO, Money
+from prepaid.money import ZERO, Money, typed
 
 Book = NewType("Book", str)
 
@@ -63,8 +63,7 @@ class Transfer:
     at: datetime
 
     def __post_init__(self) -> None:
-        if type(self.amount) is not Money:
-            raise TypeError(f"a transfer moves Money, not {self.amount!r}")
+        typed(self.amount, "what a transfer moves")
         if self.amount <= ZERO:
             raise ValueError(f"a transfer moves a positive amount, not {self.amount}")
         if self.debit == self.credit:

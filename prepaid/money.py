@@ -90,3 +90,10 @@ class Money:
 
 
 ZERO = Money(0)
+
+
+def typed(value: object, name: str) -> Money:
+    """The value, if it is Money; name is what it is called in the error. Raises TypeError for anything else."""
+    if type(value) is not Money:
+        raise TypeError(f"{name} is Money, not the {type(value).__name__} {value!r}")
+    return value

@@ -9,7 +9,7 @@ from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID
 
-from prepaid.money import ZERO, Money
+from prepaid.money import ZERO, Money, typed
 from prepaid.quiet import Quiet
 
 
@@ -25,12 +25,18 @@ class EmergencyCredit:
     """应急额度: what is lent to a customer whose money runs out at a bad hour.
 
     It is offered at a balance of offered_at or less, lets the balance fall by amount below where it would
-    be cut, and is repaid by the next top-up before anything else, because the balance is negative.
+    be cut, and is repaid by the next top-up before the balance rises above nothing, because it is negative.
+
+    Raises TypeError if an amount is not Money.
     """
 
     amount: Money
     offered_at: Money
     is_automatic: bool = False  # lent without being asked for
+
+    def __post_init__(self) -> None:
+        typed(self.amount, "emergency credit")
+        typed(self.offered_at, "the balance at which it is offered")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
+from prepaid.quantity import typed
+
 
 class Supply(StrEnum):
     """What flows to the customer."""
@@ -27,6 +29,8 @@ class Reading:
 
     supply is None where the meter cannot say. bands are its own time-of-use registers 分时示数 by band, in
     the same unit, where it keeps them and they were read.
+
+    Raises TypeError if a register is no Decimal.
     """
 
     meter_no: str
@@ -34,6 +38,12 @@ class Reading:
     total: Decimal
     supply: Supply | None
     bands: Mapping[str, Decimal] | None = None
+
+    def __post_init__(self) -> None:
+        typed(self.total, "a register")
+        if self.bands is not None:
+            for band, total in self.bands.items():
+                typed(total, f"the register of {band}")
 
 
 def advance(

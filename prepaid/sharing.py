@@ -111,8 +111,8 @@ class Member:
     of nobody. weight is an agreed number, an area, a usage in these days, or 1 where all share equally.
     payer is the account that is charged; for a vacant room its owner's.
 
-    Raises TypeError or ValueError if the weight is no exact decimal, weight or days are negative, or room or
-    payer has no name.
+    Raises TypeError or ValueError if the weight is no exact decimal or the days are not whole, one of them is
+    negative, or room or payer has no name.
     """
 
     room: str
@@ -125,8 +125,10 @@ class Member:
         if not self.room or not self.payer:
             raise ValueError(f"a room and its payer have names, not {self.room!r}, {self.payer!r}")
         not_negative(self.weight, f"the weight of room {self.room}")
-        if type(self.days) is not int or self.days < 0:
-            raise ValueError(f"room {self.room} counts whole days, not {self.days!r}")
+        if type(self.days) is not int:
+            raise TypeError(f"room {self.room} counts whole days, not {self.days!r}")
+        if self.days < 0:
+            raise ValueError(f"room {self.room} counts no fewer than 0 days, not {self.days}")
 
     @property
     def key(self) -> tuple[str, str, str]:

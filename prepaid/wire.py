@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -300,7 +301,7 @@ def write_up(message: Up) -> str:
 
 def read_up(body: str) -> Up:
     """Raises BadMessage if the body is no message a gateway sends."""
-    return _checked(_UP, body)
+    return _exact(_UP, body)
 
 
 def write_down(message: Down) -> str:
@@ -309,7 +310,7 @@ def write_down(message: Down) -> str:
 
 def read_down(body: str) -> Down:
     """Raises BadMessage if the body is no message the cloud sends."""
-    return _checked(_DOWN, body)
+    return _exact(_DOWN, body)
 
 
 def _checked(adapter: TypeAdapter[T], text: str | bytes) -> T:
@@ -317,6 +318,26 @@ def _checked(adapter: TypeAdapter[T], text: str | bytes) -> T:
         return adapter.validate_json(text)
     except ValidationError as error:
         raise BadMessage(str(error)) from error
+
+
+def _exact(adapter: TypeAdapter[T], body: str) -> T:
+    """The message; refused if a number in it has a point or an exponent, or is none (NaN).
+
+    Whoever reads such a number takes it for a float. Quantities, prices and costs are written as texts.
+    """
+    message = _checked(adapter, body)
+    try:
+        _WHOLE_NUMBERS.decode(body)
+    except ValueError as error:
+        raise BadMessage(str(error)) from error
+    return message
+
+
+def _refuse(number: str) -> None:
+    raise ValueError(f"the number {number} stands where a text is meant; a float would lose digits")
+
+
+_WHOLE_NUMBERS = json.JSONDecoder(parse_float=_refuse, parse_constant=_refuse)
 
 
 def sign(entry: Entry, key: Ed25519PrivateKey) -> Entry:

@@ -75,7 +75,7 @@ def test_ids_are_what_they_have_always_been():
 
 @pytest.mark.parametrize("amount", [50.0, 50, "50", None])
 def test_a_transfer_moves_money_and_nothing_that_looks_like_it(amount: object):
-    with pytest.raises(TypeError, match="moves Money"):
+    with pytest.raises(TypeError, match="what a transfer moves is Money"):
         replace(TOP_UP, amount=amount)
 
 

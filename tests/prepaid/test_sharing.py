@@ -435,7 +435,7 @@ def test_a_list_that_cannot_be_right_is_refused_with_the_room_to_mend():
 def test_a_weight_below_nothing_cannot_be_entered():
     with pytest.raises(ValueError, match="the weight of room 101 is not negative"):
         room("101", "-1")
-    with pytest.raises(ValueError, match="whole days"):
+    with pytest.raises(ValueError, match="no fewer than 0 days"):
         room("101", days=-1)
     with pytest.raises(ValueError, match="names"):
         room("")
