@@ -480,6 +480,8 @@ def test_a_duplicate_address_is_held_until_a_person_has_parted_the_meters():
         history = found.history
         before = before if found.moved is None else after
     assert history.is_held
+    assert history.doubt is not None
+    assert history.doubt.reading.total == Decimal("5000.10")
 
     resolved = resolve(Dismissed(), before, after, METER, elapsed=quarter * 2, history=history)
 
