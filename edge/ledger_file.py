@@ -21,7 +21,7 @@ from prepaid.wire import NO_ENTRY, Entry
 
 log = logging.getLogger(__name__)
 
-CHECK_STEPS = 10_000  # of SQLite's machine, between two looks at the clock
+CHECK_STEPS = 1000  # of SQLite's machine, between two looks at the clock
 PAGES_AT_ONCE = 256  # of a copy, while the gateway goes on
 
 
@@ -206,12 +206,16 @@ def _check_pages(db: sqlite3.Connection, path: Path, *, is_whole: bool) -> None:
 def check_file(path: Path) -> None:
     """Looks at everything in a ledger, also while a gateway works on it. Raises StoreUnusable, StoreDamaged."""
     with looking(path) as db, speaking(path):
-        if schema.version_of(db) != schema.VERSION:
-            raise StoreUnusable(
-                f"{path} was written by another version of Wattwell; start this version's gateway on it once"
-            )
+        _must_be_this_versions(db, path)
         db.execute("BEGIN")  # one moment of it, whatever is written meanwhile
         check(db, path, within_s=None)
+
+
+def _must_be_this_versions(db: sqlite3.Connection, path: Path) -> None:
+    if schema.version_of(db) != schema.VERSION:
+        raise StoreUnusable(
+            f"{path} was written by another version of Wattwell; start this version's gateway on it once"
+        )
 
 
 # Copies.
@@ -229,7 +233,8 @@ def backup(path: Path, to: Path) -> None:
     try:
         half.unlink(missing_ok=True)
         half.touch(0o600)
-        with looking(path) as source, speaking(half), closing(sqlite3.connect(half)) as copy:
+        with looking(path) as source, speaking(path), closing(sqlite3.connect(half)) as copy:
+            _must_be_this_versions(source, path)
             source.backup(copy, pages=PAGES_AT_ONCE)
             # A copy is one file: the mode of the ledger's journal is not its own.
             copy.execute("PRAGMA journal_mode = DELETE")

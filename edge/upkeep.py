@@ -87,7 +87,6 @@ class Upkeep:
         self._free_bytes = free_bytes
         self._is_making_room = False
         store.make_room = self.make_room
-        store.keeps_readings = self._reserve.exists()
 
     async def run(self) -> None:
         """Until cancelled."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wattwell import simulate_commands, tariff_commands
+from wattwell import edge_commands, simulate_commands, tariff_commands
 from wattwell.technician import frame_commands, meter_commands
 
 if TYPE_CHECKING:
@@ -23,9 +23,8 @@ app = typer.Typer(
     help="Prepaid metering for electricity and water: gateway, cloud, pages and simulators.",
 )
 cloud = typer.Typer(no_args_is_help=True, help="The cloud's programs.")
-edge = typer.Typer(no_args_is_help=True, help="The gateway in the meter room.")
 app.add_typer(cloud, name="cloud")
-app.add_typer(edge, name="edge")
+app.add_typer(edge_commands.app, name="edge")
 app.add_typer(simulate_commands.app, name="simulate")
 app.add_typer(frame_commands.app, name="frame")
 app.add_typer(meter_commands.app, name="meter")
@@ -81,14 +80,6 @@ def cloud_migrate(config: Config) -> None:
     from cloud import db
 
     db.migrate(_cloud_settings(config).database_url)
-
-
-@edge.command("run")
-def edge_run(config: Config) -> None:
-    """Read the meters of one meter room, charge, cut and restore."""
-    from edge import __main__ as gateway
-
-    raise typer.Exit(gateway.run(config))
 
 
 def _cloud_settings(path: Path) -> Settings:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pydantic import TypeAdapter
 from sqlalchemy import delete, func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlmodel import Session, col
 
 from cloud import events, tables
@@ -176,7 +176,7 @@ def _alarms(
         select(alarm)
         .join(point, col(point.id) == col(alarm.point_id))
         .where(col(point.gateway_id) == gateway.id)
-        .distinct(col(alarm.point_id), col(alarm.kind))
+        .ext(distinct_on(col(alarm.point_id), col(alarm.kind)))
         .order_by(
             col(alarm.point_id), col(alarm.kind), col(alarm.at).desc(), col(alarm.is_over).desc()
         )
