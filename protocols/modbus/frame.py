@@ -7,6 +7,7 @@ The tests hold this file against pymodbus on clean streams.
 
 from array import array
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from struct import Struct
 from typing import Final, NamedTuple, TypeAlias
@@ -237,54 +238,95 @@ class ReplyDecoder:
     asks for more than a frame holds.
     """
 
+    __slots__ = ("_echo_awaited", "_tail", "_wanted")
+
     def __init__(self, request: bytes, *, echoes: bool) -> None:
-        self._request = request
+        self._wanted = _answer(request)
         self._echo_awaited = echoes
-        self._head, self._size, self._dropped = _answer(request)
-        self._tail = bytearray()
+        self._tail: Bytes = b""
 
     def feed(self, data: bytes) -> list[Frame]:
         """The frames that end in `data`, in order. Never raises."""
-        if (
-            len(data) == self._size
-            and data.startswith(self._head)
-            and not (self._echo_awaited or self._tail or data == self._dropped)
-            and not crc16(data)
-        ):
+        size, head, crc, words, unit, function = self._wanted.whole
+        if len(data) == size and data.startswith(head) and not (self._echo_awaited or self._tail):
             # Mostly the whole reply comes alone and clean.
-            return [_new(Frame, (data[0], data[1], data[2:-2], 0))]
-        found = _split(self._tail, data, self._length)
+            if words is None:
+                crc = crc16(data)
+            else:
+                for word in words(data):
+                    crc = _OF_WORD[crc ^ word]
+            if not crc:
+                return [_new(Frame, (unit, function, data[2:-2], 0))]
+        self._tail = tail = bytearray(self._tail)
+        found = _split(tail, data, self._length)
         return [_frame(one) for one in found if not self._is_echo(one)]
 
     def gap(self) -> None:
         """As `Decoder.gap`."""
-        self._tail.clear()
+        self._tail = b""
 
     def _length(self, tail: Bytes, start: int) -> int:
-        head = self._head
+        head, size = self._wanted.head, self._wanted.size
         if tail.startswith(head, start):
-            return self._size
+            return size
         if tail[start] != head[0]:
             return 0
         seen = bytes(tail[start : start + len(head)])
         if len(seen) > 1 and seen[1] == head[1] | EXCEPTION:
             return 5
-        return self._size if head.startswith(seen) else 0
+        return size if head.startswith(seen) else 0
 
     def _is_echo(self, found: bytes) -> bool:
-        if self._dropped is not None:
-            return found == self._dropped
+        request = self._wanted.request
+        if self._wanted.is_read:
+            return found == request
         # The start of a write of many can, by its CRC, look like the reply.
-        if self._echo_awaited and self._request.startswith(found):
+        if self._echo_awaited and request.startswith(found):
             self._echo_awaited = False
             return True
         return False
 
 
+Words: TypeAlias = Callable[[Bytes], tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What the reply to a request is like: how it begins and how long it is.
+
+    `whole` is what a reply that comes alone is known by: size, head, the CRC of the head, what gives the
+    words behind it or None where `crc16` is quicker, unit and function. A copy of a read is never its
+    reply, so where that has the same size, `whole` has none.
+    """
+
+    request: bytes
+    is_read: bool
+    head: bytes
+    size: int
+    whole: tuple[int, bytes, int, Words | None, int, int]
+
+
 @lru_cache(maxsize=256)
-def _answer(request: bytes) -> tuple[bytes, int, bytes | None]:
-    """How the reply begins, how long it is, and what is never the reply. A master asks the same
-    things over and over, so this is kept."""
+def _answer(request: bytes) -> _Answer:
+    """A master asks the same things over and over, so this is kept."""
+    head, size, is_read = _begins(request)
+    behind = size - len(head)
+    words = (
+        None if behind & 1 or behind >= WORTH_FOLDING else Struct(f"<{len(head)}x{behind // 2}H")
+    )
+    whole = (
+        0 if is_read and size == len(request) else size,
+        head,
+        crc16(head),
+        None if words is None else words.unpack,
+        request[0],
+        request[1],
+    )
+    return _Answer(request, is_read, head, size, whole)
+
+
+def _begins(request: bytes) -> tuple[bytes, int, bool]:
+    """The first bytes of the reply, its size, and whether the request reads."""
     if len(request) < 8:
         raise ValueError("the request is not a whole frame")
     count = int.from_bytes(request[4:6], "big")
@@ -294,12 +336,12 @@ def _answer(request: bytes) -> tuple[bytes, int, bytes | None]:
         case 0x03 | 0x04:
             size = 2 * count
         case 0x05 | 0x06 | 0x0F | 0x10:
-            return request[:6], 8, None
+            return request[:6], 8, False
         case other:
             raise ValueError(f"function {other:02X} has no reply of known length")
     if size > MOST_DATA - 1:
         raise ValueError(f"no reply holds the {count} that the request asks for")
-    return bytes([*request[:2], size]), 5 + size, request
+    return bytes([*request[:2], size]), 5 + size, True
 
 
 def _frame(found: bytes) -> Frame:
