@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from decimal import Decimal
 from uuid import UUID
 
 from edge.booking import Booking, Settled, is_proved, situation
@@ -18,8 +17,8 @@ from edge.ledger_file import StoreFull
 from edge.ports import LineAway
 from edge.rounds import Rounds
 from edge.store import Intent, Store, StoreHeld
-from prepaid import deadline
-from prepaid.credit import cut_level
+from prepaid.credit import cut_level, levels
+from prepaid.deadline import Drain, most_per_day, next_read
 from prepaid.point import Restore, ServicePoint
 from prepaid.reading import Reading, Supply
 from prepaid.supply import desired, is_satisfied
@@ -349,20 +348,24 @@ class Agent:
         return ordinary_s
 
     def _ordinary_s(self, point: ServicePoint, settled: Settled) -> float:
-        """Until the purse can run out, if all it pays for draws all it can."""
-        per_hour = Decimal(0)
-        for paid in self._points.values():
-            if paid.purse == point.purse and (tariff := self._store.tariff(paid.tariff)):
-                per_hour += tariff.highest_price * paid.meter.max_per_hour
-        now = self._clock.now().at
-        due = deadline.next_read(
-            settled.available - point.policy.cut_at,
-            highest_price=per_hour,
-            max_per_hour=Decimal(1),
+        """Until the purse can be down to its next level, if all it pays for draws all it can."""
+        now, at_most = self._clock.now().at, timedelta(seconds=self._pace.settle_s)
+        ours = [paid for paid in self._points.values() if paid.purse == point.purse]
+        drains = []
+        for paid in ours:
+            tariff, position = self._store.tariff(paid.tariff), self._store.position(paid.id)
+            if tariff is not None and position is not None:
+                most = most_per_day(paid.meter, tariff, since=now, until=now + at_most)
+                drains.append(Drain(most, max(now - position.reading.at, timedelta(0))))
+        due = next_read(
+            settled.available,
+            levels=[x for p in ours for x in levels(p.policy, is_emergency_taken=False)],
+            drains=drains,
             now=now,
-            at_most=timedelta(seconds=self._pace.settle_s),
+            at_least=timedelta(seconds=self._pace.least_s),
+            at_most=at_most,
         )
-        return max(self._pace.least_s, (due - now).total_seconds())
+        return (due - now).total_seconds()
 
 
 def _latest(store: Store) -> datetime | None:

@@ -37,13 +37,12 @@ class Brake:
     def note_cut(self, point: UUID, now: datetime) -> Brake:
         """The brake as it is once this cut is about to be made. If it is on then, the cut is not made.
 
-        A cut that is tried again counts once. now is a trusted time.
+        A point counts once, from its last cut: one that is tried again is no second. now is a trusted time.
         """
         if self.is_on:
             return self
-        lately = tuple((cut, at) for cut, at in self.cuts if now - at < self.within)
-        if all(cut != point for cut, _ in lately):
-            lately += ((point, now),)
+        others = ((cut, at) for cut, at in self.cuts if cut != point and now - at < self.within)
+        lately = (*others, (point, now))
         is_too_many = len(lately) > max(Decimal(self.least), self.share * self.points)
         return replace(self, cuts=lately, pulled_at=now if is_too_many else None)
 

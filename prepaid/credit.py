@@ -54,6 +54,14 @@ def credit_state(policy: Policy, available: Money, *, is_emergency_taken: bool) 
     return CreditState.EC_SELECTED if available > floor else CreditState.EC_IN_USE
 
 
+def levels(policy: Policy, *, is_emergency_taken: bool) -> tuple[Money, ...]:
+    """The balances at which something has to be done or said, so that none is passed unread."""
+    lent = policy.emergency
+    offered = () if lent is None else (lent.offered_at,)
+    cut = cut_level(policy, is_emergency_taken=is_emergency_taken)
+    return (policy.alarm_at, policy.final_alarm_at, *offered, cut)
+
+
 def is_repaid(policy: Policy, available: Money) -> bool:
     """Whether emergency credit that was taken is paid back, so that it is offered anew the next time."""
     return policy.emergency is None or available > policy.emergency.offered_at

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
+from prepaid import money, quantity
 from prepaid.credit import cut_level
 from prepaid.money import Money
 from prepaid.point import Policy, Restore
@@ -95,11 +96,16 @@ class Situation:
     has_switch: bool  # a meter without one is decided for, but never commanded
     seen: Supply | None
     current_a: Decimal | None  # what flows through it, in ampere
-    current_tries: int  # how often this cut was put off for the current
+    put_off: int  # how often this cut was put off for the current
     switched_ago: timedelta | None  # since it last moved
     off_for: timedelta | None  # how long it has been off
     power_back_ago: timedelta | None  # since power returned to the building
     place: int  # of this point among those restored after it, from 0
+
+    def __post_init__(self) -> None:
+        money.typed(self.available, "what is available")
+        if self.current_a is not None:
+            quantity.typed(self.current_a, "a current")
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +203,7 @@ def _cut_waits(policy: Policy, situation: Situation) -> Desired | None:
     """What keeps any cut from being made now, an operator's too."""
     current_a, most_a = situation.current_a, policy.max_cut_current_a
     if current_a is not None and most_a is not None and current_a > most_a:
-        is_alarm = situation.current_tries >= policy.current_tries
+        is_alarm = situation.put_off >= policy.current_tries
         return Desired(None, Why.CURRENT, again_in=policy.current_again, is_alarm=is_alarm)
     return _dwells(policy, situation)
 

@@ -319,7 +319,11 @@ async def test_a_refused_command_is_alarmed_at_once_and_not_hammered(tmp_path: P
 
 @simulated
 async def test_a_refused_command_is_tried_again_after_a_minute_not_at_the_next_poll(tmp_path: Path):
-    slow = replace(ELECTRICITY, meter=replace(ELECTRICITY.meter, max_per_hour=Decimal(15)))
+    slow = replace(
+        ELECTRICITY,
+        meter=replace(ELECTRICITY.meter, max_per_hour=Decimal(15)),
+        policy=Policy(alarm_at=Money(0), final_alarm_at=Money(0)),  # no visit for an alarm's sake
+    )
     room = Room(tmp_path, points=(slow,))
     room.start(settle_s=900)
     agent = asyncio.create_task(room.agent.run())

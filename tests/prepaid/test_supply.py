@@ -248,8 +248,8 @@ def test_no_cut_under_a_big_current_is_tried_again_and_told_after_some_tries():
     policy = Policy(max_cut_current_a=Decimal(30), current_again=A_MINUTE, current_tries=5)
     big = knowing("0", current_a=Decimal("30.001"))
     assert desired(policy, big) == Desired(None, Why.CURRENT, again_in=A_MINUTE)
-    assert not desired(policy, replace(big, current_tries=4)).is_alarm
-    assert desired(policy, replace(big, current_tries=5)).is_alarm
+    assert not desired(policy, replace(big, put_off=4)).is_alarm
+    assert desired(policy, replace(big, put_off=5)).is_alarm
     assert desired(policy, replace(big, current_a=Decimal(30))).supply is Supply.OFF
 
 
