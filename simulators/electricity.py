@@ -13,12 +13,18 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
-from functools import lru_cache, partial
+from functools import partial
+from itertools import islice
 
-from protocols.dlt645 import freeze
 from protocols.dlt645.relay import Prepayment, RelayCommand
 from protocols.dlt645.slave import NOBODY, Unsent
-from simulators import electricity_items, electricity_state, parameters, records
+from simulators import (
+    electricity_calendar,
+    electricity_items,
+    electricity_state,
+    parameters,
+    records,
+)
 from simulators.faults import OwnFaults
 from simulators.parameters import Parameters
 from simulators.physics import (
@@ -166,6 +172,7 @@ class ElectricityMeter:
         self.events, self.freezes, self.load = Events(), Freezes(), LoadRecords()
         self.freeze_pattern = "99999999"
         self.second_zones = self.second_periods = False
+        self.timetable: tuple[int, electricity_calendar.Timetable] | None = None
         self._tariff = 1
         self._tariff_known: tuple[int, int, bool, bool] | None = None
         self.minute = self.own.microseconds(self.at) // MINUTE
@@ -305,89 +312,13 @@ class ElectricityMeter:
         self.minutes.appendleft(self.this_minute)
         self.this_minute = 0
         if not self.is_dark:
-            self._measure_demand()
-            self._do_what_is_due()
+            electricity_calendar.keep(self)
 
     @property
     def present_demand_w(self) -> int:
         """The mean over the demand period that ends with the last whole minute."""
         period = self.parameters.count(parameters.DEMAND_PERIOD) or 15
-        return sum(list(self.minutes)[:period]) // (period * MINUTE)
-
-    def _measure_demand(self) -> None:
-        period = self.parameters.count(parameters.DEMAND_PERIOD) or 15
-        slide = self.parameters.count(parameters.DEMAND_SLIDE) or 1
-        if len(self.minutes) < period or self.minute % slide:
-            return
-        w = self.present_demand_w
-        for which in (0, self.tariff):
-            if w > self.demand[which].w:
-                self.demand[which] = Demand(w, f"{self.now:%y%m%d%H%M}")
-
-    def _do_what_is_due(self) -> None:
-        now, mine = self.now, self.parameters
-        for n, (di, kind) in enumerate(SWITCHES.items()):
-            if mine.digits(di) == f"{now:%y%m%d%H%M}":
-                self.freeze_now(kind)
-                self._switch_set(n)
-        if fits(self.freeze_pattern, now) and self.freeze_pattern != EVERY:
-            self.freeze_now(0x00)
-        start = _time(mine.digits(parameters.HOURLY_START))
-        every = timedelta(minutes=mine.count(parameters.HOURLY_INTERVAL))
-        if start is not None and records.is_due(now, start, every):
-            self.freeze_now(freeze.HOURLY)
-        if mine.digits(parameters.DAILY_TIME) == f"{now:%H%M}":
-            self.freeze_now(0x06)
-        days = [mine.digits(di) for di in parameters.SETTLEMENT_DAYS]
-        if now.minute == 0 and f"{now:%d%H}" in days:
-            self.settle()
-        self._record_load(now)
-
-    def _switch_set(self, which: int) -> None:
-        mine = self.parameters
-        match which:
-            case 0:
-                self.second_zones = not self.second_zones
-            case 1:
-                self.second_periods = not self.second_periods
-            case 2:
-                mine.swap(parameters.PRICES, parameters.NEXT_PRICES, self.make.tariffs)
-            case _:
-                most = parameters.MOST_STEPS
-                mine.swap(parameters.STEP_LIMITS, parameters.NEXT_STEP_LIMITS, most)
-                mine.swap(parameters.STEP_PRICES, parameters.NEXT_STEP_PRICES, most + 1)
-
-    def freeze_now(self, kind: int) -> None:
-        """Keep what the mode word of this kind of freeze enables; nothing where it is 0."""
-        mode = self.parameters.word(freeze.mode_of(kind))
-        if not mode:
-            return
-        di = 0x0500FF00 | kind << 16
-        groups = electricity_items.frozen(self, None if kind == freeze.HOURLY else mode)
-        self.freezes.add(di >> 16 & 0xFF, {0x00: stamp(self.now, "%y%m%d%H%M")} | groups)
-
-    def settle(self) -> None:
-        """A settlement day 结算日: keep energy and demand, and begin the demand anew."""
-        self.settled.appendleft(Settled([self.register.total, *self.by_tariff], self.demand))
-        self.demand = [Demand() for _ in self.demand]
-
-    def _record_load(self, now: datetime) -> None:
-        mode = self.parameters.word(parameters.LOAD_MODE)
-        start = _time(f"{now:%y}" + self.parameters.digits(parameters.LOAD_START))
-        if not mode or start is None:
-            return
-        due = [
-            c
-            for c in records.SIX
-            if mode >> (c - 1) & 1
-            and records.is_due(
-                now,
-                start,
-                timedelta(minutes=self.parameters.count(parameters.LOAD_INTERVAL - 1 + c)),
-            )
-        ]
-        if due:
-            self.load.add(now, {c: electricity_items.load_class(self, c) for c in due})
+        return sum(islice(self.minutes, period)) // (period * MINUTE)
 
     # Relay, button, covers
 
@@ -572,7 +503,7 @@ class ElectricityMeter:
         if not when.isdecimal():
             return False
         if when == EVERY:
-            self.freeze_now(0x01)
+            electricity_calendar.freeze_now(self, 0x01)
         elif all(part == "99" or int(part) <= 59 for part in (when[4:6], when[6:])):
             self.freeze_pattern = when
         return True
@@ -619,31 +550,9 @@ class ElectricityMeter:
             self.power_up(stamp(since))
 
 
-SWITCHES = {
-    parameters.ZONE_SWITCH: 0x02,
-    parameters.PERIOD_SWITCH: 0x03,
-    parameters.PRICE_SWITCH: 0x05,
-    parameters.STEP_SWITCH: 0x07,
-}
-"""When a stand-by set becomes the running one, and the freeze that is kept then."""
 EVERY = "99999999"
 BAUDS = {0x02: 600, 0x04: 1200, 0x08: 2400, 0x10: 4800, 0x20: 9600, 0x40: 19200}
 WRONG: dict[int, str] = dict.fromkeys(range(10), "none")
-
-
-def fits(pattern: str, now: datetime) -> bool:
-    """Whether a minute is one of MMDDhhmm with 99 for any."""
-    shown = f"{now:%m%d%H%M}"
-    return all(pattern[at : at + 2] in ("99", shown[at : at + 2]) for at in range(0, 8, 2))
-
-
-@lru_cache(maxsize=256)
-def _time(shown: str) -> datetime | None:
-    """YYMMDDhhmm, or None where it is no date."""
-    try:
-        return datetime.strptime(shown, "%y%m%d%H%M")  # noqa: DTZ007
-    except ValueError:
-        return None
 
 
 def _digits(operator: str) -> bytes:

@@ -65,8 +65,9 @@ class Parameters:
         return self.written[di] if di in self.written else self._factory[di]
 
     def digits(self, di: int) -> str:
-        """Its digits, highest first. Raises KeyError and ValueError."""
-        return bcd.digits(self[di])
+        """Its digits, highest first; none where it holds others. Raises KeyError."""
+        data = self[di]
+        return bcd.digits(data) if is_bcd(data) else ""
 
     def count(self, di: int) -> int:
         """A whole number; 0 where the meter has no such parameter or it is not BCD."""
@@ -215,7 +216,7 @@ def _factory(number: str, tariffs: int, periods: Mapping[str, int]) -> dict[int,
         0x04000903: "FF",
         0x04000904: "FF",
         0x04000905: "03",
-        0x04000906: "FF",
+        0x04000906: "21",
         LOAD_START: "01010000",
         **{LOAD_INTERVAL + n: 15 for n in range(6)},
         SETTLEMENT_DAYS[0]: "0100",

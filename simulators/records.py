@@ -119,13 +119,16 @@ class Freezes:
 
     def __init__(self) -> None:
         self._kinds = {kind: deque[dict[int, bytes]](maxlen=n) for kind, n in DEPTHS.items()}
+        self._state: dict[str, str] | None = None
 
     def add(self, kind: int, groups: dict[int, bytes]) -> None:
         self._kinds[kind].appendleft(groups)
+        self._state = None
 
     def clear(self) -> None:
         for records in self._kinds.values():
             records.clear()
+        self._state = None
 
     def read(self, di: int) -> bytes | None:
         """What stands under 05 kk ii nn; a whole record has AA between its groups."""
@@ -139,20 +142,32 @@ class Freezes:
         between = b"" if kind == freeze.HOURLY else freeze.SEPARATOR
         return between.join(record[at] for at in sorted(record))
 
-    def state(self) -> dict[str, list[dict[str, str]]]:
-        return {
-            str(kind): [{str(at): data.hex() for at, data in one.items()} for one in records]
-            for kind, records in self._kinds.items()
-            if records
-        }
+    def state(self) -> dict[str, str]:
+        """By kind one text, which is made anew only after a change: it is written with every answer."""
+        if self._state is None:
+            self._state = {
+                str(kind): " ".join(map(packed, records))
+                for kind, records in self._kinds.items()
+                if records
+            }
+        return self._state
 
     def resume(self, state: object) -> None:
-        """Raises ValueError or TypeError if it is no state of freezes, KeyError for an unknown kind."""
+        """Raises ValueError if it is no state of freezes, KeyError for an unknown kind."""
         for kind, records in table(state).items():
-            if not isinstance(records, list):
-                raise ValueError(f"freezes of kind {kind} are {records!r}")
-            for one in reversed(records):
-                self.add(int(kind), {int(at): unhex(data) for at, data in table(one).items()})
+            for one in reversed(str(records).split()):
+                self.add(int(kind), unpacked(one))
+
+
+def packed(parts: dict[int, bytes]) -> str:
+    """Numbered bytes as one word of text."""
+    return ",".join(f"{number}={data.hex()}" for number, data in parts.items())
+
+
+def unpacked(text: str) -> dict[int, bytes]:
+    """Raises ValueError if it is no such word."""
+    pairs = (part.partition("=") for part in text.split(","))
+    return {int(number): bytes.fromhex(data) for number, _, data in pairs}
 
 
 CLASSES = 6
@@ -165,12 +180,15 @@ class LoadRecords:
 
     def __init__(self) -> None:
         self._records: deque[tuple[str, dict[int, bytes]]] = deque(maxlen=LOAD_DEPTH)
+        self._state: str | None = None
 
     def add(self, at: datetime, classes: dict[int, bytes]) -> None:
         self._records.append((f"{at:%y%m%d%H%M}", classes))
+        self._state = None
 
     def clear(self) -> None:
         self._records.clear()
+        self._state = None
 
     def read(self, di: int, blocks: int, since: datetime | None) -> bytes | None:
         """As many records as asked under 06 cc 00 xx, b"" where none matches, None for another identifier."""
@@ -187,19 +205,17 @@ class LoadRecords:
             for at, classes in chosen
         )
 
-    def state(self) -> list[object]:
-        return [
-            [at, {str(c): data.hex() for c, data in classes.items()}]
-            for at, classes in self._records
-        ]
+    def state(self) -> str:
+        """One text, which is made anew only after a change: it is written with every answer."""
+        if self._state is None:
+            self._state = " ".join(f"{at}:{packed(classes)}" for at, classes in self._records)
+        return self._state
 
     def resume(self, state: object) -> None:
-        """Raises ValueError or TypeError if it is no state of load records."""
-        if not isinstance(state, list):
-            raise ValueError(f"load records are {state!r}")
-        for at, classes in state:
-            kept = {int(c): unhex(data) for c, data in table(classes).items()}
-            self._records.append((str(at), kept))
+        """Raises ValueError if it is no state of load records."""
+        for one in str(state).split():
+            at, _, classes = one.partition(":")
+            self._records.append((at, unpacked(classes)))
 
 
 SIX = tuple(range(1, CLASSES + 1))
