@@ -26,6 +26,8 @@ EXPONENTS = {
 }
 """Decimals of each currency's minor unit (ISO 4217): CNY 2, VND 0."""
 
+_DIGITS = 28
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Money:
@@ -44,13 +46,17 @@ class Money:
     def yuan(cls, text: str) -> Money:
         """The amount written as yuan with at most two decimals: Money.yuan("1449.37").
 
-        Raises ValueError if the text is not such an amount.
+        Raises ValueError if the text is not such an amount, or has more than 28 digits before the point.
         """
         try:
-            fen = Decimal(text).scaleb(2)
+            amount = Decimal(text)
         except ArithmeticError:
             raise ValueError(f"not an amount in yuan: {text!r}") from None
-        if not fen.is_finite() or fen != fen.to_integral_value():
+        # A short text may mean a number that takes minutes to write out: 1e999999.
+        if not amount.is_finite() or amount.adjusted() >= _DIGITS:
+            raise ValueError(f"not an amount in yuan: {text!r}")
+        fen = amount.scaleb(2, context=decimals.EXACT)
+        if fen != fen.to_integral_value():
             raise ValueError(f"not an amount in yuan with at most two decimals: {text!r}")
         return cls(int(fen))
 
@@ -64,7 +70,7 @@ class Money:
 
     def amount(self, currency: str) -> Decimal:
         """In the currency's unit: 5641 is 56.41 in CNY, and 5641 in VND."""
-        return Decimal(self.fen).scaleb(-EXPONENTS[currency])
+        return Decimal(self.fen).scaleb(-EXPONENTS[currency], context=decimals.EXACT)
 
     @classmethod
     def rounded_fraction(cls, amount: Fraction, *, currency: str) -> Money:
@@ -74,7 +80,7 @@ class Money:
         return cls(-minor if amount < 0 else minor)
 
     def in_yuan(self) -> Decimal:
-        return Decimal(self.fen).scaleb(-2)
+        return Decimal(self.fen).scaleb(-2, context=decimals.EXACT)
 
     def __add__(self, other: Money) -> Money:
         return Money(self.fen + other.fen)

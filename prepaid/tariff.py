@@ -12,6 +12,7 @@ from typing import TypeVar
 from prepaid import decimals
 from prepaid.calendar import DAY_US, Timetable, instant, micros
 from prepaid.cycle import Cycle, Every
+from prepaid.quantity import typed
 
 ALL = "all"
 """The band of a version without rules, and of what no band concerns."""
@@ -29,6 +30,10 @@ class Season:
 
     months: frozenset[int]
     bounds: tuple[Decimal, ...]
+
+    def __post_init__(self) -> None:
+        for bound in self.bounds:
+            typed(bound, "a bound")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,10 @@ class Tiers:
     _known: dict[tuple[int, int | None, int], tuple[Decimal, ...]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
+
+    def __post_init__(self) -> None:
+        for bound in (*self.bounds, *self.per_extra_person):
+            typed(bound, "a bound")
 
     def bounds_for(
         self, *, month: int, persons: int | None, households: int
@@ -88,6 +97,12 @@ class Rate:
     tiers: Tiers | None
     prices: tuple[Mapping[str, Decimal], ...]
 
+    def __post_init__(self) -> None:
+        typed(self.share, f"the share of {self.item}")
+        for by_band in self.prices:
+            for price in by_band.values():
+                typed(price, f"a price of {self.item}")
+
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
@@ -96,6 +111,9 @@ class Fixed:
     item: str
     amount: Decimal
     cycle: Cycle
+
+    def __post_init__(self) -> None:
+        typed(self.amount, f"the amount of {self.item}")
 
 
 Component = Rate | Fixed
