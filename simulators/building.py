@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -89,7 +89,11 @@ class Building:
             if self._has_twin(one):
                 self.meters[key(one) + TWIN] = self._make(twin_of(one))
         # A meter that has been taken out of the file keeps its register for when it returns.
-        self._absent = {name: state for name, state in states.items() if name not in self.meters}
+        self._absent = {
+            name: json.dumps(state) for name, state in states.items() if name not in self.meters
+        }
+        self._texts: dict[str, str] = {}
+        self._names = {id(meter): name for name, meter in self.meters.items()}
         for name, meter in self.meters.items():
             if name in states:
                 try:
@@ -116,17 +120,34 @@ class Building:
             meter.advance()
 
     def save(self) -> None:
-        """Keep every meter as it is now, so that nothing told from here on is ever taken back.
-
-        The file is replaced as a whole. Raises OSError if it cannot be written.
-        """
+        """Keep every meter as it is now. Raises OSError if the file cannot be written."""
         self.advance()
+        if self.path is not None:
+            self._texts = {name: json.dumps(meter.state()) for name, meter in self.meters.items()}
+            self._write(self.path)
+
+    def keep(self, meters: Sequence[object]) -> None:
+        """Keep these meters as they are now, so that nothing they tell from here on is ever taken back.
+
+        The others are kept as they were: what they use since then follows from their load again.
+        Raises OSError if the file cannot be written.
+        """
         if self.path is None:
             return
-        kept = self._absent | {name: meter.state() for name, meter in self.meters.items()}
-        new = self.path.with_name(self.path.name + ".new")
-        new.write_text(json.dumps(kept))
-        os.replace(new, self.path)
+        if len(self._texts) < len(self.meters):
+            self.save()
+        for meter in meters:
+            name = self._names[id(meter)]
+            self._texts[name] = json.dumps(self.meters[name].state())
+        self._write(self.path)
+
+    def _write(self, path: Path) -> None:
+        """The file is replaced as a whole."""
+        texts = self._absent | self._texts
+        rows = (f"{json.dumps(name)}: {text}" for name, text in texts.items())
+        new = path.with_name(path.name + ".new")
+        new.write_text("{" + ",\n".join(rows) + "}")
+        os.replace(new, path)
 
     def line(self, config: LineConfig) -> Line:
         """The line of wire with the meters that are on it."""
@@ -141,7 +162,7 @@ class Building:
             delay_s=_delay_s(config),
             faults=replace(self._faults[config.name], babbling=max(babbling)),
             seed=self.config.seed,
-            before_answer=self.save,
+            before_answer=self.keep,
         )
 
     def stations(self, config: LineConfig) -> list[Station]:
@@ -161,7 +182,7 @@ class Building:
             delay_s=_delay_s(config),
             faults=self._faults[config.name],
             seed=self.config.seed,
-            is_kept=Kept(config.name, self.save),
+            is_kept=Kept(config.name, self.keep),
         )
 
     def _served(self, config: LineConfig) -> list[tuple[Meter, Faults]]:

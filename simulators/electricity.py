@@ -21,6 +21,7 @@ from protocols.dlt645.slave import NOBODY, Unsent
 from simulators import (
     electricity_calendar,
     electricity_items,
+    electricity_relay,
     electricity_state,
     parameters,
     records,
@@ -39,7 +40,7 @@ from simulators.physics import (
     Resident,
     State,
 )
-from simulators.purse import Level, Module, Purse
+from simulators.purse import Module, Purse
 from simulators.records import Events, Freezes, LoadRecords, stamp
 
 OUTAGE = timedelta(seconds=2)
@@ -234,16 +235,16 @@ class ElectricityMeter:
             event[1]()
         self._see_minute()
         if self.purse is not None:
-            self._see_purse(self.purse)
+            electricity_relay.see_purse(self, self.purse)
 
     def _events(self) -> Iterator[tuple[int, Callable[[], None]]]:
         """What is going to happen, and when."""
         if self.armed_since is not None and self.resident is not None:
             yield self.armed_since + self.resident.presses_after, self._press
         if self.moving is not None:
-            yield self.moving[0], self._arrive
+            yield self.moving[0], partial(electricity_relay.arrive, self)
         if self.restore is not None:
-            yield self.restore[0], self._end_timed_trip
+            yield self.restore[0], partial(electricity_relay.end_timed_trip, self)
         if self.happened < len(self.make.happenings):
             yield self.make.happenings[self.happened].at, self._begin
         for what, (end, _) in self.begun.items():
@@ -254,7 +255,7 @@ class ElectricityMeter:
     def _run(self, until: int) -> None:
         if self.is_live:
             drawn = self.register.drawn(self.at, until)
-            if not self._has("stuck_register"):
+            if not self.has_fault("stuck_register"):
                 tariff = self.tariff
                 if self.purse is not None:
                     self.purse.use(drawn, self._price())
@@ -273,7 +274,8 @@ class ElectricityMeter:
         """Whether the mains are off: it measures nothing and answers nobody."""
         return What.POWER_OFF in self.begun
 
-    def _has(self, fault: str) -> bool:
+    def has_fault(self, fault: str) -> bool:
+        """Whether it is now wrong in this way."""
         return self.make.faults.has(fault, self.at)
 
     def _reset(self) -> None:
@@ -320,34 +322,7 @@ class ElectricityMeter:
         period = self.parameters.count(parameters.DEMAND_PERIOD) or 15
         return sum(islice(self.minutes, period)) // (period * MINUTE)
 
-    # Relay, button, covers
-
-    def _see_purse(self, purse: Purse) -> None:
-        """Trip once where the balance falls below the second alarm, and for good where nothing is left."""
-        level = purse.level
-        if level is Level.EXHAUSTED:
-            if not self.exhausted:
-                self.exhausted = True
-                self._trip_for_want()
-        elif level is Level.WARNED and not self.warned:
-            self.warned = True
-            self._trip_for_want()
-            if self.command_open:
-                self._permit()
-
-    def _trip_for_want(self) -> None:
-        if not self.keep_power and not self.contact_open:
-            self.mover = NOBODY
-            self._trip(None, delay=0)
-
-    def _bought(self) -> None:
-        """A purchase was taken: what it fills may close the relay again."""
-        assert self.purse is not None
-        level = self.purse.level
-        self.exhausted = level is Level.EXHAUSTED
-        self.warned = level in (Level.WARNED, Level.EXHAUSTED)
-        if self.contact_open and self.purse.may_close:
-            self._permit()
+    # Button, covers, mains
 
     def press_button(self) -> None:
         """Closes the contact, if the meter was told that it may."""
@@ -356,75 +331,11 @@ class ElectricityMeter:
             self._press()
 
     def _press(self) -> None:
-        self.mover = NOBODY
-        self._close(delay=0)
+        electricity_relay.press(self)
 
     def relay(self, command: RelayCommand, minutes: int) -> None:
         """Obey a relay command; minutes is the length of a timed trip."""
-        self.mover = self.operator
-        mine = self.parameters
-        match command:
-            case RelayCommand.KEEP_POWER_ON | RelayCommand.KEEP_POWER_OFF:
-                self.keep_power = command is RelayCommand.KEEP_POWER_ON
-            case RelayCommand.ALARM_ON | RelayCommand.ALARM_OFF:
-                self.alarm = command is RelayCommand.ALARM_ON
-            case RelayCommand.CLOSE:
-                self._close(delay=mine.count(parameters.CLOSE_DELAY) * MINUTE)
-            case RelayCommand.ALLOW_CLOSE:
-                self._permit()
-            case RelayCommand.TRIP:
-                self._trip(None, delay=mine.count(parameters.TRIP_DELAY) * MINUTE)
-            case RelayCommand.TRIP_THEN_CLOSE:
-                self._trip((self.at + minutes * MINUTE, RelayCommand.CLOSE), delay=0)
-            case RelayCommand.TRIP_THEN_ALLOW_CLOSE:
-                self._trip((self.at + minutes * MINUTE, RelayCommand.ALLOW_CLOSE), delay=0)
-
-    def _end_timed_trip(self) -> None:
-        assert self.restore is not None
-        command = self.restore[1]
-        self.restore = None
-        if command is RelayCommand.CLOSE:
-            self._close(delay=0)
-        else:
-            self._permit()
-
-    def _permit(self) -> None:
-        self.command_open = False
-        self.restore = None
-        match self.moving:
-            case int(at), True if at > self.at + self.make.travel:
-                self.moving = None  # the trip was delayed; it is taken back
-        will_be_open = self.contact_open if self.moving is None else self.moving[1]
-        if will_be_open and self.armed_since is None:
-            self.armed_since = self.at
-
-    def _close(self, *, delay: int) -> None:
-        self.command_open = False
-        self.armed_since = self.restore = None
-        self._move(to_open=False, delay=delay)
-
-    def _trip(self, restore: tuple[int, RelayCommand] | None, *, delay: int) -> None:
-        self.command_open = True
-        self.armed_since = None
-        self.restore = restore
-        self._move(to_open=True, delay=delay)
-
-    def _move(self, *, to_open: bool, delay: int) -> None:
-        if self.contact_open is to_open:
-            self.moving = None
-            return
-        self.moving = (self.at + delay + self.make.travel, to_open)
-        if self.moving[0] <= self.at:
-            self._arrive()
-
-    def _arrive(self) -> None:
-        assert self.moving is not None
-        (_, is_open), self.moving = self.moving, None
-        if self._has("stuck_relay"):
-            return
-        self.contact_open = is_open
-        record = stamp(self.now) + _digits(self.mover) + electricity_items.six_energies(self)
-        self.events.add(records.TRIPPED if is_open else records.CLOSED, record)
+        electricity_relay.obey(self, command, minutes)
 
     def _begin(self) -> None:
         happening = self.make.happenings[self.happened]
@@ -462,7 +373,7 @@ class ElectricityMeter:
     @property
     def passwords(self) -> dict[int, str]:
         """By level; with the fault, none that anybody knows."""
-        return WRONG if self._has("wrong_password") else self.own_passwords
+        return WRONG if self.has_fault("wrong_password") else self.own_passwords
 
     @property
     def programming_allowed(self) -> bool:
@@ -531,7 +442,12 @@ class ElectricityMeter:
 
     def authenticate(self, di: int, payload: bytes) -> bytes | int:
         return self.module.ask(
-            di, payload, at=self.at, now=self.now, events=self.events, bought=self._bought
+            di,
+            payload,
+            at=self.at,
+            now=self.now,
+            events=self.events,
+            bought=partial(electricity_relay.bought, self),
         )
 
     def state(self) -> State:
@@ -553,7 +469,3 @@ class ElectricityMeter:
 EVERY = "99999999"
 BAUDS = {0x02: 600, 0x04: 1200, 0x08: 2400, 0x10: 4800, 0x20: 9600, 0x40: 19200}
 WRONG: dict[int, str] = dict.fromkeys(range(10), "none")
-
-
-def _digits(operator: str) -> bytes:
-    return bytes.fromhex(operator)[::-1]

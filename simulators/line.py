@@ -32,6 +32,8 @@ BABBLE_S = 1.0
 PIECES = 20
 
 Hear = Callable[[bytes], None]
+Keep = Callable[[Sequence[object]], None]
+"""Makes what these meters are about to tell survive. Raises OSError where it cannot."""
 
 
 class LineUnavailable(Exception):
@@ -41,8 +43,8 @@ class LineUnavailable(Exception):
 class Line:
     """The wire. Ends put in what they receive by `hear`, and get what meters say by `send`.
 
-    delay_s is the least and the most response delay. before_answer is called when an answer is known and
-    before its first character is sent: what it tells must be kept by then. If it raises OSError, the
+    delay_s is the least and the most response delay. before_answer is called with the meters that answer,
+    before the first character is sent: what they tell must be kept by then. If it raises OSError, the
     meters stay silent.
     """
 
@@ -55,7 +57,7 @@ class Line:
         delay_s: tuple[float, float],
         faults: Faults,
         seed: int,
-        before_answer: Callable[[], None],
+        before_answer: Keep,
     ) -> None:
         self.name = name
         self.ends: list[End] = []
@@ -95,7 +97,9 @@ class Line:
             self._send(data)
         heard = [answer for station in self._stations for answer in station.hear(data)]
         answers = [one for one in heard if not self._happens(one.faults.silence)]
-        if not answers or self._happens(self._faults.silence) or not self._kept():
+        if not answers or self._happens(self._faults.silence):
+            return
+        if not self._kept([one.meter for one in answers]):
             return
         if not has_echoed and any(self._happens(one.faults.echo) for one in answers):
             self._send(data)
@@ -168,15 +172,14 @@ class Line:
 class Kept:
     """Whether what an answer tells is kept, said once when it cannot be and once when it is again."""
 
-    def __init__(self, name: str, keep: Callable[[], None]) -> None:
-        """keep raises OSError where it cannot."""
+    def __init__(self, name: str, keep: Keep) -> None:
         self._name = name
         self._keep = keep
         self._cannot = False
 
-    def __call__(self) -> bool:
+    def __call__(self, meters: Sequence[object]) -> bool:
         try:
-            self._keep()
+            self._keep(meters)
         except OSError as error:
             if not self._cannot:
                 log.error(

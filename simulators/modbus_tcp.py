@@ -27,9 +27,9 @@ class ModbusTcpServer:
         delay_s: tuple[float, float],
         faults: Faults,
         seed: int,
-        is_kept: Callable[[], bool],
+        is_kept: Callable[[Sequence[object]], bool],
     ) -> None:
-        """is_kept makes what an answer tells survive, and says whether it could."""
+        """is_kept makes what meters tell survive, and says whether it could."""
         self.name = name
         self._served = served
         self._delay_s = delay_s
@@ -74,8 +74,9 @@ class ModbusTcpServer:
             writer.close()
 
     async def _answer(self, frame: Frame, writer: asyncio.StreamWriter) -> None:
-        for reply, own in replies(self._served, frame)[:1]:
-            if self._happens("silence", own) or not self._is_kept():
+        for one, reply in replies(self._served, frame)[:1]:
+            own = one.faults
+            if self._happens("silence", own) or not self._is_kept([one.meter]):
                 return
             await asyncio.sleep(self._random.uniform(*self._delay_s))
             if self._happens("late", own):

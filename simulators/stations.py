@@ -33,6 +33,7 @@ class Served(Generic[M]):
 class Answer:
     """What one meter says, as sent; baud is the rate it was told to use, None that of the line."""
 
+    meter: object
     data: bytes
     faults: Faults
     baud: int | None = None
@@ -64,13 +65,20 @@ class Dlt645Station:
         for frame in self._decoder.feed(data):
             for one in self._served:
                 meter = one.meter
+                if not _may_be_for(meter.address, frame.address):
+                    continue
                 meter.advance()
                 if meter.is_dark or not _is_spoken(meter.make.edition, frame):
                     continue
                 reply = dlt645_slave.answer(meter, frame, self._local_time())
                 if reply is not None:
-                    answers.append(Answer(dlt645.encode(reply), one.faults, meter.baud))
+                    answers.append(Answer(meter, dlt645.encode(reply), one.faults, meter.baud))
         return answers
+
+
+def _may_be_for(address: str, asked: str) -> bool:
+    """Whether a meter has to look at all: so that a line may have any number of them."""
+    return asked in (address, dlt645.BROADCAST) or asked.startswith("AA")
 
 
 def _is_spoken(edition: str, frame: dlt645.Frame) -> bool:
@@ -92,10 +100,12 @@ class Cj188Station:
         answers = []
         for frame in self._decoder.feed(data):
             for one in self._served:
+                if frame.address not in (one.meter.address, cj188.WILDCARD):
+                    continue
                 one.meter.advance()
                 reply = cj188_slave.answer(one.meter, frame, self._local_time())
                 if reply is not None:
-                    answers.append(Answer(cj188.encode(reply), one.faults))
+                    answers.append(Answer(one.meter, cj188.encode(reply), one.faults))
         return answers
 
 
@@ -108,20 +118,21 @@ class ModbusStation:
 
     def hear(self, data: bytes) -> list[Answer]:
         return [
-            Answer(modbus.encode(reply), faults)
+            Answer(one.meter, modbus.encode(reply), one.faults)
             for frame in self._decoder.feed(data)
-            for reply, faults in replies(self._served, frame)
+            for one, reply in replies(self._served, frame)
         ]
 
 
 def replies(
     served: Sequence[Served[ModbusMeter]], frame: modbus.Frame
-) -> list[tuple[modbus.Frame, Faults]]:
-    """What the meters that a request is for send back, with the faults of each."""
+) -> list[tuple[Served[ModbusMeter], modbus.Frame]]:
+    """The meters that a request is for, and what each sends back."""
     found = []
     for one in served:
-        one.meter.advance()
-        reply = modbus_slave.answer(one.meter, frame)
-        if reply is not None:
-            found.append((reply, one.faults))
+        if frame.unit in (one.meter.unit, modbus.BROADCAST):
+            one.meter.advance()
+            reply = modbus_slave.answer(one.meter, frame)
+            if reply is not None:
+                found.append((one, reply))
     return found

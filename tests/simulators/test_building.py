@@ -237,6 +237,25 @@ def test_a_wrong_configuration_is_refused_by_name(tmp_path, change, complaint):
     assert str(path) in str(refused.value)
 
 
+def test_a_meter_that_was_not_kept_with_an_answer_loses_nothing(tmp_path, clock):
+    other = METER.replace("202310450101", "202310450102")
+    config = load(written(tmp_path, meter=METER + other))
+    first = Building(config, tmp_path, clock, clock.local_time)
+    first.save()
+    clock.pass_s(10)
+    answering = first.meters["dlt645-2007:202310450101"]
+    answering.advance()
+    first.keep([answering])
+    first.close()  # killed here
+
+    second = Building(config, tmp_path, clock, clock.local_time)
+    second.advance()
+
+    # 36 kW × 3600 × 10 s = 360 kWh through both
+    assert {meter.register.shown for meter in second.meters.values()} == {Decimal("460.00")}
+    second.close()
+
+
 def test_a_state_that_cannot_be_read_stops_the_building(tmp_path):
     config = load(written(tmp_path))
     (tmp_path / "state").write_text('{"dlt645-2007:202310450101": {"at": 1, "total": "many"}}')

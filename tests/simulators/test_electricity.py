@@ -618,6 +618,18 @@ def test_consumption_empties_the_purse_and_each_limit_does_its_work(bench, clock
     assert its.ask(master.read(METER, 0x04000501))[1] & 0x40  # status word 1, bit 14: overdraft
 
 
+def test_keep_power_holds_an_empty_purse_on_until_it_is_taken_back(bench, clock):
+    its = bench(meters(more=PURSE.format(balance="1.00", limits="")))
+    its.ask(control(RelayCommand.KEEP_POWER_ON))
+    clock.pass_s(2 * HOUR)
+    assert not its.ask(master.read_status(METER)).contact_open
+
+    its.ask(control(RelayCommand.KEEP_POWER_OFF))
+
+    assert its.ask(master.read_status(METER)).contact_open
+    assert value(its, 0x00900201) == Decimal("1.00")
+
+
 def authenticated(its):
     factor = bcd.from_digits(METER).ljust(8, b"\0")
     payload = bytes(16) + factor

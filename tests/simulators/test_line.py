@@ -23,7 +23,9 @@ DELAY_S = 0.02
 
 
 @asynccontextmanager
-async def served(clock, *, faults=None, addresses=("202310450101",), before_answer=lambda: None):
+async def served(
+    clock, *, faults=None, addresses=("202310450101",), before_answer=lambda meters: None
+):
     """A line with an electricity meter for each address, and one water meter."""
     power = [
         ElectricityMeter(
@@ -216,7 +218,7 @@ def test_on_the_wire_a_zero_bit_wins():
 async def test_meters_stay_silent_while_their_state_cannot_be_kept(clock, connected):
     full = [OSError(28, "No space left on device")]
 
-    def keep() -> None:
+    def keep(meters) -> None:
         if full:
             raise full[0]
 
