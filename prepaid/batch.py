@@ -7,10 +7,10 @@ shows that they suffice, in Python's own integers where not. So nothing is round
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal, localcontext
+from decimal import localcontext
 from itertools import pairwise
 from math import gcd
 from typing import Any
@@ -19,24 +19,29 @@ import numpy as np
 import numpy.typing as npt
 
 from prepaid import decimals
-from prepaid.calendar import instant, micros
-from prepaid.cycle import Cycle
-from prepaid.decimals import NOTHING
-from prepaid.money import EXPONENTS, ZERO, Money
+from prepaid.batch_plan import Block, Plan, gone_by
+from prepaid.batch_steps import (
+    FINEST,
+    Scales,
+    from_steps,
+    in_steps,
+    items_of,
+    kind_for,
+    places_of,
+    running_of,
+)
+from prepaid.calendar import instant
+from prepaid.money import EXPONENTS, Money
 from prepaid.point import ServicePoint
 from prepaid.rating import Position, Running
 from prepaid.reading import Reading
 from prepaid.reckoning import UNCOUNTED, Counted
-from prepaid.tariff import Fixed, Rate, Tariff, Terms, TierPeriod, Tiers
+from prepaid.tariff import Fixed, Rate, Tariff, TierPeriod, Tiers
 
 Whole = npt.NDArray[Any]
 """Whole numbers: int64, or Python's own integers as objects."""
 
-FINEST = 6
-"""Decimals of a register between two readings, and the most that one that was read may have here."""
-
 _AT_ONCE = 1 << 18
-_MOST = 1 << 62
 
 
 class NotInBatch(ValueError):
@@ -75,7 +80,7 @@ def rate_many(
     """
     _check(points, positions, at, registers, places)
     with localcontext(decimals.EXACT):
-        plan = _Plan.of(tariff, [positions[0].reading.at, *at])
+        plan = Plan.of(tariff, [positions[0].reading.at, *at])
         rows = max(1, _AT_ONCE // len(plan.edges))
         batches = [
             _Batch(plan, points[first : first + rows], positions[first : first + rows])
@@ -131,76 +136,11 @@ def _check(
             )
 
 
-@dataclass(frozen=True, slots=True)
-class _Block:
-    """Slices first to before last under one version and one set of tier periods; by each the band's name."""
-
-    first: int
-    last: int
-    version: int
-    periods: tuple[TierPeriod | None, ...]
-    bands: npt.NDArray[np.int64]  # of each slice, by the band's place in the version
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """What does not depend on the meter: where time is cut, and what holds in each slice between two edges."""
-
-    tariff: Tariff
-    edges: npt.NDArray[np.int64]  # instants, in microseconds since 1970
-    reads: npt.NDArray[np.int64]  # which of the edges were read: the first is that of the position
-    blocks: tuple[_Block, ...]
-
-    @classmethod
-    def of(cls, tariff: Tariff, at: Sequence[datetime]) -> _Plan:
-        read = np.array([micros(one) for one in at], dtype=np.int64)
-        stretches = list(tariff.stretches(int(read[0]), int(read[-1])))
-        starts = np.array([start for start, _ in stretches], dtype=np.int64)
-        edges = np.union1d(read, starts)
-        held = np.searchsorted(starts, edges[:-1], side="right") - 1
-        return cls(
-            tariff,
-            edges,
-            np.searchsorted(edges, read),
-            tuple(_blocks(tariff, [terms for _, terms in stretches], held)),
-        )
-
-    @property
-    def versions(self) -> list[int]:
-        return list(dict.fromkeys(block.version for block in self.blocks))
-
-    def rates(self, place: int) -> list[Rate]:
-        """What is at a place of the versions that hold, where it is a rate."""
-        components = (
-            self.tariff.versions[number].components[place : place + 1] for number in self.versions
-        )
-        return [one for found in components for one in found if isinstance(one, Rate)]
-
-
-def _blocks(tariff: Tariff, terms: list[Terms], held: npt.NDArray[np.intp]) -> Iterator[_Block]:
-    """held: for each slice, which of the terms holds."""
-    bands = np.array(
-        [tariff.versions[one.version].bands.index(one.band) for one in terms], dtype=np.int64
-    )[held]
-    ends = np.searchsorted(held, np.arange(len(terms)), side="right").tolist()
-    first = 0
-    for number, one in enumerate(terms):
-        following = terms[number + 1] if number + 1 < len(terms) else None
-        is_same = following is not None and (following.version, following.periods) == (
-            one.version,
-            one.periods,
-        )
-        if not is_same:
-            last = int(ends[number])
-            yield _Block(first, last, one.version, one.periods, bands[first:last])
-            first = last
-
-
 class _Batch:
     """Some of the meters on their way through the plan."""
 
     def __init__(
-        self, plan: _Plan, points: Sequence[ServicePoint], positions: Sequence[Position]
+        self, plan: Plan, points: Sequence[ServicePoint], positions: Sequence[Position]
     ) -> None:
         self.plan = plan
         self.points = points
@@ -219,7 +159,7 @@ class _Batch:
 
     def rate(self, registers: npt.NDArray[np.int64], places: int) -> None:
         used, step = self._used(registers, places)
-        scales = _Scales.of(self, step)
+        scales = Scales.of(self.plan, self.points, self.positions, step)
         most = [int(moved) for moved in used.sum(axis=1)]
         costs = self._costs(used, scales, max(most))
         self._post(costs, registers, places, scales)
@@ -228,19 +168,19 @@ class _Batch:
         """What each register moved in each slice, and the decimals of the step it is counted in."""
         plan, began = self.plan, [position.reading.total for position in self.positions]
         is_cut = len(plan.edges) > len(plan.reads)
-        step = FINEST if is_cut else max(places, *(_places(total) for total in began))
-        if max(_places(total) for total in began) > FINEST:
+        step = FINEST if is_cut else max(places, *(places_of(total) for total in began))
+        if max(places_of(total) for total in began) > FINEST:
             raise NotInBatch(f"a register has more than {FINEST} decimals")
         most = max(
-            int(abs(registers).max()) * 10 ** (step - places), *(_steps(b, step) for b in began)
+            int(abs(registers).max()) * 10 ** (step - places), *(in_steps(b, step) for b in began)
         )
         spans = np.diff(plan.edges[plan.reads])
         beat = gcd(*np.diff(plan.edges).tolist())
-        exact = _whole(2 * most * int(spans.max() // beat) if is_cut else most)
+        exact = kind_for(2 * most * int(spans.max() // beat) if is_cut else most)
         if exact is not np.int64:
             self.slow.append("the registers between the readings do not fit 64 bits")
         read = np.empty((len(self.points), len(plan.reads)), dtype=exact)
-        read[:, 0] = [_steps(total, step) for total in began]
+        read[:, 0] = [in_steps(total, step) for total in began]
         read[:, 1:] = registers.astype(exact) * 10 ** (step - places)
         moved = np.diff(read, axis=1)
         back = np.argwhere(moved < 0)
@@ -263,11 +203,14 @@ class _Batch:
         at[:, cuts] = read[:, within] + (2 * moved[:, within] * gone + span) // (2 * span)
         return np.diff(at, axis=1), step
 
-    def _costs(self, used: Whole, scales: _Scales, most: int) -> dict[str, Whole]:
+    def _costs(self, used: Whole, scales: Scales, most: int) -> dict[str, Whole]:
         """By item the exact running total of each meter, at its position and at each reading."""
         plan = self.plan
         rises: dict[str, Whole] = {}
-        exact = {item: _whole(scales.most(self, item, most)) for item in scales.items}
+        exact = {
+            item: kind_for(scales.most(plan, self.points, self.positions, item, most))
+            for item in scales.items
+        }
         self.slow += [
             f"{item}: its cost, exact to {scales.items[item]} decimals, does not fit 64 bits"
             for item, kind in exact.items()
@@ -297,7 +240,7 @@ class _Batch:
         costs = {}
         for item, rise in rises.items():
             began = [
-                _steps(_running(position, item).cost, scales.items[item])
+                in_steps(running_of(position, item).cost, scales.items[item])
                 for position in self.positions
             ]
             cost = np.empty((len(self.points), len(plan.reads)), dtype=exact[item])
@@ -306,31 +249,31 @@ class _Batch:
             costs[item] = cost
         return costs
 
-    def _fees(self, fixed: Fixed, block: _Block, scale: int) -> Whole:
+    def _fees(self, fixed: Fixed, block: Block, scale: int) -> Whole:
         """Of each slice of a block, the same for all meters, in steps of the item's scale."""
         edges = self.plan.edges[block.first : block.last + 1]
-        gone = np.diff(_gone(fixed.cycle, self.plan.tariff.timezone, edges))
-        numerator = _steps(fixed.amount, scale - FINEST)
-        return gone.astype(_whole(int(gone.max()) * numerator)) * numerator
+        gone = np.diff(gone_by(fixed.cycle, self.plan.tariff.timezone, edges))
+        numerator = in_steps(fixed.amount, scale - FINEST)
+        return gone.astype(kind_for(int(gone.max()) * numerator)) * numerator
 
     def _priced(
         self,
         rate: Rate,
         place: int,
-        block: _Block,
+        block: Block,
         used: Whole,
-        scales: _Scales,
+        scales: Scales,
         exact: type[Any],
     ) -> Whole:
         """What a component costs in each slice of a block, in steps of its item's scale."""
         bands = self.plan.tariff.versions[block.version].bands
         quantity, finer = scales.quantity[place], scales.items[rate.item] - scales.quantity[place]
         prices = [
-            np.array([_steps(by_band[band], finer) for band in bands], dtype=exact)[block.bands]
+            np.array([in_steps(by_band[band], finer) for band in bands], dtype=exact)[block.bands]
             for by_band in rate.prices
         ]
         factors = [
-            [_steps(point.meter.multiplier * rate.share, quantity - scales.register)]
+            [in_steps(point.meter.multiplier * rate.share, quantity - scales.register)]
             for point in self.points
         ]
         own = used[:, block.first : block.last].astype(exact) * np.array(factors, dtype=exact)
@@ -359,7 +302,7 @@ class _Batch:
             below = up_to
         return cost
 
-    def _begin(self, scales: _Scales) -> None:
+    def _begin(self, scales: Scales) -> None:
         """Takes over how far each meter's tiers are filled where its position is in the same tier period."""
         for place, period in enumerate(self.plan.blocks[0].periods):
             if period is None:
@@ -373,7 +316,7 @@ class _Batch:
                         "ahead of its readings"
                     )
                 goes_on = (count.since, count.until) == (period.since, period.until)
-                began.append([_steps(count.used, scales.quantity[place]) if goes_on else 0])
+                began.append([in_steps(count.used, scales.quantity[place]) if goes_on else 0])
             self.counts[place] = (period, np.array(began, dtype=object))
 
     def _counted(self, place: int, period: TierPeriod, exact: type[Any]) -> Whole:
@@ -391,7 +334,7 @@ class _Batch:
         return np.array(
             [
                 [
-                    min(_steps(bound, scale), beyond)
+                    min(in_steps(bound, scale), beyond)
                     for bound in tiers.bounds_for(
                         month=period.month, persons=point.persons, households=point.households
                     )
@@ -406,14 +349,14 @@ class _Batch:
         costs: Mapping[str, Whole],
         registers: npt.NDArray[np.int64],
         places: int,
-        scales: _Scales,
+        scales: Scales,
     ) -> None:
         exponent, steps = EXPONENTS[self.plan.tariff.currency], scales.items
         posted: dict[str, npt.NDArray[np.int64]] = {}
         for item, cost in costs.items():
             fen = 10 ** (steps[item] - exponent)
             before = np.array(
-                [[_running(p, item).posted.fen] for p in self.positions], dtype=np.int64
+                [[running_of(p, item).posted.fen] for p in self.positions], dtype=np.int64
             )
             rounded = ((cost + fen // 2) // fen).astype(np.int64)
             posted[item] = np.where(cost == cost[:, :1], before, rounded)
@@ -423,17 +366,17 @@ class _Batch:
             running = tuple(
                 Running(
                     item,
-                    _decimal(costs[item][row, -1], steps[item]),
+                    from_steps(costs[item][row, -1], steps[item]),
                     Money(int(posted[item][row, -1])),
                 )
-                for item in _items(self.plan, position)
+                for item in items_of(self.plan, position)
             )
             self.after.append(
                 Position(
                     Reading(
                         position.reading.meter_no,
                         instant(int(self.plan.edges[-1])),
-                        _decimal(registers[row, -1], places),
+                        from_steps(registers[row, -1], places),
                         None,
                     ),
                     running,
@@ -444,140 +387,12 @@ class _Batch:
                 )
             )
 
-    def _counts_after(self, row: int, scales: _Scales) -> Iterator[Counted]:
+    def _counts_after(self, row: int, scales: Scales) -> Iterator[Counted]:
         for place in range(len(self.plan.tariff.versions[self.plan.versions[-1]].components)):
             if place in self.counts:
                 period, reached = self.counts[place]
                 yield Counted(
-                    period.since, period.until, _decimal(reached[row, 0], scales.quantity[place])
+                    period.since, period.until, from_steps(reached[row, 0], scales.quantity[place])
                 )
             else:
                 yield UNCOUNTED
-
-
-@dataclass(frozen=True, slots=True)
-class _Scales:
-    """Decimals of the steps that are fine enough: of registers, of each place's own quantity, of each item's cost."""
-
-    register: int
-    quantity: Mapping[int, int]
-    items: Mapping[str, int]
-
-    @classmethod
-    def of(cls, batch: _Batch, register: int) -> _Scales:
-        plan = batch.plan
-        multiplier = max(_places(point.meter.multiplier) for point in batch.points)
-        quantity: dict[int, int] = {}
-        for place in range(max(len(plan.tariff.versions[n].components) for n in plan.versions)):
-            rates = plan.rates(place)
-            if rates:
-                finest = register + multiplier + max(_places(rate.share) for rate in rates)
-                counted = (p.counted[place].used for p in batch.positions if place < len(p.counted))
-                bounds = (bound for rate in rates for bound in _all_bounds(rate.tiers))
-                quantity[place] = max(finest, *_all_places(counted), *_all_places(bounds))
-        items: dict[str, int] = {}
-        for position in batch.positions:
-            for item in _items(plan, position):
-                items[item] = max(
-                    items.get(item, EXPONENTS[plan.tariff.currency]),
-                    _places(_running(position, item).cost),
-                )
-        for number in plan.versions:
-            for place, component in enumerate(plan.tariff.versions[number].components):
-                match component:
-                    case Rate():
-                        prices = (p for by_band in component.prices for p in by_band.values())
-                        finest = quantity[place] + max(_all_places(prices))
-                    case Fixed():
-                        finest = FINEST + _places(component.amount)
-                items[component.item] = max(items[component.item], finest)
-        return cls(register, quantity, items)
-
-    def most(self, batch: _Batch, item: str, moved: int) -> int:
-        """No number on the way to the item's costs is beyond it, if no register moves more than moved."""
-        plan, scale = batch.plan, self.items[item]
-        most = max(_steps(_running(position, item).cost, scale) for position in batch.positions)
-        for number in plan.versions:
-            for place, component in enumerate(plan.tariff.versions[number].components):
-                if component.item != item:
-                    continue
-                match component:
-                    case Fixed():
-                        edges = np.array([plan.edges[0], plan.edges[-1]])
-                        gone = np.diff(_gone(component.cycle, plan.tariff.timezone, edges))
-                        most += int(gone[0]) * _steps(component.amount, scale - FINEST)
-                    case Rate():
-                        finer = self.quantity[place] - self.register
-                        factor = max(
-                            _steps(point.meter.multiplier * component.share, finer)
-                            for point in batch.points
-                        )
-                        counted = [
-                            _steps(p.counted[place].used, self.quantity[place])
-                            for p in batch.positions
-                            if place < len(p.counted)
-                        ]
-                        dearest = max(p for by_band in component.prices for p in by_band.values())
-                        price = max(1, _steps(dearest, scale - self.quantity[place]))
-                        most += (moved * factor + max([0, *counted]) + 1) * price
-        return int(most + 10**scale)
-
-
-def _gone(cycle: Cycle, zone: str, edges: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """The periods gone by at instants that rise, in millionths: as Cycle.gone, of each."""
-    gone = np.empty(len(edges), dtype=np.int64)
-    first = 0
-    while first < len(edges):
-        number, since, until = cycle.around(zone, int(edges[first]))
-        last = int(np.searchsorted(edges, until))
-        span = until - since
-        # At most a month of microseconds, times two million: just within 64 bits.
-        part = (2_000_000 * (edges[first:last] - since) + span) // (2 * span)
-        gone[first:last] = number * 1_000_000 + part
-        first = last
-    return gone
-
-
-def _items(plan: _Plan, position: Position) -> list[str]:
-    """The items of a position, and those of the versions that hold, in order of their coming."""
-    known = [running.item for running in position.running]
-    held = (c.item for number in plan.versions for c in plan.tariff.versions[number].components)
-    return list(dict.fromkeys([*known, *held]))
-
-
-def _running(position: Position, item: str) -> Running:
-    return next((one for one in position.running if one.item == item), Running(item, NOTHING, ZERO))
-
-
-def _all_bounds(tiers: Tiers | None) -> Iterator[Decimal]:
-    if tiers is not None:
-        yield from tiers.bounds
-        yield from tiers.per_extra_person
-        for season in tiers.seasons:
-            yield from season.bounds
-
-
-def _whole(most: int) -> type[Any]:
-    return np.int64 if most < _MOST else object
-
-
-def _places(value: Decimal) -> int:
-    """The decimals that a value is written with."""
-    exponent = value.as_tuple().exponent
-    assert isinstance(exponent, int)  # it is finite
-    return max(0, -exponent)
-
-
-def _all_places(values: Iterable[Decimal]) -> list[int]:
-    return [0, *(_places(value) for value in values)]
-
-
-def _steps(value: Decimal, places: int) -> int:
-    """The value in steps of places decimals, which it has no more of."""
-    whole = value.scaleb(places)
-    assert whole == whole.to_integral_value(), f"{value} is finer than {places} decimals"
-    return int(whole)
-
-
-def _decimal(steps: Any, places: int) -> Decimal:
-    return Decimal(int(steps)).scaleb(-places)

@@ -45,7 +45,7 @@ class Case:
 
 @st.composite
 def cases(draw: st.DrawFn, *, longest: int = 7) -> Case:
-    zone = draw(st.sampled_from(list(CURRENCIES)))
+    zone = draw(st.sampled_from([*CURRENCIES, *CLOCK_CHANGES]))
     around = draw(st.sampled_from(_turns(zone)))
     tariff = draw(_documents(zone, around))
     persons = draw(st.none() | st.integers(1, 9))
@@ -68,7 +68,7 @@ def _turns(zone: str) -> list[datetime]:
         for day in LOCAL_TURNS
     ]
     changes = [datetime.fromisoformat(change) for change in CLOCK_CHANGES.get(zone, [])]
-    return turns + 3 * changes
+    return turns + 6 * changes
 
 
 @st.composite
@@ -84,7 +84,7 @@ def _documents(draw: st.DrawFn, zone: str, around: datetime) -> dict[str, Any]:
     versions = []
     for start in sorted(set(starts)):
         day = around.astimezone(ZoneInfo(zone)).date()
-        bands = draw(st.none() | _rules(day))
+        bands = draw(_rules(day)) if draw(st.integers(0, 3)) else None
         version: dict[str, Any] = {
             "effective_from": start.astimezone(ZoneInfo(zone)).isoformat(),
             "components": [
@@ -225,7 +225,7 @@ def _instants(
         turns.append(datetime.fromisoformat(version["effective_from"]).astimezone(UTC))
         turns += _band_changes(version, zone, around)
     turns += _band_changes(tariff["versions"][0], zone, around)
-    wanted = draw(st.integers(2, longest))
+    wanted = draw(st.integers(min(4, longest), longest))
     span = draw(st.sampled_from(SPANS))
     instants: set[datetime] = set()
     while len(instants) < wanted:
@@ -259,14 +259,14 @@ def _registers(
     first = draw(st.integers(0, 10**6)) * step
     registers, used = [first], Decimal(0)
     for _ in range(count - 1):
-        match draw(st.integers(0, 3)):
-            case 0:
+        match draw(st.sampled_from(["anywhere", "to a bound", "anywhere", "hardly"])):
+            case "hardly":
                 used += draw(st.sampled_from([0, 1])) * step
-            case 1 if any(target > used for target in targets):
+            case "to a bound" if any(target > used for target in targets):
                 bound = draw(st.sampled_from([target for target in targets if target > used]))
                 used = max(used, bound + draw(st.sampled_from([-1, 0, 1])) * step)
             case _:
-                used += draw(st.integers(0, 30000)) * draw(st.sampled_from([step, Decimal("0.01")]))
+                used += draw(st.integers(1, 30000)) * draw(st.sampled_from([Decimal("0.01"), step]))
         registers.append(first + used)
     return registers
 
@@ -283,8 +283,9 @@ def _targets(tariff: Mapping[str, Any], *, persons: int, households: int) -> set
             extra = max(0, persons - tiers.get("base_persons", persons))
             added = tiers.get("per_extra_person", ["0"] * len(tiers["bounds"]))
             times = households if tiers.get("per_household") else 1
-            for bound, more in zip(tiers["bounds"], added, strict=True):
-                filled = (Decimal(bound) + extra * Decimal(more)) * times / share
-                if filled == round(filled, 6):
-                    found.add(filled.normalize() + Decimal("0.00"))
+            for bounds in [tiers, *tiers.get("seasons", [])]:
+                for bound, more in zip(bounds["bounds"], added, strict=True):
+                    filled = (Decimal(bound) + extra * Decimal(more)) * times / share
+                    if filled == round(filled, 6):
+                        found.add(filled.normalize() + Decimal("0.00"))
     return found
