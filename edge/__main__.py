@@ -68,7 +68,9 @@ async def _serve(settings: Settings, store: Store) -> None:
     buses = {line.name: _bus(line) for line in settings.lines}
     pace = Pace(settings.poll_s, min(LEAST_S, settings.poll_s / 2))
     agent = Agent(store, buses, _now, pace)
-    agent.pause()
+    agent.wait_with_cuts()
+    if store.hold is not None:
+        agent.pause()
     link = link_of(settings)
     sync = Sync(
         store,

@@ -62,6 +62,7 @@ class Agent:
         self._sent: dict[UUID, float] = {}  # the tick of each point's last command
         self._serving = asyncio.Event()
         self._serving.set()
+        self._may_cut = True
 
     async def run(self) -> None:
         """Serve every line, until cancelled."""
@@ -73,6 +74,15 @@ class Agent:
     def pause(self) -> None:
         """Nothing more is read, charged or switched, until resume(); what was sent to a meter is sent."""
         self._serving.clear()
+
+    def wait_with_cuts(self) -> None:
+        """No supply is cut until cut_again(); all else goes on."""
+        self._may_cut = False
+
+    def cut_again(self) -> None:
+        if not self._may_cut:
+            self._may_cut = True
+            self.wake(list(self._points))
 
     def resume(self) -> None:
         """Serve what is in the store now, which may have been rebuilt meanwhile."""
@@ -238,6 +248,8 @@ class Agent:
         """Whether a command is to be sent now."""
         want, intent = settled.want, self._store.intent(point.id)
         if want.supply is None or not point.meter.has_switch:
+            return False
+        if want.supply is Supply.OFF and not self._may_cut:
             return False
         if intent is None:
             return not is_satisfied(want, settled.seen, point.policy.restore, has_switch=True)

@@ -66,6 +66,8 @@ class Lines(Protocol):
 
     def resume(self) -> None: ...
 
+    def cut_again(self) -> None: ...
+
     def take_up(self, point: UUID) -> None: ...
 
     def wake(self, points: Iterable[UUID]) -> None: ...
@@ -152,7 +154,7 @@ class Sync:
                 continue
 
     async def first_word(self, *, within_s: float) -> None:
-        """Lets the lines be served once the cloud has said where it is in our log, or if it says nothing.
+        """Lets supply be cut once the cloud has said where it is in our log, or if it says nothing.
 
         So an old copy of a ledger that was put back is found out before anybody is cut by it.
         """
@@ -160,9 +162,8 @@ class Sync:
             async with asyncio.timeout(within_s):
                 await self.is_heard.wait()
         except TimeoutError:
-            log.info("the cloud does not answer; metering goes on without it")
-        if self._store.hold is None:
-            self._agent.resume()
+            log.info("the cloud does not answer; it is decided without it")
+        self._agent.cut_again()
 
     # Up.
 

@@ -129,7 +129,7 @@ class Machine:
             self.cloud.tell(self.cloud.receive(wire.unpack(payload)))
 
     async def start(self) -> None:
-        """As `wattwell edge run` does: the lines are served once the cloud has answered, or does not."""
+        """As `wattwell edge run` does."""
         self.store = Store(self.path, GATEWAY_NO)
         bus = Bus("L1", self.line, baud=115200, delay_s=0)
         self.agent = Agent(self.store, {"L1": bus}, clock, Pace(settle_s=60, least_s=1))
@@ -144,7 +144,9 @@ class Machine:
         )
         self.store.on_append = self.sync.stir
         self.cloud.listeners.append(self.sync)
-        self.agent.pause()
+        self.agent.wait_with_cuts()
+        if self.store.hold is not None:
+            self.agent.pause()
         self.tasks = [
             asyncio.create_task(self.agent.run()),
             asyncio.create_task(self.sync.run()),
@@ -265,12 +267,12 @@ async def test_a_gateway_whose_lines_another_has_taken_over_leaves_them_alone(to
     await spare.start()
     await town.use(spare, "105.00")
     await spare.stop()
-    requests = len(town.line.requests)
 
     await town.first.start()
+    await until(lambda: town.first.store.hold is Hold.REPLACED, within_s=1)
+    requests = len(town.line.requests)
     await asyncio.sleep(300)
 
-    assert town.first.store.hold is Hold.REPLACED
     assert len(town.line.requests) == requests
     assert town.cloud.gateway.up_log == spare_log(spare)
     assert town.cloud.balance == Money.yuan("7.50")
