@@ -304,8 +304,9 @@ class Sheet:
 def share(terms: Terms, members: Iterable[Member], cost: Money) -> Sheet:
     """The sheet of a cost that is known as an amount.
 
-    Raises CannotShare: see _lines; ValueError if the cost is negative (correct the transfers of the sheet
-    that was too high).
+    Raises CannotShare if no room is listed, one is listed twice or for more days than the period has, rooms
+    that share equally do not all weigh 1, or those that count weigh nothing together; ValueError if the cost is
+    negative (correct the transfers of the sheet that was too high).
     """
     return _sheet(terms, members, cost)
 
@@ -316,7 +317,8 @@ def share_use(terms: Terms, members: Iterable[Member], use: Use, *, price: Decim
     Shared is what the public meters measured, and the loss where the terms say so. A negative loss is found
     and shown, never shared.
 
-    Raises CannotShare also if the loss is to be shared and there is no main meter.
+    Raises CannotShare as share does, and if the loss is to be shared and there is no main meter; TypeError or
+    ValueError if the price is no exact decimal, or negative.
     """
     not_negative(price, "the price")
     shared = _shared_use(terms, use)
@@ -339,7 +341,8 @@ def share_with_loss(
     price = invoice / its quantity; coefficient = (public use + loss) / usage of all that count;
     share = price × usage × coefficient × (1 + tax). The quotients are exact; only the cost is rounded.
 
-    Raises CannotShare also if the terms are not by usage with the loss shared, or there is no main meter.
+    Raises CannotShare as share does, and if the terms are not by usage with the loss shared, or there is no
+    main meter.
     """
     if terms.by is not By.USAGE or terms.loss is not Loss.SHARED:
         raise CannotShare("this formula shares by usage, and shares the loss")
@@ -406,7 +409,6 @@ def _sheet(
 def _lines(
     terms: Terms, members: Iterable[Member], cost: Money, shared: Decimal | None
 ) -> tuple[Line, ...]:
-    """Raises CannotShare if the members cannot be shared among, ValueError if the cost is negative."""
     if cost < ZERO:
         raise ValueError(f"a cost to share is not negative: {cost}")
     listed = sorted(members, key=lambda member: member.key)
