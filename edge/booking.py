@@ -10,28 +10,41 @@ from uuid import UUID
 from edge.clock import Clock
 from edge.store import Store, SupplyRow
 from prepaid import rating
-from prepaid import reading as readings
 from prepaid.ledger import Transfer
 from prepaid.money import Money
 from prepaid.point import ServicePoint
 from prepaid.rating import Charge, Position
-from prepaid.reading import Implausible, Reading, Supply
+from prepaid.reading import Reading, Supply
+from prepaid.register import Assessment, Effect, Evidence, Kind, assess
 from prepaid.supply import AGREEING, AT_ONCE, Desired, Situation, desired, is_satisfied
 from prepaid.wire import Alarm, AlarmKind, Charged, Read, SupplyChanged
 
 log = logging.getLogger(__name__)
 
 TELL_S = 60.0  # an unchanged reading is sent up no more often
+ORDINARY = (Kind.MOVED, Kind.STILL)
 
 
 @dataclass(frozen=True, slots=True)
 class Weighed:
-    """What a reading leads to. position is None where nothing can be charged; doubt says why, if it is
-    the reading's own fault."""
+    """What a reading leads to. position is None where nothing can be charged; assessment is None where
+    there is nothing to judge the reading by."""
 
     position: Position | None
     charges: tuple[Charge, ...]
-    doubt: str | None
+    assessment: Assessment | None
+
+    @property
+    def doubt(self) -> str | None:
+        """Why the reading is held, if it is."""
+        held = self.assessment is not None and self.assessment.moved is None
+        return self.assessment.text if held and self.assessment is not None else None
+
+    @property
+    def evidence(self) -> tuple[Evidence, ...]:
+        """What is worth telling of the reading: all but that its register moved, or did not."""
+        found = self.assessment.evidence if self.assessment is not None else ()
+        return tuple(evidence for evidence in found if evidence.kind not in ORDINARY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +64,14 @@ class Booking:
         self._store = store
         self._clock = clock
         self._charged: dict[UUID, float] = {}  # the tick of each position's reading
-        self._told: dict[UUID, tuple[Reading, float]] = {}
+        self._told: dict[UUID, tuple[Read, float]] = {}
 
     def weigh(self, point: ServicePoint, reading: Reading) -> Weighed:
-        """Rate a reading; nothing is changed by it.
+        """Judge and rate a reading; nothing is changed by it.
 
-        An implausible reading holds its point: nothing is charged and the supply is left alone, until
-        a reading can be true against the last one charged and does not go on from the doubtful one.
-        A new entry of the point from the cloud lifts the hold. A point without tariff is left alone too.
+        A reading in doubt holds its point: nothing is charged and the supply is left alone, until one can
+        be true (prepaid.register), or a new entry of the point from the cloud lifts the hold. A point
+        without tariff is left alone too.
         """
         tariff = self._store.tariff(point.tariff)
         if tariff is None:
@@ -66,22 +79,17 @@ class Booking:
         before = self._store.position(point.id)
         if before is None:
             return Weighed(rating.open_position(point, tariff, reading), (), None)
-        try:
-            moved = readings.advance(
-                before.reading,
-                reading,
-                digits=point.meter.digits,
-                step=point.meter.step,
-                max_per_hour=point.meter.max_per_hour,
-                elapsed=self._clock.since(before.reading.at, self._charged.get(point.id)),
-            )
-        except Implausible as error:
-            return Weighed(None, (), str(error))
-        doubtful = self._store.doubt(point.id)
-        if doubtful is not None and _goes_on(before.reading, doubtful, reading):
-            return Weighed(None, (), f"it goes on from the doubtful {doubtful.total}")
-        position, charges = rating.rate(point, tariff, before, reading, moved=moved)
-        return Weighed(position, charges, None)
+        assessment = assess(
+            before.reading,
+            reading,
+            point.meter,
+            elapsed=self._clock.since(before.reading.at, self._charged.get(point.id)),
+            history=self._store.history(point.id),
+        )
+        if assessment.moved is None:
+            return Weighed(None, (), assessment)
+        position, charges = rating.rate(point, tariff, before, reading, moved=assessment.moved)
+        return Weighed(position, charges, assessment)
 
     def book(
         self, point: ServicePoint, reading: Reading, weighed: Weighed, *, tick: float
@@ -93,20 +101,19 @@ class Booking:
         store = self._store
         with store.transaction():
             before = store.balance(point.purse)
-            is_told = self._tell(point, reading, tick)
+            is_told = self._tell(point, reading, weighed.evidence, tick)
             if weighed.position is not None:
                 self._charge(point, weighed.position, weighed.charges)
-                store.save_doubt(point.id, None)
-            elif weighed.doubt is not None and store.doubt(point.id) is None:
-                store.save_doubt(point.id, reading)
+            if weighed.assessment is not None:
+                store.save_history(point.id, weighed.assessment.history)
             available = store.balance(point.purse)
             want = desired(point.policy, situation(store, point, reading.supply, reading.at))
-            self._alarms(point, reading, weighed.doubt, available)
+            self._alarms(point, reading, weighed, available)
             self.report(point, want, reading.supply, reading.at)
         if weighed.position is not None:
             self._charged[point.id] = tick
         if is_told:
-            self._told[point.id] = (reading, tick)
+            self._told[point.id] = (Read(point.id, reading, weighed.evidence), tick)
         return Settled(before, available, want, reading.supply)
 
     def report(self, point: ServicePoint, want: Desired, seen: Supply | None, at: datetime) -> None:
@@ -159,12 +166,17 @@ class Booking:
         else:
             log.info("%s: no longer %s, since %s: %s", where, kind, since, text)
 
-    def _tell(self, point: ServicePoint, reading: Reading, tick: float) -> bool:
+    def _tell(
+        self, point: ServicePoint, reading: Reading, evidence: tuple[Evidence, ...], tick: float
+    ) -> bool:
         if point.id in self._told:
             told, told_tick = self._told[point.id]
-            if replace(told, at=reading.at) == reading and tick - told_tick < TELL_S:
+            is_same = replace(told.reading, at=reading.at) == reading and _kinds(
+                told.evidence
+            ) == _kinds(evidence)
+            if is_same and tick - told_tick < TELL_S:
                 return False
-        self._store.append(Read(point.id, reading))
+        self._store.append(Read(point.id, reading, evidence))
         return True
 
     def _charge(
@@ -182,9 +194,9 @@ class Booking:
             self._store.append(Charged(point.id, position, transfers))
 
     def _alarms(
-        self, point: ServicePoint, reading: Reading, doubt: str | None, available: Money
+        self, point: ServicePoint, reading: Reading, weighed: Weighed, available: Money
     ) -> None:
-        at = reading.at
+        at, doubt = reading.at, weighed.doubt
         self.alarm(point, AlarmKind.SILENT, at, "it answers", is_on=False)
         is_here = self._store.tariff(point.tariff) is not None
         self.alarm(
@@ -204,6 +216,14 @@ class Booking:
             doubt or f"{reading.total} can be true",
             is_on=doubt is not None,
         )
+        stuck = [evidence.text for evidence in weighed.evidence if evidence.kind is Kind.STUCK]
+        self.alarm(
+            point,
+            AlarmKind.STUCK,
+            at,
+            stuck[0] if stuck else f"the register shows {reading.total}",
+            is_on=bool(stuck),
+        )
         self.alarm(
             point,
             AlarmKind.LOW_BALANCE,
@@ -221,7 +241,7 @@ def situation(store: Store, point: ServicePoint, seen: Supply | None, now: datet
         available=store.balance(point.purse),
         is_emergency_taken=False,
         warned_ago=None,
-        is_held=store.doubt(point.id) is not None,
+        is_held=store.history(point.id).is_held,
         has_tariff=store.tariff(point.tariff) is not None,
         read_ago=AT_ONCE,
         agreeing=AGREEING,
@@ -251,7 +271,5 @@ def is_proved(point: ServicePoint, want: Desired, seen: Supply | None) -> bool:
     )
 
 
-def _goes_on(charged: Reading, doubtful: Reading, reading: Reading) -> bool:
-    """Whether a reading follows a register's jump. With time enough the jump becomes possible; it was
-    not when it happened, so it stays an operator's."""
-    return reading.total >= doubtful.total > charged.total
+def _kinds(evidence: tuple[Evidence, ...]) -> list[tuple[Kind, Effect]]:
+    return [(each.kind, each.effect) for each in evidence]

@@ -23,7 +23,7 @@ CREATE TABLE gateway (            -- one row: who we are, and how far the two lo
 CREATE TABLE point    (id TEXT PRIMARY KEY, body TEXT NOT NULL);
 CREATE TABLE tariff   (code TEXT PRIMARY KEY, body TEXT NOT NULL);
 CREATE TABLE position (point TEXT PRIMARY KEY, body TEXT NOT NULL);   -- 结算位置
-CREATE TABLE doubt    (point TEXT PRIMARY KEY, body TEXT NOT NULL);   -- the reading that holds a point
+CREATE TABLE history  (point TEXT PRIMARY KEY, body TEXT NOT NULL);   -- what is known of its register beside it
 CREATE TABLE transfer (           -- 凭证, never changed
   id         TEXT PRIMARY KEY,
   debit      TEXT NOT NULL,
@@ -120,6 +120,12 @@ _FINAL_ALARM_FROM_1 = """
     WHERE json_extract(body, '$.policy.final_alarm_at') IS NULL
 """
 
+# Version 1 knew of a doubtful reading nothing but what it showed.
+_HISTORY_FROM_1 = """
+    INSERT INTO history SELECT point, json_object('doubt', json_object(
+        'reading', json(body), 'since', 'PT0S', 'kind', 'jump')) FROM doubt
+"""
+
 
 def _from_1(db: sqlite3.Connection) -> None:
     for statement in (
@@ -131,6 +137,9 @@ def _from_1(db: sqlite3.Connection) -> None:
         f"UPDATE up SET body = {_POSITION_FROM_1.format(body='body', at='position.')}"
         " WHERE json_extract(body, '$.kind') = 'charged'",
         _FINAL_ALARM_FROM_1,
+        "CREATE TABLE history (point TEXT PRIMARY KEY, body TEXT NOT NULL)",
+        _HISTORY_FROM_1,
+        "DROP TABLE doubt",
         "ALTER TABLE up RENAME TO up_1",
         "CREATE TABLE up (seq INTEGER PRIMARY KEY, body TEXT NOT NULL, previous TEXT NOT NULL)",
     ):

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,8 @@ from prepaid.ledger import Book, Reason, Transfer, TransferIdReused
 from prepaid.money import Money
 from prepaid.point import ServicePoint
 from prepaid.rating import Position
-from prepaid.reading import Reading, Supply
+from prepaid.reading import Supply
+from prepaid.register import Doubt, History, Kind
 from prepaid.supply import Why
 from prepaid.tariff import Tariff
 from prepaid.wire import (
@@ -45,7 +46,7 @@ CHECK_WITHIN_S = 30.0  # the ledger is looked through at each start, for so long
 _POINT = TypeAdapter(ServicePoint)
 _TARIFF = TypeAdapter(TariffSet)
 _POSITION = TypeAdapter(Position)
-_READING = TypeAdapter(Reading)
+_HISTORY = TypeAdapter(History)
 
 
 class Hold(StrEnum):
@@ -189,16 +190,13 @@ class Store:
     def save_position(self, point: UUID, position: Position) -> None:
         self._put("position", point, _POSITION.dump_json(position).decode())
 
-    def doubt(self, point: UUID) -> Reading | None:
-        """The reading that could not be true and holds the point, or None."""
-        body = self._one("SELECT body FROM doubt WHERE point = ?", str(point))
-        return None if body is None else _READING.validate_json(body)
+    def history(self, point: UUID) -> History:
+        """What is known of the register beside the position: the reading that holds the point, and more."""
+        body = self._one("SELECT body FROM history WHERE point = ?", str(point))
+        return History() if body is None else _HISTORY.validate_json(body)
 
-    def save_doubt(self, point: UUID, reading: Reading | None) -> None:
-        if reading is None:
-            self._write("DELETE FROM doubt WHERE point = ?", str(point))
-        else:
-            self._put("doubt", point, _READING.dump_json(reading).decode())
+    def save_history(self, point: UUID, history: History) -> None:
+        self._put("history", point, _HISTORY.dump_json(history).decode())
 
     # Money.
 
@@ -437,7 +435,7 @@ class Store:
         point = standing.point
         if standing.position is not None:
             self.save_position(point, standing.position)
-        self.save_doubt(point, standing.doubt)
+        self.save_history(point, _history(standing))
         if standing.why is not None:
             self.save_supply(
                 point,
@@ -616,3 +614,12 @@ def _transfer(row: tuple[str, str, str, int, str, str, str]) -> Transfer:
         cause,
         datetime.fromisoformat(at),
     )
+
+
+def _history(standing: Standing) -> History:
+    """What a spare gateway knows of a register: the cloud was told of no more than the doubtful reading."""
+    if standing.doubt is None:
+        return History()
+    charged = standing.position.reading.at if standing.position is not None else standing.doubt.at
+    since = max(standing.doubt.at - charged, timedelta(0))
+    return History(doubt=Doubt(standing.doubt, since, Kind.JUMP))

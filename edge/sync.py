@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
 from uuid import UUID
@@ -377,7 +377,9 @@ class Sync:
         match message:
             case PointSet(point=point):
                 self._store.save_point(point)
-                self._store.save_doubt(point.id, None)  # an operator has looked
+                history = self._store.history(point.id)
+                if history.doubt is not None:  # an operator has looked
+                    self._store.save_history(point.id, replace(history, doubt=None))
                 return lambda: self._agent.take_up(point.id)
             case TariffSet():
                 self._store.save_tariff(message)

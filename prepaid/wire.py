@@ -35,6 +35,7 @@ from prepaid.money import Money
 from prepaid.point import ServicePoint
 from prepaid.rating import Position
 from prepaid.reading import Reading, Supply
+from prepaid.register import Evidence
 from prepaid.supply import Why
 
 
@@ -45,6 +46,7 @@ class BadMessage(ValueError):
 class AlarmKind(StrEnum):
     SILENT = "silent"  # 失联: the meter does not answer
     IMPLAUSIBLE = "implausible"  # 读数异常: charged nothing, held
+    STUCK = "stuck"  # 停走: the register stands still where it never did
     SWITCH_FAILED = "switch-failed"  # 拒动: relay or valve did not follow
     NO_TARIFF = "no-tariff"  # 无价格方案: cannot be charged
     LOW_BALANCE = "low-balance"  # 余额不足
@@ -55,10 +57,14 @@ class AlarmKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A register as read, whether or not it could be charged."""
+    """A register as read, whether or not it could be charged, and what speaks for or against it.
+
+    evidence has nothing of an ordinary movement, or of none.
+    """
 
     point: UUID
     reading: Reading
+    evidence: tuple[Evidence, ...] = ()
     kind: Literal["read"] = "read"
 
 

@@ -27,6 +27,7 @@ from cloud.services import downlog, ledger, takeover
 from prepaid.ledger import Reason, Transfer, TransferIdReused, prepaid
 from prepaid.rating import Position
 from prepaid.reading import Reading, Supply
+from prepaid.register import Evidence, Kind
 from prepaid.wire import (
     NO_ENTRY,
     Alarm,
@@ -78,6 +79,7 @@ class _Work:
     """What a run of entries comes to, so that it takes a few statements however many there are."""
 
     readings: dict[tuple[UUID, datetime], Reading] = field(default_factory=dict)
+    evidence: dict[tuple[UUID, datetime, Kind], Evidence] = field(default_factory=dict)
     transfers: list[Transfer] = field(default_factory=list)
     latest: dict[UUID, Reading] = field(default_factory=dict)
     first: dict[UUID, datetime] = field(default_factory=dict)
@@ -288,6 +290,10 @@ def _read(entry: Entry, points: dict[UUID, Point]) -> Up:
     match message:
         case Read():
             _check_reading(message.reading)
+            for each in message.evidence:
+                _check_text(each.text, most=LONGEST_TEXT)
+                _check_total(each.moved or Decimal(0))
+                _check_total(each.limit or Decimal(0))
         case Charged():
             _check_reading(message.position.reading)
             _check_time(message.position.opened_at)
@@ -305,7 +311,11 @@ def _read(entry: Entry, points: dict[UUID, Point]) -> Up:
 def _check_reading(reading: Reading) -> None:
     _check_time(reading.at)
     _check_text(reading.meter_no, most=LONGEST_NAME)
-    if abs(reading.total) >= _LARGEST_TOTAL:
+    _check_total(reading.total)
+
+
+def _check_total(total: Decimal) -> None:
+    if abs(total) >= _LARGEST_TOTAL:
         raise Inapplicable("a total that no register shows")
 
 
@@ -343,6 +353,8 @@ def _apply(
         match message:
             case Read():
                 _add_reading(work, message.point, message.reading)
+                for each in message.evidence:
+                    work.evidence[message.point, message.reading.at, each.kind] = each
             case Charged():
                 _add_reading(work, message.point, message.position.reading)
                 work.positions[message.point] = message.position
@@ -370,6 +382,8 @@ def _apply(
                 for (point, at), reading in work.readings.items()
             ],
         )
+    if work.evidence:
+        _save_evidence(session, gateway, work)
     for point in work.latest:
         _save_reading(session, point, work)
     for point, supply in work.supplies.items():
@@ -382,6 +396,26 @@ def _add_reading(work: _Work, point: UUID, reading: Reading) -> None:
     work.readings.setdefault((point, reading.at), reading)
     work.latest[point] = reading  # by the order of the log, not by a clock that may be set
     work.first[point] = min(work.first.get(point, reading.at), reading.at)
+
+
+def _save_evidence(session: Session, gateway: tables.Gateway, work: _Work) -> None:
+    session.execute(
+        insert(tables.Evidence).on_conflict_do_nothing(),
+        [
+            {
+                "organization_id": gateway.organization_id,
+                "point_id": point,
+                "at": at,
+                "kind": kind.value,
+                "confidence": evidence.confidence.value,
+                "effect": evidence.effect.value,
+                "moved": evidence.moved,
+                "against": evidence.limit,
+                "text": evidence.text,
+            }
+            for (point, at, kind), evidence in work.evidence.items()
+        ],
+    )
 
 
 def _save_reading(session: Session, point: UUID, work: _Work) -> None:
@@ -437,7 +471,9 @@ def _save_alarm(session: Session, point: Point, alarm: Alarm) -> None:
             session.execute(change.values(silent_since=since))
         case AlarmKind.IMPLAUSIBLE:
             session.execute(change.values(held_since=since))
-        case AlarmKind.SWITCH_FAILED | AlarmKind.NO_TARIFF | AlarmKind.LOW_BALANCE:
+        case (
+            AlarmKind.STUCK | AlarmKind.SWITCH_FAILED | AlarmKind.NO_TARIFF | AlarmKind.LOW_BALANCE
+        ):
             pass  # kept in alarms; the state itself shows in supply and balance
 
 

@@ -4,6 +4,7 @@ from cloud.tables.base import metadata, utc_now
 from cloud.tables.devices import (
     Alarm,
     DownEntry,
+    Evidence,
     Gateway,
     GatewayAlarm,
     GatewayLog,
@@ -34,6 +35,7 @@ __all__ = [
     "Building",
     "DailyCharge",
     "DownEntry",
+    "Evidence",
     "Gateway",
     "GatewayAlarm",
     "GatewayLog",

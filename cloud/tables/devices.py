@@ -192,6 +192,25 @@ class Reading(Owned, table=True):
     supply: str | None = Field(default=None, sa_type=Text)
 
 
+class Evidence(Owned, table=True):
+    """判据: what speaks for or against a reading, as prepaid.register.Evidence has it.
+
+    moved is in the register's unit, before the multiplier; against is what it was measured against.
+    """
+
+    __tablename__ = "evidence"
+    __table_args__ = (belongs_to("points", "point_id"),)
+
+    point_id: UUID = Field(primary_key=True)
+    at: datetime = Field(primary_key=True, sa_type=Utc)  # of the reading
+    kind: str = Field(primary_key=True, sa_type=Text)
+    confidence: str = Field(sa_type=Text)
+    effect: str = Field(sa_type=Text)
+    moved: Decimal | None = Field(default=None, sa_type=Numeric)
+    against: Decimal | None = Field(default=None, sa_type=Numeric)
+    text: str = Field(sa_type=Text)
+
+
 class Alarm(Owned, table=True):
     """Something a person should know of began, or ended."""
 

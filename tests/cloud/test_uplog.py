@@ -19,6 +19,7 @@ from prepaid.ledger import Book, Reason, Transfer, income, prepaid
 from prepaid.money import Money
 from prepaid.rating import Position, Running
 from prepaid.reading import Reading, Supply
+from prepaid.register import Confidence, Effect, Evidence, Kind
 from prepaid.supply import Why
 from prepaid.wire import (
     Alarm,
@@ -484,3 +485,18 @@ def test_a_point_without_a_tariff_is_kept_as_an_alarm(database, home, receive):
         kept = session.execute(select(tables.Alarm)).scalar_one()
     assert (kept.kind, kept.at, kept.is_over) == ("no-tariff", at(1), False)
     assert rejected(database) == []
+
+
+def test_what_speaks_against_a_reading_is_kept_beside_it_once(database, home, receive):
+    jump = Evidence(
+        Kind.JUMP, Confidence.LIKELY, Effect.HELD, Decimal("890.00"), Decimal("0.12"), "890 in 6 s"
+    )
+    doubtful = replace(read(home.electricity, 1, "1000.00"), evidence=(jump,))
+
+    receive(*entries(doubtful, doubtful))
+
+    with database.system() as session:
+        kept = session.execute(select(tables.Evidence)).scalar_one()
+    assert (kept.point_id, kept.at, kept.kind) == (home.electricity, at(1), "jump")
+    assert (kept.confidence, kept.effect, kept.text) == ("likely", "held", "890 in 6 s")
+    assert (kept.moved, kept.against) == (Decimal("890.00"), Decimal("0.12"))

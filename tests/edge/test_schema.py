@@ -69,9 +69,9 @@ def test_money_positions_and_what_is_under_way_are_as_they_were(store: Store):
     sent_at = datetime(2026, 11, 21, 10, 4, 15, 667188, tzinfo=UTC)
     assert store.intent(WATER.id) == Intent(Supply.OFF, sent_at, None, 1, False)
     assert store.alarm_since(WATER.id, AlarmKind.SILENT) is not None
-    doubt = store.doubt(WATER.id)
+    doubt = store.history(WATER.id).doubt
     assert doubt is not None
-    assert doubt.total == Decimal("99999.00")
+    assert doubt.reading.total == Decimal("99999.00")
 
 
 def test_points_and_tariffs_are_those_of_before(store: Store):

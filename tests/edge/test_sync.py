@@ -171,7 +171,9 @@ async def test_a_quiet_gateway_shows_every_half_minute_that_it_is_there(tmp_path
 
     await asyncio.sleep(95)
 
-    assert cloud.received == [Envelope((), None, room.store.log)] * 4  # at once, and after 30, 60 and 90 s
+    assert (
+        cloud.received == [Envelope((), None, room.store.log)] * 4
+    )  # at once, and after 30, 60 and 90 s
     running.cancel()
 
 
@@ -308,12 +310,12 @@ async def test_an_operators_new_entry_of_a_point_lifts_its_hold(tmp_path: Path):
     running = asyncio.create_task(cloud.sync.run())
     await room.use("100.00")
     await room.use("99000.00")
-    assert room.store.doubt(ELECTRICITY.id) is not None
+    assert room.store.history(ELECTRICITY.id).doubt is not None
 
     cloud.write(PointSet(ELECTRICITY))
     cloud.connect()
 
-    await until(lambda: room.store.doubt(ELECTRICITY.id) is None, within_s=2)
+    await until(lambda: room.store.history(ELECTRICITY.id).doubt is None, within_s=2)
     running.cancel()
 
 
