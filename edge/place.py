@@ -36,19 +36,19 @@ class ModbusTcpAt(TcpAt):
 
 
 def port_at(text: str, baud: int) -> SerialAt | TcpAt:
-    """Where "serial:DEVICE,BAUD,8E1", "tcp:HOST:PORT" or "tcp-modbus:HOST:PORT" leads; baud is for the
+    """Where "serial:DEVICE,BAUD,8E1", "tcp:HOST:PORT" or "modbus-tcp:HOST:PORT" leads; baud is for the
     line behind TCP.
 
     Raises ValueError for anything else.
     """
     kind, _, rest = text.partition(":")
-    if kind in ("tcp", "tcp-modbus"):
+    if kind in ("tcp", "modbus-tcp"):
         host, port = host_and_port(rest)
         return (TcpAt if kind == "tcp" else ModbusTcpAt)(host, port, baud)
     found = re.fullmatch(r"(?P<device>[^,]+),(?P<baud>\d{3,6}),(?P<format>[78][NEO][12])", rest)
     if kind != "serial" or found is None:
         raise ValueError(
-            'must be "serial:DEVICE,BAUD,8E1", "tcp:HOST:PORT" or "tcp-modbus:HOST:PORT"'
+            'must be "serial:DEVICE,BAUD,8E1", "tcp:HOST:PORT" or "modbus-tcp:HOST:PORT"'
         )
     return SerialAt(found["device"], int(found["baud"]), found["format"])
 

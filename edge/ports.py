@@ -172,7 +172,7 @@ class ModbusTcpPort:
             try:
                 frame = modbus.decode(data)
             except modbus.BadFrame:
-                raise NotModbus("only Modbus meters can be on a line of tcp-modbus") from None
+                raise NotModbus("only Modbus meters can be on a line of modbus-tcp") from None
             self._transaction = self._transaction % 0xFFFF + 1
             data = modbus_tcp.encode(frame._replace(transaction=self._transaction))
         await self._connection.write(data)

@@ -273,7 +273,7 @@ async def test_a_gateways_word_that_nobody_answers_behind_it_is_not_the_meters_r
 async def test_another_protocol_on_a_line_of_modbus_tcp_is_said_and_not_sent():
     async with gateway_line(relay_meter()) as (gateway, bus):
         with pytest.raises(
-            NoReply, match="line L1: only Modbus meters can be on a line of tcp-modbus"
+            NoReply, match="line L1: only Modbus meters can be on a line of modbus-tcp"
         ):
             await bus.run(lambda: dlt645.read(ELECTRICITY.meter), dlt645.decoder)
         assert gateway.connections == 0

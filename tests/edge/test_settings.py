@@ -49,7 +49,7 @@ def test_a_right_file_is_read_whole(tmp_path: Path):
 
 
 def test_a_line_can_be_of_modbus_tcp(tmp_path: Path):
-    settings = load(write(tmp_path, GOOD.replace("tcp:127", "tcp-modbus:127")), {})
+    settings = load(write(tmp_path, GOOD.replace("tcp:127", "modbus-tcp:127")), {})
 
     assert settings.lines[1].at == ModbusTcpAt("127.0.0.1", 4001, 2400)
 

@@ -50,7 +50,7 @@ def line() -> Iterator[str]:
     thread.start()
     assert is_up.wait(10)
     (port, stop), *_ = opened
-    yield f"tcp-modbus:127.0.0.1:{port}"
+    yield f"modbus-tcp:127.0.0.1:{port}"
     stop()
     thread.join(10)
 
@@ -110,7 +110,7 @@ def test_other_protocols_do_not_go_over_modbus_tcp(line: str, arguments: tuple[s
 
     result = run(command, line, *rest)
 
-    assert "line of tcp-modbus is for devices that frame Modbus for TCP" in result.stderr.replace(
+    assert "line of modbus-tcp is for devices that frame Modbus for TCP" in result.stderr.replace(
         "\n", " "
     )
     assert result.exit_code == 2

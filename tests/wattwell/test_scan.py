@@ -11,6 +11,7 @@ from rich.console import Console
 
 from edge.place import SerialAt
 from protocols.cj188 import slave as cj188
+from protocols.dlt645 import frame as dlt645_frame
 from protocols.modbus import frame as modbus_frame
 from protocols.modbus import slave as modbus
 from tests.edge.simulated import simulated
@@ -208,6 +209,30 @@ async def test_a_meter_of_1997_is_found_where_none_of_2007_is():
     seen = await events(old, (Protocol.DLT645_1997,))
 
     assert found(seen) == [("dlt645-1997", "000000000321")]
+
+
+class OldAndNew(Wire):
+    """A meter of 2007 that serves 1997 too, and one that knows 1997 alone: 11H and above say nothing to it."""
+
+    def __init__(self) -> None:
+        self.new = electricity("202310450101")
+        self.new.registers[0x9010] = bytes.fromhex("00860100")
+        self.old = electricity("000000000321")
+        self.old.registers = {0x9010: bytes.fromhex("00860100")}
+        super().__init__([])
+
+    async def write(self, data: bytes) -> None:
+        asked = dlt645_frame.Decoder().feed(data)
+        is_old = bool(asked) and asked[0].function < 0x10
+        self.meters = [self.new, self.old] if is_old else [self.new]
+        await super().write(data)
+
+
+@simulated
+async def test_a_meter_of_1997_is_found_beside_one_of_2007_that_is_shown_once():
+    seen = await events(OldAndNew(), (Protocol.DLT645_2007, Protocol.DLT645_1997))
+
+    assert found(seen) == [("dlt645-1997", "000000000321"), ("dlt645-2007", "202310450101")]
 
 
 @simulated

@@ -53,7 +53,7 @@ app = typer.Typer(
 Line = Annotated[
     str,
     typer.Option(
-        help="serial:/dev/ttyUSB0,2400,8E1, tcp:HOST:PORT (a serial server) or tcp-modbus:HOST:PORT."
+        help="serial:/dev/ttyUSB0,2400,8E1, tcp:HOST:PORT (a serial server) or modbus-tcp:HOST:PORT."
     ),
 ]
 Address = Annotated[
@@ -149,7 +149,7 @@ def _asked(
 def _check_carries(place: Place, protocols: Sequence[Protocol]) -> None:
     if isinstance(place.at, ModbusTcpAt) and set(protocols) != {Protocol.MODBUS_RTU}:
         _wrong(
-            "a line of tcp-modbus is for devices that frame Modbus for TCP; a serial server that hands bytes "
+            "a line of modbus-tcp is for devices that frame Modbus for TCP; a serial server that hands bytes "
             "through is tcp:HOST:PORT"
         )
 

@@ -149,9 +149,6 @@ async def _at(
         )
     found: set[tuple[Protocol, str]] = set()
     for protocol in protocols:
-        if protocol is Protocol.DLT645_1997 and any(p is Protocol.DLT645_2007 for p, _ in found):
-            counter.done += 1  # meters of 2007 mostly serve the old edition too: they are known
-            continue
         looking = {
             Protocol.DLT645_2007: _dlt645,
             Protocol.DLT645_1997: _dlt645,
@@ -160,7 +157,10 @@ async def _at(
         }[protocol]
         async for event in looking(_Search(protocol, place, bus, wanted, counter)):
             if isinstance(event, Found):
-                if (protocol, event.address) in found:
+                is_known = protocol is Protocol.DLT645_1997 and (
+                    (Protocol.DLT645_2007, event.address) in found
+                )  # meters of 2007 mostly serve the old edition too
+                if is_known or (protocol, event.address) in found:
                     continue
                 found.add((protocol, event.address))
             yield event
