@@ -59,29 +59,73 @@ class Account:
         self.at, self.register = at, register
         return self._post()
 
+    def settle_by_bands(
+        self, at: datetime, before: Mapping[str, Fraction], after: Mapping[str, Fraction]
+    ) -> dict[str, int]:
+        """As settle, where the meter says by its own registers what was used in which band.
+
+        Time is cut only where another version or tier period begins. Within one time the bands are
+        taken in the order in which the version's rules name them.
+        """
+        zone = ZoneInfo(self.tariff["timezone"])
+        cuts = sorted(
+            cut for cut in set(_cuts(self.tariff, zone, self.at, at)) if self.at < cut < at
+        )
+        held = [cut for cut in cuts if self._holds(zone, cut - MOMENT) != self._holds(zone, cut)]
+        instants = [self.at, *held, at]
+        registers = {
+            band: [self._straight(instant, at, before[band], after[band]) for instant in instants]
+            for band in before
+        }
+        for number in range(len(instants) - 1):
+            since, until = instants[number], instants[number + 1]
+            version = _version(self.tariff, since)
+            for band in dict.fromkeys(rule["band"] for rule in version["bands"]):
+                if band in registers:
+                    used = registers[band][number + 1] - registers[band][number]
+                    self._rates(zone, since, band, used * self.multiplier)
+            self._fees(zone, since=since, until=until)
+        self.at = at
+        return self._post()
+
+    def _holds(self, zone: ZoneInfo, instant: datetime) -> Any:
+        """The version and the tier periods at an instant."""
+        version, local = _version(self.tariff, instant), instant.astimezone(zone)
+        tiers = [component.get("tiers") for component in version["components"]]
+        return version["effective_from"], [one and _period(one, local) for one in tiers]
+
     def _between(self, instant: datetime, at: datetime, register: Fraction) -> Fraction:
+        return self._straight(instant, at, self.register, register)
+
+    def _straight(
+        self, instant: datetime, at: datetime, before: Fraction, after: Fraction
+    ) -> Fraction:
         if instant == self.at:
-            return self.register
+            return before
         if instant == at:
-            return register
+            return after
         part = Fraction((instant - self.at) // MOMENT, (at - self.at) // MOMENT)
-        return half_up(self.register + (register - self.register) * part, 6)
+        return half_up(before + (after - before) * part, 6)
 
     def _slice(self, zone: ZoneInfo, *, since: datetime, until: datetime, used: Fraction) -> None:
         middle = since + (until - since) / 2
-        version = _version(self.tariff, middle)
-        local = middle.astimezone(zone)
-        for place, component in enumerate(version["components"]):
+        band = band_at(_version(self.tariff, middle), middle.astimezone(zone))
+        self._rates(zone, middle, band, used)
+        self._fees(zone, since=since, until=until)
+
+    def _rates(self, zone: ZoneInfo, instant: datetime, band: str, used: Fraction) -> None:
+        for place, component in enumerate(_version(self.tariff, instant)["components"]):
             self.known.add(component["item"])
-            if component["kind"] == "fixed":
-                span = _gone_by(component["per"], zone, until) - _gone_by(
-                    component["per"], zone, since
-                )
-                self._line((component["item"], "all", 1, Fraction(component["amount"])), span)
-            else:
+            if component["kind"] == "rate":
                 quantity = used * Fraction(component.get("share", "1"))
-                band = band_at(version, local)
-                self._fill(place, component, band, local, quantity)
+                self._fill(place, component, band, instant.astimezone(zone), quantity)
+
+    def _fees(self, zone: ZoneInfo, *, since: datetime, until: datetime) -> None:
+        for component in _version(self.tariff, since)["components"]:
+            if component["kind"] == "fixed":
+                per = component["per"]
+                span = _gone_by(per, zone, until) - _gone_by(per, zone, since)
+                self._line((component["item"], "all", 1, Fraction(component["amount"])), span)
 
     def _fill(
         self, place: int, component: Any, band: str, local: datetime, quantity: Fraction

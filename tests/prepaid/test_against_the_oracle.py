@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -15,7 +16,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from prepaid import bill, rating
@@ -28,11 +29,17 @@ from tests.prepaid.values import METER, POINT
 
 VECTORS = sorted((Path(__file__).parents[1] / "vectors" / "tariffs").glob("*.json"))
 
+EXAMPLES = int(os.environ.get("WATTWELL_EXAMPLES", "40"))
 many = settings(
-    max_examples=int(os.environ.get("WATTWELL_EXAMPLES", "40")),
+    max_examples=EXAMPLES,
     deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    suppress_health_check=[
+        HealthCheck.too_slow,
+        HealthCheck.data_too_large,
+        HealthCheck.filter_too_much,
+    ],
 )
+fewer = settings(many, max_examples=EXAMPLES // 2)
 
 
 def readings(case: Case) -> list[Reading]:
@@ -103,7 +110,7 @@ def test_the_bill_and_each_charge_and_each_exact_total_is_what_the_oracle_says(c
     assert bill.document(billed) == expected_bill
 
 
-@many
+@fewer
 @given(cases(longest=9), st.data())
 def test_charges_add_up_to_the_bill_of_the_same_readings_wherever_they_are_split(
     case: Case, data: st.DataObject
@@ -133,3 +140,42 @@ def test_charges_add_up_to_the_bill_of_the_same_readings_wherever_they_are_split
     for item, total in exact.items():
         # items of the bill are rounded to six places, which may lift an amount to the half fen
         assert abs(sums[item] - total * 10**places) <= Fraction(1, 2) + Fraction(1, 10**4)
+
+
+@fewer
+@given(cases(longest=5), st.data())
+def test_charges_by_the_meters_own_bands_are_what_the_oracle_says(case: Case, data: st.DataObject):
+    named = [{rule["band"] for rule in one.get("bands", [])} for one in case.tariff["versions"]]
+    bands = sorted(set.intersection(*named))
+    assume(bands)
+    tariff = parse(case.tariff)
+    point = replace(
+        POINT, persons=case.persons, households=case.households, trusts_meter_bands=True
+    )
+    account = oracle.open_account(
+        case.tariff,
+        case.usage[0],
+        persons=case.persons,
+        households=case.households,
+        multiplier="1",
+    )
+    shown = {band: Decimal(data.draw(st.integers(0, 10**6))).scaleb(-2) for band in bands}
+    first, *later = readings(case)
+    first = replace(first, total=sum(shown.values(), Decimal(0)), bands=shown)
+    position = rating.open_position(point, tariff, first)
+
+    for reading in later:
+        moves = {band: Decimal(data.draw(st.integers(0, 30000))).scaleb(-2) for band in bands}
+        after = {band: shown[band] + moves[band] for band in bands}
+        moved = sum(moves.values(), Decimal(0))
+        read = replace(reading, total=position.reading.total + moved, bands=after)
+        position, found = rating.rate(point, tariff, position, read, moved=moved)
+        expected = account.settle_by_bands(reading.at, _fractions(shown), _fractions(after))
+
+        assert {charge.item: charge.amount.fen for charge in found} == expected
+        assert {one.item: Fraction(one.cost) for one in position.running} == account.items()
+        shown = after
+
+
+def _fractions(registers: Mapping[str, Decimal]) -> dict[str, Fraction]:
+    return {band: Fraction(register) for band, register in registers.items()}
