@@ -31,6 +31,7 @@ from simulators.parameters import Parameters
 from simulators.physics import (
     MAINS_V,
     MINUTE,
+    STEP,
     UNIT,
     Battery,
     Clock,
@@ -164,8 +165,9 @@ class ElectricityMeter:
         self.warned = False
         self.exhausted = False
 
-        share, rest = divmod(register.total, make.tariffs)
-        self.by_tariff = [share + rest, *[share] * (make.tariffs - 1)]
+        share = register.total // STEP // make.tariffs * STEP
+        first = register.total - share * (make.tariffs - 1)
+        self.by_tariff = [first, *[share] * (make.tariffs - 1)]
         self.demand = [Demand() for _ in range(make.tariffs + 1)]
         self.minutes: deque[int] = deque(maxlen=60)  # the W·µs of the last minutes, unscaled
         self.this_minute = 0
@@ -439,6 +441,9 @@ class ElectricityMeter:
             return False
         self.output = output
         return True
+
+    def accepts_mac(self, mac: bytes) -> bool:
+        return self.module.accepts(mac, at=self.at, now=self.now)
 
     def authenticate(self, di: int, payload: bytes) -> bytes | int:
         return self.module.ask(

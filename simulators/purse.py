@@ -237,6 +237,12 @@ class Module:
         """Two hundred wrong MACs suspend the meter until its date changes."""
         return self.macs >= MACS_A_DAY and self.macs_on == f"{now:%y%m%d}"
 
+    def accepts(self, mac: bytes, *, at: int, now: datetime) -> bool:
+        """Whether an authentication is valid and the MAC is none of FF."""
+        if self.is_suspended(now) or not self.minutes_left(at):
+            return False
+        return not self._check(mac, now)
+
     def minutes_left(self, at: int) -> int:
         return 0 if self.valid_until is None else max(0, -((at - self.valid_until) // MINUTE))
 

@@ -18,6 +18,7 @@ __all__ = [
     "MeterState",
     "Recording",
     "RelayCommand",
+    "Sealed",
     "Serviced",
     "answer",
 ]
@@ -92,6 +93,15 @@ class Recording(Meter, Protocol):
     def read_load(self, di: int, blocks: int, since: datetime | None) -> bytes | None:
         """So many records as sent, the first not before `since`; b"" if none matches, None if
         the identifier is not one of load records."""
+        ...
+
+
+@runtime_checkable
+class Sealed(Meter, Protocol):
+    """A meter with a security module, which checks what comes with a MAC instead of a password."""
+
+    def accepts_mac(self, mac: bytes) -> bool:
+        """Whether an authentication is valid and the MAC is right."""
         ...
 
 
@@ -236,6 +246,8 @@ def answer(meter: Meter, frame: Frame, now: datetime) -> Frame | None:
         return None
     if frame.function not in (0x02, 0x03, 0x12):
         meter.unsent = None
+    if frame.control == 0x14 and frame.data[4:5] == PLAIN_WITH_MAC and isinstance(meter, Sealed):
+        return _write_with_mac(meter, frame)
     if frame.function in WITH_KEY and not meter.programming_allowed:
         return None if frame.function == 0x15 else _refuse(meter, frame, NOT_AUTHORISED)
     match frame.control, len(frame.data):
@@ -499,6 +511,24 @@ def _write(meter: Meter, frame: Frame) -> Frame:
         return _refuse(meter, frame, NOT_AUTHORISED)
     meter.operator = _digits(frame.data[8:12])
     return _take(meter, frame, int.from_bytes(frame.data[:4], "little"), frame.data[12:])
+
+
+PLAIN_WITH_MAC = b"\x99"
+CLASS_1 = {
+    *(0x04000108, 0x04000109, 0x04000306, 0x04000307, 0x04000402, 0x0400040E),
+    *(0x04001001, 0x04001002, 0x040604FF, 0x040605FF),
+}
+"""The parameters of class 1, and all prices (040501xx, 040502xx); the others need ciphertext."""
+
+
+def _write_with_mac(meter: Sealed, frame: Frame) -> Frame:
+    """PA 99H: plain data and four bytes of MAC, without the programming key."""
+    di, data = int.from_bytes(frame.data[:4], "little"), frame.data[12:]
+    is_class_1 = di in CLASS_1 or di >> 8 in (0x040501, 0x040502)
+    if not is_class_1 or len(data) < 5 or not meter.accepts_mac(data[-4:]):
+        return _refuse(meter, frame, NOT_AUTHORISED)
+    meter.operator = _digits(frame.data[8:12])
+    return _take(meter, frame, di, data[:-4])
 
 
 def _take(meter: Meter, frame: Frame, di: int, data: bytes) -> Frame:

@@ -10,9 +10,12 @@ import sys
 from decimal import Decimal
 
 import pytest
+from typer.testing import CliRunner
 
 from protocols.cj188 import master as cj188
 from protocols.dlt645 import master as dlt645
+from simulators.configuration import load
+from wattwell.simulate_commands import app
 
 BENCH = """
 state = "state"
@@ -120,3 +123,19 @@ def test_the_mistakes_of_a_file_are_printed_and_the_status_says_so(tmp_path, sta
     assert said == ""
     assert "meters.toml:4: line serial: baud" in errors
     assert "meters.toml:10: line server: baud" in errors
+
+
+def test_the_example_is_printed_as_a_file_that_can_be_served(tmp_path):
+    result = CliRunner().invoke(app, ["--example"])
+
+    assert result.exit_code == 0
+    (tmp_path / "meters.toml").write_text(result.stdout)
+    assert len(load(tmp_path / "meters.toml").meter) == 7
+
+
+def test_without_a_file_it_says_how_it_is_used():
+    result = CliRunner().invoke(app, [])
+
+    assert result.exit_code == 2
+    assert "--meters" in result.stdout
+    assert "building" in result.stdout

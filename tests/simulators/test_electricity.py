@@ -699,6 +699,32 @@ def test_without_authentication_or_after_its_five_minutes_no_purchase_is_taken(b
         recharge(its, fen=1000, count=2)
 
 
+def test_a_price_with_a_mac_is_written_without_the_key_once_authenticated(bench):
+    its = bench(meters(key=False, more=PURSE.format(balance="3.00", limits="")))
+
+    def write(di, mac=b"\x01\x02\x03\x04", data="00007500"):
+        return its.ask(
+            master.seal(
+                METER,
+                0x14,
+                bcd.from_digits(data) + mac,
+                operator="00000009",
+                di=di,
+                level=master.CLASS_1,
+            )
+        )
+
+    with pytest.raises(Refused, match="not authorised"):
+        write(0x04050101)
+    authenticated(its)
+    write(0x04050101)
+    assert value(its, 0x02800020) == Decimal("0.7500")
+    with pytest.raises(Refused, match="not authorised"):
+        write(0x04050101, mac=b"\xff" * 4)
+    with pytest.raises(Refused, match="not authorised"):
+        write(0x04000103, data="30")  # of class 2: it needs ciphertext
+
+
 def test_two_hundred_wrong_macs_suspend_the_meter_until_its_date_changes(bench, clock):
     its = bench(meters(more="answers_with_word = true\n" + PURSE.format(balance="3.00", limits="")))
     authenticated(its)
