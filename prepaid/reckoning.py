@@ -2,7 +2,7 @@
 
 An interval is cut where another version, band or tier period begins. The register there lies on the
 straight line between the two readings, rounded half-up to a millionth of the unit, so all parts are exact
-and add up to the whole.
+and add up to the whole. A further reading between the two changes nothing where it lies on that line.
 """
 
 from __future__ import annotations

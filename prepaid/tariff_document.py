@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
-from typing import Any, TypeGuard, TypeVar
+from typing import TypeGuard
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from prepaid.calendar import EVERY_MONTH, MINUTES, Calendar, DayKind, Hours, Timetable
 from prepaid.cycle import Cycle, Every
+from prepaid.document import Part, decimal, either, part_of
 from prepaid.money import EXPONENTS
 from prepaid.tariff import ALL, Component, Fixed, Rate, Season, Tariff, Tiers, Version
 
@@ -26,7 +27,6 @@ UNITS = {
 }
 """What is sold, and the units it is sold by."""
 
-_NUMBER = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?")
 _TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])|(24):(00)")
 _INSTANT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})"
@@ -35,8 +35,6 @@ _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _LONGEST_ITEM = 60
 _PERIODS = {"month": Every.MONTH, "year": Every.YEAR}
 _PER = {"day": Every.DAY, "month": Every.MONTH}
-
-T = TypeVar("T")
 
 
 class BadTariff(ValueError):
@@ -53,7 +51,7 @@ def parse(document: object) -> Tariff:
     Raises BadTariff with every fault, each named by its path: "versions[0].components[2].share: …".
     """
     errors: list[str] = []
-    whole = _part(document, "", errors)
+    whole = part_of(document, "", errors)
     if whole is None:
         raise BadTariff(errors)
     whole.only("code", "commodity", "unit", "currency", "timezone", "versions")
@@ -83,78 +81,7 @@ def parse(document: object) -> Tariff:
     )
 
 
-class _Part:
-    """One object of the document at its path, and the list that all faults are added to."""
-
-    def __init__(self, fields: Mapping[str, Any], path: str, errors: list[str]) -> None:
-        self.fields = fields
-        self.path = path
-        self.errors = errors
-
-    def has(self, name: str) -> bool:
-        return name in self.fields
-
-    def at(self, name: str) -> str:
-        return f"{self.path}.{name}" if self.path else name
-
-    def fault(self, name: str, text: str) -> None:
-        self.errors.append(f"{self.at(name)}: {text}")
-
-    def only(self, *known: str) -> None:
-        for name in self.fields:
-            if name not in known:
-                self.fault(str(name), "not known here")
-
-    def text(self, name: str) -> str | None:
-        given = self.fields.get(name)
-        if isinstance(given, str) and given.strip():
-            return given
-        self.fault(name, "must be a text")
-        return None
-
-    def one_of(self, name: str, known: Sequence[str] | Mapping[str, Any]) -> str | None:
-        given = self.fields.get(name)
-        if isinstance(given, str) and given in known:
-            return given
-        self.fault(name, f"must be {_either(known)}")
-        return None
-
-    def whole(self, name: str, *, least: int) -> int | None:
-        given = self.fields.get(name)
-        if type(given) is int and given >= least:
-            return given
-        self.fault(name, f"must be a whole number, {least} or more")
-        return None
-
-    def decimal(self, name: str) -> Decimal | None:
-        return _decimal(self.fields.get(name), self.at(name), self.errors)
-
-    def listed(
-        self, name: str, read: Callable[[object, str, list[str]], T | None], *, least: int = 1
-    ) -> list[T] | None:
-        """The list's entries as read gives them; None if any cannot be read."""
-        given = self.fields.get(name)
-        if not isinstance(given, list) or len(given) < least:
-            self.fault(name, "must be a list" + (" with at least one entry" if least else ""))
-            return None
-        found = [read(entry, f"{self.at(name)}[{n}]", self.errors) for n, entry in enumerate(given)]
-        kept = [entry for entry in found if entry is not None]
-        return kept if len(kept) == len(found) else None
-
-    def parts(self, name: str) -> list[_Part]:
-        """The objects of a list that must have some; what is no object is left out, as a fault."""
-        listed = self.listed(name, lambda given, path, errors: (_part(given, path, errors),)) or []
-        return [part for (part,) in listed if part is not None]
-
-
-def _part(given: object, path: str, errors: list[str]) -> _Part | None:
-    if isinstance(given, Mapping):
-        return _Part(given, path, errors)
-    errors.append(f"{path or 'the document'}: must be an object")
-    return None
-
-
-def _version(part: _Part, zone: str) -> Version | None:
+def _version(part: Part, zone: str) -> Version | None:
     part.only("effective_from", "bands", "holidays", "workdays", "components")
     before = len(part.errors)
     since = _instant(part)
@@ -177,7 +104,7 @@ def _version(part: _Part, zone: str) -> Version | None:
     return Version(since, timetable, tuple(named), bands, good)
 
 
-def _instant(part: _Part) -> datetime | None:
+def _instant(part: Part) -> datetime | None:
     given = part.fields.get("effective_from")
     if isinstance(given, str) and _INSTANT.fullmatch(given):
         try:
@@ -191,7 +118,7 @@ def _instant(part: _Part) -> datetime | None:
     return None
 
 
-def _dates(part: _Part, name: str) -> set[date]:
+def _dates(part: Part, name: str) -> set[date]:
     if not part.has(name):
         return set()
     return set(part.listed(name, _date, least=0) or ())
@@ -210,7 +137,7 @@ def _date(given: object, path: str, errors: list[str]) -> date | None:
 # Bands.
 
 
-def _rule(part: _Part) -> tuple[str | None, Hours | None]:
+def _rule(part: Part) -> tuple[str | None, Hours | None]:
     part.only("band", "months", "days", "from", "to")
     before = len(part.errors)
     band = part.text("band")
@@ -227,7 +154,7 @@ def _rule(part: _Part) -> tuple[str | None, Hours | None]:
     return band, Hours(start, end, months=months, days=days)
 
 
-def _months(part: _Part) -> frozenset[int]:
+def _months(part: Part) -> frozenset[int]:
     given = part.fields.get("months")
     if _is_numbers(given, most=12):
         return frozenset(given)
@@ -235,13 +162,13 @@ def _months(part: _Part) -> frozenset[int]:
     return frozenset()
 
 
-def _days(part: _Part) -> DayKind | frozenset[int] | None:
+def _days(part: Part) -> DayKind | frozenset[int] | None:
     given = part.fields.get("days")
     if isinstance(given, str) and given in list(DayKind):
         return DayKind(given)
     if _is_numbers(given, most=7):
         return frozenset(given)
-    part.fault("days", f"must be {_either(list(DayKind))}, or a list of different weekdays, 1 to 7")
+    part.fault("days", f"must be {either(list(DayKind))}, or a list of different weekdays, 1 to 7")
     return None
 
 
@@ -255,7 +182,7 @@ def _is_numbers(given: object, *, most: int) -> TypeGuard[list[int]]:
     )
 
 
-def _minute(part: _Part, name: str) -> int | None:
+def _minute(part: Part, name: str) -> int | None:
     given = part.fields.get(name)
     if isinstance(given, str) and _TIME.fullmatch(given):
         return int(given[:2]) * 60 + int(given[3:])
@@ -263,7 +190,7 @@ def _minute(part: _Part, name: str) -> int | None:
     return None
 
 
-def _check_coverage(part: _Part, timetable: Timetable, since: datetime) -> None:
+def _check_coverage(part: Part, timetable: Timetable, since: datetime) -> None:
     """Every instant must have a band: one without is named for each kind of day that has one."""
     calendar = timetable.calendar
     days = sorted(calendar.holidays | calendar.workdays)
@@ -298,7 +225,7 @@ def _days_left(first: date) -> int:
 # Components.
 
 
-def _component(part: _Part, bands: tuple[str, ...]) -> Component | None:
+def _component(part: Part, bands: tuple[str, ...]) -> Component | None:
     before = len(part.errors)
     item = _item(part)
     match part.one_of("kind", ("rate", "fixed")):
@@ -322,7 +249,7 @@ def _component(part: _Part, bands: tuple[str, ...]) -> Component | None:
             return None
 
 
-def _item(part: _Part) -> str | None:
+def _item(part: Part) -> str | None:
     item = part.text("item")
     if item is not None and (":" in item or len(item) > _LONGEST_ITEM or not item.isprintable()):
         part.fault("item", f"must be a name without a colon, of at most {_LONGEST_ITEM} characters")
@@ -330,7 +257,7 @@ def _item(part: _Part) -> str | None:
     return item
 
 
-def _share(part: _Part) -> Decimal | None:
+def _share(part: Part) -> Decimal | None:
     share = part.decimal("share")
     if share is not None and share > 1:
         part.fault("share", "must be from 0 to 1")
@@ -338,7 +265,7 @@ def _share(part: _Part) -> Decimal | None:
 
 
 def _prices(
-    part: _Part, tiers: Tiers | None, bands: tuple[str, ...]
+    part: Part, tiers: Tiers | None, bands: tuple[str, ...]
 ) -> tuple[Mapping[str, Decimal], ...]:
     """By tier, then by band. Where the tiers have faults, their number is not held against the list."""
     given, path = part.fields.get("price"), part.at("price")
@@ -362,21 +289,21 @@ def _by_band(
     given: object, path: str, errors: list[str], bands: tuple[str, ...]
 ) -> Mapping[str, Decimal]:
     if not isinstance(given, Mapping):
-        price = _decimal(given, path, errors)
+        price = decimal(given, path, errors)
         return dict.fromkeys(bands, price) if price is not None else {}
     errors.extend(f"{path}: there is no price for band {b!r}" for b in bands if b not in given)
     found = {}
     for band, text in given.items():
         if band not in bands:
             errors.append(f"{path}.{band}: no rule names this band")
-        price = _decimal(text, f"{path}.{band}", errors)
+        price = decimal(text, f"{path}.{band}", errors)
         if price is not None:
             found[band] = price
     return found
 
 
-def _tiers(component: _Part) -> Tiers | None:
-    part = _part(component.fields["tiers"], component.at("tiers"), component.errors)
+def _tiers(component: Part) -> Tiers | None:
+    part = part_of(component.fields["tiers"], component.at("tiers"), component.errors)
     if part is None:
         return None
     part.only(
@@ -412,8 +339,8 @@ def _tiers(component: _Part) -> Tiers | None:
     return Tiers(cycle, bounds, seasons, base, added, per_household)
 
 
-def _bounds(part: _Part) -> tuple[Decimal, ...] | None:
-    bounds = part.listed("bounds", _decimal)
+def _bounds(part: Part) -> tuple[Decimal, ...] | None:
+    bounds = part.listed("bounds", decimal)
     if bounds is None:
         return None
     for place, bound in enumerate(bounds):
@@ -423,7 +350,7 @@ def _bounds(part: _Part) -> tuple[Decimal, ...] | None:
     return tuple(bounds)
 
 
-def _seasons(part: _Part, period: str | None) -> tuple[Season, ...]:
+def _seasons(part: Part, period: str | None) -> tuple[Season, ...]:
     if period == "year":
         part.fault("seasons", "are for tiers by month; these are by year")
     found: list[Season] = []
@@ -437,7 +364,7 @@ def _seasons(part: _Part, period: str | None) -> tuple[Season, ...]:
     return tuple(found)
 
 
-def _start(part: _Part, period: str | None) -> Cycle | None:
+def _start(part: Part, period: str | None) -> Cycle | None:
     if period is None:
         return None
     every = _PERIODS[period]
@@ -461,7 +388,7 @@ def _start(part: _Part, period: str | None) -> Cycle | None:
     return None
 
 
-def _persons(part: _Part, bounds: int | None) -> tuple[int | None, tuple[Decimal, ...]]:
+def _persons(part: Part, bounds: int | None) -> tuple[int | None, tuple[Decimal, ...]]:
     if not part.has("base_persons") and not part.has("per_extra_person"):
         return None, ()
     for name, other in (
@@ -473,26 +400,10 @@ def _persons(part: _Part, bounds: int | None) -> tuple[int | None, tuple[Decimal
     base = part.whole("base_persons", least=0) if part.has("base_persons") else None
     added: list[Decimal] | None = None
     if part.has("per_extra_person"):
-        added = part.listed("per_extra_person", _decimal)
+        added = part.listed("per_extra_person", decimal)
         if added is not None and bounds is not None and len(added) != bounds:
             part.fault("per_extra_person", f"must have {bounds} entries, one for each bound")
     return base, tuple(added or ())
-
-
-def _decimal(given: object, path: str, errors: list[str]) -> Decimal | None:
-    """A number that is not negative, from its text."""
-    if not isinstance(given, str):
-        errors.append(f'{path}: must be a number written as text, like "0.5"')
-    elif not _NUMBER.fullmatch(given):
-        errors.append(
-            f"{path}: {given[:40]!r} must be a plain number: digits, then perhaps a point and digits, "
-            "at most 18 on each side"
-        )
-    elif Decimal(given) < 0:
-        errors.append(f"{path}: must not be negative")
-    else:
-        return Decimal(given).copy_abs()
-    return None
 
 
 def _all_units() -> list[str]:
@@ -505,8 +416,3 @@ def _is_zone(name: str) -> bool:
     except (ZoneInfoNotFoundError, ValueError, OSError):
         return False
     return True
-
-
-def _either(known: Sequence[str] | Mapping[str, Any]) -> str:
-    *first, last = list(known)
-    return f"{', '.join(first)} or {last}" if first else last
