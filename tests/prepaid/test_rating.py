@@ -610,6 +610,25 @@ def test_readings_that_lie_on_the_line_between_two_others_change_no_fen(
     assert split.counted == whole.counted
 
 
+@given(st.integers(0, 3 * 86_400), st.integers(1, 12 * 86_400), st.integers(0, 100_000))
+def test_no_unit_costs_more_than_the_highest_price_and_no_day_more_than_the_highest_fees(
+    after_s: int, for_s: int, moved: int
+):
+    since = utc("2026-05-30T12:00+08:00") + timedelta(seconds=after_s)
+    until = since + timedelta(seconds=for_s)
+    position = open_position(TIMES_AND_TIERS, Reading("m", since, Decimal(0), None))
+    used = Decimal(moved).scaleb(-2)
+
+    after, _ = rate(TIMES_AND_TIERS, position, Reading("m", until, used, None))
+
+    cost = {total.item: total.cost for total in after.running}
+    assert cost["energy"] <= used * TIMES_AND_TIERS.highest_price(since, until)
+    days = Decimal(for_s) / 86_400
+    most = TIMES_AND_TIERS.highest_fees_per_day(since, until) * days
+    # both ends of a fee's time are rounded to a millionth of a month
+    assert cost.get("service", 0) <= most + Decimal("0.000001") * Decimal("6.66")
+
+
 def test_a_position_survives_being_written_and_read():
     position, _ = charged(
         TIMES_AND_TIERS,
