@@ -36,12 +36,7 @@ from tests.prepaid.values import METER
 FOLDER = Path(prepaid.__file__).parent
 MODULES = sorted(module.name for module in pkgutil.iter_modules([str(FOLDER)]))
 
-ALLOWED: dict[tuple[str, str], str] = {
-    (
-        "reading.py",
-        "advance",
-    ): "seconds between two reads, written out before they are counted with",
-}
+ALLOWED: dict[tuple[str, str], str] = {}
 """Where a float is made all the same, and what is done with it."""
 
 DIVISIONS = {
@@ -49,7 +44,6 @@ DIVISIONS = {
     ("deadline.py", "shortest_interval"): "Fraction",
     ("deadline.py", "overdraft_bound"): "Fraction",
     ("point.py", "Thresholds.__post_init__"): "timedelta / int",
-    ("reading.py", "advance"): "Decimal",
     ("usual.py", "Usual.moved_on"): "timedelta / int",
     ("sharing.py", "Invoice.price"): "Fraction",
     ("sharing.py", "share_with_loss"): "Fraction",
