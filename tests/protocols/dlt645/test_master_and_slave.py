@@ -283,6 +283,22 @@ def test_a_1997_set_is_read_over_many_frames(meter, ask):
     assert len(values) == 24 * 15
 
 
+def test_a_broadcast_freeze_is_obeyed_and_not_answered(meter):
+    said = slave.answer(meter, frame.decode(master.broadcast_freeze("99999999")), NOW)
+
+    assert said is None
+    assert meter.frozen == ["99999999"]
+
+
+def test_the_clock_is_set_by_two_writes_and_read_back(meter, ask):
+    meter.registers |= {0x04000101: bytes(4), 0x04000102: bytes(3)}
+    at = datetime.fromisoformat("2026-06-15 18:33:07")
+
+    ask(meter, master.write_clock(METER, at, **WRITER))
+
+    assert ask(meter, master.read_clock(METER)) == at
+
+
 def test_a_1997_set_or_block_that_a_meter_refuses_is_read_item_by_item(meter, ask):
     # Forward: total and one tariff; reverse: the block, which this meter knows. 90FF is neither.
     meter.registers[0x9011] = bcd.encode(Decimal("1000.00"), size=4, decimals=2)
