@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
+from io import StringIO
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,6 +16,7 @@ Usage = list[tuple[datetime, Decimal]]
 """When a register was read, in UTC and rising, and what it showed."""
 
 HEADER = ["time", "register"]
+FIRST_YEAR, LAST_YEAR = 1900, 2199
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)")
 _REGISTER = re.compile(r"\d{1,18}(\.\d{1,9})?")
 
@@ -36,15 +38,19 @@ def read_document(path: Path) -> dict[str, Any]:
             parse_float=Decimal,
             parse_constant=_no_number,
         )
+        twice, broken = list(_twice(document, "")), _is_broken(document)
     except json.JSONDecodeError as error:
         raise BadFile(
             f"{path} is not JSON: line {error.lineno}, column {error.colno}: {_said(error.msg)}."
         ) from None
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise BadFile(f"{path} is no tariff: its brackets are nested too deeply.") from None
+    except ValueError as error:
         raise BadFile(f"{path} is not JSON: {error}.") from None
     if not isinstance(document, dict):
         raise BadFile(f"{path} holds no tariff: it must be one JSON object, from {{ to }}.")
-    twice = list(_twice(document, ""))
+    if broken:
+        raise BadFile(f"{path} holds half of a character, \\ud800 to \\udfff without its pair.")
     if twice:
         raise BadFile(f"{path} says {', '.join(twice)} twice; only one can be meant.")
     return document
@@ -56,7 +62,7 @@ def read_usage(path: Path) -> Usage:
     Raises BadFile with the line at which something is wrong.
     """
     found: Usage = []
-    rows = csv.reader(_text(path).splitlines(), strict=True)
+    rows = csv.reader(StringIO(_text(path), newline=""), strict=True)
     try:
         header = [name.strip().lower() for name in next(rows, [])]
         if header != HEADER:
@@ -78,6 +84,8 @@ def _add(found: Usage, path: Path, line: int, row: list[str]) -> None:
     at = _instant(written)
     if at is None:
         _bad(path, line, f"{written!r} is no time; write it like 2026-05-01T00:00:00+08:00")
+    if not FIRST_YEAR <= at.year <= LAST_YEAR:
+        _bad(path, line, f"{written} is not in the years {FIRST_YEAR} to {LAST_YEAR}")
     if not _REGISTER.fullmatch(register):
         _bad(path, line, f"{register!r} is no register; write it like 1024.91")
     if found and at <= found[-1][0]:
@@ -133,6 +141,18 @@ def _twice(value: object, path: str) -> Iterator[str]:
         case list():
             for index, within in enumerate(value):
                 yield from _twice(within, f"{path.removesuffix('.')}[{index}].")
+
+
+def _is_broken(value: object) -> bool:
+    """Whether some text in it cannot be written."""
+    match value:
+        case str():
+            return any("\ud800" <= character <= "\udfff" for character in value)
+        case dict():
+            return any(_is_broken(name) or _is_broken(within) for name, within in value.items())
+        case list():
+            return any(_is_broken(within) for within in value)
+    return False
 
 
 def _no_number(name: str) -> NoReturn:

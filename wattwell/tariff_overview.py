@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
 from decimal import Decimal
 
 from rich.box import SIMPLE_HEAD
@@ -48,10 +47,6 @@ def _version(tariff: Tariff, version: Version) -> Iterator[RenderableType]:
         yield from _strips(version)
     yield from _prices(tariff, version)
     low, high = _range(version)
-    highest = tariff.highest_price(
-        version.effective_from, version.effective_from + timedelta(days=400)
-    )
-    assert high <= highest  # what deadlines reckon with is never less
     span = f"{written(low)}" if low == high else f"from {written(low)} to {written(high)}"
     yield Text(
         f"One more {words.unit(tariff.unit)} costs {span} {tariff.currency}, all components together."

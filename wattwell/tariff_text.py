@@ -22,7 +22,10 @@ def both(word: Callable[[str, Callable[[str], str]], str], name: str) -> str:
 
 def local_time(at: datetime, zone: str) -> str:
     """An instant as clocks there show it: to the minute, or as finely as it takes."""
-    local = at.astimezone(ZoneInfo(zone))
+    try:
+        local = at.astimezone(ZoneInfo(zone))
+    except OverflowError:  # the first or the last day that dates have
+        local = at
     if local.microsecond:
         return f"{local:%Y-%m-%d %H:%M:%S.%f}"
     return f"{local:%Y-%m-%d %H:%M:%S}" if local.second else f"{local:%Y-%m-%d %H:%M}"

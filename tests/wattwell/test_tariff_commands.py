@@ -159,6 +159,8 @@ def test_every_mistake_of_a_document_is_said_with_its_path(prices: Path):
         ("[1, 2]", "holds no tariff: it must be one JSON object"),
         ('{"code": NaN}', "is not JSON: NaN is no number."),
         ('{"code": "A", "unit": "kWh", "code": "A"}', "says code twice; only one can be meant."),
+        ('{"code": "\\ud800"}', "holds half of a character"),
+        ("[" * 100_000, "nested too deeply"),
         (
             '{"versions": [{"components": [{"tiers": {"period": "year", "period": "month"}}]}]}',
             "says versions[0].components[0].tiers.period twice",
@@ -199,6 +201,7 @@ def test_a_float_in_a_document_is_refused(prices: Path):
         ("2026-05-03 noon,1030", "line 5: '2026-05-03 noon' is no time; write it like 2026-05-01T"),
         ("2026-05-03T00:00:00,1030", "line 5: '2026-05-03T00:00:00' is no time"),
         ("2026-02-30T00:00:00Z,1030", "line 5: '2026-02-30T00:00:00Z' is no time"),
+        ("9999-12-31T23:59:59Z,1030", "line 5: 9999-12-31T23:59:59Z is not in the years 1900 to"),
         ("2026-05-03T00:00:00Z,1e3", "line 5: '1e3' is no register; write it like 1024.91"),
         ("2026-05-03T00:00:00Z,-5", "line 5: '-5' is no register"),
         ("2026-05-03T00:00:00Z,NaN", "line 5: 'NaN' is no register"),
