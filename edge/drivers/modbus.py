@@ -4,7 +4,8 @@ Meter.address is the unit, 1 to 247, up to 255 over TCP. Meter.settings: "profil
 protocols/modbus/profiles), and "pt" and "ct", decimals, where a person says by which ratios 互感器变比 to
 multiply; both or none. Without them it is done as the profile says: not at all where the meter has
 multiplied, else by what is set in the meter, read with every total. Where the profile knows neither, they
-must be given. With both "1" the total is the register's own.
+must be given. With both "1" the total is the register's own, for Meter.multiplier to multiply what it moves by;
+only one of the two may multiply. A register that may roll over is better left as it is.
 
 A line is asked alike whether its frames travel as on a serial line or framed for TCP: that is the port's.
 """
@@ -35,6 +36,11 @@ def read(meter: Meter) -> Exchange[Frame, Seen]:
     """The cumulative total in kWh or m3, multiplied as the profile says, and the supply."""
     unit, profile = _unit(meter), _profile(meter)
     ratio = yield from _ratio(meter, unit, profile)
+    if meter.multiplier != 1 and ratio.pt * ratio.ct != 1:
+        raise BadMeter(
+            f"meter {meter.meter_no} would be multiplied twice: by PT {ratio.pt} and CT {ratio.ct}, and by its "
+            f'multiplier {meter.multiplier}; set "pt" and "ct" to "1", or the multiplier'
+        )
     total = yield from profiles.read_energy(unit, profile, ratio)
     return Seen(total, (yield from state(meter)))
 

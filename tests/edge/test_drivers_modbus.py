@@ -246,6 +246,20 @@ def test_a_meters_entry_is_checked_before_anything_is_sent(known: Meter, message
         next(modbus.read(known))
 
 
+@pytest.mark.parametrize("settings", [{}, {"pt": "1", "ct": "40"}])
+@simulated
+async def test_only_one_of_driver_and_books_multiplies(settings: dict[str, str]):
+    meter = ModbusMeter("acrel_adl400")
+    for name, sent in {"energy_total": "0001 E240", "pt_ratio": "0001", "ct_ratio": "0028"}.items():
+        meter.show(name, sent)
+    twice = replace(entry("acrel_adl400", **settings), multiplier=Decimal(40))
+    once = replace(entry("acrel_adl400", **DIRECTLY), multiplier=Decimal(40))
+
+    with pytest.raises(BadMeter, match="M-1 would be multiplied twice: by PT 1 and CT 40"):
+        await Line(meter).read(twice)
+    assert (await Line(meter).read(once)).total == Decimal("1234.56")
+
+
 @simulated
 async def test_unset_ratios_are_not_multiplied_with():
     meter = ModbusMeter("acrel_adl400")

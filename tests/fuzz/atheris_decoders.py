@@ -3,7 +3,8 @@
     pip install atheris
     python -m tests.fuzz.atheris_decoders -runs=200000
 
-Atheris is not among the dependencies: it has wheels for few versions of Python.
+Atheris is not among the dependencies: it has wheels for few versions of Python, and none but for Linux.
+Tried with atheris 3.0.0 on Python 3.11, in an environment of its own: this file needs nothing else.
 """
 
 from __future__ import annotations
