@@ -106,7 +106,7 @@ class PurseConfig:
     prices: tuple[Price, ...] = ()
 
 
-Percent = Annotated[float, Field(ge=-86_400, le=86_400)]
+Drift = Annotated[float, Field(ge=-86_400, le=86_400)]
 
 
 @checked(frozen=True, slots=True, config=_STRICT)
@@ -143,7 +143,7 @@ class ElectricityConfig:
         Annotated[str, Field(pattern=r"^([0-9A-F]{2})+$")],
     ] = field(default_factory=dict)
     clock_error_s: Annotated[int, Field(ge=-86_400_000, le=86_400_000)] = 0
-    drift_s_per_day: Percent = 0.0
+    drift_s_per_day: Drift = 0.0
     battery_days: Whole | None = None
     happens: tuple[HappeningConfig, ...] = ()
     faults: FaultsConfig = field(default_factory=FaultsConfig)
@@ -181,7 +181,7 @@ class WaterConfig:
     exercise_day: Day = 0
     purse: WaterPurseConfig | None = None
     clock_error_s: Annotated[int, Field(ge=-86_400_000, le=86_400_000)] = 0
-    drift_s_per_day: Percent = 0.0
+    drift_s_per_day: Drift = 0.0
     faults: FaultsConfig = field(default_factory=FaultsConfig)
     faults_after_s: Seconds = 0
 

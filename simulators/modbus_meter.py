@@ -5,7 +5,7 @@ It has the shape that `protocols.modbus.slave` asks of a device.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from struct import pack, unpack
@@ -107,15 +107,22 @@ class ModbusMeter:
     def advance(self) -> None:
         """Live through the time since the last look."""
         now = self._clock()
-        reset = self.make.faults.after
-        if not self.was_reset and "reset_register" in self.make.faults.names and reset <= now:
-            self._run(max(self.at, reset))
-            self.was_reset = True
-            self.register.total = 0
-        if self.moving is not None and self.moving[0] <= now:
-            self._run(max(self.at, self.moving[0]))
-            self._arrive()
+        for at, happen in sorted(self._events(), key=lambda event: event[0]):
+            if at <= now:
+                self._run(max(self.at, at))
+                happen()
         self._run(now)
+
+    def _events(self) -> Iterator[tuple[int, Callable[[], None]]]:
+        """What is going to happen, and when."""
+        if self.moving is not None:
+            yield self.moving[0], self._arrive
+        if not self.was_reset and "reset_register" in self.make.faults.names:
+            yield self.make.faults.after, self._reset
+
+    def _reset(self) -> None:
+        self.was_reset = True
+        self.register.total = 0
 
     def _run(self, until: int) -> None:
         drawn = 0 if self.is_off else self.register.drawn(self.at, until)
@@ -303,7 +310,7 @@ class ModbusMeter:
         size = 2 * register.count
         raw = value / register.scale
         if register.type is Type.FLOAT32:
-            data = pack(">f", float(raw))
+            data = pack(">f", float(raw))  # 32 bits are what the wire has for it
         elif register.type is Type.BCD:
             data = bytes.fromhex(f"{int(raw):0{2 * size}d}"[-2 * size :])
         else:

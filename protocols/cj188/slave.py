@@ -77,6 +77,7 @@ class Exercising(Meter, Protocol):
 
 
 EXERCISE = b"\xaa"
+CLOCK_SIZE = 7
 
 
 @dataclass(slots=True)
@@ -168,7 +169,7 @@ def _serve(
             return None
         return meter.status().raw
     elif function == WRITE and items.STANDARD_TIME in both:
-        if (at := items.decode_clock(data)) is None:
+        if len(data) != CLOCK_SIZE or (at := items.decode_clock(data)) is None:
             return None
         meter.clock_error += at - clock
         return b""
