@@ -62,11 +62,11 @@ def speaking(path: Path) -> Iterator[None]:
 # Whose it is.
 
 
-def take(path: Path) -> IO[str]:
+def take(path: Path) -> IO[bytes]:
     """A lock beside the ledger that ends with the process, however it ends. Raises StoreTaken, StoreUnusable."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = path.with_suffix(".lock").open("a+")
+        lock = os.fdopen(os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600), "r+b")
     except OSError as error:
         raise StoreUnusable(f"{path} cannot be opened: {error.strerror}") from error
     try:
@@ -79,21 +79,22 @@ def take(path: Path) -> IO[str]:
     return lock
 
 
-def note_log(lock: IO[str], log_id: UUID) -> None:
-    """Writes the log's name into the lock file, where it outlives a ledger that can no longer be read."""
-    if noted_log(lock) != log_id:
-        lock.seek(0)
-        lock.truncate()
-        lock.write(f"{log_id}\n")
-        lock.flush()
+def note(lock: IO[bytes], log_id: UUID, acked: int) -> None:
+    """Writes into the lock file which log this is, and how far the cloud has it.
+
+    There it outlives a ledger that can no longer be read, and tells one that is older.
+    """
+    was = noted(lock)
+    os.pwrite(lock.fileno(), f"{log_id} {acked:020}\n".encode(), 0)
+    if was is None or was[0] != log_id:
         os.fsync(lock.fileno())
 
 
-def noted_log(lock: IO[str]) -> UUID | None:
-    """The log that was noted last, None if that cannot be told."""
-    lock.seek(0)
+def noted(lock: IO[bytes]) -> tuple[UUID, int] | None:
+    """What was noted last, None if that cannot be told."""
     try:
-        return UUID(lock.read().strip())
+        name, acked = os.pread(lock.fileno(), 100, 0).decode().split()
+        return UUID(name), int(acked)
     except ValueError:
         return None
 
@@ -266,13 +267,15 @@ def restore(
                 if schema.version_of(db) < schema.VERSION:
                     schema.upgrade(db)
                 check(db, backup_file, within_s=None)
-                owner, name = db.execute("SELECT gateway_no, log FROM gateway").fetchone()
+                owner, name, acked = db.execute(
+                    "SELECT gateway_no, log, acked FROM gateway"
+                ).fetchone()
                 if owner != gateway_no:
                     raise StoreUnusable(
                         f"{backup_file} is the ledger of gateway {owner}, not of {gateway_no}"
                     )
                 db.execute("UPDATE gateway SET hold = ?", (hold,))
-        note_log(lock, UUID(name))
+        note(lock, UUID(name), acked)
         return _put_in_place(path, why="replaced", now=now)
 
 

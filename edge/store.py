@@ -128,7 +128,20 @@ class Store:
             name, hold = self._db.execute("SELECT log, hold FROM gateway").fetchone()
         self.log = UUID(name)
         self._hold = Hold(hold) if hold else None
-        ledger_file.note_log(self._lock, self.log)
+        self._look_for_an_older_copy()
+        ledger_file.note(self._lock, self.log, self.acked())
+
+    def _look_for_an_older_copy(self) -> None:
+        noted = ledger_file.noted(self._lock)
+        if noted is None or self._hold is not None or self.log != noted[0]:
+            return
+        if noted[1] > self.last_seq():
+            log.error(
+                "%s ends at entry %s, and the cloud has had entry %s of it: an old copy was put back",
+                *(self._path, self.last_seq(), noted[1]),
+            )
+            with self.transaction():
+                self.save_hold(Hold.BEHIND)
 
     def close(self) -> None:
         if hasattr(self, "_db"):
@@ -363,6 +376,7 @@ class Store:
     def acknowledge(self, seq: int) -> None:
         """The cloud has applied everything up to seq."""
         self._write("UPDATE gateway SET acked = ?", seq)
+        ledger_file.note(self._lock, self.log, seq)
 
     def hash_at(self, seq: int) -> str | None:
         """The hash of an entry of our log, None if it is not kept any more."""

@@ -33,7 +33,8 @@ def open_ledger(path: Path, gateway_no: str, *, now: datetime) -> Store:
     except StoreDamaged as error:
         log.critical("%s", error)
         with closing(ledger_file.take(path)) as lock:
-            instead_of = ledger_file.noted_log(lock)
+            noted = ledger_file.noted(lock)
+            instead_of = noted[0] if noted is not None else None
             aside = ledger_file.renew(
                 path,
                 gateway_no,

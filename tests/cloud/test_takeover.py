@@ -270,6 +270,7 @@ async def test_a_gateway_whose_lines_another_has_taken_over_leaves_them_alone(to
 
     await town.first.start()
     await until(lambda: town.first.store.hold is Hold.REPLACED, within_s=1)
+    await asyncio.sleep(5)  # the visit that had begun ends
     requests = len(town.line.requests)
     await asyncio.sleep(300)
 

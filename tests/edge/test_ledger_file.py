@@ -249,10 +249,40 @@ def test_the_log_is_known_by_the_lock_file_when_the_ledger_is_gone(store: Store,
         ledger_file.take(path)
     store.close()
     with ledger_file.take(path) as lock:
-        assert ledger_file.noted_log(lock) == store.log
+        assert ledger_file.noted(lock) == (store.log, 0)
         new = uuid4()
-        ledger_file.note_log(lock, new)
-        assert ledger_file.noted_log(lock) == new
+        ledger_file.note(lock, new, 17)
+        assert ledger_file.noted(lock) == (new, 17)
+
+
+def test_an_old_copy_of_the_file_is_held_at_the_start_where_the_cloud_had_more_of_it(
+    store: Store, path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    copy = tmp_path / "copy.sqlite"
+    backup(path, copy)  # ends at entry 40
+    with store.transaction():
+        store.append(Read(ELECTRICITY.id, read("50.00")))
+        store.append(Read(ELECTRICITY.id, read("51.00")))
+    with store.transaction():
+        store.acknowledge(40)
+    store.close()
+    now = path.read_bytes()
+
+    path.write_bytes(copy.read_bytes())
+    equal = Store(path, "GW-0001")
+    assert equal.hold is None  # nothing of what is missing was told to anybody
+    equal.close()
+    path.write_bytes(now)
+    store = Store(path, "GW-0001")
+    with store.transaction():
+        store.acknowledge(41)
+    store.close()
+    path.write_bytes(copy.read_bytes())
+    old = Store(path, "GW-0001")
+
+    assert old.hold is Hold.BEHIND
+    assert "ends at entry 40, and the cloud has had entry 41 of it" in caplog.text
+    old.close()
 
 
 def test_an_entry_that_was_altered_on_disk_breaks_the_chain(store: Store, path: Path):
