@@ -104,6 +104,7 @@ class PurseConfig:
     hoarding: Amount = Decimal(0)
     close_permit: Amount = Decimal(0)
     prices: tuple[Price, ...] = ()
+    account_open: bool = True
 
 
 Drift = Annotated[float, Field(ge=-86_400, le=86_400)]

@@ -86,6 +86,7 @@ class Make:
     lockout_after: int = 0
     prepayment: Prepayment = Prepayment.NONE
     balance: Decimal = Decimal(0)
+    account_open: bool = True
     parameters: Mapping[int, bytes] = field(default_factory=dict)
     clock_error: timedelta = timedelta(0)
     drift_ppb: int = 0
@@ -147,7 +148,7 @@ class ElectricityMeter:
             meter_number=address, tariffs=make.tariffs, periods=make.periods, own=make.parameters
         )
         self.purse = (
-            Purse(make.prepayment, make.balance, self.parameters)
+            Purse(make.prepayment, make.balance, self.parameters, is_open=make.account_open)
             if make.prepayment is not Prepayment.NONE
             else None
         )

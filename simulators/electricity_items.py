@@ -245,7 +245,7 @@ def _status(meter: ElectricityMeter, n: int) -> bytes:
 
 def _status_3(meter: ElectricityMeter) -> int:
     """Bits: 0 period set, 3 programming allowed, 4 contact, 5 zone set, 6 command, 7 alarm, 8 and 9 kind,
-    12 keep power, 13 authenticated."""
+    12 keep power, 13 authenticated, 15 no account."""
     purse = meter.purse
     warns = purse is not None and purse.level.value > 0
     return (
@@ -258,6 +258,7 @@ def _status_3(meter: ElectricityMeter) -> int:
         | 0x0100 * (purse.kind.value if purse is not None else 0)
         | 0x1000 * meter.keep_power
         | 0x2000 * (meter.module.minutes_left(meter.at) > 0)
+        | 0x8000 * (purse is not None and not purse.is_open)
     )
 
 

@@ -92,6 +92,7 @@ def _electricity(
             lockout_after=config.lockout_after,
             prepayment=Prepayment.NONE if purse is None else SELLS[purse.sells],
             balance=Decimal(0) if purse is None else purse.balance,
+            account_open=purse is None or purse.account_open,
             parameters=_parameters(config),
             clock_error=timedelta(seconds=config.clock_error_s),
             drift_ppb=_drift_ppb(config.drift_s_per_day),

@@ -42,8 +42,12 @@ class Level(Enum):
 class Purse:
     """What is left, exactly, in units of HUNDREDTH / 100 000 000 and less; below zero it is overdraft."""
 
-    def __init__(self, kind: Prepayment, balance: Decimal, parameters: Parameters) -> None:
+    def __init__(
+        self, kind: Prepayment, balance: Decimal, parameters: Parameters, *, is_open: bool
+    ) -> None:
+        """is_open is whether the account was opened 开户; else 070101 must come before a recharge."""
         self.kind = kind
+        self.is_open = is_open
         self.parameters = parameters
         self.left = int(balance * 100) * HUNDREDTH
         self.purchases = 0
@@ -120,13 +124,19 @@ class Purse:
         return 0
 
     def state(self) -> State:
-        return {"left": self.left, "purchases": self.purchases, "bought": self.bought}
+        return {
+            "left": self.left,
+            "purchases": self.purchases,
+            "bought": self.bought,
+            "is_open": self.is_open,
+        }
 
     def resume(self, state: State) -> None:
         """Raises KeyError or ValueError if it is no state of a purse."""
         self.left = whole(state, "left")
         self.purchases = whole(state, "purchases")
         self.bought = whole(state, "bought")
+        self.is_open = bool(state["is_open"])
 
 
 OTHER, REPEATED, WRONG_MAC, NOT_AUTHENTICATED = 0x0001, 0x0002, 0x0004, 0x0008
@@ -217,6 +227,9 @@ class Module:
         customer = payload[12:18]
         if di == 0x070101FF:
             self.parameters.written[CUSTOMER] = customer
+            self.purse.is_open = True
+        elif not self.purse.is_open:
+            return OTHER
         elif customer != self.parameters[CUSTOMER]:
             return WRONG_CUSTOMER
         amount, count = (int.from_bytes(payload[at : at + 4], "little") for at in (0, 4))

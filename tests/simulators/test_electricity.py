@@ -636,10 +636,10 @@ def authenticated(its):
     return its.ask(master.authenticate(METER, 0x070000FF, payload, operator="00000009"))
 
 
-def recharge(its, *, fen, count, customer=METER, mac=b"\x01\x02\x03\x04"):
+def recharge(its, *, fen, count, customer=METER, mac=b"\x01\x02\x03\x04", di=0x070102FF):
     payload = fen.to_bytes(4, "little") + count.to_bytes(4, "little") + mac
     payload += bcd.from_digits(customer) + mac
-    return its.ask(master.authenticate(METER, 0x070102FF, payload, operator="00000009"))
+    return its.ask(master.authenticate(METER, di, payload, operator="00000009"))
 
 
 def test_a_purchase_repays_the_overdraft_and_permits_closing(bench, clock):
@@ -683,6 +683,21 @@ def test_a_purchase_that_is_not_in_order_adds_nothing(bench, change, reason):
 
     assert refused.value.reasons == (reason,)
     assert value(its, 0x00900200) == Decimal("3.00")
+
+
+def test_an_account_is_opened_with_its_customer_before_it_is_recharged(bench):
+    its = bench(meters(more=PURSE.format(balance="0.00", limits="account_open = false,")))
+    authenticated(its)
+    assert its.ask(master.read_status(METER)).raw & 0x8000
+    with pytest.raises(Refused, match="other error"):
+        recharge(its, fen=1000, count=1)
+
+    recharge(its, fen=2000, count=1, customer="000000004711", di=0x070101FF)
+
+    assert not its.ask(master.read_status(METER)).raw & 0x8000
+    assert value(its, 0x0400040E) == "000000004711"
+    recharge(its, fen=1000, count=2, customer="000000004711")
+    assert value(its, 0x00900200) == Decimal("30.00")
 
 
 def test_without_authentication_or_after_its_five_minutes_no_purchase_is_taken(bench, clock):

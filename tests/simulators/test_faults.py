@@ -315,6 +315,16 @@ async def test_what_one_meter_says_late_does_not_keep_another_waiting():
         assert asyncio.get_running_loop().time() - began < 0.2
 
 
+@simulated
+async def test_the_noise_and_echo_of_one_meter_are_not_anothers():
+    async with played(meter={"noise": 1, "echo": 1}) as story:
+        assert await story.energy(OTHER) >= 100
+        # Preamble and frame of the answer alone: 24 characters
+        assert len(story.port.all) == 24
+        assert await story.energy() >= 100
+        assert len(story.port.all) > 24 + 20 + 24
+
+
 def test_a_share_of_a_lines_meters_has_a_fault_and_always_the_same_ones():
     half = Faults(stuck_relay=0.5)
 

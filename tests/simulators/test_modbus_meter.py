@@ -108,6 +108,52 @@ def test_a_valve_in_motion_is_neither_on_nor_off(bench, clock):
     assert its.ask(profile.read_supply(1, layout), modbus=True) is None
 
 
+def test_a_half_open_valve_says_so_and_half_the_water_runs(bench, clock):
+    its = bench(meters("xintai_water_valve", more="faults = { half_open_valve = 1 }"))
+    layout = profile.load("xintai_water_valve")
+
+    its.ask(profile.switch(1, layout, Supply.OFF), modbus=True)
+    clock.pass_s(HOUR)
+
+    values = its.ask(
+        profile.read_values(1, layout, ["valve_state", "volume_forward", "flow_rate"], DIRECT),
+        modbus=True,
+    )
+    # Half of 2.2 m3 an hour
+    assert values == {
+        "valve_state": "0004",
+        "volume_forward": Decimal("101.1"),
+        "flow_rate": Decimal("1.1"),
+    }
+
+
+def test_an_empty_battery_moves_no_valve(bench, clock):
+    its = bench(meters("xintai_water_valve", more="battery_days = 10", head="time_scale = 86400"))
+    layout = profile.load("xintai_water_valve")
+    clock.pass_s(9)
+    low = its.ask(profile.read_values(1, layout, ["valve_state"], DIRECT), modbus=True)
+    assert low == {"valve_state": "0009"}
+    clock.pass_s(1)
+
+    its.ask(profile.switch(1, layout, Supply.OFF), modbus=True)
+
+    assert its.ask(profile.read_supply(1, layout), modbus=True) is Supply.ON
+
+
+def test_a_stuck_relay_of_a_modbus_meter_lets_energy_flow_on(bench, clock):
+    its = bench(meters("acrel_ddsy1352", more="faults = { stuck_relay = 1 }"))
+    layout = profile.load("acrel_ddsy1352")
+
+    its.ask(profile.switch(1, layout, Supply.OFF), modbus=True)
+    clock.pass_s(HOUR)
+
+    # This model repeats the order, and what flows contradicts it
+    order = its.ask(profile.read_values(1, layout, ["force_state"], DIRECT), modbus=True)
+    assert order == {"force_state": 1}
+    assert its.ask(profile.read_supply(1, layout), modbus=True) is Supply.ON
+    assert its.ask(profile.read_energy(1, layout, DIRECT), modbus=True) == Decimal("102.20")
+
+
 def test_a_relay_whose_key_is_wrong_refuses(bench):
     its = bench(meters("fineco_em115"))
 
