@@ -78,9 +78,11 @@ async def test_status_says_the_supply_in_words():
 
     shown = await rows(Wire([meter]), METER, "status")
 
-    assert [(row.name, row.value) for row in shown] == [
-        ("status word 3", "0050"),
-        ("supply", "off 断"),
+    assert [(row.name, row.chinese, row.value) for row in shown] == [
+        ("status word 3", "电表运行状态字3", "0050"),
+        ("contact open", "继电器断", "yes 是"),
+        ("last command open", "命令跳闸", "yes 是"),
+        ("supply", "供电状态", "off 断"),
     ]
 
 

@@ -6,7 +6,7 @@ All is exchanges; waiting and asking again is the bus's. A meter refuses what it
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -21,8 +21,9 @@ from protocols.cj188 import items as cj188_items
 from protocols.cj188 import master as cj188
 from protocols.cj188.items import Valve
 from protocols.dlt645 import frame as dlt645_frame
-from protocols.dlt645 import items, items97, master97
+from protocols.dlt645 import items, items97, master97, status
 from protocols.dlt645 import master as dlt645
+from protocols.dlt645.items import Value
 from protocols.dlt645.master import RelayCommand
 from protocols.exchange import Exchange, FrameDecoder, Unexpected
 from protocols.modbus import master as modbus
@@ -210,7 +211,7 @@ class Dlt2007:
             data = yield from dlt645.read(self.address, di)
             return [Shown(f"{di:08X}", "not in the table", "", data.hex().upper())]
         values = yield from dlt645.read_values(self.address, di)
-        shown = [Shown(f"{di:08X}", v.name, chinese(v.name), v.value, v.unit) for v in values]
+        shown = _shown(f"{di:08X}", values)
         if di == dlt645.STATUS_WORD_3:
             state = dlt645.RelayState.from_word(int(str(values[0].value), 16))
             shown.append(Shown(f"{di:08X}", "supply", "供电状态", SUPPLIES[_supply(state)]))
@@ -248,6 +249,19 @@ class Dlt2007:
 
     def decoder(self, request: bytes) -> FrameDecoder[Any]:
         return dlt645_frame.Decoder(replies_only=True)
+
+
+def _shown(item: str, values: Sequence[Value]) -> list[Shown]:
+    """A row for each value, and behind a status word one for each thing that it says."""
+    rows = []
+    for value in values:
+        rows.append(Shown(item, value.name, chinese(value.name), value.value, value.unit))
+        if isinstance(value.value, str) and value.name in status.WORDS:
+            rows += [
+                Shown(item, said.english, said.chinese, "yes 是")
+                for said in status.meanings(value.name, int(value.value, 16))
+            ]
+    return rows
 
 
 RELAY = {
@@ -295,7 +309,7 @@ class Dlt1997:
             data = yield from master97.read(self.address, di)
             return [Shown(f"{di:04X}", "not in the table", "", data.hex().upper())]
         values = yield from master97.read_values(self.address, di)
-        return [Shown(f"{di:04X}", v.name, chinese(v.name), v.value, v.unit) for v in values]
+        return _shown(f"{di:04X}", values)
 
     def supply(self) -> Exchange[Any, Supply | None]:
         raise CannotDo("DL/T 645-1997 has no relay: the supply cannot be seen or switched")

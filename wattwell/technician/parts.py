@@ -27,9 +27,9 @@ from protocols.dlt645.relay import (
     DONE_BITS,
     REFUSED_BITS,
     RelayCommand,
-    RelayState,
 )
 from protocols.dlt645.relay import names as bit_names
+from protocols.dlt645.status import meanings
 from protocols.modbus import frame as modbus
 from protocols.modbus.master import COIL_ON, EXCEPTIONS, unpack_bits
 from wattwell.technician import modbus_frames
@@ -360,9 +360,8 @@ def _value(field: Field, data: bytes) -> str:
         value = decode_field(field, data)
     except BadValue:
         return f"{data[::-1].hex().upper()}: not BCD, cannot be read"
-    if field.name == "status word 3":
-        return f"{value.value}\n{status_word_3(int.from_bytes(data, 'little'))}"
-    return shown(value)
+    said = meanings(field.name, int.from_bytes(data, "little"))
+    return "\n".join((shown(value), *(f"· {one.english} {one.chinese}" for one in said)))
 
 
 def shown(value: Value) -> str:
@@ -370,20 +369,6 @@ def shown(value: Value) -> str:
     if value.value is None:
         return "FF: the meter has no such value"
     return f"{value.value} {value.unit}".strip()
-
-
-def status_word_3(raw: int) -> str:
-    """The supply in words, a line for each bit that is set or matters."""
-    state = RelayState.from_word(raw)
-    said = [
-        f"· contact {'open 断' if state.contact_open else 'closed 通'}",
-        f"· last command {'open 跳闸' if state.command_open else 'closed 合闸'}",
-    ]
-    if state.keep_power:
-        said.append("· keep power 保电")
-    if state.alarm:
-        said.append("· alarm before a trip 预跳闸报警")
-    return "\n".join(said)
 
 
 # CJ/T 188
