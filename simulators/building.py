@@ -21,6 +21,7 @@ from typing import IO, TypeVar
 from zoneinfo import ZoneInfo
 
 from simulators.configuration import (
+    PROTOCOLS,
     AnyMeterConfig,
     BadConfig,
     Config,
@@ -251,6 +252,8 @@ def _read_state(path: Path) -> dict[str, State]:
         raise BadConfig(f"{path} cannot be read: {error}") from error
     if not isinstance(states, dict) or not all(isinstance(s, dict) for s in states.values()):
         raise BadConfig(f"{path} does not hold the state of meters")
+    if not all(name.partition(":")[0] in PROTOCOLS for name in states):
+        raise BadConfig(f"{path} was written by an older version; move it away to begin anew")
     return states
 
 

@@ -73,7 +73,8 @@ class Make:
 
     answers_with_word is for a meter that answers relay commands with the status word of newer meters;
     key_held that its programming key 编程键 is held all the time. After lockout_after wrong passwords in a day
-    it takes none until its date changes; 0 is never. balance is what a prepaid meter starts with.
+    it takes none until its date changes; 0 is never. balance is what a prepaid meter starts with, and
+    account_open whether its account was opened.
     """
 
     edition: str = "2007"
@@ -182,7 +183,6 @@ class ElectricityMeter:
         self.minute = self.own.microseconds(self.at) // MINUTE
         self.begun: dict[What, tuple[int, bytes]] = {}  # the end of each, and the record so far
         self.happened = 0
-        self.programming_until = 0
         self.was_reset = False
 
         self.baud_feature: int | None = None
@@ -307,7 +307,7 @@ class ElectricityMeter:
     @property
     def energy_of_period(self) -> int:
         """W·µs since the last settlement day."""
-        return self.register.total - (self.settled[0].energy[0] if self.settled else 0)
+        return max(0, self.register.total - (self.settled[0].energy[0] if self.settled else 0))
 
     def _see_minute(self) -> None:
         minute = self.own.microseconds(self.at) // MINUTE
@@ -376,7 +376,7 @@ class ElectricityMeter:
     @property
     def passwords(self) -> dict[int, str]:
         """By level; with the fault, none that anybody knows."""
-        return WRONG if self.has_fault("wrong_password") else self.own_passwords
+        return {} if self.has_fault("wrong_password") else self.own_passwords
 
     @property
     def programming_allowed(self) -> bool:
@@ -474,4 +474,3 @@ class ElectricityMeter:
 
 EVERY = "99999999"
 BAUDS = {0x02: 600, 0x04: 1200, 0x08: 2400, 0x10: 4800, 0x20: 9600, 0x40: 19200}
-WRONG: dict[int, str] = dict.fromkeys(range(10), "none")

@@ -262,3 +262,11 @@ def test_a_state_that_cannot_be_read_stops_the_building(tmp_path):
 
     with pytest.raises(BadConfig, match="cannot be resumed"):
         Building(config, tmp_path)
+
+
+def test_a_state_of_an_older_version_is_told_from_a_new_one(tmp_path):
+    config = load(written(tmp_path))
+    (tmp_path / "state").write_text('{"dlt645:202310450101": {"at": 1, "total": 2}}')
+
+    with pytest.raises(BadConfig, match="written by an older version; move it away"):
+        Building(config, tmp_path)
