@@ -418,6 +418,17 @@ REQUESTS: dict[int, tuple[Layout, ...]] = {
 WITHOUT_DATA = {0xA019, 0xA101, 0xA102, 0xA103, 0xA104, 0xA105, 0xA106, 0xA107}
 
 
+def is_experimental(di: int) -> bool:
+    """Whether the identifier is one of 2018, of which no text and no captured frame is public: its layout
+    is from one source, or worked out from the length."""
+    return di in (0x911F, 0x903F, 0x904F, 0x905F, 0x906F, 0x907F) or di >> 8 in (
+        0xA1,
+        0xD2,
+        0xD3,
+        0xD4,
+    )
+
+
 def is_known(di: int) -> bool:
     """Whether the table has the identifier."""
     return di in REPLIES or di in REQUESTS or di in WITHOUT_DATA

@@ -164,6 +164,14 @@ def test_the_relay_word_of_a_refusal_is_named_bit_by_bit():
     assert "trip refused: keep power" in shown
 
 
+def test_what_is_known_of_2018_alone_is_said_to_be_experimental():
+    new = decode("--protocol", "cjt188", "681044332211003378810800D242001000002CA616")
+    old = decode("--protocol", "cjt188", "6810880527101520000103901F012516")
+
+    assert "of 2018: experimental, seen on no meter" in " ".join(new.stdout.split())
+    assert "experimental" not in old.stdout
+
+
 @pytest.mark.parametrize("path", ["dlt645", "cjt188"])
 def test_every_collected_frame_can_be_drawn_and_no_byte_is_left_out(path: str):
     protocols = {"1997": Protocol.DLT645_1997, "2007": Protocol.DLT645_2007}

@@ -413,9 +413,10 @@ def _cj188_data(frame: cj188.Frame, quirks: tuple[str, ...]) -> list[Part]:
     di, high_first = cj188_items.identifier(data[:2])
     name, zh = CJ188_ITEMS.get(di, ("not in the table", ""))
     order = "high byte first" if high_first else "low byte first"
-    parts = [
-        Part(data[:2], "identifier DI", "数据标识", f"{di:04X} ({order})\n{name} {zh}".rstrip())
-    ]
+    said = f"{di:04X} ({order})\n{name} {zh}".rstrip()
+    if cj188_items.is_experimental(di):
+        said += "\nof 2018: experimental, seen on no meter 试验性"
+    parts = [Part(data[:2], "identifier DI", "数据标识", said)]
     if len(data) > 2:
         parts.append(Part(data[2:3], "sequence SER", "序列号", str(data[2])))
     rest = data[3:]
