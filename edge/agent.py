@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from edge.booking import Booking, Settled, is_proved, situation
+from edge.booking import Booking, Settled, is_proved
 from edge.bus import Bus, NoReply, Unwanted
 from edge.clock import Clock
 from edge.drivers import DRIVERS, BadMeter, Driver
@@ -21,8 +21,8 @@ from prepaid.credit import cut_level, levels
 from prepaid.deadline import Drain, most_per_day, next_read
 from prepaid.point import Restore, ServicePoint
 from prepaid.reading import Reading, Supply
-from prepaid.supply import desired, is_satisfied
-from prepaid.wire import AlarmKind
+from prepaid.supply import Why, is_satisfied
+from prepaid.wire import AlarmKind, GatewayAlarm, Trouble
 from protocols.exchange import ProtocolError, Refused
 
 log = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ class Agent:
     def cut_again(self) -> None:
         if not self._may_cut:
             self._may_cut = True
-            self.wake(list(self._points))
+            self.wake_all()
 
     def resume(self) -> None:
         """Serve what is in the store now, which may have been rebuilt meanwhile."""
@@ -116,6 +116,9 @@ class Agent:
         for id in points:
             if (point := self._points.get(id)) and point.meter.line in self._rounds:
                 self._rounds[point.meter.line].wake(id)
+
+    def wake_all(self) -> None:
+        self.wake(list(self._points))
 
     def wake_purse(self, purse: UUID) -> None:
         """Visit every point this purse pays for."""
@@ -177,9 +180,10 @@ class Agent:
         driver, bus = DRIVERS[point.meter.protocol], self._buses[point.meter.line]
         try:
             settled = await self._look(point, driver, bus)
-            if settled.want.supply is Supply.OFF and self._is_due(point, driver, settled):
-                # A cut needs two agreeing fresh reads.
+            if settled.want.why is Why.UNCONFIRMED and self._may_cut:
                 settled = await self._look(point, driver, bus)
+            if settled.want.supply is Supply.OFF and self._is_due(point, driver, settled):
+                settled = await self._weigh_cut(point, driver, bus, settled)
             self._note_failure(point, driver, settled)
             if self._is_due(point, driver, settled):
                 settled = await self._switch(point, driver, bus, settled)
@@ -202,6 +206,33 @@ class Agent:
         settled = self._booking.book(point, reading, weighed, tick=tick)
         self._wake_others(point, settled)
         return settled
+
+    async def _weigh_cut(
+        self, point: ServicePoint, driver: Driver, bus: Bus, settled: Settled
+    ) -> Settled:
+        """What is about to be cut is looked at once more: what flows through it, and how many others are."""
+        current_a = None
+        if point.policy.max_cut_current_a is not None:
+            current_a = await bus.run(lambda: driver.current(point.meter), driver.decoder)
+        if settled.want.why is Why.NO_CREDIT:
+            self._brake(point)
+        return self._booking.decide(point, settled, current_a=current_a)
+
+    def _brake(self, point: ServicePoint) -> None:
+        """Notes that a point is about to be cut for want of credit; one too many pulls the brake."""
+        store, now = self._store, self._clock.now().at
+        brake = store.brake()
+        noted = brake.note_cut(point.id, now)
+        with store.transaction():
+            store.save_brake(noted)
+            if noted.is_on and not brake.is_on:
+                text = (
+                    f"{len(noted.cuts)} of {noted.points} points were to be cut within {noted.within}: nobody is "
+                    "cut for want of credit until a person has looked and releases the brake"
+                )
+                store.save_trouble(Trouble.BRAKED, now)
+                store.append(GatewayAlarm(now, Trouble.BRAKED, is_over=False, text=text))
+                log.error("%s", text)
 
     async def _observe(
         self, point: ServicePoint, driver: Driver, bus: Bus
@@ -334,9 +365,7 @@ class Agent:
         if self._store.hold is not None:
             return None
         now = self._points.get(point.id, point)
-        row = self._store.supply(point.id)
-        known = situation(self._store, now, row.seen if row else None, self._clock.now().at)
-        return desired(now.policy, known).supply
+        return self._booking.wanted(now)
 
     def _switch_failed(self, point: ServicePoint, text: str) -> None:
         at = self._clock.now().at
@@ -346,6 +375,10 @@ class Agent:
 
     def _pause_s(self, point: ServicePoint, driver: Driver, settled: Settled) -> float:
         ordinary_s = self._ordinary_s(point, settled)
+        if settled.want.again_in is not None:
+            ordinary_s = min(
+                ordinary_s, max(self._pace.least_s, settled.want.again_in.total_seconds())
+            )
         intent = self._store.intent(point.id)
         if intent is not None and point.meter.has_switch:
             if not intent.is_refused and self._is_within(driver.TRAVEL_S, point, intent):

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from decimal import Decimal
 from uuid import UUID
 
 from edge.clock import Clock
 from edge.store import Store, SupplyRow
 from prepaid import rating
+from prepaid.credit import cut_level
 from prepaid.ledger import Transfer
 from prepaid.money import Money
 from prepaid.point import ServicePoint
 from prepaid.rating import Charge, Position
 from prepaid.reading import Reading, Supply
 from prepaid.register import Assessment, Effect, Evidence, Kind, assess
-from prepaid.supply import AGREEING, AT_ONCE, Desired, Situation, desired, is_satisfied
+from prepaid.supply import Desired, Situation, Why, desired, is_satisfied
 from prepaid.wire import Alarm, AlarmKind, Charged, Read, SupplyChanged
 
 log = logging.getLogger(__name__)
@@ -57,13 +59,23 @@ class Settled:
     seen: Supply | None
 
 
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """How many good readings in a row, up to the last (its tick), found the purse empty."""
+
+    short: int
+    tick: float
+
+
 class Booking:
     """Readings into the ledger and the up-log."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._charged: dict[UUID, float] = {}  # the tick of each position's reading
+        self._looks: dict[UUID, Looks] = {}
+        self._moved: dict[UUID, float] = {}  # the tick at which each supply was seen to move
+        self._put_off: dict[UUID, int] = {}  # how often a cut was put off for the current
         self._told: dict[UUID, tuple[Read, float]] = {}
 
     def weigh(self, point: ServicePoint, reading: Reading) -> Weighed:
@@ -83,7 +95,7 @@ class Booking:
             before.reading,
             reading,
             point.meter,
-            elapsed=self._clock.since(before.reading.at, self._charged.get(point.id)),
+            elapsed=self._clock.since(before.reading.at, self._charged_tick(point.id)),
             history=self._store.history(point.id),
         )
         if assessment.moved is None:
@@ -107,14 +119,74 @@ class Booking:
             if weighed.assessment is not None:
                 store.save_history(point.id, weighed.assessment.history)
             available = store.balance(point.purse)
-            want = desired(point.policy, situation(store, point, reading.supply, reading.at))
+            looks = self._looks.get(point.id)
+            if weighed.position is not None:
+                looks = self._looked(point, available, tick)
+            want = desired(point.policy, self.situation(point, reading.supply, looks))
             self._alarms(point, reading, weighed, available)
+            self._note_wait(point, want, reading.at)
             self.report(point, want, reading.supply, reading.at)
-        if weighed.position is not None:
-            self._charged[point.id] = tick
+        if looks is not None:
+            self._looks[point.id] = looks
         if is_told:
             self._told[point.id] = (Read(point.id, reading, weighed.evidence), tick)
         return Settled(before, available, want, reading.supply)
+
+    def decide(
+        self, point: ServicePoint, settled: Settled, *, current_a: Decimal | None
+    ) -> Settled:
+        """What is wanted, now that a cut is due and the current (in ampere, if the meter can say) is known."""
+        known = self.situation(point, settled.seen, self._looks.get(point.id), current_a=current_a)
+        want = desired(point.policy, known)
+        if want.why is Why.CURRENT:
+            self._put_off[point.id] = self._put_off.get(point.id, 0) + 1
+        else:
+            self._put_off.pop(point.id, None)
+        with self._store.transaction():
+            self._note_wait(point, want, known.now)
+            self.report(point, want, settled.seen, known.now)
+        return replace(settled, want=want)
+
+    def wanted(self, point: ServicePoint) -> Supply | None:
+        """The supply that is wanted by what has been booked up to now."""
+        row = self._store.supply(point.id)
+        known = self.situation(point, row.seen if row else None, self._looks.get(point.id))
+        return desired(point.policy, known).supply
+
+    def situation(
+        self,
+        point: ServicePoint,
+        seen: Supply | None,
+        looks: Looks | None,
+        *,
+        current_a: Decimal | None = None,
+    ) -> Situation:
+        """What is known of a point now. What nobody tells a gateway yet is said to be unknown."""
+        store, now = self._store, self._clock.now()
+        warned_at = store.alarm_since(point.id, AlarmKind.FINAL_BALANCE)
+        override, moved = store.override(point.id), self._moved.get(point.id)
+        return Situation(
+            now=now.at,
+            is_clock_trusted=True,  # the system's clock is believed: nothing here tells a right one from a wrong
+            available=store.balance(point.purse),
+            is_emergency_taken=False,
+            warned_ago=None if warned_at is None else self._clock.since(warned_at, None),
+            is_held=store.history(point.id).is_held,
+            has_tariff=store.tariff(point.tariff) is not None,
+            read_ago=None if looks is None else _seconds(now.tick - looks.tick),
+            agreeing=0 if looks is None else looks.short,
+            overrides=() if override is None else (override,),
+            is_braked=store.brake().is_on,
+            are_taps_closed=False,
+            has_switch=point.meter.has_switch,
+            seen=seen,
+            current_a=current_a,
+            put_off=self._put_off.get(point.id, 0),
+            switched_ago=None if moved is None else _seconds(now.tick - moved),
+            off_for=None,
+            power_back_ago=None,
+            place=0,
+        )
 
     def report(self, point: ServicePoint, want: Desired, seen: Supply | None, at: datetime) -> None:
         """Tell a change of supply or of what is wanted, and end the command that is proved by it.
@@ -134,6 +206,10 @@ class Booking:
             self.alarm(point, AlarmKind.SWITCH_FAILED, at, f"it is {seen}", is_on=False)
         elif row is not None and (row.seen is seen or (row.seen, seen) == BUTTON_PRESSED):
             commanded_at = row.commanded_at
+        if row is not None and {row.seen, seen} in MOVEMENTS:
+            self._moved[point.id] = self._clock.tick()
+        if row is not None and want.why is Why.UNCONFIRMED:
+            return  # it is looked at again at once
         now = SupplyRow(seen, want.supply, want.why, commanded_at)
         if row is not None and replace(row, commanded_at=commanded_at) == now:
             return
@@ -231,34 +307,34 @@ class Booking:
             f"the purse holds {available}",
             is_on=available <= point.policy.alarm_at,
         )
+        self.alarm(
+            point,
+            AlarmKind.FINAL_BALANCE,
+            at,
+            f"the purse holds {available}",
+            is_on=available <= point.policy.final_alarm_at,
+        )
+
+    def _note_wait(self, point: ServicePoint, want: Desired, at: datetime) -> None:
+        """A cut that waits for a person is told; other things a person must see have alarms of their own."""
+        is_on = want.is_alarm and want.why in (Why.CLOCK, Why.BRAKED, Why.STALE, Why.CURRENT)
+        text = "it is due to be cut, but waits" if is_on else "no cut waits"
+        self.alarm(point, AlarmKind.CUT_WAITS, at, f"{text}: {want.why}", is_on=is_on)
+
+    def _looked(self, point: ServicePoint, available: Money, tick: float) -> Looks:
+        """Counts the looks in a row that found nothing left, each fresh while the next was taken."""
+        last = self._looks.get(point.id)
+        if available > cut_level(point.policy, is_emergency_taken=False):
+            return Looks(0, tick)
+        is_fresh = last is not None and _seconds(tick - last.tick) <= point.policy.fresh_for
+        return Looks(last.short + 1 if last is not None and is_fresh else 1, tick)
+
+    def _charged_tick(self, point: UUID) -> float | None:
+        looks = self._looks.get(point)
+        return None if looks is None else looks.tick
 
 
-def situation(store: Store, point: ServicePoint, seen: Supply | None, now: datetime) -> Situation:
-    """What is booked of a point that has just been read. The agent reads twice before it cuts."""
-    return Situation(
-        now=now,
-        is_clock_trusted=True,
-        available=store.balance(point.purse),
-        is_emergency_taken=False,
-        warned_ago=None,
-        is_held=store.history(point.id).is_held,
-        has_tariff=store.tariff(point.tariff) is not None,
-        read_ago=AT_ONCE,
-        agreeing=AGREEING,
-        overrides=(),
-        is_braked=False,
-        are_taps_closed=False,
-        has_switch=point.meter.has_switch,
-        seen=seen,
-        current_a=None,
-        put_off=0,
-        switched_ago=None,
-        off_for=None,
-        power_back_ago=None,
-        place=0,
-    )
-
-
+MOVEMENTS = ({Supply.ON, Supply.OFF}, {Supply.ON, Supply.ARMED})
 BUTTON_PRESSED = (Supply.ARMED, Supply.ON)
 
 
@@ -273,3 +349,7 @@ def is_proved(point: ServicePoint, want: Desired, seen: Supply | None) -> bool:
 
 def _kinds(evidence: tuple[Evidence, ...]) -> list[tuple[Kind, Effect]]:
     return [(each.kind, each.effect) for each in evidence]
+
+
+def _seconds(seconds: float) -> timedelta:
+    return timedelta(seconds=seconds)

@@ -27,6 +27,8 @@ class NoLines:
 
     def wake_purse(self, purse: UUID) -> None: ...
 
+    def wake_all(self) -> None: ...
+
 
 async def rebuild(settings: Settings, store: Store) -> None:
     """Returns once the store, which must be held for that, has everything. Waits for broker and cloud."""

@@ -50,6 +50,8 @@ CREATE TABLE intent   (           -- a switch command that is about to be sent, 
   tries        INTEGER NOT NULL,
   is_refused   INTEGER NOT NULL
 );
+CREATE TABLE override (point TEXT PRIMARY KEY, body TEXT NOT NULL);   -- 强制拉闸, 保电: pinned by an operator
+CREATE TABLE brake    (id INTEGER PRIMARY KEY CHECK (id = 1), body TEXT NOT NULL);  -- 批量拉闸保护
 CREATE TABLE alarm    (           -- what is on; the gateway's own troubles have no point ('')
   point TEXT,
   alarm TEXT,
@@ -139,6 +141,8 @@ def _from_1(db: sqlite3.Connection) -> None:
         _FINAL_ALARM_FROM_1,
         "CREATE TABLE history (point TEXT PRIMARY KEY, body TEXT NOT NULL)",
         _HISTORY_FROM_1,
+        "CREATE TABLE override (point TEXT PRIMARY KEY, body TEXT NOT NULL)",
+        "CREATE TABLE brake (id INTEGER PRIMARY KEY CHECK (id = 1), body TEXT NOT NULL)",
         "DROP TABLE doubt",
         "ALTER TABLE up RENAME TO up_1",
         "CREATE TABLE up (seq INTEGER PRIMARY KEY, body TEXT NOT NULL, previous TEXT NOT NULL)",

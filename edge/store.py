@@ -6,7 +6,7 @@ import logging
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -18,13 +18,14 @@ from pydantic import TypeAdapter
 from edge import ledger_file, schema
 from edge.ledger_file import StoreFull, StoreUnusable
 from prepaid import ledger, tariff_document
+from prepaid.brake import Brake
 from prepaid.ledger import Book, Reason, Transfer, TransferIdReused
 from prepaid.money import Money
 from prepaid.point import ServicePoint
 from prepaid.rating import Position
 from prepaid.reading import Supply
 from prepaid.register import Doubt, History, Kind
-from prepaid.supply import Why
+from prepaid.supply import Override, Why
 from prepaid.tariff import Tariff
 from prepaid.wire import (
     NO_ENTRY,
@@ -47,6 +48,8 @@ _POINT = TypeAdapter(ServicePoint)
 _TARIFF = TypeAdapter(TariffSet)
 _POSITION = TypeAdapter(Position)
 _HISTORY = TypeAdapter(History)
+_OVERRIDE = TypeAdapter(Override)
+_BRAKE = TypeAdapter(Brake)
 
 
 class Hold(StrEnum):
@@ -316,6 +319,26 @@ class Store:
             intent.tries,
             intent.is_refused,
         )
+
+    def override(self, point: UUID) -> Override | None:
+        """What an operator has pinned the supply to, whether or not it has ended."""
+        body = self._one("SELECT body FROM override WHERE point = ?", str(point))
+        return None if body is None else _OVERRIDE.validate_json(body)
+
+    def save_override(self, point: UUID, override: Override | None) -> None:
+        if override is None:
+            self._write("DELETE FROM override WHERE point = ?", str(point))
+        else:
+            self._put("override", point, _OVERRIDE.dump_json(override).decode())
+
+    def brake(self) -> Brake:
+        """The brake over all points of this gateway."""
+        body = self._one("SELECT body FROM brake")
+        points = int(self._one("SELECT count(*) FROM point"))
+        return Brake(points) if body is None else replace(_BRAKE.validate_json(body), points=points)
+
+    def save_brake(self, brake: Brake) -> None:
+        self._write("REPLACE INTO brake VALUES (1, ?)", _BRAKE.dump_json(brake).decode())
 
     def alarm_since(self, point: UUID, alarm: AlarmKind) -> datetime | None:
         """Since when an alarm is on, None if it is not."""

@@ -24,6 +24,7 @@ from prepaid.ledger import Reason, TransferIdReused
 from prepaid.tariff_document import BadTariff
 from prepaid.wire import (
     BadMessage,
+    BrakeReleased,
     Carried,
     Credited,
     Cursor,
@@ -32,6 +33,7 @@ from prepaid.wire import (
     Envelope,
     GatewayAlarm,
     Halt,
+    Pinned,
     PointSet,
     Resumed,
     Standing,
@@ -73,6 +75,8 @@ class Lines(Protocol):
     def wake(self, points: Iterable[UUID]) -> None: ...
 
     def wake_purse(self, purse: UUID) -> None: ...
+
+    def wake_all(self) -> None: ...
 
 
 class Cannot(Exception):
@@ -391,12 +395,28 @@ class Sync:
                 return lambda: self._agent.wake_purse(purse)
             case Visit(point=id):
                 return lambda: self._agent.wake([id])
+            case Pinned(point=id, override=override):
+                self._store.save_override(id, override)
+                log.info("point %s is pinned to %s", id, override)
+                return lambda: self._agent.wake([id])
+            case BrakeReleased(by=by):
+                self._release_brake(by)
+                return self._agent.wake_all
             case Standing() | Carried() | Resumed():
                 if message.log != self._store.log or self._store.hold is not Hold.REBUILDING:
                     return lambda: None  # it was said to a store that has been replaced since
                 return self._rebuild(message)
             case _:
                 raise AssertionError(f"not a message: {message}")
+
+    def _release_brake(self, by: str) -> None:
+        store = self._store
+        store.save_brake(store.brake().released())
+        if store.trouble_since(Trouble.BRAKED) is not None:
+            store.save_trouble(Trouble.BRAKED, None)
+            text = f"the brake was released by {by}"
+            store.append(GatewayAlarm(self._now(), Trouble.BRAKED, is_over=True, text=text))
+            log.info("%s; cuts go on", text)
 
     def _rebuild(self, message: Standing | Carried | Resumed) -> Callable[[], None]:
         store = self._store

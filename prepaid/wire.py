@@ -36,7 +36,7 @@ from prepaid.point import ServicePoint
 from prepaid.rating import Position
 from prepaid.reading import Reading, Supply
 from prepaid.register import Evidence
-from prepaid.supply import Why
+from prepaid.supply import Override, Why
 
 
 class BadMessage(ValueError):
@@ -49,6 +49,8 @@ class AlarmKind(StrEnum):
     STUCK = "stuck"  # 停走: the register stands still where it never did
     SWITCH_FAILED = "switch-failed"  # 拒动: relay or valve did not follow
     NO_TARIFF = "no-tariff"  # 无价格方案: cannot be charged
+    CUT_WAITS = "cut-waits"  # 待断: due to be cut, and waiting alone will not end what keeps it
+    FINAL_BALANCE = "final-balance"  # 余额告急: at the last alarm level before the cut
     LOW_BALANCE = "low-balance"  # 余额不足
 
 
@@ -110,6 +112,7 @@ class Trouble(StrEnum):
     """What a person should know of a gateway, whichever meters it reads."""
 
     DISK_FULL = "disk-full"  # 磁盘将满: readings are no longer kept; money and cuts go on as long as they can
+    BRAKED = "braked"  # 批量拉闸保护: too many were to be cut at once, nobody is until a person has looked
     FORKED = "forked"  # 账本分叉: an old copy of its store was put back and went on writing
     TAKEN_OVER = "taken-over"  # 账本接管: a new store goes on from what the cloud knows
 
@@ -163,6 +166,23 @@ class Visit:
     kind: Literal["visit"] = "visit"
 
 
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """What an operator has pinned a service point's supply to, in place of all before; None: nothing any more."""
+
+    point: UUID
+    override: Override | None
+    kind: Literal["pinned"] = "pinned"
+
+
+@dataclass(frozen=True, slots=True)
+class BrakeReleased:
+    """An operator has looked why so many were to be cut at once: go on. by is for people."""
+
+    by: str
+    kind: Literal["brake-released"] = "brake-released"
+
+
 # Down, to a store that takes over from another. log names the store that is meant: any other ignores them.
 
 
@@ -202,7 +222,7 @@ class Resumed:
 
 
 Down = Annotated[
-    PointSet | TariffSet | Credited | Visit | Standing | Carried | Resumed,
+    PointSet | TariffSet | Credited | Visit | Pinned | BrakeReleased | Standing | Carried | Resumed,
     Field(discriminator="kind"),
 ]
 

@@ -7,6 +7,7 @@ A driver is a module with the names of `Driver`, entered in DRIVERS under the pr
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Protocol
 
 from edge.drivers import cj188, dlt645, modbus
@@ -34,6 +35,10 @@ class Driver(Protocol):
 
     def state(self, meter: Meter) -> Exchange[Any, Supply | None]:
         """The supply alone, to see what a command did."""
+        ...
+
+    def current(self, meter: Meter) -> Exchange[Any, Decimal | None]:
+        """The most that flows through any phase of the switch, in ampere; None where the meter cannot say."""
         ...
 
     def hides_armed(self, meter: Meter) -> bool:

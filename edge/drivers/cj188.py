@@ -42,6 +42,11 @@ def state(meter: Meter) -> Exchange[Frame, Supply | None]:
     return (yield from read(meter)).supply
 
 
+def current(meter: Meter) -> Exchange[Frame, None]:
+    """Nothing but water flows here."""
+    yield from ()
+
+
 def hides_armed(meter: Meter) -> bool:
     """A valve has no button: it is never armed."""
     return False

@@ -12,6 +12,7 @@ light. A late command does no harm: each visit decides anew and reads back.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 from edge.drivers.meter import BadMeter, Seen, digits, number
 from prepaid.point import Meter, Restore
@@ -19,9 +20,10 @@ from prepaid.reading import Supply
 from protocols.dlt645 import master
 from protocols.dlt645.frame import Decoder, Frame
 from protocols.dlt645.master import RelayCommand
-from protocols.exchange import Exchange, Refused
+from protocols.exchange import Exchange, Refused, Unexpected
 
 TRAVEL_S = 5.0
+CURRENTS = 0x0202FF00
 
 
 def decoder(request: bytes) -> Decoder:
@@ -47,6 +49,15 @@ def state(meter: Meter) -> Exchange[Frame, Supply | None]:
     if not status.contact_open:
         return Supply.ON
     return Supply.OFF if status.command_open or hides_armed(meter) else Supply.ARMED
+
+
+def current(meter: Meter) -> Exchange[Frame, Decimal | None]:
+    """The largest of the phases' currents (0202FF00), whichever way it flows."""
+    try:
+        phases = yield from master.read_values(_address(meter), CURRENTS)
+    except (Refused, Unexpected):
+        return None
+    return max((abs(a.value) for a in phases if isinstance(a.value, Decimal)), default=None)
 
 
 def hides_armed(meter: Meter) -> bool:

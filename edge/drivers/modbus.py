@@ -24,6 +24,7 @@ from protocols.modbus.frame import Frame, ReplyDecoder
 from protocols.modbus.profile import DIRECT, Kind, Profile, Ratio, RatioRule
 
 TRAVEL_S = 10.0
+CURRENTS = ("current", "current_a", "current_b", "current_c")
 
 
 def decoder(request: bytes) -> ReplyDecoder:
@@ -61,6 +62,20 @@ def state(meter: Meter) -> Exchange[Frame, Supply | None]:
             return Supply.OFF
         case None:
             return None
+
+
+def current(meter: Meter) -> Exchange[Frame, Decimal | None]:
+    """The largest of the phases' currents, as it flows through the meter itself."""
+    profile = _profile(meter)
+    known = [name for name in CURRENTS if name in profile.registers]
+    if not known:
+        return None
+    try:
+        values = yield from profiles.read_values(_unit(meter), profile, known, DIRECT)
+    except Refused:
+        return None
+    phases = (values[name] for name in known)
+    return max((abs(a) for a in phases if isinstance(a, Decimal)), default=None)
 
 
 def hides_armed(meter: Meter) -> bool:

@@ -228,6 +228,8 @@ def _answers(meter: AnyMeter, data: bytes) -> list[bytes]:
     return [dlt645_frame.encode(frame) for frame in replied if frame]
 
 
+NO_DWELL = timedelta(0)  # what is switched may be switched again at once
+
 ELECTRICITY = ServicePoint(
     id=UUID("00000000-0000-0000-0000-000000000001"),
     name="0301 电",
@@ -243,7 +245,7 @@ ELECTRICITY = ServicePoint(
     ),
     tariff="power",
     purse=PURSE,
-    policy=Policy(alarm_at=Money.yuan("0.50"), final_alarm_at=Money(0)),
+    policy=Policy(alarm_at=Money.yuan("0.50"), final_alarm_at=Money(0), dwell=NO_DWELL),
 )
 WATER = ServicePoint(
     id=UUID("00000000-0000-0000-0000-000000000002"),
@@ -260,7 +262,9 @@ WATER = ServicePoint(
     ),
     tariff="water",
     purse=WATER_PURSE,
-    policy=Policy(alarm_at=Money.yuan("0.50"), final_alarm_at=Money(0), restore=Restore.DIRECT),
+    policy=Policy(
+        alarm_at=Money.yuan("0.50"), final_alarm_at=Money(0), restore=Restore.DIRECT, dwell=NO_DWELL
+    ),
 )
 
 

@@ -23,6 +23,7 @@ from protocols.dlt645.master import RelayCommand
 from tests.edge.simulated import (
     ELECTRICITY,
     EVENING,
+    NO_DWELL,
     PURSE,
     WATER,
     WATER_PURSE,
@@ -151,7 +152,10 @@ async def test_a_meter_that_fills_only_bit_4_is_tripped_once_armed_once_and_trip
         (Supply.ON, Supply.OFF),
         (Supply.OFF, Supply.OFF),
     ]
-    assert room.told(Alarm)[-1].alarm is AlarmKind.LOW_BALANCE
+    assert [alarm.alarm for alarm in room.told(Alarm)[-2:]] == [
+        AlarmKind.LOW_BALANCE,
+        AlarmKind.FINAL_BALANCE,
+    ]
 
 
 @simulated
@@ -185,7 +189,7 @@ def charge(amount: str) -> Transfer:
 @simulated
 async def test_where_the_site_consented_a_credit_closes_the_relay_by_itself(tmp_path: Path):
     room = Room(tmp_path)
-    direct = replace(ELECTRICITY, policy=Policy(restore=Restore.DIRECT))
+    direct = replace(ELECTRICITY, policy=Policy(restore=Restore.DIRECT, dwell=NO_DWELL))
     await room.use("100.00")
     await room.use("102.00")
 
@@ -322,7 +326,9 @@ async def test_a_refused_command_is_tried_again_after_a_minute_not_at_the_next_p
     slow = replace(
         ELECTRICITY,
         meter=replace(ELECTRICITY.meter, max_per_hour=Decimal(15)),
-        policy=Policy(alarm_at=Money(0), final_alarm_at=Money(0)),  # no visit for an alarm's sake
+        policy=Policy(
+            alarm_at=Money(0), final_alarm_at=Money(0), dwell=NO_DWELL
+        ),  # no visit for an alarm's sake
     )
     room = Room(tmp_path, points=(slow,))
     room.start(settle_s=900)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -14,16 +16,21 @@ from edge.sync import MOST_BYTES, Sync
 from prepaid import ledger, wire
 from prepaid.ledger import Reason, Transfer
 from prepaid.money import Money
-from prepaid.supply import Why
+from prepaid.reading import Supply
+from prepaid.supply import Override, Why
 from prepaid.wire import (
+    BrakeReleased,
     Credited,
     Cursor,
     Down,
     Entry,
     Envelope,
+    GatewayAlarm,
+    Pinned,
     PointSet,
     Read,
     SupplyChanged,
+    Trouble,
     Visit,
 )
 from tests.edge.simulated import (
@@ -426,4 +433,29 @@ async def test_a_full_disk_keeps_the_credit_waiting_and_loses_none(tmp_path: Pat
     await until(lambda: room.store.balance(PURSE) == Money.yuan("101.00"), within_s=10)
 
     await until(lambda: cloud.theirs == Cursor(cloud.log, 100), within_s=10)
+    running.cancel()
+
+
+@simulated
+async def test_what_an_operator_pins_is_kept_and_the_brake_is_released_and_told(tmp_path: Path):
+    room = Room(tmp_path)
+    cloud = Cloud(room)
+    running = asyncio.create_task(cloud.sync.run())
+    with room.store.transaction():
+        room.store.save_brake(replace(room.store.brake(), pulled_at=EVENING))
+        room.store.save_trouble(Trouble.BRAKED, EVENING)
+    kept = Override(Supply.ON, EVENING + timedelta(hours=1), by="王工", why="病人")
+
+    cloud.write(Pinned(ELECTRICITY.id, kept))
+    cloud.write(BrakeReleased("王工"))
+    cloud.connect()
+
+    await until(lambda: not room.store.brake().is_on, within_s=2)
+    assert room.store.override(ELECTRICITY.id) == kept
+    assert room.store.trouble_since(Trouble.BRAKED) is None
+    told = room.told(GatewayAlarm)[-1]
+    assert (told.alarm, told.is_over, "王工" in told.text) == (Trouble.BRAKED, True, True)
+    cloud.write(Pinned(ELECTRICITY.id, None))
+    cloud.say()
+    await until(lambda: room.store.override(ELECTRICITY.id) is None, within_s=2)
     running.cancel()
