@@ -9,6 +9,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import IO
@@ -79,23 +80,45 @@ def take(path: Path) -> IO[bytes]:
     return lock
 
 
-def note(lock: IO[bytes], log_id: UUID, acked: int) -> None:
-    """Writes into the lock file which log this is, and how far the cloud has it.
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What the lock file says of the ledger: which log it is, and how far the cloud has it.
 
-    There it outlives a ledger that can no longer be read, and tells one that is older.
+    There it outlives a ledger that can no longer be read, and tells one that is older. boot names the
+    machine's start in which the cloud last found the log to be as it knows it, None before that.
     """
+
+    log: UUID
+    acked: int
+    boot: UUID | None
+
+
+_NEVER = UUID(int=0)
+
+
+def note(lock: IO[bytes], say: Note) -> None:
     was = noted(lock)
-    os.pwrite(lock.fileno(), f"{log_id} {acked:020}\n".encode(), 0)
-    if was is None or was[0] != log_id:
+    text = f"{say.log} {say.acked:020} {say.boot or _NEVER}\n"
+    os.pwrite(lock.fileno(), text.encode(), 0)
+    if was is None or was.log != say.log:
         os.fsync(lock.fileno())
 
 
-def noted(lock: IO[bytes]) -> tuple[UUID, int] | None:
+def noted(lock: IO[bytes]) -> Note | None:
     """What was noted last, None if that cannot be told."""
     try:
-        name, acked = os.pread(lock.fileno(), 100, 0).decode().split()
-        return UUID(name), int(acked)
+        name, acked, boot = os.pread(lock.fileno(), 200, 0).decode().split()
+        heard = UUID(boot)
+        return Note(UUID(name), int(acked), heard if heard != _NEVER else None)
     except ValueError:
+        return None
+
+
+def this_boot() -> UUID | None:
+    """The name of the machine's present start, None where the system gives it none."""
+    try:
+        return UUID(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+    except (OSError, ValueError):
         return None
 
 
@@ -275,7 +298,7 @@ def restore(
                         f"{backup_file} is the ledger of gateway {owner}, not of {gateway_no}"
                     )
                 db.execute("UPDATE gateway SET hold = ?", (hold,))
-        note(lock, UUID(name), acked)
+        note(lock, Note(UUID(name), acked, boot=None))
         return _put_in_place(path, why="replaced", now=now)
 
 

@@ -16,7 +16,7 @@ from uuid import UUID
 from pydantic import TypeAdapter
 
 from edge import ledger_file, schema
-from edge.ledger_file import StoreFull, StoreUnusable
+from edge.ledger_file import Note, StoreFull, StoreUnusable
 from prepaid import ledger, tariff_document
 from prepaid.brake import Brake
 from prepaid.ledger import Book, Reason, Transfer, TransferIdReused
@@ -131,20 +131,36 @@ class Store:
             name, hold = self._db.execute("SELECT log, hold FROM gateway").fetchone()
         self.log = UUID(name)
         self._hold = Hold(hold) if hold else None
-        self._look_for_an_older_copy()
-        ledger_file.note(self._lock, self.log, self.acked())
+        self._compare(ledger_file.noted(self._lock))
+        self._note(self.acked())
 
-    def _look_for_an_older_copy(self) -> None:
-        noted = ledger_file.noted(self._lock)
-        if noted is None or self._hold is not None or self.log != noted[0]:
+    def _compare(self, noted: Note | None) -> None:
+        """Looks whether this is an old copy of the ledger that was here before."""
+        self._boot = None
+        if noted is None or noted.log != self.log:
             return
-        if noted[1] > self.last_seq():
+        if noted.acked <= self.last_seq():
+            self._boot = noted.boot if noted.boot == ledger_file.this_boot() else None
+        elif self._hold is None:
             log.error(
                 "%s ends at entry %s, and the cloud has had entry %s of it: an old copy was put back",
-                *(self._path, self.last_seq(), noted[1]),
+                *(self._path, self.last_seq(), noted.acked),
             )
             with self.transaction():
                 self.save_hold(Hold.BEHIND)
+
+    def is_vouched_for(self) -> bool:
+        """Whether the cloud has found this log to be as it knows it since the machine was started."""
+        return self._boot is not None
+
+    def vouch(self) -> None:
+        """The cloud finds this log to be as it knows it."""
+        if self._boot is None:
+            self._boot = ledger_file.this_boot()
+            self._note(self.acked())
+
+    def _note(self, acked: int) -> None:
+        ledger_file.note(self._lock, Note(self.log, acked, self._boot))
 
     def close(self) -> None:
         if hasattr(self, "_db"):
@@ -399,7 +415,7 @@ class Store:
     def acknowledge(self, seq: int) -> None:
         """The cloud has applied everything up to seq."""
         self._write("UPDATE gateway SET acked = ?", seq)
-        ledger_file.note(self._lock, self.log, seq)
+        self._note(seq)
 
     def hash_at(self, seq: int) -> str | None:
         """The hash of an entry of our log, None if it is not kept any more."""

@@ -162,12 +162,14 @@ class Sync:
 
         So an old copy of a ledger that was put back is found out before anybody is cut by it.
         """
+        if self._store.is_vouched_for():
+            return self._agent.cut_again()
         try:
             async with asyncio.timeout(within_s):
                 await self.is_heard.wait()
         except TimeoutError:
             log.info("the cloud does not answer; it is decided without it")
-        self._agent.cut_again()
+        return self._agent.cut_again()
 
     # Up.
 
@@ -237,6 +239,8 @@ class Sync:
             self._ask(cursor)
         if store.hold is None:
             self._move_acked(cursor.seq if cursor is not None else 0)
+            if cursor is not None and cursor.log == store.log:
+                store.vouch()
         self.is_heard.set()
 
     def _move_acked(self, seq: int) -> None:

@@ -34,7 +34,7 @@ def open_ledger(path: Path, gateway_no: str, *, now: datetime) -> Store:
         log.critical("%s", error)
         with closing(ledger_file.take(path)) as lock:
             noted = ledger_file.noted(lock)
-            instead_of = noted[0] if noted is not None else None
+            instead_of = noted.log if noted is not None else None
             aside = ledger_file.renew(
                 path,
                 gateway_no,

@@ -13,7 +13,15 @@ from uuid import uuid4
 import pytest
 
 from edge import ledger_file
-from edge.ledger_file import StoreDamaged, StoreTaken, StoreUnusable, backup, check_file, restore
+from edge.ledger_file import (
+    Note,
+    StoreDamaged,
+    StoreTaken,
+    StoreUnusable,
+    backup,
+    check_file,
+    restore,
+)
 from edge.store import Hold, Store
 from edge.upkeep import open_ledger
 from prepaid.money import ZERO, Money
@@ -249,10 +257,34 @@ def test_the_log_is_known_by_the_lock_file_when_the_ledger_is_gone(store: Store,
         ledger_file.take(path)
     store.close()
     with ledger_file.take(path) as lock:
-        assert ledger_file.noted(lock) == (store.log, 0)
-        new = uuid4()
-        ledger_file.note(lock, new, 17)
-        assert ledger_file.noted(lock) == (new, 17)
+        assert ledger_file.noted(lock) == Note(store.log, 0, None)
+        for new in (Note(uuid4(), 17, uuid4()), Note(uuid4(), 2**62, None)):
+            ledger_file.note(lock, new)
+            assert ledger_file.noted(lock) == new
+
+
+def test_what_the_cloud_vouches_for_holds_until_the_machine_is_started_again(
+    store: Store, path: Path, tmp_path: Path
+):
+    copy = tmp_path / "copy.sqlite"
+    backup(path, copy)
+    assert not store.is_vouched_for()
+    store.vouch()
+    store.close()
+    again = Store(path, "GW-0001")
+    assert again.is_vouched_for()
+    again.close()
+
+    with ledger_file.take(path) as lock:
+        ledger_file.note(lock, Note(again.log, 0, uuid4()))  # of an earlier start
+    again = Store(path, "GW-0001")
+    assert not again.is_vouched_for()
+    again.vouch()
+    again.close()
+    restore(copy, path, "GW-0001", hold=Hold.RESTORED, now=NOW)
+    again = Store(path, "GW-0001")
+    assert not again.is_vouched_for()
+    again.close()
 
 
 def test_an_old_copy_of_the_file_is_held_at_the_start_where_the_cloud_had_more_of_it(
