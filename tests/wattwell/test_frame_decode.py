@@ -12,11 +12,11 @@ from typer.testing import CliRunner
 
 from protocols.dlt645 import items, items97
 from protocols.dlt645.frame import Frame, encode
+from protocols.dlt645.names import chinese
 from protocols.modbus import frame as modbus
 from wattwell import cli
 from wattwell.technician.answers import How, Protocol
 from wattwell.technician.frame_commands import app, parts_of
-from wattwell.technician.words import chinese
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 ENERGY = "6872003209172068910833333433B93433336D16"

@@ -25,13 +25,14 @@ from protocols.dlt645 import items, items97, master97, status
 from protocols.dlt645 import master as dlt645
 from protocols.dlt645.items import Value
 from protocols.dlt645.master import RelayCommand
+from protocols.dlt645.names import chinese
 from protocols.exchange import Exchange, FrameDecoder, Unexpected
 from protocols.modbus import master as modbus
 from protocols.modbus import profile as profiles
 from protocols.modbus.frame import ReplyDecoder
 from protocols.modbus.profile import Profile, Ratio
 from wattwell.technician.modbus_frames import register_address
-from wattwell.technician.words import CJ188_FIELDS, chinese
+from wattwell.technician.words import CJ188_FIELDS
 
 
 class CannotDo(Exception):

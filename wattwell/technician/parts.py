@@ -22,6 +22,7 @@ from protocols.dlt645.explain import (
 )
 from protocols.dlt645.fields import BadValue, Field, Item, Value, decode_field
 from protocols.dlt645.master import SECURITY_BITS
+from protocols.dlt645.names import chinese
 from protocols.dlt645.relay import (
     COMMAND_NAMES,
     DONE_BITS,
@@ -41,7 +42,6 @@ from wattwell.technician.words import (
     METER_TYPES,
     RELAY_COMMANDS,
     beside,
-    chinese,
 )
 from wattwell.technician.words import FUNCTIONS as FUNCTION_WORDS
 
