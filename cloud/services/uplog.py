@@ -7,7 +7,7 @@ than the one applied under its number, nothing is taken.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import TypeAdapter
-from sqlalchemy import delete, func, select, text, update
+from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, col
@@ -23,13 +23,13 @@ from sqlmodel import Session, col
 from cloud import events, tables
 from cloud.db import is_entrys_fault
 from cloud.errors import first_line
-from cloud.services import downlog, ledger, takeover
+from cloud.services import chain, downlog, ledger, rejected, takeover
+from cloud.services.rejected import LONGEST_TEXT
 from prepaid.ledger import Reason, Transfer, TransferIdReused, prepaid
 from prepaid.rating import Position
 from prepaid.reading import Reading, Supply
 from prepaid.register import Evidence, Kind
 from prepaid.wire import (
-    NO_ENTRY,
     Alarm,
     AlarmKind,
     BadMessage,
@@ -41,7 +41,6 @@ from prepaid.wire import (
     Halt,
     Read,
     SupplyChanged,
-    Trouble,
     Up,
     read_up,
 )
@@ -49,13 +48,8 @@ from prepaid.wire import (
 log = logging.getLogger(__name__)
 
 _POSITION = TypeAdapter(Position)
-_LARGEST_SEQ = 2**63 - 1
 _LARGEST_CURSOR = 2**62  # there is room after it
-KEPT_HASHES = (
-    10_000  # entries by which a store is recognised that was put back and sends them again
-)
 LONGEST_NAME = 200
-LONGEST_TEXT = 2000
 _LARGEST_TOTAL = Decimal(10) ** 30
 
 
@@ -112,7 +106,7 @@ def receive(
             return halt
     if envelope.sender is not None and gateway.up_log not in (None, envelope.sender):
         for entry in envelope.entries:
-            _reject_log(session, gateway, entry)
+            rejected.reject_log(session, gateway, entry)
         known = session.get(tables.GatewayLog, (gateway.id, envelope.sender))
         return Halt.REPLACED if known is not None else Halt.UNKNOWN
     if gateway.silent_since is not None:
@@ -122,108 +116,15 @@ def receive(
         gateway.silent_since = None
         events.changed(session, gateway.organization_id)
     gateway.heard_at = now
-    new, fork = _new(session, gateway, envelope.entries, now)
+    new, fork = chain.take(session, gateway, envelope.entries, now)
     switched = _apply_new(session, gateway, new)
     if fork is not None:
-        _refuse_fork(session, gateway, fork, now)
+        chain.refuse(session, gateway, fork, now)
         _note_supply(session, switched)
         return Halt.FORKED
     delivered = _take_cursor(session, gateway, envelope.cursor, now)
     _note_supply(session, switched | delivered)
     return None
-
-
-def _new(
-    session: Session, gateway: tables.Gateway, entries: Sequence[Entry], now: datetime
-) -> tuple[list[Entry], Entry | None]:
-    """The entries to apply, behind which the cursor is put; and the first that is of another chain."""
-    new: list[Entry] = []
-    hashes = _hashes(session, gateway, entries)
-    fork = None
-    for entry in entries:
-        if gateway.up_log is None and entry.seq == 1:
-            gateway.up_log = entry.log
-        if entry.log != gateway.up_log:
-            if gateway.up_log is not None:
-                _reject_log(session, gateway, entry)
-            continue
-        if _is_fork(gateway, entry, hashes):
-            fork = entry
-            break
-        if gateway.up_fault is not None and entry.seq >= gateway.up_seq:
-            log.info("gateway %s sends the log again that we follow", gateway.gateway_no)
-            gateway.up_fault = None
-            takeover.end_alarm(session, gateway, Trouble.FORKED, at=now, text="it follows again")
-        if entry.seq == gateway.up_seq + 1:
-            gateway.up_seq = entry.seq
-            if entry.previous is not None:
-                gateway.up_hash = hashes[entry.seq] = entry.hash()
-            new.append(entry)
-    session.flush()
-    _keep_hashes(session, gateway, {e.seq: hashes[e.seq] for e in new if e.seq in hashes})
-    return new, fork
-
-
-def _is_fork(gateway: tables.Gateway, entry: Entry, hashes: dict[int, str]) -> bool:
-    """Whether an entry of the log we follow contradicts what we have of it."""
-    if entry.seq <= gateway.up_seq:
-        known = hashes.get(entry.seq)
-        return known is not None and entry.previous is not None and entry.hash() != known
-    if entry.seq != gateway.up_seq + 1:
-        return False
-    if gateway.up_hash is not None:
-        return entry.previous != gateway.up_hash
-    # The log has no chain yet: it begins now, or a gateway of version 0.1.0 has just been upgraded.
-    return gateway.up_seq == 0 and entry.previous not in (None, NO_ENTRY)
-
-
-def _hashes(session: Session, gateway: tables.Gateway, entries: Sequence[Entry]) -> dict[int, str]:
-    """Those we have of entries that are sent again, by their numbers."""
-    again = [entry.seq for entry in entries if 0 < entry.seq <= gateway.up_seq]
-    if not again or gateway.up_hash is None:
-        return {}
-    row = tables.UpHash
-    found = session.execute(
-        select(col(row.seq), col(row.hash)).where(
-            col(row.gateway_id) == gateway.id, col(row.seq).in_(again)
-        )
-    )
-    return {row.seq: row.hash for row in found}
-
-
-def _keep_hashes(session: Session, gateway: tables.Gateway, hashes: dict[int, str]) -> None:
-    if not hashes:
-        return
-    row = tables.UpHash
-    session.execute(
-        insert(row).on_conflict_do_nothing(),
-        [
-            {
-                "organization_id": gateway.organization_id,
-                "gateway_id": gateway.id,
-                "seq": seq,
-                "hash": hash,
-            }
-            for seq, hash in hashes.items()
-        ],
-    )
-    session.execute(
-        delete(row).where(
-            col(row.gateway_id) == gateway.id, col(row.seq) <= gateway.up_seq - KEPT_HASHES
-        )
-    )
-
-
-def _refuse_fork(session: Session, gateway: tables.Gateway, entry: Entry, now: datetime) -> None:
-    fault = f"entry {entry.seq} of log {entry.log} is another than the one that follows from what we have"
-    _reject(session, gateway, entry, fault)
-    if gateway.up_fault != fault:
-        log.error(
-            "gateway %s: %s: has an old copy of its store been put back? Nothing of it is applied",
-            *(gateway.gateway_no, fault),
-        )
-        takeover.alarm(session, gateway, Trouble.FORKED, at=now, is_over=False, text=fault)
-        gateway.up_fault = fault
 
 
 def _apply_new(session: Session, gateway: tables.Gateway, new: list[Entry]) -> set[UUID]:
@@ -265,11 +166,13 @@ def _apply_each(
                 message = _read(entry, points)
                 _apply(session, gateway, points, [message])
         except (Inapplicable, TransferIdReused) as error:
-            _reject(session, gateway, entry, str(error))
+            rejected.reject(session, gateway, entry, str(error))
         except DBAPIError as error:
             if not is_entrys_fault(error):
                 raise
-            _reject(session, gateway, entry, f"the database refuses it: {first_line(error)}")
+            rejected.reject(
+                session, gateway, entry, f"the database refuses it: {first_line(error)}"
+            )
         else:
             applied.append(message)
     return applied
@@ -584,38 +487,3 @@ def _points(session: Session, gateway: tables.Gateway) -> dict[UUID, Point]:
         .where(col(point.gateway_id) == gateway.id)
     )
     return {row.id: Point(*row) for row in found}
-
-
-def _reject_log(session: Session, gateway: tables.Gateway, entry: Entry) -> None:
-    fault = f"log {entry.log} is not the one we follow, {gateway.up_log}"
-    _reject(session, gateway, entry, fault)
-    if gateway.up_fault != fault:
-        log.error(
-            "gateway %s sends log %s, but its log is %s: has its store been replaced?",
-            *(gateway.gateway_no, entry.log, gateway.up_log),
-        )
-        gateway.up_fault = fault
-
-
-def _reject(session: Session, gateway: tables.Gateway, entry: Entry, reason: str) -> None:
-    """Keeps an entry that is not applied, once."""
-    if not 0 < entry.seq <= _LARGEST_SEQ:
-        return
-    reason = _storable(reason)[:LONGEST_TEXT]
-    row = insert(tables.Rejected).values(
-        organization_id=gateway.organization_id,
-        gateway_id=gateway.id,
-        log=entry.log,
-        seq=entry.seq,
-        body=_storable(entry.body),
-        reason=reason,
-    )
-    is_new = session.execute(
-        row.on_conflict_do_nothing().returning(col(tables.Rejected.id))
-    ).first()
-    if is_new and entry.log == gateway.up_log:
-        log.warning("gateway %s entry %d rejected: %s", gateway.gateway_no, entry.seq, reason)
-
-
-def _storable(text: str) -> str:
-    return text.replace("\x00", "\\u0000")  # PostgreSQL keeps no NUL

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from cloud import tables
-from cloud.services import uplog
+from cloud.services import chain, uplog
 from prepaid.reading import Reading, Supply
 from prepaid.wire import (
     NO_ENTRY,
@@ -34,7 +34,7 @@ NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 LOG = UUID(int=1)
 
 
-def chain(messages: Sequence[Up], *, first: int = 1, after: str = NO_ENTRY) -> list[Entry]:
+def chained(messages: Sequence[Up], *, first: int = 1, after: str = NO_ENTRY) -> list[Entry]:
     entries: list[Entry] = []
     for seq, message in enumerate(messages, first):
         previous = entries[-1].hash() if entries else after
@@ -100,7 +100,7 @@ def alarms(database) -> list[tuple[str, bool]]:
 
 
 def test_a_chain_is_applied_and_its_head_is_kept(database, home, receive, reads):
-    entries = chain(reads(1, 5))
+    entries = chained(reads(1, 5))
     assert receive(*entries[:3]) == (None, 3)
     assert receive(*entries) == (None, 5)
     assert totals(database, home) == [1, 2, 3, 4, 5]
@@ -111,9 +111,9 @@ def test_two_stores_from_one_copy_differ_from_their_first_entry_that_differs(
     database, home, receive, reads, caplog
 ):
     # Both have 1 to 3; one goes on with 4 to 6, the other, the copy put back, with 14 to 16.
-    common = chain(reads(1, 3))
-    ours = common + chain(reads(4, 6), first=4, after=common[-1].hash())
-    others = common + chain(reads(14, 18), first=4, after=common[-1].hash())
+    common = chained(reads(1, 3))
+    ours = common + chained(reads(4, 6), first=4, after=common[-1].hash())
+    others = common + chained(reads(14, 18), first=4, after=common[-1].hash())
     assert receive(*ours) == (None, 6)
 
     # However it is sent: from the copy's own cursor, from before ours, or from just behind it.
@@ -132,16 +132,16 @@ def test_two_stores_from_one_copy_differ_from_their_first_entry_that_differs(
 
 
 def test_what_stands_before_a_fork_in_one_message_is_applied(database, home, receive, reads):
-    entries = chain(reads(1, 4))
+    entries = chained(reads(1, 4))
     broken = replace(entries[3], previous=NO_ENTRY)
     assert receive(*entries[:3], broken) == (Halt.FORKED, 3)
     assert totals(database, home) == [1, 2, 3]
 
 
 def test_the_right_store_ends_the_alarm_of_a_fork(database, home, receive, reads):
-    entries = chain(reads(1, 4))
+    entries = chained(reads(1, 4))
     receive(*entries[:3])
-    receive(*chain(reads(9, 9), first=4, after="f" * 64))
+    receive(*chained(reads(9, 9), first=4, after="f" * 64))
     assert gateway(database, home).up_fault is not None
 
     assert receive(*entries) == (None, 4)
@@ -151,9 +151,9 @@ def test_the_right_store_ends_the_alarm_of_a_fork(database, home, receive, reads
 
 
 def test_a_forks_cursor_in_our_log_is_not_taken(database, home, receive, reads):
-    entries = chain(reads(1, 3))
+    entries = chained(reads(1, 3))
     receive(*entries, cursor=Cursor(home.down_log, 4))
-    fork = chain(reads(9, 9), first=3, after=entries[1].hash())
+    fork = chained(reads(9, 9), first=3, after=entries[1].hash())
     receive(*fork, cursor=Cursor(home.down_log, 1))
     assert gateway(database, home).down_acked == 4
 
@@ -164,7 +164,7 @@ def test_a_gateway_of_version_0_1_0_is_followed_before_and_after_its_upgrade(
     old = unchained(reads(1, 3))
     assert receive(*old) == (None, 3)
     # The upgrade has made a chain of all it had; the cloud has no hash of the third.
-    new = chain(reads(1, 5))
+    new = chained(reads(1, 5))
     assert receive(*new[1:]) == (None, 5)
     assert gateway(database, home).up_hash == new[-1].hash()
     # From then on there is no way back.
@@ -173,12 +173,12 @@ def test_a_gateway_of_version_0_1_0_is_followed_before_and_after_its_upgrade(
 
 
 def test_a_chain_begins_with_nothing_before_it(database, home, receive, reads):
-    assert receive(*chain(reads(1, 1), after="f" * 64)) == (Halt.FORKED, 0)
+    assert receive(*chained(reads(1, 1), after="f" * 64)) == (Halt.FORKED, 0)
     assert totals(database, home) == []
 
 
 def test_a_store_that_we_do_not_follow_moves_no_cursor(database, home, receive, reads):
-    receive(*chain(reads(1, 2)), sender=LOG, cursor=Cursor(home.down_log, 4))
+    receive(*chained(reads(1, 2)), sender=LOG, cursor=Cursor(home.down_log, 4))
     stranger = uuid4()
     assert receive(sender=stranger, cursor=Cursor(home.down_log, 1)) == (Halt.UNKNOWN, 2)
     assert receive(sender=stranger) == (Halt.UNKNOWN, 2)
@@ -187,7 +187,7 @@ def test_a_store_that_we_do_not_follow_moves_no_cursor(database, home, receive, 
 
 
 def test_only_the_last_hashes_are_kept(database, home, receive, reads):
-    last = uplog.KEPT_HASHES + 100
+    last = chain.KEPT_HASHES + 100
     with database.system() as session:
         row = session.get(tables.Gateway, home.gateway_id)
         row.up_log, row.up_seq, row.up_hash = LOG, last, "a" * 64
@@ -200,7 +200,7 @@ def test_only_the_last_hashes_are_kept(database, home, receive, reads):
                     hash="b" * 64,
                 )
             )
-    (next_one,) = chain(reads(1, 1), first=last + 1, after="a" * 64)
+    (next_one,) = chained(reads(1, 1), first=last + 1, after="a" * 64)
 
     assert receive(next_one) == (None, last + 1)
 
@@ -208,15 +208,15 @@ def test_only_the_last_hashes_are_kept(database, home, receive, reads):
         kept = session.execute(select(tables.UpHash.seq).order_by(tables.UpHash.seq)).scalars()
         assert list(kept) == [102, last, last + 1]
     # Of what is older nothing can be said, and nothing is.
-    assert receive(*chain(reads(1, 1))) == (None, last + 1)
-    assert receive(*chain(reads(1, 1), first=102)) == (Halt.FORKED, last + 1)
+    assert receive(*chained(reads(1, 1))) == (None, last + 1)
+    assert receive(*chained(reads(1, 1), first=102)) == (Halt.FORKED, last + 1)
 
 
 def test_a_gateways_own_alarm_is_kept_and_asks_for_no_service_point(database, home, receive):
     full = GatewayAlarm(NOON, Trouble.DISK_FULL, is_over=False, text="full")
     over = GatewayAlarm(NOON + timedelta(hours=1), Trouble.DISK_FULL, is_over=True, text="room")
     naive = GatewayAlarm(NOON.replace(tzinfo=None), Trouble.DISK_FULL, is_over=True, text="x")
-    assert receive(*chain([full, over, naive])) == (None, 3)
+    assert receive(*chained([full, over, naive])) == (None, 3)
     assert alarms(database) == [("disk-full", False), ("disk-full", True)]
     with database.system() as session:
         (rejected,) = session.execute(select(tables.Rejected)).scalars()
