@@ -14,6 +14,7 @@ from prepaid.point import Meter, Restore
 from prepaid.reading import Supply
 from protocols.exchange import Refused, Unexpected
 from protocols.modbus import profile as profiles
+from protocols.modbus.frame import READ_HOLDING, READ_INPUT
 from protocols.modbus.slave import Table
 from tests.edge.simulated import ELECTRICITY, EVENING, ModbusMeter, Wire, simulated
 
@@ -107,9 +108,11 @@ async def test_a_new_meter_of_every_profile_shows_nothing_yet(profile: str):
         if ratio in meter.profile.registers:
             meter.show(ratio, "000A")
 
-    seen = await Line(meter).read(entry(profile, **DIRECTLY))
+    line = Line(meter)
+    seen = await line.read(entry(profile, **DIRECTLY))
 
     assert seen.total == 0
+    assert {request[1] for request in line.wire.requests} <= {READ_HOLDING, READ_INPUT}
 
 
 @pytest.mark.parametrize(
@@ -137,6 +140,15 @@ async def test_a_supply_is_cut_and_restored_and_read_back(
     assert await line.state(known) is Supply.OFF
     await line.switch(known, Supply.ON, Restore.DIRECT)
     assert await line.state(known) is Supply.ON
+    # Nothing is ever written but the relay or valve.
+    written = {
+        int.from_bytes(request[2:4], "big")
+        for request in line.wire.requests
+        if request[1] not in (READ_HOLDING, READ_INPUT)
+    }
+    assert meter.profile.switch is not None
+    assert meter.profile.switch.on is not None
+    assert written == {meter.profile.switch.on.address}
 
 
 class Relay(ModbusMeter):
