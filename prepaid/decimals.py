@@ -41,7 +41,7 @@ def half_up(value: Decimal, *, places: int) -> Decimal:
 
 def scaled(value: Decimal, *, places: int) -> int:
     """The value in whole steps of places decimals, half a step rounded away from zero."""
-    return int(half_up(value, places=places).scaleb(places, context=_ROUNDING))
+    return int(value.scaleb(places, context=_ROUNDING).to_integral_value(context=_ROUNDING))
 
 
 def millionths(numerator: int, denominator: int) -> int:

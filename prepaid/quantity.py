@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from decimal import Decimal
+from decimal import Context, Decimal, Inexact, InvalidOperation
 from fractions import Fraction
 
 from prepaid.decimals import EXACT
 
 DIGITS = 28  # whole digits at most, and as many decimals: no meter, price or area has more
+
+_SMALLEST = Decimal(1).scaleb(-DIGITS)
+_WRITABLE = Context(prec=2 * DIGITS, traps=[Inexact, InvalidOperation])
 
 
 def typed(value: object, name: str) -> Decimal:
@@ -32,10 +35,12 @@ def exact(value: object, name: str) -> Decimal:
     number = typed(value, name)
     if not number.is_finite():
         raise ValueError(f"{name} is a number, not {number}")
-    if number.adjusted() >= DIGITS or int(number.as_tuple().exponent) < -DIGITS:
+    try:
+        number.quantize(_SMALLEST, context=_WRITABLE)
+    except (Inexact, InvalidOperation):
         raise ValueError(
             f"{name} has more than {DIGITS} digits before or after the point: {number}"
-        )
+        ) from None
     return number
 
 

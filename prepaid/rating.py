@@ -6,7 +6,7 @@ read, its charges add up to the rounded cost.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, localcontext
@@ -62,10 +62,9 @@ class Charge:
 def open_position(point: ServicePoint, tariff: Tariff, reading: Reading) -> Position:
     """The position at the first reading: usage and fixed fees count from it, nothing is charged."""
     version = tariff.versions[tariff.terms(reading.at).version]
-    items = dict.fromkeys(component.item for component in version.components)
     return Position(
         reading,
-        tuple(Running(item, NOTHING, ZERO) for item in items),
+        tuple(Running(item, NOTHING, ZERO) for item in version.items),
         counted=(),
         fees_until=reading.at,
         opened_at=reading.at,
@@ -123,18 +122,19 @@ def _reckoned(
 def _settled(
     tariff: Tariff, position: Position, reading: Reading, reckoned: Reckoned
 ) -> tuple[Position, tuple[Charge, ...]]:
-    known = {total.item: total for total in position.running}
+    amounts = _amounts(reckoned)
     running: list[Running] = []
     charges: list[Charge] = []
-    for item, amount in _amounts(tariff, reckoned, known).items():
-        total = known.get(item) or Running(item, NOTHING, ZERO)
-        if amount:
-            cost = total.cost + amount
-            posted = Money.rounded(cost, currency=tariff.currency)
-            if posted != total.posted:
-                charges.append(Charge(item, posted - total.posted))
-            total = Running(item, cost, posted)
-        running.append(total)
+    for total in _totals(tariff, position.running, reckoned):
+        amount = amounts.get(total.item)
+        if not amount:
+            running.append(total)
+            continue
+        cost = total.cost + amount
+        posted = Money.rounded(cost, currency=tariff.currency)
+        if posted.fen != total.posted.fen:
+            charges.append(Charge(total.item, posted - total.posted))
+        running.append(Running(total.item, cost, posted))
     after = Position(
         reading,
         tuple(running),
@@ -146,14 +146,26 @@ def _settled(
     return after, tuple(charges)
 
 
-def _amounts(tariff: Tariff, reckoned: Reckoned, items: Iterable[str]) -> dict[str, Decimal]:
-    """What each of these items, and each item of the versions that held, rises by."""
-    amounts = dict.fromkeys(items, NOTHING)
-    for number in {cut.terms.version: None for cut in reckoned.slices}:
-        for component in tariff.versions[number].components:
-            amounts.setdefault(component.item, NOTHING)
+def _totals(tariff: Tariff, known: tuple[Running, ...], reckoned: Reckoned) -> tuple[Running, ...]:
+    """The totals of the items known, and then at nothing those that the versions which held have beside them."""
+    first, last = reckoned.slices[0].terms.version, reckoned.slices[-1].terms.version
+    numbers = [first] if first == last else [cut.terms.version for cut in reckoned.slices]
+    numbers += [fee.version for fee in reckoned.fees]
+    items = {total.item for total in known}
+    new: dict[str, None] = {}
+    for number in numbers:
+        for item in tariff.versions[number].items:
+            if item not in items:
+                new[item] = None
+    return (*known, *(Running(item, NOTHING, ZERO) for item in new)) if new else known
+
+
+def _amounts(reckoned: Reckoned) -> dict[str, Decimal]:
+    """What each item that anything was charged under rises by."""
+    amounts: dict[str, Decimal] = {}
     for part in reckoned.parts:
-        amounts[part.rate.item] += part.quantity * part.price
+        item = part.rate.item
+        amounts[item] = amounts.get(item, NOTHING) + part.quantity * part.price
     for fee in reckoned.fees:
         item = fee.fixed.item
         amounts[item] = amounts.get(item, NOTHING) + fee.quantity * fee.fixed.amount

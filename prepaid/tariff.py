@@ -134,6 +134,7 @@ class Version:
     components: tuple[Component, ...]
     rates: tuple[tuple[int, Rate], ...] = field(init=False, repr=False, compare=False)
     fees: tuple[tuple[int, Fixed], ...] = field(init=False, repr=False, compare=False)
+    items: tuple[str, ...] = field(init=False, repr=False, compare=False)  # each once, in order
 
     def __post_init__(self) -> None:
         placed = list(enumerate(self.components))
@@ -141,6 +142,8 @@ class Version:
         fees = tuple((n, c) for n, c in placed if isinstance(c, Fixed))
         object.__setattr__(self, "rates", rates)
         object.__setattr__(self, "fees", fees)
+        items = tuple(dict.fromkeys(component.item for component in self.components))
+        object.__setattr__(self, "items", items)
 
 
 @dataclass(frozen=True, slots=True)
