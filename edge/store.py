@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from prepaid.money import Money
 from prepaid.point import ServicePoint
 from prepaid.rating import Position
 from prepaid.reading import Supply
-from prepaid.register import Doubt, History, Kind
+from prepaid.register import History
 from prepaid.supply import Override, Why
 from prepaid.tariff import Tariff
 from prepaid.wire import (
@@ -33,7 +33,6 @@ from prepaid.wire import (
     Cursor,
     Entry,
     Read,
-    Standing,
     TariffSet,
     Trouble,
     Up,
@@ -483,20 +482,6 @@ class Store:
             self._tariffs.clear()
             self._open()
 
-    def save_standing(self, standing: Standing) -> None:
-        """Where a point stands, as the cloud was told: it is read, charged and switched from there on."""
-        point = standing.point
-        if standing.position is not None:
-            self.save_position(point, standing.position)
-        self.save_history(point, _history(standing))
-        if standing.why is not None:
-            self.save_supply(
-                point,
-                SupplyRow(standing.supply, standing.wanted, standing.why, standing.commanded_at),
-            )
-        for alarm, since in standing.alarms.items():
-            self.save_alarm(point, alarm, since)
-
     def save_carried(self, purse: UUID, charged: Money) -> None:
         """All that was ever charged to a purse, in the place of the charges that are not here."""
         book = ledger.prepaid(purse)
@@ -620,43 +605,6 @@ class Store:
         return None if row is None else row[0]
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far the two logs are: the last entry of ours, the cloud's cursor in it, our cursor in the cloud's."""
-
-    last_seq: int
-    acked: int
-    cloud_seq: int
-
-
-def read_balances(path: Path) -> dict[UUID, Money]:
-    """The balance of every purse, folded from the transfers of a ledger that may be in use.
-
-    Raises StoreUnusable if there is no ledger.
-    """
-    with ledger_file.looking(path) as db:
-        sums = ledger_file.fold(db)
-    return {purse: Money(fen) for book, fen in sums.items() if (purse := ledger.purse_of(book))}
-
-
-def read_progress(path: Path) -> Progress:
-    """Of a ledger that may be in use. Raises StoreUnusable if there is none."""
-    with ledger_file.looking(path) as db:
-        return Progress(
-            *db.execute(
-                "SELECT (SELECT coalesce(max(seq), 0) FROM up), acked, cloud_seq FROM gateway"
-            ).fetchone()
-        )
-
-
-def read_log(path: Path, *, after: int = 0) -> list[tuple[int, str]]:
-    """Seq and body of our log's entries after one, of a ledger that may be in use. Raises StoreUnusable."""
-    with ledger_file.looking(path) as db:
-        return db.execute(
-            "SELECT seq, body FROM up WHERE seq > ? ORDER BY seq", (after,)
-        ).fetchall()
-
-
 def _transfer(row: tuple[str, str, str, int, str, str, str]) -> Transfer:
     _, debit, credit, amount_fen, reason, cause, at = row
     return Transfer(
@@ -667,12 +615,3 @@ def _transfer(row: tuple[str, str, str, int, str, str, str]) -> Transfer:
         cause,
         datetime.fromisoformat(at),
     )
-
-
-def _history(standing: Standing) -> History:
-    """What a spare gateway knows of a register: the cloud was told of no more than the doubtful reading."""
-    if standing.doubt is None:
-        return History()
-    charged = standing.position.reading.at if standing.position is not None else standing.doubt.at
-    since = max(standing.doubt.at - charged, timedelta(0))
-    return History(doubt=Doubt(standing.doubt, since, Kind.JUMP))

@@ -17,6 +17,7 @@ from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from edge import standing
 from edge.ledger_file import StoreFull
 from edge.store import Hold, Store
 from prepaid import ledger, wire
@@ -426,7 +427,7 @@ class Sync:
         store = self._store
         match message:
             case Standing():
-                store.save_standing(message)
+                standing.save(store, message)
                 return lambda: None
             case Carried():
                 store.save_carried(message.purse, message.charged)

@@ -19,7 +19,7 @@ from cloud.services import board, topups
 from cloud.services.board import PointCard, RoomCard
 from cloud.services.topups import Stages
 from cloud.tables import Balance, Gateway, Organization, ServicePoint
-from edge import store
+from edge import onlooker
 from prepaid import wire
 from prepaid.money import Money
 from prepaid.reading import Supply
@@ -112,7 +112,7 @@ class Story:
 
     def supply_changes(self) -> list[SupplyChanged]:
         """What the gateway read of the story's relay, oldest first, from the gateway's own log."""
-        for seq, body in store.read_log(self._programs.ledger, after=self._looked_at):
+        for seq, body in onlooker.read_log(self._programs.ledger, after=self._looked_at):
             self._looked_at = seq
             message = wire.read_up(body)
             if isinstance(message, SupplyChanged) and message.point == self._point_id:
@@ -159,15 +159,15 @@ class Story:
 
     def balances(self) -> tuple[dict[UUID, Money], dict[UUID, Money]] | None:
         """All purses in the cloud and on the gateway, at a moment when neither has news for the other."""
-        before = store.read_progress(self._programs.ledger)
+        before = onlooker.read_progress(self._programs.ledger)
         with self._database.system() as session:
             gateway = session.execute(select(Gateway)).scalar_one()
             cloud = {
                 row.purse_id: Money(row.balance_fen)
                 for row in session.execute(select(Balance)).scalars()
             }
-        on_gateway = store.read_balances(self._programs.ledger)
-        after = store.read_progress(self._programs.ledger)
+        on_gateway = onlooker.read_balances(self._programs.ledger)
+        after = onlooker.read_progress(self._programs.ledger)
         settled = (
             before == after
             and before.last_seq == gateway.up_seq

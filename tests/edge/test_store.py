@@ -15,13 +15,8 @@ from pathlib import Path
 import pytest
 
 from edge.ledger_file import StoreTaken, StoreUnusable
-from edge.store import (
-    Progress,
-    Store,
-    read_balances,
-    read_log,
-    read_progress,
-)
+from edge.onlooker import Progress, read_balances, read_log, read_progress
+from edge.store import Store
 from prepaid.ledger import TransferIdReused, credit_balance, prepaid
 from prepaid.money import ZERO, Money
 from prepaid.wire import Read
