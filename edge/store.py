@@ -131,7 +131,8 @@ class Store:
         self.log = UUID(name)
         self._hold = Hold(hold) if hold else None
         self._compare(ledger_file.noted(self._lock))
-        self._note(self.acked())
+        if self._hold is not Hold.BEHIND:
+            self._note(self.acked())
 
     def _compare(self, noted: Note | None) -> None:
         """Looks whether this is an old copy of the ledger that was here before."""

@@ -304,8 +304,10 @@ class Sync:
         if cursor.seq > store.last_seq():
             return Hold.BEHIND
         known = store.hash_at(cursor.seq)
-        is_other = cursor.hash is not None and known is not None and cursor.hash != known
-        return Hold.FORKED if halt is Halt.FORKED or is_other else None
+        if known is None or cursor.hash is None:
+            return Hold.FORKED if halt is Halt.FORKED else None
+        # What the cloud said to another copy of our ledger is no matter of ours: the hash says which is right.
+        return Hold.FORKED if cursor.hash != known else None
 
     def _hold(self, hold: Hold | None) -> None:
         with self._store.transaction():
