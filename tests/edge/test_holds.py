@@ -1,4 +1,4 @@
-"""A ledger that the cloud knows otherwise is held, set aside and asked for again; and what is not mistaken for one."""
+"""A ledger that the cloud knows otherwise is held, set aside and asked for again; and what is not taken for one."""
 
 from __future__ import annotations
 
