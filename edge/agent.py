@@ -175,7 +175,7 @@ class Agent:
         """Read, rate, decide, act; and in how many seconds to come again.
 
         Safe to repeat, and to interrupt at any await. A meter that does not answer or cannot be
-        understood is dealt with. Raises LineAway and StoreFull.
+        understood is dealt with. Raises LineAway, StoreFull and StoreHeld.
         """
         driver, bus = DRIVERS[point.meter.protocol], self._buses[point.meter.line]
         try:

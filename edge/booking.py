@@ -108,7 +108,7 @@ class Booking:
     ) -> Settled:
         """Charge what was weighed and tell what changed; tick is when it was read.
 
-        Raises StoreFull; then nothing is changed.
+        Raises StoreFull and StoreHeld; then nothing is changed.
         """
         store = self._store
         with store.transaction():
