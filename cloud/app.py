@@ -18,7 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from cloud.api import channels, health, rooms, topups
+from cloud.api import channels, health, overrides, rooms, topups
 from cloud.channels import sandbox
 from cloud.db import Database, check_role, is_migrated
 from cloud.errors import CannotStart, CloudError, DatabaseAway, first_line
@@ -64,7 +64,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(OperationalError, _database_away)
     app.add_exception_handler(PoolTimeout, _database_away)
     app.add_exception_handler(HTTPException, _not_here)
-    for module in (health, channels, rooms, topups, manager, tenant):
+    for module in (health, channels, rooms, topups, overrides, manager, tenant):
         app.include_router(module.router)
     return app
 

@@ -118,6 +118,7 @@ class Settings(BaseSettings):
     sandbox_merchant: str = "wattwell"
     sandbox_merchant_key: PrivateKey = Field(repr=False)
     sandbox_channel_key: PublicKey
+    longest_override_days: int = Field(default=31, ge=1, le=366)
 
     @classmethod
     def load(cls, path: Path) -> Settings:

@@ -95,6 +95,9 @@ _APPEND_AGAIN = text("""
     ), follow AS (
         UPDATE topups t SET down_seq = moved.new_seq
         FROM moved WHERE t.gateway_id = :gateway AND t.down_seq = moved.seq
+    ), follow_too AS (
+        UPDATE overrides o SET down_seq = moved.new_seq
+        FROM moved WHERE o.gateway_id = :gateway AND o.down_seq = moved.seq
     )
     SELECT count(*) FROM moved
 """)
@@ -104,8 +107,8 @@ def append_again(session: Session, gateway: tables.Gateway, *, beyond: int) -> N
     """Gives every entry that a locked gateway has not acknowledged a new number above beyond.
 
     For a gateway that has entries up to beyond of a log that ends before it, as the database was put back
-    from a backup: it would take what has a number it has seen for known. Their top-ups count as delivered
-    with the new numbers only.
+    from a backup: it would take what has a number it has seen for known. Their top-ups and
+    overrides count as delivered with the new numbers only.
     """
     session.flush()
     count: int = session.execute(

@@ -375,9 +375,16 @@ def _save_alarm(session: Session, point: Point, alarm: Alarm) -> None:
         case AlarmKind.IMPLAUSIBLE:
             session.execute(change.values(held_since=since))
         case (
-            AlarmKind.STUCK | AlarmKind.SWITCH_FAILED | AlarmKind.NO_TARIFF | AlarmKind.LOW_BALANCE
+            AlarmKind.STUCK
+            | AlarmKind.SWITCH_FAILED
+            | AlarmKind.NO_TARIFF
+            | AlarmKind.CUT_WAITS
+            | AlarmKind.FINAL_BALANCE
+            | AlarmKind.LOW_BALANCE
         ):
             pass  # kept in alarms; the state itself shows in supply and balance
+        case _:
+            raise AssertionError(f"not a kind of alarm: {alarm.alarm}")
 
 
 def _take_cursor(

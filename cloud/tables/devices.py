@@ -7,7 +7,16 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Boolean, Index, Numeric, Text, UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Index,
+    Numeric,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field
 
@@ -177,6 +186,35 @@ class PointState(Owned, table=True):
     commanded_at: datetime | None = Field(default=None, sa_type=Utc)
     silent_since: datetime | None = Field(default=None, sa_type=Utc)  # 失联
     held_since: datetime | None = Field(default=None, sa_type=Utc)  # 读数存疑
+
+
+class Override(Identified, table=True):
+    """What an operator has pinned a service point's supply to: OFF 强制拉闸 or ON 保电, and until when.
+
+    Kept for good: it is ended (ended_at, ended_by), or its time passes, but it is never changed or deleted (a
+    trigger refuses it). down_seq is the entry of our log for gateway_id that said the last of it.
+    """
+
+    __tablename__ = "overrides"
+    __table_args__ = (
+        belongs_to("points", "point_id"),
+        belongs_to("gateways", "gateway_id"),
+        belongs_to("users", "pinned_by"),
+        belongs_to("users", "ended_by"),
+        CheckConstraint("supply IN ('on', 'off')", name="pins"),
+        CheckConstraint("(ended_at IS NULL) = (ended_by IS NULL)", name="ended"),
+        Index("ix_overrides_point", "point_id", "created_at"),
+    )
+
+    point_id: UUID
+    supply: str = Field(sa_type=Text)
+    until: datetime = Field(sa_type=Utc)
+    why: str = Field(sa_type=Text)
+    pinned_by: UUID
+    gateway_id: UUID
+    down_seq: int = Field(sa_type=BigInteger)
+    ended_at: datetime | None = Field(default=None, sa_type=Utc)
+    ended_by: UUID | None = None
 
 
 class Reading(Owned, table=True):

@@ -79,6 +79,8 @@ FILL = (
     " (:organization, gen_random_uuid(), now(), :user, sha256(convert_to(CAST(:user AS text), 'UTF8')), now())",
     "INSERT INTO readings (organization_id, point_id, at, meter_no, total)"
     " VALUES (:organization, :point, now(), 'M', 1)",
+    "INSERT INTO evidence VALUES"
+    " (:organization, :point, now(), 'backwards', 'certain', 'held', NULL, NULL, 'x')",
     "INSERT INTO alarms VALUES (:organization, :point, 'silent', now(), false, 'x')",
     "INSERT INTO transfers VALUES (:organization, gen_random_uuid(), 'a', 'b', 1, 'top-up', 'c', now(), now())",
     "INSERT INTO balances VALUES (:organization, :purse, 1)",
@@ -90,6 +92,9 @@ FILL = (
     "INSERT INTO up_hashes VALUES (:organization, :gateway, 1, 'h')",
     "INSERT INTO gateway_logs VALUES (:organization, :gateway, :gateway, 1, 'h', :gateway, now())",
     "INSERT INTO gateway_alarms VALUES (:organization, :gateway, 'forked', now(), false, 'x')",
+    "INSERT INTO overrides"
+    " (organization_id, id, created_at, point_id, supply, until, why, pinned_by, gateway_id, down_seq)"
+    " VALUES (:organization, gen_random_uuid(), now(), :point, 'off', now(), 'x', :user, :gateway, 1)",
     "INSERT INTO rejected VALUES (:organization, gen_random_uuid(), now(), :gateway, :gateway, 1, 'b', 'r')",
 )
 

@@ -1,0 +1,177 @@
+"""The alarms that are on: of service points, and troubles of gateways. What is over is left out."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlmodel import Session
+
+from prepaid.reading import Supply
+from prepaid.register import Kind
+from prepaid.supply import Why
+from prepaid.wire import AlarmKind, Trouble
+
+SHOWN = (
+    AlarmKind.SILENT,
+    AlarmKind.IMPLAUSIBLE,
+    AlarmKind.STUCK,
+    AlarmKind.SWITCH_FAILED,
+    AlarmKind.CUT_WAITS,
+    AlarmKind.NO_TARIFF,
+)
+"""What a person has to look into. A low balance is the customer's, and shows as one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What speaks against a reading, as prepaid.register.Evidence has it; text is in English."""
+
+    kind: Kind
+    moved: Decimal | None
+    limit: Decimal | None
+    unit: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PointAlarm:
+    """An alarm of a service point that is on since at. text is for logs, in English; findings are of the
+    reading that held the point, where one did."""
+
+    point_id: UUID
+    point: str
+    commodity: str
+    meter_no: str
+    room_id: UUID
+    room: str
+    building: str
+    kind: AlarmKind
+    at: datetime
+    text: str
+    wanted: Supply | None
+    why: Why | None
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayTrouble:
+    """A trouble of a gateway that is on since at. released_by: who has released its brake, where the gateway
+    has not been told yet."""
+
+    gateway_id: UUID
+    gateway_no: str
+    site: str
+    kind: Trouble
+    at: datetime
+    text: str
+    released_by: str | None
+
+
+# An alarm is on if the last that was said of it is not that it is over: one step in an index for each.
+_POINTS = text("""
+    SELECT a.point_id, a.kind, a.at, a.text, p.name AS point, p.commodity, p.meter_no, t.unit,
+           r.id AS room_id, r.name AS room, b.name AS building, s.wanted, s.why
+    FROM points p
+    CROSS JOIN unnest(CAST(:kinds AS text[])) AS k(kind)
+    CROSS JOIN LATERAL (
+        SELECT * FROM alarms WHERE point_id = p.id AND kind = k.kind
+        ORDER BY at DESC, is_over DESC LIMIT 1
+    ) a
+    JOIN point_states s ON s.point_id = p.id
+    JOIN tariffs t ON t.id = p.tariff_id
+    JOIN rooms r ON r.id = p.room_id
+    JOIN buildings b ON b.id = r.building_id
+    WHERE p.organization_id = :organization AND NOT a.is_over
+      AND (CAST(:room AS uuid) IS NULL OR p.room_id = :room)
+    ORDER BY a.at DESC, r.name, p.name, a.kind
+""")
+
+_FINDINGS = text("""
+    SELECT e.point_id, e.at, e.kind, e.moved, e.against, e.text FROM evidence e
+    JOIN unnest(CAST(:points AS uuid[]), CAST(:times AS timestamptz[])) AS of(point_id, at)
+      ON of.point_id = e.point_id AND of.at = e.at
+    ORDER BY e.effect = 'held' DESC, e.kind
+""")
+
+_GATEWAYS = text("""
+    SELECT a.gateway_id, g.gateway_no, s.name AS site, a.kind, a.at, a.text,
+           (SELECT d.body::jsonb ->> 'by' FROM down_entries d
+            WHERE a.kind = :braked AND d.gateway_id = g.id AND d.seq > g.down_acked
+              AND d.body::jsonb ->> 'kind' = 'brake-released'
+            ORDER BY d.seq DESC LIMIT 1) AS released_by
+    FROM gateways g
+    JOIN sites s ON s.id = g.site_id
+    CROSS JOIN unnest(CAST(:kinds AS text[])) AS k(kind)
+    CROSS JOIN LATERAL (
+        SELECT * FROM gateway_alarms WHERE gateway_id = g.id AND kind = k.kind
+        ORDER BY at DESC, is_over DESC LIMIT 1
+    ) a
+    WHERE g.organization_id = :organization AND NOT a.is_over
+    ORDER BY a.at DESC, g.gateway_no, a.kind
+""")
+
+
+def of_points(session: Session, organization_id: UUID, *, room_id: UUID | None) -> list[PointAlarm]:
+    """The alarms that are on in a room, or (None) in all, the newest first."""
+    rows = session.execute(
+        _POINTS,
+        {"organization": organization_id, "room": room_id, "kinds": [k.value for k in SHOWN]},
+    ).all()
+    doubtful = [row for row in rows if row.kind == AlarmKind.IMPLAUSIBLE]
+    findings: defaultdict[tuple[UUID, datetime], list[Finding]] = defaultdict(list)
+    units = {row.point_id: row.unit for row in doubtful}
+    for e in session.execute(
+        _FINDINGS,
+        {"points": [row.point_id for row in doubtful], "times": [row.at for row in doubtful]},
+    ):
+        found = Finding(Kind(e.kind), e.moved, e.against, units[e.point_id], e.text)
+        findings[e.point_id, e.at].append(found)
+    return [
+        PointAlarm(
+            point_id=row.point_id,
+            point=row.point,
+            commodity=row.commodity,
+            meter_no=row.meter_no,
+            room_id=row.room_id,
+            room=row.room,
+            building=row.building,
+            kind=AlarmKind(row.kind),
+            at=row.at,
+            text=row.text,
+            wanted=Supply(row.wanted) if row.wanted else None,
+            why=Why(row.why) if row.why else None,
+            findings=tuple(findings[row.point_id, row.at])
+            if row.kind == AlarmKind.IMPLAUSIBLE
+            else (),
+        )
+        for row in rows
+    ]
+
+
+def of_gateways(session: Session, organization_id: UUID) -> list[GatewayTrouble]:
+    """The troubles of gateways that are on, the newest first."""
+    rows = session.execute(
+        _GATEWAYS,
+        {
+            "organization": organization_id,
+            "kinds": [kind.value for kind in Trouble],
+            "braked": Trouble.BRAKED.value,
+        },
+    )
+    return [
+        GatewayTrouble(
+            gateway_id=row.gateway_id,
+            gateway_no=row.gateway_no,
+            site=row.site,
+            kind=Trouble(row.kind),
+            at=row.at,
+            text=row.text,
+            released_by=row.released_by,
+        )
+        for row in rows
+    ]

@@ -1,0 +1,282 @@
+"""Override: an operator pins a supply until an instant, OFF 强制拉闸 or ON 保电, ends it, or releases a brake."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from pydantic import TypeAdapter
+from sqlalchemy import select, text
+from sqlmodel import Session, col
+
+from cloud import events, tables
+from cloud.auth import SignedIn
+from cloud.errors import CloudError
+from cloud.services import alarms, downlog
+from prepaid import supply as rules
+from prepaid.point import Meter, Policy
+from prepaid.reading import Supply
+from prepaid.wire import BrakeReleased, Pinned, Trouble
+
+log = logging.getLogger(__name__)
+
+LONGEST_REASON = 200
+REMEMBERED = 5  # of a point's overrides, on its room's page
+
+_METER = TypeAdapter(Meter)
+_POLICY = TypeAdapter(Policy)
+
+
+class NoSuchPoint(CloudError):
+    status = 404
+    sentence = "There is no such service point."
+
+
+class NoSuchGateway(CloudError):
+    status = 404
+    sentence = "There is no such gateway."
+
+
+class Protected(CloudError):
+    status = 409
+    sentence = "{point} is protected, so nobody can cut it off. End its protection first."
+
+
+class NoSwitch(CloudError):
+    status = 409
+    sentence = "The meter of {point} has no switch, so its supply can be neither cut nor kept."
+
+
+class BadEnd(CloudError):
+    status = 422
+    sentence = "An override needs an end that is yet to come, at most {days} days from now."
+
+
+class BadReason(CloudError):
+    status = 422
+    sentence = (
+        "Please give the reason, in up to {most} characters. Whoever comes after you will read it."
+    )
+
+
+class PinnedMeanwhile(CloudError):
+    status = 409
+    sentence = "Somebody has changed this meanwhile, so nothing was done. Look again who pinned what, and why."
+
+
+class NotBraked(CloudError):
+    status = 409
+    sentence = "The cuts of gateway {gateway_no} are not held back, so there is nothing to release."
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """What a supply was pinned to, by whom and why.
+
+    ended_at and ended_by are None until somebody ends it before its time. is_delivered: the gateway has been
+    told the last of it.
+    """
+
+    id: UUID
+    point_id: UUID
+    supply: Supply
+    at: datetime
+    until: datetime
+    by: str
+    why: str
+    ended_at: datetime | None
+    ended_by: str | None
+    is_delivered: bool
+
+    def is_in_force(self, now: datetime) -> bool:
+        return self.ended_at is None and now < self.until
+
+
+def pin(
+    session: Session,
+    point_id: UUID,
+    *,
+    supply: Supply,
+    until: datetime,
+    why: str,
+    instead_of: UUID | None,
+    by: SignedIn,
+    longest: timedelta,
+    now: datetime,
+) -> Pin:
+    """Pins the supply in place of the override that is in force, which instead_of names (None: there is none).
+
+    Two operators do not overrule each other unseen: one may have cut a line off to work on it. The same
+    again changes nothing. supply is ON or OFF.
+
+    Raises NoSuchPoint, BadEnd, BadReason, NoSwitch, Protected or PinnedMeanwhile.
+    """
+    point, gateway = _locked(session, point_id, by)
+    why = _reason(why)
+    if until.tzinfo is None or not now < until <= now + longest:
+        raise BadEnd(days=longest.days)
+    if not _METER.validate_python(point.meter).has_switch:
+        raise NoSwitch(point=point.name)
+    if supply is Supply.OFF and is_protected(_POLICY.validate_python(point.policy), now):
+        raise Protected(point=point.name)
+    standing = in_force(session, point_id, now=now)
+    if standing is not None and (standing.supply, standing.until, standing.why, standing.by) == (
+        supply,
+        until,
+        why,
+        by.name,
+    ):
+        return standing
+    if (standing.id if standing else None) != instead_of:
+        raise PinnedMeanwhile
+    message = Pinned(point.id, rules.Override(supply, until, by.name, why))
+    seq = downlog.append(session, gateway, [message])
+    if standing is not None:
+        _end(session, standing.id, by=by, seq=seq, now=now)
+    row = tables.Override(
+        organization_id=by.organization_id,
+        created_at=now,
+        point_id=point.id,
+        supply=supply.value,
+        until=until,
+        why=why,
+        pinned_by=by.user_id,
+        gateway_id=gateway.id,
+        down_seq=seq,
+    )
+    session.add(row)
+    session.flush()
+    log.info("%s pinned %s to %s until %s: %s", by.login, point.name, supply, until, why)
+    events.changed(session, by.organization_id, room_id=point.room_id)
+    return _pins(session, [point.id])[point.id][0]
+
+
+def end(
+    session: Session, point_id: UUID, override_id: UUID, *, by: SignedIn, now: datetime
+) -> None:
+    """Ends an override that is in force; one that has ended already is left as it is.
+
+    Raises NoSuchPoint, or PinnedMeanwhile where another is in force.
+    """
+    point, gateway = _locked(session, point_id, by)
+    standing = in_force(session, point_id, now=now)
+    if standing is None:
+        return
+    if standing.id != override_id:
+        raise PinnedMeanwhile
+    seq = downlog.append(session, gateway, [Pinned(point.id, None)])
+    _end(session, standing.id, by=by, seq=seq, now=now)
+    log.info("%s ended what %s was pinned to", by.login, point.name)
+    events.changed(session, by.organization_id, room_id=point.room_id)
+
+
+def release_brake(session: Session, gateway_id: UUID, *, by: SignedIn) -> None:
+    """Lets a gateway cut again that holds back its cuts because too many came at once.
+
+    Once is enough: while a release is on its way another changes nothing. Raises NoSuchGateway or NotBraked.
+    """
+    gateway = _lock_gateway(session, gateway_id, by)
+    troubles = alarms.of_gateways(session, by.organization_id)
+    brake = next(
+        (t for t in troubles if t.gateway_id == gateway.id and t.kind is Trouble.BRAKED), None
+    )
+    if brake is None:
+        raise NotBraked(gateway_no=gateway.gateway_no)
+    if brake.released_by is None:
+        downlog.append(session, gateway, [BrakeReleased(by.name)])
+        log.info("%s released the brake of gateway %s", by.login, gateway.gateway_no)
+        events.changed(session, by.organization_id)
+
+
+def in_force(session: Session, point_id: UUID, *, now: datetime) -> Pin | None:
+    """What the point is pinned to now. Raises NoSuchPoint."""
+    if session.get(tables.ServicePoint, point_id) is None:
+        raise NoSuchPoint
+    return next((pin for pin in _pins(session, [point_id])[point_id] if pin.is_in_force(now)), None)
+
+
+def of_points(session: Session, points: Iterable[UUID]) -> defaultdict[UUID, list[Pin]]:
+    """The last overrides of each point, the newest first."""
+    return _pins(session, points)
+
+
+def is_protected(policy: Policy, now: datetime) -> bool:
+    """Whether nobody can cut the point off. A gateway whose clock is in doubt ends no protection either."""
+    until = policy.protected_until
+    return policy.is_protected and (until is None or now < until)
+
+
+_PINS = text("""
+    SELECT o.id, o.point_id, o.supply, o.created_at, o.until, o.why, o.ended_at,
+           pinned.name AS by, ended.name AS ended_by, o.down_seq <= g.down_acked AS is_delivered
+    FROM unnest(CAST(:points AS uuid[])) AS p(id)
+    CROSS JOIN LATERAL (
+        SELECT * FROM overrides WHERE point_id = p.id ORDER BY created_at DESC LIMIT :most
+    ) o
+    JOIN gateways g ON g.id = o.gateway_id
+    JOIN users pinned ON pinned.id = o.pinned_by
+    LEFT JOIN users ended ON ended.id = o.ended_by
+    ORDER BY o.created_at DESC
+""")
+
+
+def _pins(session: Session, points: Iterable[UUID]) -> defaultdict[UUID, list[Pin]]:
+    found: defaultdict[UUID, list[Pin]] = defaultdict(list)
+    for row in session.execute(_PINS, {"points": list(points), "most": REMEMBERED}):
+        found[row.point_id].append(_pin(row))
+    return found
+
+
+def _pin(row: Any) -> Pin:
+    return Pin(
+        id=row.id,
+        point_id=row.point_id,
+        supply=Supply(row.supply),
+        at=row.created_at,
+        until=row.until,
+        by=row.by,
+        why=row.why,
+        ended_at=row.ended_at,
+        ended_by=row.ended_by,
+        is_delivered=row.is_delivered,
+    )
+
+
+def _locked(
+    session: Session, point_id: UUID, by: SignedIn
+) -> tuple[tables.ServicePoint, tables.Gateway]:
+    """The point and its gateway, which is locked: overrides of a point are given one after another."""
+    row = tables.ServicePoint
+    point = session.execute(
+        select(row).where(col(row.id) == point_id, col(row.organization_id) == by.organization_id)
+    ).scalar_one_or_none()
+    if point is None:
+        raise NoSuchPoint
+    return point, _lock_gateway(session, point.gateway_id, by)
+
+
+def _lock_gateway(session: Session, gateway_id: UUID, by: SignedIn) -> tables.Gateway:
+    found = [
+        g for g in downlog.lock(session, [gateway_id]) if g.organization_id == by.organization_id
+    ]
+    if not found:
+        raise NoSuchGateway
+    return found[0]
+
+
+def _end(session: Session, override_id: UUID, *, by: SignedIn, seq: int, now: datetime) -> None:
+    row = session.get_one(tables.Override, override_id)
+    row.ended_at, row.ended_by, row.down_seq = now, by.user_id, seq
+    session.flush()
+
+
+def _reason(why: str) -> str:
+    why = " ".join(why.split())
+    if not why or len(why) > LONGEST_REASON or not why.isprintable():
+        raise BadReason(most=LONGEST_REASON)
+    return why
