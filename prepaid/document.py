@@ -35,10 +35,14 @@ class Part:
                 self.fault(str(name), "not known here")
 
     def text(self, name: str) -> str | None:
+        """A name: two that look the same are the same."""
         given = self.fields.get(name)
-        if isinstance(given, str) and given.strip():
+        if not isinstance(given, str) or not given.strip():
+            self.fault(name, "must be a text")
+        elif given != given.strip() or not given.isprintable():
+            self.fault(name, "must have no spaces around it, and none but plain ones within")
+        else:
             return given
-        self.fault(name, "must be a text")
         return None
 
     def one_of(self, name: str, known: Sequence[str] | Mapping[str, Any]) -> str | None:

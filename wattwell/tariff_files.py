@@ -17,8 +17,8 @@ Usage = list[tuple[datetime, Decimal]]
 
 HEADER = ["time", "register"]
 FIRST_YEAR, LAST_YEAR = 1900, 2199
-_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)")
-_REGISTER = re.compile(r"\d{1,18}(\.\d{1,9})?")
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_REGISTER = re.compile(r"\d{1,18}(\.\d{1,9})?", re.ASCII)
 
 
 class BadFile(Exception):

@@ -42,7 +42,7 @@ def between(usage: Usage, tariff: Tariff, *, since: str | None, until: str | Non
     zone = ZoneInfo(tariff.timezone)
     begin = _instant(since, zone) if since is not None else usage[0][0]
     end = _instant(until, zone) if until is not None else usage[-1][0]
-    if begin >= end:
+    if since is not None and until is not None and begin >= end:
         raise NoSuchInterval(f"{since} is not before {until}.")
     found = [
         number

@@ -138,6 +138,7 @@ BANDS = "versions.0.bands"
     [
         ("code", "", "code: must be a text"),
         ("code", 7, "code: must be a text"),
+        ("code", "BJ\nRES", "code: must have no spaces around it, and none but plain ones within"),
         ("commodity", "steam", "commodity: must be electricity, cold_water, "),
         ("commodity", ["electricity"], "commodity: must be"),
         ("commodity", "cold_water", "unit: must be m3"),
@@ -181,6 +182,11 @@ BANDS = "versions.0.bands"
         ("versions.0.holidays", "2026-10-01", "versions[0].holidays: must be a list"),
         ("versions.0.holidays", ["2026-10-10"], "versions[0].workdays: 2026-10-10 is a holiday too"),
         ("versions.0.components.0.item", " ", "versions[0].components[0].item: must be a text"),
+        (
+            "versions.0.components.0.item",
+            "energy ",
+            "versions[0].components[0].item: must have no spaces around it, and none but plain ones within",
+        ),
         ("versions.0.components.0.item", "a:b", "versions[0].components[0].item: must be a name without"),
         ("versions.0.components.0.item", "x" * 61, "versions[0].components[0].item: must be a name"),
         ("versions.0.components.0.kind", "flat", "versions[0].components[0].kind: must be rate or fixed"),

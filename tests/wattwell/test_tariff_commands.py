@@ -204,6 +204,7 @@ def test_a_float_in_a_document_is_refused(prices: Path):
         ("9999-12-31T23:59:59Z,1030", "line 5: 9999-12-31T23:59:59Z is not in the years 1900 to"),
         ("2026-05-03T00:00:00Z,1e3", "line 5: '1e3' is no register; write it like 1024.91"),
         ("2026-05-03T00:00:00Z,-5", "line 5: '-5' is no register"),
+        ("2026-05-03T00:00:00Z,１２００", "line 5: '１２００' is no register"),
         ("2026-05-03T00:00:00Z,NaN", "line 5: 'NaN' is no register"),
         ("2026-05-03T00:00:00Z,", "line 5: '' is no register"),
         (
@@ -331,6 +332,8 @@ def test_the_intervals_within_a_time_are_explained(
         (["--interval", "3"], 1, "There is no interval 3; the readings have 2, from 1."),
         (["--from", "2026-06-01", "--to", "2026-07-01"], 1, "Nothing was read in that time"),
         (["--from", "2026-05-02", "--to", "2026-05-01"], 1, "2026-05-02 is not before 2026-05-01."),
+        (["--from", "2026-06-01"], 1, "Nothing was read in that time: the readings are from"),
+        (["--to", "2026-04-01"], 1, "Nothing was read in that time: the readings are from"),
         (["--from", "May"], 1, "'May' is no time; write it like 2026-05-01 or 2026-05-01T10:30."),
         (
             ["--interval", "1", "--from", "2026-05-01"],
