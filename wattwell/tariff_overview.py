@@ -32,8 +32,10 @@ def overview(tariff: Tariff) -> Group:
             f"in {tariff.currency}, days and hours of {tariff.timezone}"
         )
     ]
-    for version in tariff.versions:
+    for before, version in zip((None, *tariff.versions), tariff.versions, strict=False):
         parts += _version(tariff, version)
+        if before is not None:
+            parts += [Text(f"  {note}") for note in _counted_anew(before, version)]
     return Group(*parts)
 
 
@@ -150,6 +152,23 @@ def _notes(tiers: Tiers) -> Iterator[str]:
         yield f"each person above {tiers.base_persons} adds {added} to the bounds"
     if tiers.per_household:
         yield "times the number of households"
+
+
+def _counted_anew(before: Version, version: Version) -> Iterator[str]:
+    """Which tiers do not go on counting where the same item's stopped in the version before, and why."""
+    tiered = [
+        (place, rate.item, rate.tiers.cycle)
+        for place, rate in before.rates
+        if rate.tiers is not None
+    ]
+    for place, rate in version.rates:
+        if rate.tiers is None or (place, rate.item, rate.tiers.cycle) in tiered:
+            continue
+        if any(rate.item == item and rate.tiers.cycle == cycle for _, item, cycle in tiered):
+            yield (
+                f"{both(words.item, rate.item)}: does not go on counting where it stopped before this version: "
+                "it stands at another place in the list; leave the components in their order"
+            )
 
 
 def _each(cycle: Cycle) -> str:

@@ -193,6 +193,25 @@ def test_a_float_in_a_document_is_refused(prices: Path):
     )
 
 
+def test_tiers_that_lose_their_count_to_a_component_put_before_them_are_told(tmp_path: Path):
+    document = json.loads(json.dumps(DAY_AND_NIGHT))
+    (before,) = document["versions"]
+    fee = {"item": "service", "kind": "fixed", "amount": "2", "per": "month"}
+    since = {"effective_from": "2026-07-01T00:00:00+08:00"}
+    path = tmp_path / "tariff.json"
+
+    document["versions"] = [before, before | since | {"components": [fee, *before["components"]]}]
+    path.write_text(json.dumps(document))
+    fee_first = tariff("check", path)
+    document["versions"] = [before, before | since | {"components": [*before["components"], fee]}]
+    path.write_text(json.dumps(document))
+    fee_last = tariff("check", path)
+
+    assert "energy 电费: does not go on counting where it stopped" in fee_first.stdout
+    assert "does not go on counting" not in fee_last.stdout
+    assert fee_first.exit_code == fee_last.exit_code == 0
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
