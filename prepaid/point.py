@@ -62,7 +62,7 @@ class Policy:
     max_cut_current_a: Decimal | None = Decimal(30)  # no cut under more; None: any current
     current_again: timedelta = timedelta(minutes=1)  # a cut put off for the current is tried again
     current_tries: int = 5  # and a person is told after so many tries
-    dwell: timedelta = timedelta(seconds=10)  # 动作间隔: between two movements of the switch
+    dwell: timedelta = timedelta(seconds=5)  # 动作间隔: between two movements of the switch
     stagger: timedelta = timedelta(seconds=2)  # 错峰送电: between two points after a power return
     ask_after: timedelta | None = None  # off for longer: asked first whether the taps are closed
 

@@ -91,13 +91,19 @@ GUARDS: dict[str, tuple[st.SearchStrategy[dict[str, Any]], st.SearchStrategy[dic
         ),
     ),
     "braked": (fixed(is_braked=True), fixed(is_braked=False)),
-    "stale": (fixed(read_ago=st.none() | ago(300, 10**6)), fixed(read_ago=ago(0, 300))),
+    "stale": (
+        fixed(read_ago=st.none() | ago(300, 10**6).map(lambda d: d + timedelta(milliseconds=1))),
+        fixed(read_ago=ago(0, 300)),
+    ),
     "disagreeing": (fixed(agreeing=st.integers(0, 1)), fixed(agreeing=st.integers(2, 9))),
     "current": (
-        fixed(current_a=ampere("30.001", "999"), put_off=st.integers(0, 9)),
-        fixed(current_a=st.none() | ampere("-1", "30"), put_off=st.integers(0, 9)),
+        fixed(
+            current_a=ampere("30.001", "999") | ampere("-999", "-30.001"),
+            put_off=st.integers(0, 9),
+        ),
+        fixed(current_a=st.none() | ampere("-30", "30"), put_off=st.integers(0, 9)),
     ),
-    "dwell": (fixed(switched_ago=ago(0, 9)), fixed(switched_ago=st.none() | ago(10, 10**6))),
+    "dwell": (fixed(switched_ago=ago(0, 4)), fixed(switched_ago=st.none() | ago(5, 10**6))),
 }
 BASE = Policy(
     overdraft=Money.yuan("5"), emergency=EmergencyCredit(Money.yuan("10"), Money.yuan("2"))
