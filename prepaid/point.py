@@ -80,9 +80,12 @@ class Policy:
                 f"emergency credit must be more than nothing ({lent.amount}), and offered where the overdraft "
                 f"ends ({floor}) or above, not at {lent.offered_at}"
             )
-        for name in ("notice", "fresh_for", "current_again", "dwell", "stagger"):
-            if getattr(self, name) < timedelta(0):
-                raise ValueError(f"{name} must not be negative: {getattr(self, name)}")
+        for name in ("notice", "fresh_for", "current_again", "dwell", "stagger", "ask_after"):
+            length: timedelta | None = getattr(self, name)
+            if length is not None and length < timedelta(0):
+                raise ValueError(f"{name} must not be negative: {length}")
+        if self.current_tries < 0:
+            raise ValueError(f"current_tries must not be negative: {self.current_tries}")
         if self.protected_until is not None and self.protected_until.tzinfo is None:
             raise ValueError(f"protected_until needs a time zone: {self.protected_until}")
         if self.max_cut_current_a is not None:

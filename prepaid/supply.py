@@ -95,7 +95,7 @@ class Situation:
     # The switch.
     has_switch: bool  # a meter without one is decided for, but never commanded
     seen: Supply | None
-    current_a: Decimal | None  # what flows through it, in ampere
+    current_a: Decimal | None  # what flows through it, in ampere; negative where it is fed back
     put_off: int  # how often this cut was put off for the current
     switched_ago: timedelta | None  # since it last moved
     off_for: timedelta | None  # how long it has been off
@@ -105,7 +105,7 @@ class Situation:
     def __post_init__(self) -> None:
         money.typed(self.available, "what is available")
         if self.current_a is not None:
-            quantity.typed(self.current_a, "a current")
+            quantity.exact(self.current_a, "a current")
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +202,7 @@ def _money_waits(policy: Policy, situation: Situation) -> Desired | None:
 def _cut_waits(policy: Policy, situation: Situation) -> Desired | None:
     """What keeps any cut from being made now, an operator's too."""
     current_a, most_a = situation.current_a, policy.max_cut_current_a
-    if current_a is not None and most_a is not None and current_a > most_a:
+    if current_a is not None and most_a is not None and abs(current_a) > most_a:
         is_alarm = situation.put_off >= policy.current_tries
         return Desired(None, Why.CURRENT, again_in=policy.current_again, is_alarm=is_alarm)
     return _dwells(policy, situation)

@@ -253,6 +253,17 @@ def test_no_cut_under_a_big_current_is_tried_again_and_told_after_some_tries():
     assert desired(policy, replace(big, current_a=Decimal(30))).supply is Supply.OFF
 
 
+def test_a_big_current_that_is_fed_back_is_big_too():
+    fed_back = knowing("0", current_a=Decimal("-30.001"))
+    assert desired(Policy(), fed_back).why is Why.CURRENT
+    assert desired(Policy(), replace(fed_back, current_a=Decimal(-30))).supply is Supply.OFF
+
+
+def test_a_current_that_is_no_number_cannot_be_said():
+    with pytest.raises(ValueError, match="a current is a number"):
+        knowing("0", current_a=Decimal("NaN"))
+
+
 def test_an_operator_does_not_cut_under_a_big_current_either():
     big = knowing("20", current_a=Decimal(31), overrides=(pinned(Supply.OFF),))
     assert desired(Policy(), big).why is Why.CURRENT
@@ -341,6 +352,8 @@ def test_a_meter_without_a_switch_is_left_alone():
         ({"emergency": EmergencyCredit(Money(1), Money(-1))}, "offered"),
         ({"dwell": timedelta(seconds=-1)}, "dwell"),
         ({"notice": timedelta(days=-1)}, "notice"),
+        ({"ask_after": timedelta(days=-1)}, "ask_after"),
+        ({"current_tries": -1}, "current_tries"),
         ({"max_cut_current_a": Decimal(0)}, "max_cut_current_a"),
         ({"protected_until": datetime(2026, 11, 21)}, "time zone"),  # noqa: DTZ001
     ],
