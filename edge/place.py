@@ -35,6 +35,9 @@ class ModbusTcpAt(TcpAt):
     """A Modbus device or gateway that frames for TCP; baud is that of the line behind it."""
 
 
+FORMAT = r"[78][NEO][12]"
+
+
 def port_at(text: str, baud: int) -> SerialAt | TcpAt:
     """Where "serial:DEVICE,BAUD,8E1", "tcp:HOST:PORT" or "modbus-tcp:HOST:PORT" leads; baud is for the
     line behind TCP.
@@ -45,7 +48,7 @@ def port_at(text: str, baud: int) -> SerialAt | TcpAt:
     if kind in ("tcp", "modbus-tcp"):
         host, port = host_and_port(rest)
         return (TcpAt if kind == "tcp" else ModbusTcpAt)(host, port, baud)
-    found = re.fullmatch(r"(?P<device>[^,]+),(?P<baud>\d{3,6}),(?P<format>[78][NEO][12])", rest)
+    found = re.fullmatch(rf"(?P<device>[^,]+),(?P<baud>\d{{3,6}}),(?P<format>{FORMAT})", rest)
     if kind != "serial" or found is None:
         raise ValueError(
             'must be "serial:DEVICE,BAUD,8E1", "tcp:HOST:PORT" or "modbus-tcp:HOST:PORT"'

@@ -152,7 +152,8 @@ def tcp_port(at: TcpAt) -> StreamPort:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 10_000)
         return transport, protocol
 
-    return StreamPort(f"serial server {at}", connect)
+    kind = "Modbus TCP device" if isinstance(at, ModbusTcpAt) else "serial server"
+    return StreamPort(f"{kind} {at}", connect)
 
 
 class ModbusTcpPort:
@@ -216,13 +217,20 @@ def port_to(at: SerialAt | TcpAt, *, shown: Callable[[Port], Port] = lambda port
 def _reason(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "no answer within 5 s"
+    if isinstance(error, socket.gaierror):
+        return "there is no host of this name, or no network to ask who it is"
     number = error.errno if isinstance(error, OSError) else error.args[0]
     if number is None:
-        number = getattr(error.__context__, "errno", None)
+        cause = error.__context__
+        number = (
+            cause.args[0] if isinstance(cause, termios.error) else getattr(cause, "errno", None)
+        )
     if number is None:
         return str(error)
     if number == errno.EINVAL:
         return f"{os.strerror(number)}; a pseudo-terminal has no parity, give it 8N1"
+    if number == errno.ENOTTY:
+        return "it is not a serial device"
     if number in (errno.EAGAIN, errno.EBUSY):
         return "another program has it open"
     if number == errno.EACCES:

@@ -117,6 +117,14 @@ def test_a_wrong_checksum_is_said_with_the_right_one():
     assert "6E is sent, 6D would be right" in result.stderr
 
 
+def test_a_frame_of_another_protocol_than_said_is_recognised():
+    result = decode("--protocol", "cjt188", ENERGY)
+
+    assert "It is one of --protocol dlt645-2007." in result.stderr
+    assert result.exit_code == 1
+    assert "It is one of" not in decode("--protocol", "cjt188", "1122").stderr
+
+
 def test_several_frames_among_noise_are_all_found():
     found = as_object("--protocol", "dlt645-2007", f"00FF{ENERGY}{ENERGY}55")
 
@@ -131,6 +139,20 @@ def test_lines_come_from_standard_input_too():
     first, second = (json.loads(line) for line in result.stdout.splitlines())
     assert (first["id"], first["di"]) == ("a", "00010000")
     assert second == {"id": 3, "error": "bad_line"}
+    assert result.exit_code == 1
+
+
+def test_the_edition_of_a_line_says_the_protocol_where_nothing_else_does():
+    power = json.dumps({"id": "a", "hex": ENERGY, "edition": "2007"})
+    asks = "68 10 44332211003378 03 03 810A00 5E 16"  # 5E is what the bytes before it add up to
+    water = json.dumps({"id": "b", "hex": asks, "edition": "2004"})
+    neither = json.dumps({"id": "c", "hex": ENERGY})
+
+    result = decode("--jsonl", "-", given=f"{power}\n{water}\n{neither}\n")
+
+    first, second, third = (json.loads(line) for line in result.stdout.splitlines())
+    assert (first["address"], second["addr"]) == ("201709320072", "78330011223344")
+    assert third == {"id": "c", "error": "bad_line"}
     assert result.exit_code == 1
 
 
@@ -271,6 +293,7 @@ def test_a_log_with_request_and_reply_of_modbus_gives_both():
         (["--protocol", "modbus-rtu", "--profile", "acrel_ddsy1352", "01"], "go together"),
         (["--protocol", "modbus-rtu", "--at", "7Z", "--profile", "ddm18sd", "01"], "'7Z'"),
         (["--protocol", "cjt188"], "give the bytes"),
+        ([ENERGY], "say whose bytes these are: --protocol dlt645-2007, dlt645-1997, cjt188"),
         (["--protocol", "cjt188", "--jsonl", "nowhere.jsonl"], "nowhere.jsonl cannot be read"),
     ],
 )

@@ -148,8 +148,28 @@ def test_silence_says_what_to_check_with_status_1(line: str):
 
 
 @pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ((OTHER,), "the edition: old meters answer only to --protocol dlt645-1997"),
+        ((OTHER, "--protocol", "dlt645-1997"), "DL/T 645-1997 mostly 1200 8E1"),
+        (("78330023100109",), "CJ/T 188 mostly 2400 8E1"),
+        (("9",), "Modbus mostly 9600 8N1"),
+        (("9", "--profile", "ytl_orwe504"), "OR-WE-504 leaves the factory at 9600 8N1"),
+    ],
+)
+def test_what_to_check_is_that_of_the_kind_of_meter(line: str, asked: tuple[str, ...], said: str):
+    result = run("read", line, "-a", *asked, *FAST)
+
+    checks = " ".join(result.stderr.split())
+    assert said in checks
+    assert "which are set in the serial server" in checks
+
+
+@pytest.mark.parametrize(
     ("place", "said"),
     [
+        ("tcp:nobody.invalid:4001", "cannot be opened: there is no host of this name"),
+        ("serial:/dev/null,2400,8N1", "cannot be opened: it is not a serial device"),
         ("serial:/dev/ttyWattwell9,2400,8E1", "cannot be opened: No such file"),
         ("tcp:127.0.0.1:1", "cannot be opened: Connection refused"),
     ],
@@ -157,7 +177,7 @@ def test_silence_says_what_to_check_with_status_1(line: str):
 def test_a_line_that_cannot_be_opened_is_named_with_status_5(place: str, said: str):
     result = run("read", place, "-a", METER)
 
-    assert said in result.stderr.replace("\n", " ")
+    assert said in " ".join(result.stderr.split())
     assert result.exit_code == 5
 
 
@@ -173,6 +193,20 @@ def test_a_line_that_cannot_be_opened_is_named_with_status_5(place: str, said: s
         (("scan", "tcp:127.0.0.1:1", "--units", "300"), "'300' is not a unit"),
         (("scan", "tcp:127.0.0.1:1", "--baud", "x"), "'x' is not a rate"),
         (("scan", "tcp:127.0.0.1:1", "--known", "1"), "'1' is not an address"),
+        (("scan", "tcp:127.0.0.1:1", "--format", "8E1,9X9"), "'9X9' is not data bits"),
+        (("read", "tcp:127.0.0.1:1", "-a", METER, "energy", "warp"), "'warp' is neither a name"),
+        (
+            ("supply", "tcp:127.0.0.1:1", "-a", METER, "off", "--password", "12"),
+            "the password is not 6 digits",
+        ),
+        (
+            ("time", "tcp:127.0.0.1:1", "-a", METER, "--set", "--operator", "1"),
+            "'1' is not 8 digits",
+        ),
+        (
+            ("supply", "tcp:127.0.0.1:1", "-a", "1", "--profile", "eastron_sdm230", "off"),
+            "eastron_sdm230 knows no such command",
+        ),
     ],
 )
 def test_wrong_arguments_are_said_in_a_sentence_with_status_2(
@@ -194,6 +228,22 @@ def test_supply_shows_what_it_would_do_and_does_nothing_unasked(line: str):
     assert "Nothing was sent." in result.stdout
     again = run("supply", line, "-a", METER, *FAST, "off", given="n\n")
     assert "supply on 通" in again.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [((), "--yes does it unasked"), (("--yes",), "WATTWELL_METER_PASSWORD")],
+)
+def test_with_nobody_to_answer_its_questions_supply_sends_nothing(
+    line: str, options: tuple[str, ...], hint: str
+):
+    result = run("supply", line, "-a", METER, *FAST, "off", *options, given="")
+
+    assert "Nothing was sent. Without a terminal" in result.stderr
+    assert hint in result.stderr
+    assert result.exit_code == 130
+    after = run("read", line, "-a", METER, *FAST, "status", "--json")
+    assert "contact closed" in after.stdout
 
 
 def test_supply_goes_off_may_be_allowed_and_comes_back_each_proved(line: str):

@@ -138,6 +138,23 @@ async def test_water_meters_of_one_type_need_their_numbers():
 
 
 @simulated
+async def test_two_meters_of_a_known_address_are_said_and_not_passed_over():
+    # what two meters say at once cannot be read, though the address is the right one
+    power = [electricity("202310450101"), electricity("202310450101", total="00018612")]
+    of_water = [water("78330023100102"), water("78330023100102")]
+    of_water[1].total = Decimal("7.31")
+
+    seen = await events(
+        [*power, *of_water],
+        (Protocol.DLT645_2007, Protocol.CJT188),
+        known=("202310450101", "78330023100102"),
+    )
+
+    assert "Something answers for 78330023100102" in notes(seen)
+    assert ("cjt188", "78330023100102") not in found(seen)
+
+
+@simulated
 async def test_modbus_units_are_found_by_any_answer():
     # Unit 3 has no register 0 and refuses: that is an answer too
     first = modbus.Registers(1)
@@ -273,6 +290,7 @@ async def test_who_stops_a_scan_keeps_what_was_found():
             [(PLACE, (Protocol.DLT645_2007,))],
             wanted,
             kept,
+            [],
             Console(quiet=True),
             open_bus=lambda place: bus(wire),
             shows_rows=True,

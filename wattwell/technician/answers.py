@@ -33,12 +33,22 @@ EDITIONS = {
 }
 
 
+OF_EDITION = {
+    "1997": Protocol.DLT645_1997,
+    "2007": Protocol.DLT645_2007,
+    "2004": Protocol.CJT188,
+    "2018": Protocol.CJT188,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class How:
     """What is known of the bytes. quirks are for CJ/T 188; told and registers for Modbus; is_stream
-    asks for `frames` of DL/T 645 even where there is only one."""
+    asks for `frames` of DL/T 645 even where there is only one. Where the protocol is not told but only
+    supposed, the edition of a line decides."""
 
     protocol: Protocol
+    is_told: bool = True
     is_stream: bool = False
     quirks: tuple[str, ...] = ()
     told: Way | None = None
@@ -131,7 +141,7 @@ def answer_lines(lines: Iterable[str], how: How) -> Iterator[dict[str, object]]:
 
     `edition` and `quirks` of the line win over those of `how`, `kind` says whether it is a stream;
     `dir` tells requests from replies of Modbus. A line that cannot be read has the error bad_line, and
-    its number as id.
+    its number as id; so has one without edition where nothing else says the protocol.
     """
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -145,6 +155,9 @@ def answer_lines(lines: Iterable[str], how: How) -> Iterator[dict[str, object]]:
             yield {"id": number, "error": "bad_line"}
             continue
         name = {"id": given.get("id", number)}
+        if not how.is_told and str(given.get("edition")) not in OF_EDITION:
+            yield name | {"error": "bad_line"}
+            continue
         try:
             yield name | answer(read_hex(text), _of_line(how, given, quirks))
         except NoFrame as error:
@@ -153,12 +166,9 @@ def answer_lines(lines: Iterable[str], how: How) -> Iterator[dict[str, object]]:
 
 def _of_line(how: How, given: dict[str, object], quirks: Collection[str]) -> How:
     protocol = how.protocol
-    if protocol in EDITIONS:
-        match str(given.get("edition")):
-            case "1997":
-                protocol = Protocol.DLT645_1997
-            case "2007":
-                protocol = Protocol.DLT645_2007
+    named = OF_EDITION.get(str(given.get("edition")))
+    if named is not None and (not how.is_told or {named, protocol} <= set(EDITIONS)):
+        protocol = named
     told = {"request": Way.REQUEST, "response": Way.REPLY}.get(str(given.get("dir")), how.told)
     return replace(
         how,

@@ -55,7 +55,10 @@ KINDS = {
 
 @app.command(no_args_is_help=True)
 def decode(
-    protocol: Annotated[Protocol, typer.Option(help="Whose bytes these are.")],
+    protocol: Annotated[
+        Protocol | None,
+        typer.Option(help="Whose bytes these are; with --jsonl the edition of a line may say it."),
+    ] = None,
     text: Annotated[
         list[str] | None,
         typer.Argument(metavar="HEX", help="The bytes; blanks, colons and 0x may lie between."),
@@ -92,8 +95,11 @@ def decode(
     Exit status: 0 explained, 1 not a frame, 2 wrong arguments.
     """
     told = None if is_reply is None else Way.REPLY if is_reply else Way.REQUEST
+    if protocol is None and lines is None:
+        _wrong(f"say whose bytes these are: --protocol {', '.join(Protocol)}")
     how = How(
-        protocol,
+        protocol or Protocol.DLT645_2007,
+        is_told=protocol is not None,
         quirks=tuple(quirk.strip() for quirk in quirks.split(",") if quirk.strip()),
         told=told,
         registers=_registers(protocol, profile, start),
@@ -115,7 +121,7 @@ def decode(
             typer.echo(json.dumps({"error": error.kind}))
         else:
             why = KINDS[error.kind] + error.detail
-            typer.echo(f"Not a frame ({error.kind}): {why}.", err=True)
+            typer.echo(f"Not a frame ({error.kind}): {why}.{_of_another(text, how)}", err=True)
         raise typer.Exit(1) from None
     if as_json:
         typer.echo(json.dumps(explained, ensure_ascii=False))
@@ -123,7 +129,18 @@ def decode(
         _draw(data, how)
 
 
-def _registers(protocol: Protocol, name: str | None, start: str | None) -> Registers | None:
+def _of_another(text: list[str], how: How) -> str:
+    """Whose frame it would be, if it is one of another protocol."""
+    for other in Protocol:
+        try:
+            answer(read_hex(" ".join(text)), How(other, told=how.told))
+        except NoFrame:
+            continue
+        return f" It is one of --protocol {other}."
+    return ""
+
+
+def _registers(protocol: Protocol | None, name: str | None, start: str | None) -> Registers | None:
     if name is None and start is None:
         return None
     if protocol is not Protocol.MODBUS_RTU:

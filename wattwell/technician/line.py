@@ -9,12 +9,13 @@ from typing import TypeVar
 from rich.console import Console
 
 from edge.bus import Bus, Garbled, NoReply
-from edge.place import SerialAt, TcpAt, port_at
+from edge.place import ModbusTcpAt, SerialAt, TcpAt, port_at
 from edge.ports import LineAway, Port, port_to
 from protocols.dlt645 import frame as dlt645
 from protocols.exchange import Exchange, ProtocolError, Refused
 from protocols.modbus.master import NotReached
-from wattwell.technician.meters import CannotDo, Cj188, Meter
+from protocols.modbus.profile import Profile
+from wattwell.technician.meters import CannotDo, Cj188, Dlt1997, Dlt2007, Meter, ModbusMeter
 
 T = TypeVar("T")
 
@@ -159,12 +160,6 @@ class Failure:
     checks: tuple[str, ...] = ()
 
 
-TYPE_CHECK: dict[bool, tuple[str, ...]] = {
-    True: ("--type 10 for cold water: some meters do not answer AA; and --low-first",),
-    False: (),
-}
-
-
 def failure(error: Exception, meter: Meter | None, place: Place) -> Failure:
     """Of an error that an exchange on the line may raise."""
     who = meter.title if meter else "the line"
@@ -174,7 +169,7 @@ def failure(error: Exception, meter: Meter | None, place: Place) -> Failure:
                 Status.GARBLED,
                 f"Something answers for {who} on {place}, but it cannot be read",
                 (
-                    "rate and parity: those of the meter, DL/T 645 and CJ/T 188 mostly 2400 8E1",
+                    _rate(meter, place),
                     "two meters on one address answering at once: disconnect one and ask again",
                     "noise: A and B exchanged, no common ground, no terminating resistor",
                     "another master that talks on the same line",
@@ -184,13 +179,7 @@ def failure(error: Exception, meter: Meter | None, place: Place) -> Failure:
             return Failure(
                 Status.SILENT,
                 f"No answer from {who} on {place}",
-                (
-                    "the address: `wattwell meter scan` finds what is there",
-                    "rate and parity: DL/T 645-2007 mostly 2400 or 9600 8E1, CJ/T 188 2400 8E1",
-                    "A and B: exchanged, loose, or on another pair of terminals",
-                    "power of the meter; a battery meter may need longer to wake",
-                    *TYPE_CHECK[isinstance(meter, Cj188)],
-                ),
+                _silence(meter, place),
             )
         case NotReached():
             return Failure(
@@ -225,3 +214,42 @@ def failure(error: Exception, meter: Meter | None, place: Place) -> Failure:
         case CannotDo() | ValueError():
             return Failure(Status.WRONG, f"{str(error)[0].upper()}{str(error)[1:]}")
     raise error
+
+
+def _silence(meter: Meter | None, place: Place) -> tuple[str, ...]:
+    """What to look at where nobody answers."""
+    address = "the address: `wattwell meter scan` finds what is there"
+    if isinstance(place.at, ModbusTcpAt):
+        return (
+            address,
+            "the unit: most devices leave the factory as 1",
+            "behind a gateway: its rate and parity, A and B, the power of the meter",
+        )
+    wires = "A and B: exchanged, loose, or on another pair of terminals"
+    power = "power of the meter"
+    own: tuple[str, ...] = ()
+    match meter:
+        case Dlt2007():
+            own = ("the edition: old meters answer only to --protocol dlt645-1997",)
+        case Cj188():
+            power = "power of the meter; one with a battery may need longer to wake"
+            own = ("--type 10 for cold water: some meters do not answer AA; and --low-first",)
+    return (address, _rate(meter, place), wires, power, *own)
+
+
+def _rate(meter: Meter | None, place: Place) -> str:
+    match meter:
+        case Dlt2007():
+            usual = "DL/T 645-2007 mostly 2400 or 9600 8E1"
+        case Dlt1997():
+            usual = "DL/T 645-1997 mostly 1200 8E1"
+        case Cj188():
+            usual = "CJ/T 188 mostly 2400 8E1"
+        case ModbusMeter(profile=Profile(model=model, serial=serial)):
+            usual = (
+                f"{model} leaves the factory at {serial.baud} 8{serial.parity}{serial.stop_bits}"
+            )
+        case _:
+            usual = "Modbus mostly 9600 8N1"
+    where = ", which are set in the serial server" if isinstance(place.at, TcpAt) else ""
+    return f"rate and parity{where}: {usual}"

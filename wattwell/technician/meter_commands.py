@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -20,7 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edge.bus import Bus, NoReply
-from edge.place import ModbusTcpAt, SerialAt
+from edge.place import FORMAT, ModbusTcpAt, SerialAt
 from edge.ports import LineAway
 from prepaid.reading import Supply
 from protocols.dlt645 import master as dlt645
@@ -203,6 +205,7 @@ def scan(
     place = _place(line, None, delay)
     try:
         rates = _rates(bauds, place)
+        tried = _formats(formats)
         wanted = scanning.Wanted(
             known=scanning.known_addresses(known) if known else (),
             units=scanning.units(units),
@@ -228,16 +231,19 @@ def scan(
     visits = scanning.visits(
         place,
         bauds=rates,
-        formats=tuple(form for form in formats.split(",") if form),
+        formats=tried,
         protocols=tuple(protocols or Protocol),
     )
     found: list[scanning.Found] = []
+    heard: list[scanning.Note] = []
     try:
-        asyncio.run(look(visits, wanted, found, notes, open_bus=_open_bus, shows_rows=not as_json))
+        asyncio.run(
+            look(visits, wanted, found, heard, notes, open_bus=_open_bus, shows_rows=not as_json)
+        )
     except KeyboardInterrupt:
         notes.print(f"Stopped; {len(found)} found so far.", style="yellow")
         if not found:
-            raise typer.Exit(Status.SILENT) from None
+            raise typer.Exit(Status.STOPPED) from None
     except LineAway as error:
         _fail(error, None, place)
     if as_json:
@@ -245,6 +251,8 @@ def scan(
     elif found:
         out.print(_found_table(found))
         out.print(f"{len(found)} {'meter' if len(found) == 1 else 'meters'}.")
+    elif heard:
+        notes.print("No meter has answered by itself; the notes above say what was heard.")
     else:
         notes.print(
             "Nothing answers. Check A and B (exchanged?), power, the rate and parity of the meters, "
@@ -272,16 +280,27 @@ def _rates(text: str | None, place: Place) -> tuple[int, ...]:
     return tuple(rates)
 
 
+def _formats(text: str) -> tuple[str, ...]:
+    """Raises ValueError."""
+    formats = tuple(part.strip().upper() for part in text.split(",") if part.strip())
+    for form in formats:
+        if not re.fullmatch(FORMAT, form):
+            raise ValueError(f"{form!r} is not data bits, parity and stop bits, as 8E1 or 8N1")
+    return formats
+
+
 async def look(
     visits: Sequence[scanning.Visit],
     wanted: scanning.Wanted,
     found: list[scanning.Found],
+    heard: list[scanning.Note],
     notes: Console,
     *,
     open_bus: Callable[[Place], Bus],
     shows_rows: bool,
 ) -> None:
-    """Show what is found as it is found, and put it into `found`: who interrupts still has that."""
+    """Show what is found as it is found, and put it into `found`: who interrupts still has that.
+    What is to know about the line goes into `heard`."""
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=None),
@@ -302,6 +321,7 @@ async def look(
                         line = f"{event.protocol.value:<12} {event.address:<15} {event.said}"
                         bar.console.print(line, highlight=False)
                 case scanning.Note(sentence):
+                    heard.append(event)
                     bar.console.print(sentence, style="yellow", highlight=False)
 
 
@@ -367,7 +387,7 @@ def read(
         for name, item in sorted(asked.meter.names.items(), key=lambda one: one[1]):
             typer.echo(f"{item:<16} {name}")
         return
-    wanted = tuple(names or asked.meter.usual)
+    wanted = _items(asked, names)
     answers = _run(asked, lambda live: read_all(live, asked.meter, wanted))
     if as_json:
         typer.echo(json.dumps([_object(row) for row in answers], ensure_ascii=False))
@@ -378,6 +398,20 @@ def read(
             _fail(refused[0].error, asked.meter, asked.place)
         typer.echo(f"Refused: {', '.join(row.item for row in refused)}.", err=True)
         raise typer.Exit(Status.REFUSED)
+
+
+def _items(asked: Asked, names: Sequence[str] | None) -> tuple[str, ...]:
+    """What is to be read. One that is not known is said before anybody is asked."""
+    wanted = tuple(names or asked.meter.usual)
+    for name in wanted:
+        exchange = asked.meter.read(name)
+        try:
+            next(exchange)
+        except (CannotDo, ValueError) as error:
+            _fail(error, asked.meter, asked.place)
+        finally:
+            exchange.close()
+    return wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -462,7 +496,7 @@ def watch(
         ratio=(pt, ct),
         shows_bytes=False,
     )
-    wanted = tuple(names or asked.meter.usual)
+    wanted = _items(asked, names)
     answered = _run(asked, lambda live: _watch(live, asked, wanted, every, count))
     raise typer.Exit(Status.DONE if answered else Status.SILENT)
 
@@ -569,24 +603,40 @@ def supply(
         words = meter.command(command)
     except CannotDo as error:
         _fail(error, meter, asked.place)
+    credentials = _given(password, level, operator) if meter.needs_password else None
     before = _run(asked, lambda live: live.ask(meter, meter.supply))
     typer.echo(f"The {meter.title} on {asked.place}: supply {SUPPLIES[before]}.")
     typer.echo(f"To send: {words}. {MEANT[command]}")
-    if not yes and not typer.confirm("Do it?"):
+    if not yes and not _confirmed():
         typer.echo("Nothing was sent.")
         return
-    credentials = _credentials(password, level, operator) if meter.needs_password else None
-    after = _run(asked, lambda live: switch(live, meter, command, credentials))
+    if meter.needs_password and credentials is None:
+        credentials = _asked_for(level, operator)
+    after = _run(
+        asked,
+        lambda live: switch(live, meter, command, credentials),
+        stopped="Stopped. The command may have been carried out: read the meter's supply.",
+    )
     if after in REACHED[command]:
         typer.echo(f"Proved by reading back: supply {SUPPLIES[after]}.")
         return
     typer.echo(
         f"The meter took the command, but after {meter.travel_s:.0f} s it reports: supply "
-        f"{SUPPLIES[after]}. Look at the meter; a large current, keep power 保电 or a stuck contact "
-        "holds it.",
+        f"{SUPPLIES[after]}. {_what_holds(meter)}",
         err=True,
     )
     raise typer.Exit(Status.UNPROVED)
+
+
+def _what_holds(meter: Meter) -> str:
+    if isinstance(meter, Cj188):
+        return "Look at the meter: a valve that is stuck halfway, or a battery too weak to move it."
+    if isinstance(meter, ModbusMeter) and meter.profile and meter.profile.switch:
+        return f"Look at the meter. {meter.profile.switch.note}".rstrip()
+    return (
+        "Look at the meter: a large current, keep power 保电 or a stuck contact may hold it; or its "
+        "relay is not wired through."
+    )
 
 
 MEANT = {
@@ -616,14 +666,40 @@ async def switch(
         await asyncio.sleep(POLL_S)
 
 
-def _credentials(password: str | None, level: int, operator: str) -> Credentials:
-    if password is None:
-        password = typer.prompt(f"Password of level {level} (6 digits)", hide_input=True)
-    if len(password) != 6 or not (password.isascii() and password.isdecimal()):
-        _wrong("the password is not 6 digits")
+def _given(password: str | None, level: int, operator: str) -> Credentials | None:
+    """By the options, checked; None where the password is to be asked for, and can be."""
     if len(operator) != 8 or not (operator.isascii() and operator.isdecimal()):
         _wrong(f"--operator {operator!r} is not 8 digits")
+    if not password:
+        return None
+    if len(password) != 6 or not (password.isascii() and password.isdecimal()):
+        _wrong("the password is not 6 digits")
     return Credentials(level, password, operator)
+
+
+def _asked_for(level: int, operator: str) -> Credentials:
+    try:
+        password = typer.prompt(f"Password of level {level} (6 digits)", hide_input=True)
+    except typer.Abort:
+        _nothing_sent("Without a terminal give the password in WATTWELL_METER_PASSWORD.")
+    given = _given(password, level, operator)
+    assert given is not None  # the prompt takes no empty answer
+    return given
+
+
+def _confirmed() -> bool:
+    try:
+        return typer.confirm("Do it?")
+    except typer.Abort:
+        _nothing_sent("Without a terminal --yes does it unasked.")
+
+
+def _nothing_sent(without_terminal: str) -> NoReturn:
+    """After a Ctrl-C at a question, or the end of what there is to read."""
+    typer.echo("", err=True)
+    hint = "" if sys.stdin.isatty() else f" {without_terminal}"
+    typer.echo(f"Nothing was sent.{hint}", err=True)
+    raise typer.Exit(Status.STOPPED)
 
 
 @app.command()
@@ -667,6 +743,8 @@ def time(
         _wrong("--broadcast goes with --set")
     if broadcast and isinstance(meter, Cj188 | ModbusMeter):
         _wrong("only DL/T 645 has a broadcast of the time")
+    needs_password = sets and not broadcast and isinstance(meter, Dlt2007 | Dlt1997)
+    credentials = _given(password, level, operator) if needs_password else None
     off = _run(asked, lambda live: clock_error(live, meter, _now))
     typer.echo(_clocks(meter, off))
     if not sets:
@@ -674,12 +752,13 @@ def time(
     if refusal := why_not(off, _now()):
         typer.echo(refusal, err=True)
         raise typer.Exit(Status.WRONG)
+    if needs_password and credentials is None:
+        credentials = _asked_for(level, operator)
+    stopped = "Stopped. The clock may have been set: read it again."
     if broadcast:
-        left = _run(asked, lambda live: broadcast_clock(live, meter, _now))
+        left = _run(asked, lambda live: broadcast_clock(live, meter, _now), stopped=stopped)
     else:
-        needs = isinstance(meter, Dlt2007 | Dlt1997)
-        credentials = _credentials(password, level, operator) if needs else None
-        left = _run(asked, lambda live: set_clock(live, meter, credentials, _now))
+        left = _run(asked, lambda live: set_clock(live, meter, credentials, _now), stopped=stopped)
     typer.echo(f"After setting: {_clocks(meter, left)}")
     if abs(left) > PROVED:
         typer.echo(
@@ -750,8 +829,11 @@ async def broadcast_clock(live: Live, meter: Meter, now: Now) -> timedelta:
     return await clock_error(live, meter, now)
 
 
-def _run(asked: Asked, work: Callable[[Live], Coroutine[Any, Any, T]]) -> T:
-    """What the work on the line returns, or the end of the program with what went wrong."""
+def _run(
+    asked: Asked, work: Callable[[Live], Coroutine[Any, Any, T]], *, stopped: str = "Stopped."
+) -> T:
+    """What the work on the line returns, or the end of the program with what went wrong; `stopped` is
+    what a Ctrl-C is answered with."""
 
     async def run() -> T:
         async with _line(asked) as live:
@@ -760,7 +842,7 @@ def _run(asked: Asked, work: Callable[[Live], Coroutine[Any, Any, T]]) -> T:
     try:
         return asyncio.run(run())
     except KeyboardInterrupt:
-        typer.echo("Stopped.", err=True)
+        typer.echo(stopped, err=True)
         raise typer.Exit(Status.STOPPED) from None
     except (NoReply, ProtocolError, LineAway, CannotDo, ValueError) as error:
         _fail(error, asked.meter, asked.place)

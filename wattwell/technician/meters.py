@@ -510,7 +510,7 @@ class ModbusMeter:
             raise CannotDo(f"{self.profile.name} has no register {name!r}; --names lists them")
         values = yield from profiles.read_values(self.unit, self.profile, [name], self.ratio)
         register = self.profile.registers[name]
-        return [Shown(f"{register.address:04X}H", name, register.note, values[name], register.unit)]
+        return [Shown(f"{register.address:04X}H", name, "", values[name], register.unit)]
 
     def _plain(self, kind: str, numbers: list[str]) -> Exchange[Any, list[Shown]]:
         try:
@@ -536,6 +536,8 @@ class ModbusMeter:
             raise CannotDo("a Modbus meter has no close permit; use on or off")
         known = self.profile.switch if self.profile else None
         written = None if known is None else known.off if command is Command.OFF else known.on
+        if written is None and self.profile is not None:
+            raise CannotDo(f"the profile {self.profile.name} knows no such command")
         if written is None:
             raise CannotDo(
                 "for this meter no such command is known: it needs a --profile that has it"

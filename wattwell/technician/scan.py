@@ -188,9 +188,11 @@ async def _dlt645(search: _Search) -> AsyncIterator[Event]:
     kind: Dlt645 = Dlt1997 if is_old else Dlt2007
     for address in search.known(12):
         yield search.counter.asked(f"{search.protocol.value} {address}")
-        answers, _ = await _hear_dlt645(search, _read(search, address))
+        answers, collides = await _hear_dlt645(search, _read(search, address))
         if address in answers and (found := await _confirm(search, kind(address))):
             yield found
+        elif collides:
+            yield _two_of(search, address)
     yield search.counter.asked(f"{search.protocol.value} whoever is there")
     addresses: list[str] = []
     collides = False
@@ -265,6 +267,13 @@ async def _by_pairs(search: _Search, kind: Dlt645, known: str) -> AsyncIterator[
             yield event
 
 
+def _two_of(search: _Search, address: str) -> Note:
+    return Note(
+        f"Something answers for {address} on {search.place}, but it cannot be read: two meters of this "
+        "address, noise, or another rate or parity."
+    )
+
+
 async def _hear_dlt645(search: _Search, request: bytes) -> tuple[list[str], bool]:
     """The addresses that answer, and whether there is more that cannot be read."""
     heard = await search.bus.hear(request, reply_s=search.wanted.reply_s)
@@ -302,7 +311,9 @@ async def _cj188(search: _Search) -> AsyncIterator[Event]:
         request = _first(
             cj188.read(address, cj188_items.CURRENT, meter_type=cj188_frame.ANY_TYPE, serial=0)
         )
-        answers, _ = await _hear_cj188(search, request)
+        answers, collides = await _hear_cj188(search, request)
+        if collides and not answers:
+            yield _two_of(search, address)
         for answering, meter_type in answers:
             if found := await _confirm_cj188(search, answering, meter_type):
                 yield found
