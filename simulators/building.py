@@ -200,7 +200,12 @@ class Building:
         found: list[tuple[str, str, str, str, str]] = []
         for one in self.config.meter:
             own = own_faults(one, self.config, self._faults[one.line]).names
-            spoken = {name for name in ON_THE_LINE if getattr(one.faults, name)}
+            spoken = {
+                name
+                for name in ON_THE_LINE
+                for faults in (self._faults[one.line], one.faults)
+                if getattr(faults, name)
+            }
             unit = "m3" if _is_water(self.meters[key(one)]) else "kWh"
             shown = f"{self.meters[key(one)].register.shown} {unit}"
             faults = ", ".join(sorted(own | spoken)).replace("_", " ")

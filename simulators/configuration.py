@@ -249,6 +249,16 @@ FORMS = {
 """What a key must be, where the checker's own words do not say it."""
 
 
+WORDS = {
+    "unexpected_keyword_argument": "there is no such key",
+    "missing": "is missing",
+    "missing_argument": "is missing",
+    "dataclass_type": "a table is wanted, as [[line]] or [[meter]] begin one",
+    "model_attributes_type": "a table is wanted, as [[line]] or [[meter]] begin one",
+}
+"""What the checker says in words of Python."""
+
+
 def load(path: Path) -> Config:
     """Raises BadConfig with one line for each thing to mend."""
     try:
@@ -328,13 +338,14 @@ def _told(error: ValidationError) -> Iterator[str]:
     for fault in error.errors():
         places = [str(part) for part in fault["loc"] if part not in PROTOCOLS]
         form = next((FORMS[place] for place in places if place in FORMS), None)
-        said = fault["msg"] if form is None else f"{fault['msg']} (it is {form})"
+        said = WORDS.get(fault["type"], fault["msg"])
+        said = said if form is None else f"{said} (it is {form})"
         if fault["type"] == "union_tag_invalid":
             said = f"must be one of {', '.join(PROTOCOLS)}"
             places = ["protocol"]
         if fault["type"] == "union_tag_not_found":
             said, places = f"is missing: one of {', '.join(PROTOCOLS)}", ["protocol"]
-        yield f"{'.'.join(places)}: {said}"
+        yield f"{'.'.join(places)}: {said}" if places else said
 
 
 PROTOCOLS = ("dlt645-2007", "dlt645-1997", "cjt188-2004", "modbus-rtu", "modbus-tcp")

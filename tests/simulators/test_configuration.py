@@ -108,6 +108,14 @@ address = "1"
             "values.relais: ytl_orwe504 has no such register",
         ),
         (LINE + '[[meter]]\nline = "L1"', "meter without address: protocol: is missing"),
+        (LINE + POWER + 'colour = "red"', "colour: there is no such key"),
+        (LINE.replace("tcp", "tpc") + POWER, "tpc: there is no such key"),
+        (
+            LINE + POWER + 'happens = [{ what = "power-off" }]',
+            "happens.0.after_s: is missing",
+        ),
+        ("line = [1]\nmeter = [2]", "line ?: a table is wanted"),
+        ("line = [1]\nmeter = [2]", "meter ?: a table is wanted"),
     ],
 )
 def test_a_contradiction_is_refused_by_name(tmp_path, text, complaint):
@@ -124,6 +132,16 @@ def test_a_bench_without_state_begins_anew_and_writes_nothing(tmp_path, clock):
     building.close()
 
     assert [file.name for file in tmp_path.iterdir()] == ["meters.toml"]
+
+
+def test_the_faults_of_a_line_are_shown_with_each_of_its_meters(tmp_path, clock):
+    (tmp_path / "meters.toml").write_text(
+        LINE + "faults = { noise = 0.02 }\n" + POWER + "faults = { rollover = 1 }\n"
+    )
+
+    bench = Building(load(tmp_path / "meters.toml"), tmp_path, clock)
+
+    assert [faults for *_, faults in bench.rows()] == ["noise, rollover"]
 
 
 def test_units_of_modbus_are_told_apart_by_their_line(tmp_path, clock):
@@ -156,5 +174,5 @@ def test_the_example_is_a_bench_with_a_meter_of_each_protocol(tmp_path, clock):
     }
     assert len(building.meters) == len(config.meter) + 1  # one has a twin
     assert building.meters["dlt645-2007:202610450101"].register.shown > Decimal("4823.61")
-    assert [row[4] for row in building.rows()].count("none") == 5
+    assert [row[4] for row in building.rows()].count("none") == 3  # L1 has noise and truncation
     building.close()
