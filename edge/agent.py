@@ -10,16 +10,17 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from edge.booking import Booking, Settled, is_proved
-from edge.bus import Bus, NoReply, Unwanted
+from edge.bus import TRIES, Bus, NoReply, Unwanted
 from edge.clock import Clock
 from edge.drivers import DRIVERS, BadMeter, Driver
 from edge.ledger_file import StoreFull
+from edge.patience import rounds_off
 from edge.ports import LineAway
 from edge.rounds import Rounds
 from edge.store import Intent, Store, StoreHeld
 from prepaid.credit import cut_level, levels
 from prepaid.deadline import Drain, most_per_day, next_read
-from prepaid.point import Restore, ServicePoint
+from prepaid.point import Meter, Restore, ServicePoint
 from prepaid.reading import Reading, Supply
 from prepaid.supply import Why, is_satisfied
 from prepaid.wire import AlarmKind, GatewayAlarm, Trouble
@@ -28,7 +29,7 @@ from protocols.exchange import ProtocolError, Refused
 log = logging.getLogger(__name__)
 
 SILENT_AFTER = 2  # visits in a row that read nothing
-SILENT_MOST_S = 300.0
+REPORT_S = 3600.0
 SWITCH_TRIES = 3  # commands without effect before a person is told
 SWITCH_AGAIN_S = 60.0  # between commands after that, doubling
 SWITCH_AGAIN_MOST_S = 900.0
@@ -70,6 +71,7 @@ class Agent:
         async with asyncio.TaskGroup() as group:
             for name in self._buses:
                 group.create_task(self._serve(name), name=f"line {name}")
+            group.create_task(self._report(), name="metrics of the lines")
 
     def pause(self) -> None:
         """Nothing more is read, charged or switched, until resume(); what was sent to a meter is sent."""
@@ -94,7 +96,10 @@ class Agent:
 
     def reload(self) -> None:
         """Take up the service points in the store; new ones are read at once."""
-        self._points = self._store.points()
+        before, self._points = self._points, self._store.points()
+        for id in self._misses.keys() & self._points.keys():
+            if id in before and before[id].meter != self._points[id].meter:
+                del self._misses[id]  # what the old meter was like says nothing of the new one
         by_line: dict[str, list[UUID]] = {name: [] for name in self._buses}
         for point in self._points.values():
             if point.meter.line not in by_line:
@@ -105,6 +110,7 @@ class Agent:
                 by_line[point.meter.line].append(point.id)
         for name, points in by_line.items():
             self._rounds[name].keep(points)
+            self._buses[name].remember(_whom(self._points[id].meter) for id in points)
 
     def take_up(self, point: UUID) -> None:
         """A service point is new or has changed: visit it as it is now."""
@@ -136,6 +142,7 @@ class Agent:
             point = self._points.get(id)
             if point is None:
                 continue
+            began = loop.time()
             try:
                 again_s = await self.visit(point)
             except StoreHeld:
@@ -155,7 +162,22 @@ class Agent:
                 if failures:
                     log.info("line %s is served again", name)
                 failures = 0
+            if self._is_silent(point):
+                rounds.hold_off(point.id, again_s)
+                continue
+            if not failures and point.id not in self._misses:
+                rounds.took(point.id, loop.time() - began)
             rounds.plan(point.id, loop.time() + again_s)
+
+    async def _report(self) -> None:
+        """Say each hour what each line did in it."""
+        earlier = {name: bus.metrics() for name, bus in self._buses.items()}
+        while True:
+            await asyncio.sleep(REPORT_S)
+            for name, bus in self._buses.items():
+                now = bus.metrics()
+                log.info("line %s in the last hour: %s", name, now.after(earlier[name]))
+                earlier[name] = now
 
     def _silent(self, points: Iterable[ServicePoint], why: str) -> None:
         try:
@@ -213,7 +235,9 @@ class Agent:
         """What is about to be cut is looked at once more: what flows through it, and how many others are."""
         current_a = None
         if point.policy.max_cut_current_a is not None:
-            current_a = await bus.run(lambda: driver.current(point.meter), driver.decoder)
+            current_a = await bus.run(
+                lambda: driver.current(point.meter), driver.decoder, reply_s=driver.REPLY_S
+            )
         if settled.want.why is Why.NO_CREDIT:
             self._brake(point)
         return self._booking.decide(point, settled, current_a=current_a)
@@ -238,7 +262,13 @@ class Agent:
         self, point: ServicePoint, driver: Driver, bus: Bus
     ) -> tuple[Reading, float]:
         """The reading, and its tick."""
-        seen = await bus.run(lambda: driver.read(point.meter), driver.decoder)
+        seen = await bus.run(
+            lambda: driver.read(point.meter),
+            driver.decoder,
+            whom=_whom(point.meter),
+            reply_s=driver.REPLY_S,
+            tries=1 if self._is_silent(point) else TRIES,
+        )
         now = self._clock.now()
         supply = self._understood(point, driver, seen.supply)
         return Reading(point.meter.meter_no, now.at, seen.total, supply), now.tick
@@ -271,7 +301,10 @@ class Agent:
         misses = self._misses[point.id] = self._misses.get(point.id, 0) + 1
         if misses >= SILENT_AFTER:
             self._silent([point], str(error))
-        return min(2.0 ** (misses - 1), SILENT_MOST_S, self._pace.settle_s)
+        return rounds_off(misses) * self._rounds[point.meter.line].round_s
+
+    def _is_silent(self, point: ServicePoint) -> bool:
+        return self._misses.get(point.id, 0) >= SILENT_AFTER
 
     # The switch.
 
@@ -345,6 +378,7 @@ class Agent:
             await bus.run(
                 lambda: driver.switch(point.meter, supply, point.policy.restore, intent.sent_at),
                 driver.decoder,
+                reply_s=driver.REPLY_S,
                 still=lambda: self._wanted(point) is supply,
             )
         except (Refused, BadMeter) as error:
@@ -354,7 +388,12 @@ class Agent:
             return settled
         with store.transaction():
             store.save_intent(point.id, replace(intent, commanded_at=self._clock.now().at))
-        state = await bus.run(lambda: driver.state(point.meter), driver.decoder)
+        state = await bus.run(
+            lambda: driver.state(point.meter),
+            driver.decoder,
+            whom=_whom(point.meter),
+            reply_s=driver.REPLY_S,
+        )
         seen = self._understood(point, driver, state)
         with store.transaction():
             self._booking.report(point, want, seen, self._clock.now().at)
@@ -411,6 +450,11 @@ class Agent:
             at_most=at_most,
         )
         return (due - now).total_seconds()
+
+
+def _whom(meter: Meter) -> str:
+    """A meter by what it is called on its line: another one in its place is another."""
+    return f"{meter.protocol} {meter.address} {meter.meter_no}"
 
 
 def _latest(store: Store) -> datetime | None:

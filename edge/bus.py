@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from edge.metrics import LineMetrics
+from edge.patience import Patience
 from edge.ports import NotModbus, Port
 from protocols.exchange import Exchange, FrameDecoder, Unexpected
 
@@ -22,6 +25,8 @@ GAP_S = 0.03  # between a reply and the next request; 20 to 50 ms let transceive
 GAP_BITS = 38.5  # three and a half bytes, as Modbus wants between two frames
 LONGEST_FRAME = 300
 SHORTEST_FRAME = 4
+ADAPTER_BYTES = 16  # what an adapter may gather before it hands the first of them on
+ADAPTER_S = 0.02  # and how long it may wait for more of them
 HELD_S = 0.01  # a wait that ends so much too late was spent elsewhere
 TRIES = 3
 
@@ -47,6 +52,7 @@ class Bus:
 
     delay_s is what adapter and network may add to each wait. Whether the adapter sends our own bytes
     back is learned from what it does, since a Modbus meter acknowledges some writes by the same bytes.
+    How long a meter is waited for is learned from its own answers, where run() is told whom it asks.
     """
 
     def __init__(self, name: str, port: Port, *, baud: int, delay_s: float) -> None:
@@ -58,25 +64,34 @@ class Bus:
         self._free_at = 0.0
         self._echoes = False
         self._lock = asyncio.Lock()
+        self._habits: dict[str, _Habits] = {}
+        self._count = _Count()
 
     async def run(
         self,
         start: Callable[[], Exchange[F, T]],
         decoder: Decoders[F],
         *,
+        whom: str | None = None,
+        reply_s: float = REPLY_S,
+        tries: int = TRIES,
         still: Callable[[], bool] = lambda: True,
     ) -> T:
-        """What the exchange returns. A request without reply is sent three times; an answer to some
+        """What the exchange returns. A request without reply is sent tries times; an answer to some
         other question starts the exchange again, twice at most. still says, before each request is sent,
         whether it is still wanted.
+
+        whom names the meter that is asked, to wait as long as its own answers take; at the first meeting, and
+        where it is not named, the wait is reply_s: the longest that its standard lets it take to begin.
 
         Raises Unwanted, NoReply (Garbled where bytes came, but no frame), LineAway, and any ProtocolError
         of the exchange.
         """
+        asking = _Asking(whom, reply_s, tries)
         async with self._lock:
             for left in reversed(range(TRIES)):
                 try:
-                    return await self._converse(start(), decoder, still)
+                    return await self._converse(start(), decoder, asking, still)
                 except Unexpected as error:
                     if not left:
                         raise
@@ -93,8 +108,35 @@ class Bus:
         async with self._lock:
             listening = _Listening[object](None, echo=b"")
             await self._rest()
-            await self._attempt(request, listening.take, reply_s=reply_s, pause_s=reply_s)
+            wait_s = reply_s + self._delay_s
+            await self._attempt(request, listening, wait_s=wait_s, pause_s=wait_s)
             return bytes(listening.heard)
+
+    def remember(self, whom: Iterable[str]) -> None:
+        """Only these are on the line: how others used to answer is forgotten."""
+        kept = set(whom)
+        self._habits = {name: habits for name, habits in self._habits.items() if name in kept}
+
+    def metrics(self) -> LineMetrics:
+        """What the line has done since it was first asked for something."""
+        count, habits = self._count, self._habits
+        began = asyncio.get_running_loop().time() if count.began is None else count.began
+        return LineMetrics(
+            self.name,
+            since_s=asyncio.get_running_loop().time() - began,
+            useful_s=count.useful_s,
+            busy_s=count.busy_s,
+            gap_s=self._gap_s,
+            requests=count.requests,
+            answers=count.answers,
+            garbled=count.garbled,
+            timeouts=count.timeouts,
+            retries=count.retries,
+            silent=tuple(name for name, known in habits.items() if known.is_silent),
+            delays=tuple(
+                (name, known.reply.usual_s) for name, known in habits.items() if known.reply.answers
+            ),
+        )
 
     def close(self) -> None:
         self._port.close()
@@ -103,33 +145,71 @@ class Bus:
         self,
         exchange: Exchange[F, T],
         decoder: Decoders[F],
+        asking: _Asking,
         still: Callable[[], bool],
     ) -> T:
         try:
             request = next(exchange)
             while True:
-                request = exchange.send(await self._ask(request, decoder, still))
+                request = exchange.send(await self._ask(request, decoder, asking, still))
         except StopIteration as end:
             result: T = end.value
             return result
         finally:
             exchange.close()
 
-    async def _ask(self, request: bytes, decoder: Decoders[F], still: Callable[[], bool]) -> F:
+    async def _ask(
+        self, request: bytes, decoder: Decoders[F], asking: _Asking, still: Callable[[], bool]
+    ) -> F:
         garbled = False
-        for _ in range(TRIES):
+        habits = self._habits_of(asking)
+        for attempt in range(asking.tries):
             listening = _Listening(decoder(request), echo=request if self._echoes else b"")
             await self._rest()
             if not still():
                 raise Unwanted(f"a request on line {self.name} is wanted no longer")
-            await self._attempt(request, listening.take, reply_s=REPLY_S, pause_s=PAUSE_S)
+            self._count.retries += attempt > 0
+            await self._attempt(
+                request, listening, wait_s=habits.reply.wait_s, pause_s=habits.pause.wait_s
+            )
+            if listening.heard.startswith(request) and not listening.echoed:
+                listening.delay_s = None  # an echo that we did not know of came first
+            is_noise = bool(listening.heard.removeprefix(request))
+            habits.note(listening, is_first=not attempt, is_noise=is_noise)
             if listening.frames:
+                self._count.answers += 1
+                self._count.useful_s += self._useful_s(listening)
                 self._learn(request, bytes(listening.heard))
                 return listening.frames[0]
-            garbled = garbled or bool(listening.heard.removeprefix(request))
+            self._count.garbled += is_noise
+            self._count.timeouts += not is_noise
+            garbled = garbled or is_noise
+        times = "a request" if asking.tries == 1 else f"{asking.tries} requests"
         if garbled:
-            raise Garbled(f"no frame in what line {self.name} answered to {TRIES} requests")
-        raise NoReply(f"no reply on line {self.name} to {TRIES} requests")
+            raise Garbled(f"no frame in what line {self.name} answered to {times}")
+        raise NoReply(f"no reply on line {self.name} to {times}")
+
+    def _habits_of(self, asking: _Asking) -> _Habits:
+        """What is known of whom is asked; nothing, and nothing kept, where that is not said."""
+        habits = self._habits.get(asking.whom) if asking.whom is not None else None
+        if habits is None:
+            least_s = ADAPTER_BYTES * self._byte_s + ADAPTER_S + self._delay_s
+            reply_s, pause_s = asking.reply_s + self._delay_s, PAUSE_S + self._delay_s
+            habits = _Habits(
+                Patience(min(least_s, reply_s), reply_s), Patience(min(least_s, pause_s), pause_s)
+            )
+            if asking.whom is not None:
+                self._habits[asking.whom] = habits
+        return habits
+
+    def _useful_s(self, listening: _Listening[F]) -> float:
+        """What an answered request needed: our bytes, the delay, its bytes, and the gap behind them.
+
+        The first bytes have taken their own time on the line before they came.
+        """
+        delay_s = max(0.0, (listening.delay_s or 0.0) - listening.first * self._byte_s)
+        heard_s = (len(listening.heard) - len(listening.echoed)) * self._byte_s
+        return listening.sent_s + delay_s + heard_s + self._gap_s
 
     def _learn(self, request: bytes, answered: bytes) -> None:
         """Whether this line echoes. The same bytes with nothing behind them may be echo or reply."""
@@ -143,10 +223,12 @@ class Bus:
         await asyncio.sleep(max(0.0, self._free_at - asyncio.get_running_loop().time()))
 
     async def _attempt(
-        self, request: bytes, take: Callable[[bytes], bool], *, reply_s: float, pause_s: float
+        self, request: bytes, listening: _Listening[F], *, wait_s: float, pause_s: float
     ) -> None:
-        """Send, and hand over what arrives until it is enough, or nothing begins or goes on in time."""
+        """Send, and listen until it is enough, or nothing begins within wait_s of the last byte sent, or goes on
+        within pause_s."""
         loop = asyncio.get_running_loop()
+        began = loop.time()
         stale = self._port.drain()
         if stale:
             log.debug("%s: dropped %s", self.name, stale.hex())
@@ -155,7 +237,10 @@ class Bus:
             await self._port.write(request)
         except NotModbus as error:
             raise NoReply(f"line {self.name}: {error}") from error
-        until = loop.time() + len(request) * self._byte_s + reply_s + self._delay_s
+        listening.sent_s = len(request) * self._byte_s
+        listening.since = loop.time() + listening.sent_s
+        self._count.begin(began, request)
+        until = listening.since + wait_s
         # Noise must not hold the line for ever, so the whole attempt has an end of its own.
         last = until + LONGEST_FRAME * self._byte_s + self._delay_s
         try:
@@ -170,11 +255,12 @@ class Bus:
                     if not data:
                         return
                 log.debug("%s < %s", self.name, data.hex())
-                if take(data) or loop.time() >= last:
+                if listening.take(data, at=loop.time()) or loop.time() >= last:
                     return
-                until = loop.time() + pause_s + self._delay_s
+                until = loop.time() + (pause_s if listening.has_begun else wait_s)
         finally:
             self._free_at = loop.time() + self._gap_s
+            self._count.busy_s += self._free_at - began
 
     async def _hush(self) -> None:
         """Wait until the line is quiet, so that an answer still under way is not taken for the next."""
@@ -188,24 +274,102 @@ class Bus:
             return
 
 
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """Who is asked, how long its standard lets it take to begin, and how often it is asked."""
+
+    whom: str | None
+    reply_s: float
+    tries: int
+
+
+class _Habits:
+    """How one meter answers: how soon it begins, and how long it pauses within an answer."""
+
+    def __init__(self, reply: Patience, pause: Patience) -> None:
+        self.reply = reply
+        self.pause = pause
+        self.is_silent = False
+
+    def note(self, listening: _Listening[F], *, is_first: bool, is_noise: bool) -> None:
+        """Learn from an attempt. What begins after a request that was repeated may answer either."""
+        if listening.frames:
+            self.is_silent = False
+            if is_first and listening.delay_s is not None:
+                self.reply = self.reply.after_answer(listening.delay_s)
+                self.pause = self.pause.after_answer(listening.paused_s)
+        elif is_noise:
+            # It may have begun in time and been cut short by our own hurry.
+            self.pause = self.pause.after_silence()
+        else:
+            self.is_silent = True
+            self.reply = self.reply.after_silence()
+
+
+@dataclass(slots=True)
+class _Count:
+    """What is counted on a line."""
+
+    began: float | None = None
+    useful_s: float = 0.0
+    busy_s: float = 0.0
+    requests: int = 0
+    answers: int = 0
+    garbled: int = 0
+    timeouts: int = 0
+    retries: int = 0
+
+    def begin(self, now: float, request: bytes) -> None:
+        self.began = now if self.began is None else self.began
+        self.requests += bool(request)
+
+
 class _Listening(Generic[F]):
-    """What one attempt has heard. echo is what comes first, if it comes, and is no answer."""
+    """What one attempt has heard. echo is what comes first, if it comes, and is no answer.
+
+    delay_s is from since, the end of the request, to the first of the answer; None where that is not known.
+    """
 
     def __init__(self, decoder: FrameDecoder[F] | None, *, echo: bytes) -> None:
         self._decoder = decoder
         self._echo = echo
+        self._last: float | None = None
+        self.echoed = b""
         self.heard = bytearray()
         self.frames: list[F] = []
+        self.sent_s = 0.0
+        self.since = 0.0
+        self.first = 0
+        self.delay_s: float | None = None
+        self.paused_s = 0.0
 
-    def take(self, data: bytes) -> bool:
-        """Whether it is enough: there is a frame."""
+    @property
+    def has_begun(self) -> bool:
+        """Whether more than our own echo has been heard."""
+        return self._last is not None
+
+    def take(self, data: bytes, *, at: float) -> bool:
+        """Whether it is enough: there is a frame. at is when it came."""
         self.heard += data
         if self._decoder is None:
+            self._note(data, at)
             return False
         if self._echo:
             if self._echo.startswith(self.heard):
                 return False
             data = bytes(self.heard).removeprefix(self._echo)
+            if len(data) < len(self.heard):
+                self.echoed = self._echo
             self._echo = b""
+        if data:
+            self._note(data, at)
         self.frames += self._decoder.feed(data)
         return bool(self.frames)
+
+    def _note(self, data: bytes, at: float) -> None:
+        if self._last is None:
+            self.delay_s = max(0.0, at - self.since)
+            self.first = len(data)
+        else:
+            self.paused_s = max(self.paused_s, at - self._last)
+        self._last = at

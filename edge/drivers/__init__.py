@@ -22,6 +22,9 @@ __all__ = ["DRIVERS", "BadMeter", "Driver", "Seen"]
 class Driver(Protocol):
     """Every exchange can raise BadMeter before its first request, and any ProtocolError."""
 
+    REPLY_S: float
+    """The longest that such a meter takes to begin its answer."""
+
     TRAVEL_S: float
     """How long the switch may take to arrive where it was sent."""
 

@@ -16,6 +16,7 @@ from protocols.cj188.frame import Decoder, Frame
 from protocols.cj188.master import Valve, ValveCommand
 from protocols.exchange import Exchange
 
+REPLY_S = 3.0  # no limit of the standard is public; so long do masters in the field wait
 TRAVEL_S = 60.0
 SERIAL = 0  # meters count for themselves or echo it; nothing is matched by it
 

@@ -22,6 +22,7 @@ from protocols.dlt645.frame import Decoder, Frame
 from protocols.dlt645.master import RelayCommand
 from protocols.exchange import Exchange, Refused, Unexpected
 
+REPLY_S = 0.5  # Td, the response delay, of DL/T 645-2007
 TRAVEL_S = 5.0
 CURRENTS = 0x0202FF00
 

@@ -23,6 +23,7 @@ from protocols.modbus import profile as profiles
 from protocols.modbus.frame import Frame, ReplyDecoder
 from protocols.modbus.profile import DIRECT, Kind, Profile, Ratio, RatioRule
 
+REPLY_S = 1.0  # no limit of the standard is known here; meters need far less
 TRAVEL_S = 10.0
 CURRENTS = ("current", "current_a", "current_b", "current_c")
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -35,6 +37,11 @@ from tests.edge.simulated import (
 )
 
 TRIP, ALLOW_CLOSE, CLOSE = 0x1A, 0x1B, 0x1C
+
+
+def asked(room: Room, address: str) -> int:
+    """How many requests a DL/T 645 meter was sent."""
+    return sum(bytes.fromhex(address)[::-1] in request for request in room.wire.requests)
 
 
 def commands(room: Room) -> list[int]:
@@ -529,6 +536,92 @@ async def test_a_silent_meter_is_alarmed_once_and_once_when_it_answers(tmp_path:
     assert pauses == [1, 2, 4, 8, 16]
     # What passed unseen is charged: 0.10 × 0.50 = 0.05
     assert room.store.balance(PURSE) == Money.yuan("0.95")
+
+
+@simulated
+async def test_a_dead_meter_is_asked_once_each_time_and_seldom_while_the_others_are_read_as_ever(
+    tmp_path: Path,
+):
+    dead = replace(
+        ELECTRICITY, id=UUID(int=7), meter=replace(ELECTRICITY.meter, address="000000000007")
+    )
+    room = Room(tmp_path, [ELECTRICITY, WATER, dead])
+    room.start(settle_s=1)
+    agent = asyncio.create_task(room.agent.run())
+
+    await asyncio.sleep(130)
+
+    # Three requests in each of the first two visits, then one each after 2, 4, 8, 16, 32, 32 ... rounds of 1 s:
+    # 7 of them until 130 s, after 3, 7, 15, 31, 63, 95 and 127 s; 4 if slack is never there.
+    assert 6 + 4 <= asked(room, "000000000007") <= 6 + 7
+    assert asked(room, ELECTRICITY.meter.address) > 2 * 80
+    agent.cancel()
+
+
+@simulated
+async def test_a_dead_meter_that_answers_again_is_read_as_the_others_at_once(tmp_path: Path):
+    room = Room(tmp_path)
+    room.start(settle_s=1)
+    room.wire.meters.remove(room.meter)
+    agent = asyncio.create_task(room.agent.run())
+    await asyncio.sleep(70)
+    room.wire.meters.append(room.meter)
+
+    await until(lambda: ELECTRICITY.id in {r.point for r in room.told(Read)}, within_s=65)
+    before = asked(room, ELECTRICITY.meter.address)
+    await asyncio.sleep(10)
+
+    # Each visit asks for the register and the status word.
+    assert asked(room, ELECTRICITY.meter.address) >= before + 2 * 8
+    agent.cancel()
+
+
+@simulated
+async def test_a_credit_for_a_dead_meter_is_tried_at_once(tmp_path: Path):
+    room = Room(tmp_path)
+    room.start(settle_s=1)
+    room.wire.meters.remove(room.meter)
+    agent = asyncio.create_task(room.agent.run())
+    await asyncio.sleep(70)
+    room.wire.meters.append(room.meter)
+
+    room.agent.wake_purse(PURSE)
+
+    await until(lambda: ELECTRICITY.id in {r.point for r in room.told(Read)}, within_s=2)
+    agent.cancel()
+
+
+@simulated
+async def test_another_meter_in_the_place_of_a_dead_one_is_not_held_for_dead(tmp_path: Path):
+    room = Room(tmp_path)
+    room.wire.meters.remove(room.meter)
+    for _ in range(3):
+        await room.use("100.00")
+    changed = replace(ELECTRICITY, meter=replace(ELECTRICITY.meter, meter_no="201709320073"))
+    with room.store.transaction():
+        room.store.save_point(changed)
+    room.agent.take_up(ELECTRICITY.id)
+    asked = len(room.wire.requests)
+
+    await room.agent.visit(changed)
+
+    assert len(room.wire.requests) == asked + 3
+
+
+@simulated
+async def test_each_line_says_once_an_hour_what_it_did(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level("INFO")
+    room = Room(tmp_path)
+    agent = asyncio.create_task(room.agent.run())
+
+    await asyncio.sleep(2 * 3600 + 60)
+
+    said = [m for r in caplog.records if (m := r.getMessage()).startswith("line L1 in the last")]
+    assert len(said) == 2
+    assert re.search(r"% used.* requests, \d+ answers, 0 time-outs, 0 garbled, 0 retries", said[1])
+    agent.cancel()
 
 
 @simulated

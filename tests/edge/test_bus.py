@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -356,3 +357,154 @@ async def test_a_line_that_talks_unasked_is_heard_without_a_request():
     wire.arrive_later(0.1, b"\x55")
 
     assert await bus.hear(b"") == b"\x55"
+
+
+async def read_known(bus: Bus, *, tries: int = 3) -> Decimal:
+    seen = await bus.run(lambda: driver.read(METER), driver.decoder, whom="ours", tries=tries)
+    return seen.total
+
+
+async def time_of(asking: Any) -> float:
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    with pytest.raises(NoReply):
+        await asking
+    return loop.time() - began
+
+
+@simulated
+async def test_a_meter_that_has_answered_soon_is_not_waited_for_as_long_as_the_standard_allows():
+    bus, wire, _ = line("123.45")
+    wire.delay_s = 0.15  # of which 0.0917 s are our own request: 20 bytes × 11 / 2400
+    for _ in range(3):
+        await read_known(bus)
+    wire.is_silent = True
+
+    # The answers began 0.0583 s behind the request: 2 × 0.0583 + 0.03 = 0.1467 s
+    assert await time_of(read_known(bus, tries=1)) == pytest.approx(
+        0.03 + 0.0917 + 0.1467, abs=0.001
+    )
+    # and the next time twice as long
+    assert await time_of(read_known(bus, tries=1)) == pytest.approx(
+        0.03 + 0.0917 + 0.2933, abs=0.001
+    )
+
+
+@simulated
+async def test_a_meter_that_is_met_for_the_first_time_is_given_all_that_its_standard_allows():
+    bus, wire, _ = line("123.45")
+    await read_known(bus)
+    wire.is_silent = True
+
+    waited = await time_of(
+        bus.run(lambda: driver.read(METER), driver.decoder, whom="new", reply_s=3, tries=1)
+    )
+
+    assert waited == pytest.approx(0.03 + 0.0917 + 3, abs=0.001)
+
+
+@simulated
+async def test_what_adapter_and_network_may_add_is_waited_for_however_soon_answers_came():
+    meter = ElectricityMeter(METER.address, "123.45")
+    wire = Wire([meter])
+    bus = Bus("L1", wire, baud=115200, delay_s=1)
+    for _ in range(3):
+        await read_known(bus)
+    wire.is_silent = True
+
+    assert await time_of(read_known(bus, tries=1)) > 1
+
+
+@simulated
+async def test_a_meter_that_is_no_longer_on_the_line_is_forgotten():
+    bus, wire, _ = line("123.45")
+    for _ in range(3):
+        await read_known(bus)
+    bus.remember(["another"])
+    wire.is_silent = True
+
+    assert bus.metrics().delays == ()
+    assert await time_of(read_known(bus, tries=1)) == pytest.approx(0.03 + 0.0917 + 0.5, abs=0.001)
+
+
+@simulated
+async def test_a_meter_that_has_become_slow_is_learned_anew():
+    bus, wire, _ = line("123.45")
+    for _ in range(10):
+        await read_known(bus)
+    wire.delay_s = 0.4  # 0.308 s behind the request
+    totals = []
+    for _ in range(6):
+        with suppress(NoReply):
+            totals.append(await read_known(bus))
+        await asyncio.sleep(1)
+    asked = len(wire.requests)
+
+    await read_known(bus)
+
+    assert totals[-1] == Decimal("123.45")
+    assert len(wire.requests) == asked + 2  # energy and status, each once
+
+
+@simulated
+async def test_what_an_adapter_echoes_is_not_taken_for_a_quick_meter():
+    bus, wire, _ = line("123.45")
+    wire.echoes = True
+    wire.delay_s = 0.3
+    for _ in range(3):
+        await read_known(bus)
+
+    ((_, delay_s),) = bus.metrics().delays
+
+    assert delay_s == pytest.approx(0.3 - 0.0917, abs=0.001)
+
+
+@simulated
+async def test_the_metrics_of_a_line_tell_what_it_did():
+    bus, wire, _ = line("123.45")
+    wire.delay_s = 0.2
+    await read_known(bus)
+    early = bus.metrics()
+    wire.is_silent = True
+    await time_of(read_known(bus, tries=2))
+    wire.is_silent = False
+    await read_known(bus)
+
+    now = bus.metrics()
+    later = now.after(early)
+
+    assert (early.requests, early.answers, early.timeouts, early.retries) == (2, 2, 0, 0)
+    assert (later.requests, later.answers, later.timeouts, later.retries) == (4, 2, 2, 1)
+    assert (now.garbled, now.silent, now.gap_s) == (0, (), 0.03)
+    # Bytes at once after 0.2 s, so that their time on the line is in the 0.2 s: 2 × (0.2 + 0.03) s
+    assert early.useful_s == pytest.approx(2 * 0.23, abs=0.01)
+    assert early.busy_s == pytest.approx(2 * 0.23, abs=0.01)
+    assert early.yielding == pytest.approx(1, abs=0.02)
+    assert later.yielding < 0.6
+    assert later.busy_s == pytest.approx(later.since_s, abs=0.04)
+
+
+@simulated
+async def test_a_line_tells_who_is_silent_and_what_was_garbled_until_an_answer_comes():
+    bus, wire, _ = line("123.45")
+    wire.is_silent = True
+    await time_of(read_known(bus, tries=1))
+    wire.before_write = lambda: wire.arrive_later(0.05, b"\x00\x55\xff")
+    with pytest.raises(Garbled):
+        await read_known(bus, tries=1)
+    silent = bus.metrics()
+    wire.is_silent, wire.before_write = False, lambda: None
+    await read_known(bus)
+
+    assert (silent.silent, silent.garbled, silent.timeouts) == (("ours",), 1, 1)
+    assert bus.metrics().silent == ()
+    assert "2 answers, 1 time-outs, 1 garbled" in str(bus.metrics())
+
+
+@simulated
+async def test_metrics_of_two_lines_are_not_mixed():
+    bus, _, _ = line("123.45")
+    other = Bus("L2", Wire([]), baud=2400, delay_s=0)
+
+    with pytest.raises(ValueError, match="L2"):
+        bus.metrics().after(other.metrics())
