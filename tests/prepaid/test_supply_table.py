@@ -14,7 +14,7 @@ import pytest
 from prepaid.calendar import Calendar, Hours
 from prepaid.deadline import Line, overdraft_bound, shortest_interval
 from prepaid.money import Money
-from prepaid.point import EmergencyCredit, Policy
+from prepaid.point import EmergencyCredit, Policy, Restore
 from prepaid.quiet import Quiet
 from prepaid.reading import Supply
 from prepaid.supply import Desired, Why, desired
@@ -65,6 +65,23 @@ SITUATION_WORDS: dict[str, Any] = {
     r"off for (\d+) days": lambda number: {"off_for": days(number)},
     r"power back (\d+) s ago": lambda number: {"power_back_ago": seconds(number)},
     r"place (\d+)": lambda number: {"place": int(number)},
+}
+
+# How the settings table writes a default.
+SETTINGS_WORDS: dict[Any, set[str]] = {
+    Money.yuan("10"): {"10"},
+    Money.yuan("3"): {"3"},
+    Money(0): {"0"},
+    timedelta(0): {"0"},
+    timedelta(seconds=2): {"2 s"},
+    timedelta(seconds=5): {"5 s"},
+    timedelta(minutes=1): {"1 min"},
+    timedelta(minutes=5): {"5 min"},
+    Decimal(30): {"30 A"},
+    5: {"5"},
+    False: {"no"},
+    None: {"none", "never", "no end"},
+    Restore.ALLOW_CLOSE: {"allow-close"},
 }
 
 
@@ -182,3 +199,16 @@ def test_the_examples_of_the_page_come_out_as_they_say():
     assert f"= ¥{bound}, rounded up\n" in PAGE
     late = overdraft_bound(slow, per_day=per_day, unseen=unseen)
     assert f"{slow.cut_delay.seconds} s and ¥{late}." in PAGE
+
+
+def test_the_settings_on_the_page_are_the_defaults_of_a_policy():
+    section = PAGE.split("\n## The settings of a policy", 1)[1].split("\n## ", 1)[0]
+    told: dict[str, str] = {}
+    for line in section.splitlines():
+        if line.startswith("| `"):
+            names, defaults, _ = (cell.strip() for cell in line.strip("|").split("|", 2))
+            told |= zip(re.findall(r"`(\w+)`", names), defaults.split(", "), strict=True)
+
+    assert set(told) == set(Policy.__dataclass_fields__)
+    for name, default in told.items():
+        assert default in SETTINGS_WORDS[getattr(Policy(), name)], name
