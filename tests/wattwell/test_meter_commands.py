@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
+import socketserver
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,9 +15,13 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
+from protocols.dlt645 import frame as dlt645
+from protocols.dlt645 import master as dlt645_master
+from protocols.dlt645 import slave as dlt645_slave
 from simulators import building
 from simulators.building import Building
 from simulators.line import TcpEnd
+from tests.wattwell.lines import EVENING, electricity
 from wattwell.technician.meter_commands import app
 
 METER, OTHER, WATER = "202310450101", "202310450102", "78330023100101"
@@ -271,6 +278,39 @@ def test_supply_with_a_wrong_password_is_refused_and_the_password_never_shown(li
     assert "246802" not in result.output
     assert "35 9B 57" not in result.output.replace("\n", " ")
     assert "** ** **" in result.output.replace("\n", " ")
+
+
+@pytest.fixture
+def stopped_line() -> Iterator[str]:
+    """A line on which Ctrl-C is pressed as the meter hears a command, before it answers."""
+    meter = electricity(METER)
+    meter.registers[0x04000503] = b"\0\0"
+
+    class Answers(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            decoder = dlt645.Decoder()
+            while data := self.request.recv(100):
+                for frame in decoder.feed(data):
+                    if frame.function == dlt645_master.CONTROL:
+                        os.kill(os.getpid(), signal.SIGINT)
+                        return
+                    said = dlt645_slave.answer(meter, frame, EVENING)
+                    assert said is not None
+                    self.request.sendall(dlt645.encode(said))
+
+    with socketserver.TCPServer(("127.0.0.1", 0), Answers) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"tcp:127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join(10)
+
+
+def test_a_ctrl_c_behind_a_command_says_that_it_may_have_been_carried_out(stopped_line: str):
+    result = run("supply", stopped_line, "-a", METER, "off", "--yes", "--password", "123456")
+
+    assert "Stopped. The command may have been carried out" in result.stderr
+    assert result.exit_code == 130
 
 
 def test_a_valve_is_closed_and_opened_without_a_password(line: str):

@@ -403,6 +403,22 @@ async def test_a_clock_is_set_by_a_write_with_password():
 
 
 @simulated
+async def test_a_clock_is_set_ahead_by_as_long_as_the_time_is_on_its_way():
+    meter = electricity(ADDRESS)
+    meter.registers[0x04000101] = bytes.fromhex("01150626")
+    meter.registers[0x04000102] = bytes.fromhex("003018")
+    slow = Wire([meter], reply_s=0.45)
+
+    def ours() -> datetime:
+        return now() + timedelta(seconds=0.2)
+
+    await commands.set_clock(live(slow), METER, Credentials(4, "444444", "00000001"), ours)
+
+    # Date and time are two questions of 0.45 s: 18:30:00.2 and 0.9 s are 18:30:01.1
+    assert meter.registers[0x04000102] == bytes.fromhex("013018")
+
+
+@simulated
 async def test_a_water_meters_clock_is_set_too():
     meter = cj188.MeterState(WATER.address)
     meter.clock_error = timedelta(seconds=90)

@@ -771,6 +771,7 @@ def time(
 
 LARGEST_CORRECTION = timedelta(minutes=5)
 PROVED = timedelta(seconds=10)
+LONGEST_WAY = timedelta(seconds=3)
 Now = Callable[[], datetime]
 
 
@@ -818,8 +819,15 @@ async def clock_error(live: Live, meter: Meter, now: Now) -> timedelta:
 async def set_clock(
     live: Live, meter: Meter, credentials: Credentials | None, now: Now
 ) -> timedelta:
-    """Set it by a write to this meter, and how far it is ahead then."""
-    await live.ask(meter, lambda: meter.set_clock(now(), credentials))
+    """Set it by a write to this meter, and how far it is ahead then.
+
+    What is written is later by as long as a reading takes: about so long the time is on its way.
+    """
+    loop = asyncio.get_running_loop()
+    asked = loop.time()
+    await live.ask(meter, meter.clock)
+    way = min(timedelta(seconds=loop.time() - asked), LONGEST_WAY)
+    await live.ask(meter, lambda: meter.set_clock(now() + way, credentials))
     return await clock_error(live, meter, now)
 
 
