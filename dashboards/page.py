@@ -16,7 +16,7 @@ from jinja2.runtime import Context
 from starlette.requests import HTTPConnection
 from starlette.responses import HTMLResponse
 
-from dashboards import state
+from dashboards import alarm_words, state
 from dashboards.words import CATALOGUES, LANGUAGES, language_of
 from prepaid.money import Money
 
@@ -90,6 +90,16 @@ def clock(context: Context, at: datetime) -> str:
     return f"{local:%m-%d %H:%M}" if local.year == today.year else f"{local:%Y-%m-%d %H:%M}"
 
 
+@jinja2.pass_context
+def moment(context: Context, at: datetime) -> str:
+    """An instant to the minute in the site's time, with the date where it is not today: 18:30, 11-20 08:00."""
+    zone = ZoneInfo(context["timezone"])
+    local, today = at.astimezone(zone), context["now"].astimezone(zone)
+    if local.date() == today.date():
+        return f"{local:%H:%M}"
+    return f"{local:%m-%d %H:%M}" if local.year == today.year else f"{local:%Y-%m-%d %H:%M}"
+
+
 def _environment(language: str) -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PrefixLoader(
@@ -107,6 +117,7 @@ def _environment(language: str) -> jinja2.Environment:
     )
     environment.install_gettext_translations(CATALOGUES[language], newstyle=True)  # type: ignore[attr-defined]
     environment.filters |= {"money": money, "quantity": quantity, "days": days, "clock": clock}
+    environment.filters["moment"] = moment
     environment.globals |= {
         "static": static,
         "language": language,
@@ -115,6 +126,10 @@ def _environment(language: str) -> jinja2.Environment:
         "room_state": state.of_room,
         "looks": state.FLAGS,
         "always": state.ALWAYS_COUNTED,
+        "reasons": state.REASONS,
+        "alarm_looks": alarm_words.ALARMS,
+        "troubles_said": alarm_words.TROUBLES,
+        "findings_said": alarm_words.FINDINGS,
     }
     return environment
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -60,8 +61,8 @@ class PointAlarm:
 
 @dataclass(frozen=True, slots=True)
 class GatewayTrouble:
-    """A trouble of a gateway that is on since at. released_by: who has released its brake, where the gateway
-    has not been told yet."""
+    """A trouble of a gateway that is on since at. of a brake: released_by says who has released
+    it, where the gateway has not been told yet, and held_back how many points it keeps from being cut."""
 
     gateway_id: UUID
     gateway_no: str
@@ -70,6 +71,7 @@ class GatewayTrouble:
     at: datetime
     text: str
     released_by: str | None
+    held_back: int
 
 
 # An alarm is on if the last that was said of it is not that it is over: one step in an index for each.
@@ -87,7 +89,7 @@ _POINTS = text("""
     JOIN rooms r ON r.id = p.room_id
     JOIN buildings b ON b.id = r.building_id
     WHERE p.organization_id = :organization AND NOT a.is_over
-      AND (CAST(:room AS uuid) IS NULL OR p.room_id = :room)
+      AND (CAST(:rooms AS uuid[]) IS NULL OR p.room_id = ANY(:rooms))
     ORDER BY a.at DESC, r.name, p.name, a.kind
 """)
 
@@ -103,7 +105,9 @@ _GATEWAYS = text("""
            (SELECT d.body::jsonb ->> 'by' FROM down_entries d
             WHERE a.kind = :braked AND d.gateway_id = g.id AND d.seq > g.down_acked
               AND d.body::jsonb ->> 'kind' = 'brake-released'
-            ORDER BY d.seq DESC LIMIT 1) AS released_by
+            ORDER BY d.seq DESC LIMIT 1) AS released_by,
+           (SELECT count(*) FROM points p JOIN point_states ps ON ps.point_id = p.id
+            WHERE a.kind = :braked AND p.gateway_id = g.id AND ps.why = :braked) AS held_back
     FROM gateways g
     JOIN sites s ON s.id = g.site_id
     CROSS JOIN unnest(CAST(:kinds AS text[])) AS k(kind)
@@ -116,11 +120,17 @@ _GATEWAYS = text("""
 """)
 
 
-def of_points(session: Session, organization_id: UUID, *, room_id: UUID | None) -> list[PointAlarm]:
-    """The alarms that are on in a room, or (None) in all, the newest first."""
+def of_points(
+    session: Session, organization_id: UUID, *, rooms: Iterable[UUID] | None
+) -> list[PointAlarm]:
+    """The alarms that are on in these rooms, or (None) in all, the newest first."""
     rows = session.execute(
         _POINTS,
-        {"organization": organization_id, "room": room_id, "kinds": [k.value for k in SHOWN]},
+        {
+            "organization": organization_id,
+            "rooms": None if rooms is None else list(rooms),
+            "kinds": [kind.value for kind in SHOWN],
+        },
     ).all()
     doubtful = [row for row in rows if row.kind == AlarmKind.IMPLAUSIBLE]
     findings: defaultdict[tuple[UUID, datetime], list[Finding]] = defaultdict(list)
@@ -172,6 +182,7 @@ def of_gateways(session: Session, organization_id: UUID) -> list[GatewayTrouble]
             at=row.at,
             text=row.text,
             released_by=row.released_by,
+            held_back=row.held_back,
         )
         for row in rows
     ]

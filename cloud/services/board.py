@@ -14,14 +14,17 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from cloud.errors import CloudError
+from cloud.services import overrides
 from cloud.services.downlog import ONLINE
+from cloud.services.overrides import Pin
 from prepaid.money import Money
-from prepaid.point import Policy
+from prepaid.point import Meter, Policy
 from prepaid.reading import Supply
 from prepaid.supply import Why
 
 RATE_OVER = timedelta(days=7)
 
+_METER = TypeAdapter(Meter)
 _POLICY = TypeAdapter(Policy)
 
 
@@ -35,7 +38,8 @@ class PointCard:
     """A service point as people see it.
 
     balance is its purse's; days_left what that lasts at the rate of the last days, None where no rate is
-    known. total is the register in unit (kWh, m3). wanted and why are the gateway's decision.
+    known. total is the register in unit (kWh, m3). wanted and why are the gateway's decision; pin is what an
+    operator has pinned the supply to, has_switch and is_protected whether one can.
     """
 
     point_id: UUID
@@ -55,6 +59,9 @@ class PointCard:
     is_held: bool
     gateway_online: bool
     alarm_at: Money
+    pin: Pin | None
+    has_switch: bool
+    is_protected: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +90,21 @@ def room(session: Session, organization_id: UUID, room_id: UUID, *, now: datetim
     return found[0]
 
 
+def timezone_of(session: Session, room_id: UUID) -> str:
+    """The time zone of the site that a room is in. Raises NoSuchRoom."""
+    found: str | None = session.execute(_TIMEZONE, {"room": room_id}).scalar_one_or_none()
+    if found is None:
+        raise NoSuchRoom
+    return found
+
+
+_TIMEZONE = text("""
+    SELECT s.timezone FROM rooms r
+    JOIN buildings b ON b.id = r.building_id
+    JOIN sites s ON s.id = b.site_id
+    WHERE r.id = :room
+""")
+
 _ROOMS = text("""
     SELECT r.id, r.name, r.floor, b.name AS building, o.account_id, a.holder
     FROM rooms r
@@ -94,7 +116,7 @@ _ROOMS = text("""
 """)
 
 _POINTS = text("""
-    SELECT p.id, p.room_id, p.name, p.commodity, p.meter_no, p.purse_id, p.policy, t.unit,
+    SELECT p.id, p.room_id, p.name, p.commodity, p.meter_no, p.purse_id, p.meter, p.policy, t.unit,
            s.supply, s.wanted, s.why, s.total, s.read_at, s.first_read_at,
            s.silent_since, s.held_since, g.heard_at, coalesce(b.balance_fen, 0) AS balance_fen
     FROM points p
@@ -131,8 +153,9 @@ def cards(
         _POINTS, {"organization": organization_id, "rooms": [row.id for row in found]}
     ).all()
     a_day = charges_per_day(session, {row.purse_id for row in points}, now=now)
+    pins = overrides.all_in_force(session, {row.id for row in points}, now=now)
     for row in points:
-        of_room[row.room_id].append(_card(row, a_day.get(row.purse_id), now))
+        of_room[row.room_id].append(_card(row, a_day.get(row.purse_id), pins.get(row.id), now))
     return [
         RoomCard(
             room_id=row.id,
@@ -158,7 +181,8 @@ def charges_per_day(session: Session, purses: set[UUID], *, now: datetime) -> di
     }
 
 
-def _card(row: Any, fen_a_day: Decimal | None, now: datetime) -> PointCard:
+def _card(row: Any, fen_a_day: Decimal | None, pin: Pin | None, now: datetime) -> PointCard:
+    policy = _POLICY.validate_python(row.policy)
     days_left = None
     if row.balance_fen <= 0:
         days_left = Decimal(0)
@@ -181,5 +205,8 @@ def _card(row: Any, fen_a_day: Decimal | None, now: datetime) -> PointCard:
         is_silent=row.silent_since is not None,
         is_held=row.held_since is not None,
         gateway_online=row.heard_at is not None and row.heard_at > now - ONLINE,
-        alarm_at=_POLICY.validate_python(row.policy).alarm_at,
+        alarm_at=policy.alarm_at,
+        pin=pin,
+        has_switch=_METER.validate_python(row.meter).has_switch,
+        is_protected=overrides.is_protected(policy, now),
     )

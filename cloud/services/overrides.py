@@ -116,21 +116,19 @@ def pin(
 
     Raises NoSuchPoint, BadEnd, BadReason, NoSwitch, Protected or PinnedMeanwhile.
     """
-    point, gateway = _locked(session, point_id, by)
-    why = _reason(why)
-    if until.tzinfo is None or not now < until <= now + longest:
-        raise BadEnd(days=longest.days)
-    if not _METER.validate_python(point.meter).has_switch:
-        raise NoSwitch(point=point.name)
-    if supply is Supply.OFF and is_protected(_POLICY.validate_python(point.policy), now):
-        raise Protected(point=point.name)
-    standing = in_force(session, point_id, now=now)
-    if standing is not None and (standing.supply, standing.until, standing.why, standing.by) == (
-        supply,
-        until,
-        why,
-        by.name,
-    ):
+    _, gateway = _locked(session, point_id, by)
+    point, why, standing = _checked(
+        session,
+        point_id,
+        supply=supply,
+        until=until,
+        why=why,
+        by=by,
+        longest=longest,
+        now=now,
+    )
+    asked = (supply, until, why, by.name)
+    if standing and asked == (standing.supply, standing.until, standing.why, standing.by):
         return standing
     if (standing.id if standing else None) != instead_of:
         raise PinnedMeanwhile
@@ -154,6 +152,26 @@ def pin(
     log.info("%s pinned %s to %s until %s: %s", by.login, point.name, supply, until, why)
     events.changed(session, by.organization_id, room_id=point.room_id)
     return _pins(session, [point.id])[point.id][0]
+
+
+def check(
+    session: Session,
+    point_id: UUID,
+    *,
+    supply: Supply,
+    until: datetime,
+    why: str,
+    instead_of: UUID | None,
+    by: SignedIn,
+    longest: timedelta,
+    now: datetime,
+) -> None:
+    """Raises what pin would now raise, so that nobody is asked to confirm what cannot be."""
+    _, _, standing = _checked(
+        session, point_id, supply=supply, until=until, why=why, by=by, longest=longest, now=now
+    )
+    if (standing.id if standing else None) != instead_of:
+        raise PinnedMeanwhile
 
 
 def end(
@@ -200,6 +218,12 @@ def in_force(session: Session, point_id: UUID, *, now: datetime) -> Pin | None:
     return next((pin for pin in _pins(session, [point_id])[point_id] if pin.is_in_force(now)), None)
 
 
+def all_in_force(session: Session, points: Iterable[UUID], *, now: datetime) -> dict[UUID, Pin]:
+    """What these points are pinned to now; no entry for the others."""
+    found = session.execute(_IN_FORCE, {"points": list(points), "now": now})
+    return {row.point_id: _pin(row) for row in found}
+
+
 def of_points(session: Session, points: Iterable[UUID]) -> defaultdict[UUID, list[Pin]]:
     """The last overrides of each point, the newest first."""
     return _pins(session, points)
@@ -211,17 +235,29 @@ def is_protected(policy: Policy, now: datetime) -> bool:
     return policy.is_protected and (until is None or now < until)
 
 
-_PINS = text("""
+_COLUMNS = """
     SELECT o.id, o.point_id, o.supply, o.created_at, o.until, o.why, o.ended_at,
            pinned.name AS by, ended.name AS ended_by, o.down_seq <= g.down_acked AS is_delivered
+"""
+_NAMES = """
+    JOIN gateways g ON g.id = o.gateway_id
+    JOIN users pinned ON pinned.id = o.pinned_by
+    LEFT JOIN users ended ON ended.id = o.ended_by
+"""
+_PINS = text(f"""
+    {_COLUMNS}
     FROM unnest(CAST(:points AS uuid[])) AS p(id)
     CROSS JOIN LATERAL (
         SELECT * FROM overrides WHERE point_id = p.id ORDER BY created_at DESC LIMIT :most
     ) o
-    JOIN gateways g ON g.id = o.gateway_id
-    JOIN users pinned ON pinned.id = o.pinned_by
-    LEFT JOIN users ended ON ended.id = o.ended_by
+    {_NAMES}
     ORDER BY o.created_at DESC
+""")
+_IN_FORCE = text(f"""
+    {_COLUMNS}
+    FROM overrides o
+    {_NAMES}
+    WHERE o.point_id = ANY(:points) AND o.ended_at IS NULL AND o.until > :now
 """)
 
 
@@ -247,17 +283,45 @@ def _pin(row: Any) -> Pin:
     )
 
 
+def _checked(
+    session: Session,
+    point_id: UUID,
+    *,
+    supply: Supply,
+    until: datetime,
+    why: str,
+    by: SignedIn,
+    longest: timedelta,
+    now: datetime,
+) -> tuple[tables.ServicePoint, str, Pin | None]:
+    """The point, the reason as it is kept, and what is in force now."""
+    point = _point(session, point_id, by)
+    why = _reason(why)
+    if until.tzinfo is None or not now < until <= now + longest:
+        raise BadEnd(days=longest.days)
+    if not _METER.validate_python(point.meter).has_switch:
+        raise NoSwitch(point=point.name)
+    if supply is Supply.OFF and is_protected(_POLICY.validate_python(point.policy), now):
+        raise Protected(point=point.name)
+    return point, why, in_force(session, point_id, now=now)
+
+
 def _locked(
     session: Session, point_id: UUID, by: SignedIn
 ) -> tuple[tables.ServicePoint, tables.Gateway]:
     """The point and its gateway, which is locked: overrides of a point are given one after another."""
+    point = _point(session, point_id, by)
+    return point, _lock_gateway(session, point.gateway_id, by)
+
+
+def _point(session: Session, point_id: UUID, by: SignedIn) -> tables.ServicePoint:
     row = tables.ServicePoint
-    point = session.execute(
+    point: tables.ServicePoint | None = session.execute(
         select(row).where(col(row.id) == point_id, col(row.organization_id) == by.organization_id)
     ).scalar_one_or_none()
     if point is None:
         raise NoSuchPoint
-    return point, _lock_gateway(session, point.gateway_id, by)
+    return point
 
 
 def _lock_gateway(session: Session, gateway_id: UUID, by: SignedIn) -> tables.Gateway:

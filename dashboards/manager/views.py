@@ -9,24 +9,28 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Form, Request
+from sqlmodel import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
 from cloud import auth, web
 from cloud.db import Database
 from cloud.errors import TooManyAttempts
-from cloud.services import board
+from cloud.services import alarms, board
+from cloud.services.alarms import GatewayTrouble, PointAlarm
 from cloud.services.board import RoomCard
 from cloud.tables import Organization
 from cloud.tables.base import utc_now
 from cloud.web import CurrentUser, OpenEvents, SystemSession, UserSession, database
 from dashboards import errors, files, language, live, page, words
+from dashboards.manager import supply
 from dashboards.state import Flag, of_room, summarize
 from dashboards.words import N_
 
 router = APIRouter(include_in_schema=False)
 router.include_router(language.router)
 router.include_router(files.router)
+router.include_router(supply.router)
 
 WRONG = N_("Login name or password is wrong.")
 LEAST_WIDE, MOST_WIDE = 3, 5  # rooms in a row: as many as the longest floor has, within these
@@ -43,6 +47,19 @@ class Floor:
     rooms: tuple[RoomCard, ...]
     cut: int
     shown: bool
+
+
+@dataclass(slots=True)
+class Board:
+    """What an open board shows: rooms, the alarms of each that has any, and the troubles of gateways."""
+
+    cards: dict[UUID, RoomCard]
+    alarms: dict[UUID, list[PointAlarm]]
+    troubles: list[GatewayTrouble]
+
+    def newest(self) -> list[PointAlarm]:
+        found = [alarm for room in self.alarms.values() for alarm in room]
+        return sorted(found, key=lambda alarm: alarm.at, reverse=True)
 
 
 @router.get("/")
@@ -107,6 +124,21 @@ def rooms(
         summary=summarize(found),
         wanted=wanted,
         q=q,
+        troubles=alarms.of_gateways(session, user.organization_id),
+        alarms=alarms.of_points(session, user.organization_id, rooms=None),
+    )
+
+
+@router.get("/alarms")
+def all_alarms(request: Request, user: CurrentUser, session: UserSession) -> Response:
+    """Every alarm that is on."""
+    return page.render(
+        request,
+        "manager/alarms.html",
+        organization=session.get_one(Organization, user.organization_id).name,
+        user_name=user.name,
+        troubles=alarms.of_gateways(session, user.organization_id),
+        alarms=alarms.of_points(session, user.organization_id, rooms=None),
     )
 
 
@@ -117,36 +149,52 @@ async def rooms_stream(
     database: Annotated[Database, Depends(database)],
     events: OpenEvents,
 ) -> Response:
-    """What changes on the board: each changed room's card, and the counts."""
+    """What changes on the board: each changed room's card, the counts, and what a person should look into."""
     spoken = words.language_of(request)
-    cards: dict[UUID, RoomCard] = {}
-
-    def read(changes: live.Changes) -> list[RoomCard]:
-        with database.organization(user.organization_id) as session:
-            changed = _changed_rooms(changes, cards)
-            if changed is not None and len(changed) <= FEW:
-                now = utc_now()
-                return [board.room(session, user.organization_id, i, now=now) for i in changed]
-            return board.rooms(session, user.organization_id, now=utc_now())
+    shown = Board({}, {}, [])
 
     def render(changes: live.Changes) -> str:
         if changes is None:
             web.current_user(request, database)  # still signed in?
-        news = [room for room in read(changes) if cards.get(room.room_id) != room]
-        cards.update({room.room_id: room for room in news})
-        if not news:
+        with database.organization(user.organization_id) as session:
+            now = _read(session, user.organization_id, changes, shown)
+        news = [card for card in now.cards.values() if shown.cards.get(card.room_id) != card]
+        is_noted = (now.alarms, now.troubles) != (shown.alarms, shown.troubles)
+        shown.cards, shown.alarms, shown.troubles = now.cards, now.alarms, now.troubles
+        if not news and not is_noted:
             return ""
         return page.fragment(
             spoken,
             "manager/changes.html",
             rooms=news,
-            summary=summarize(cards.values()),
-            floors=floors(cards.values(), set(cards)),
+            summary=summarize(now.cards.values()),
+            floors=floors(now.cards.values(), set(now.cards)),
+            troubles=now.troubles,
+            alarms=now.newest(),
         )
 
     return live.stream(
         events.subscribe(user.organization_id), lambda changes: run_in_threadpool(render, changes)
     )
+
+
+def _read(session: Session, organization_id: UUID, changes: live.Changes, shown: Board) -> Board:
+    """The board as it is now; of few changed rooms only those are read."""
+    changed = _changed_rooms(changes, shown.cards)
+    is_few = changed is not None and len(changed) <= FEW
+    if changed is not None and is_few:
+        read = [board.room(session, organization_id, i, now=utc_now()) for i in changed]
+        cards, noted, troubles = dict(shown.cards), dict(shown.alarms), shown.troubles
+    else:
+        read = board.rooms(session, organization_id, now=utc_now())
+        cards, noted = {}, {}
+        troubles = alarms.of_gateways(session, organization_id)
+    for card in read:
+        cards[card.room_id] = card
+        noted.pop(card.room_id, None)
+    for alarm in alarms.of_points(session, organization_id, rooms=changed if is_few else None):
+        noted.setdefault(alarm.room_id, []).append(alarm)
+    return Board(cards, noted, troubles)
 
 
 def _changed_rooms(changes: live.Changes, cards: dict[UUID, RoomCard]) -> set[UUID] | None:

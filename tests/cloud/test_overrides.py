@@ -289,8 +289,8 @@ def test_alarms_that_are_on_are_listed_with_what_speaks_against_the_reading(
     )
     other = build("other")
     with database.organization(home.organization_id) as session:
-        found = alarms.of_points(session, home.organization_id, room_id=None)
-        here = alarms.of_points(session, home.organization_id, room_id=home.room_id)
+        found = alarms.of_points(session, home.organization_id, rooms=None)
+        here = alarms.of_points(session, home.organization_id, rooms=[home.room_id])
     assert [(a.point_id, a.kind, a.at) for a in found] == [
         (home.water, AlarmKind.CUT_WAITS, at(4)),
         (home.electricity, AlarmKind.IMPLAUSIBLE, at(3)),
@@ -298,7 +298,7 @@ def test_alarms_that_are_on_are_listed_with_what_speaks_against_the_reading(
     assert [(f.kind, f.text) for f in found[1].findings] == [(Kind.BACKWARDS, "register went back")]
     assert here == found
     with database.organization(other.organization_id) as session:
-        assert alarms.of_points(session, home.organization_id, room_id=None) == []
+        assert alarms.of_points(session, home.organization_id, rooms=None) == []
 
 
 def test_an_unacknowledged_override_keeps_its_place_when_the_log_is_numbered_anew(

@@ -43,6 +43,9 @@ def power(room: str, **changes: Any) -> PointCard:
             is_held=False,
             gateway_online=True,
             alarm_at=Money.yuan("10"),
+            pin=None,
+            has_switch=True,
+            is_protected=False,
         ),
         **changes,
     )

@@ -112,6 +112,8 @@ def test_a_card_says_state_balance_and_reading_in_words(language: str) -> None:
         rooms=cards,
         summary=summarize(cards),
         floors=floors(cards, {card.room_id for card in cards}),
+        troubles=[],
+        alarms=[],
     )
 
     said = {
