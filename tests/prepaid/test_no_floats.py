@@ -21,13 +21,14 @@ import pytest
 import prepaid
 from prepaid import wire
 from prepaid.brake import Brake
+from prepaid.common_use import Invoice, MeterUse
 from prepaid.cycle import Cycle, Every
 from prepaid.ledger import Book, Reason, Transfer
 from prepaid.money import ZERO, Money
 from prepaid.point import EmergencyCredit, Policy
 from prepaid.reading import Reading
 from prepaid.resolution import Estimated, Exchanged, Restarted
-from prepaid.sharing import Invoice, Member, MeterUse, Standing
+from prepaid.sharing import Member, Standing
 from prepaid.tariff import Fixed, Rate, Season, Tiers
 from tests.prepaid.situations import OPEN
 from tests.prepaid.test_allocation import AGREEMENT
@@ -45,7 +46,7 @@ DIVISIONS = {
     ("deadline.py", "overdraft_bound"): "Fraction",
     ("point.py", "Thresholds.__post_init__"): "timedelta / int",
     ("usual.py", "Usual.moved_on"): "timedelta / int",
-    ("sharing.py", "Invoice.price"): "Fraction",
+    ("common_use.py", "Invoice.price"): "Fraction",
     ("sharing.py", "share_with_loss"): "Fraction",
     ("sharing.py", "_sheet"): "Fraction",
 }

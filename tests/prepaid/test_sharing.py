@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from prepaid import ledger
+from prepaid.common_use import Invoice, MeterUse, Use
 from prepaid.ledger import Reason, balances, correct
 from prepaid.money import ZERO, Money
 from prepaid.purse import Purpose
@@ -22,15 +23,12 @@ from prepaid.sharing import (
     By,
     CannotShare,
     Finding,
-    Invoice,
     Loss,
     Member,
-    MeterUse,
     Payer,
     Sheet,
     Standing,
     Terms,
-    Use,
     Vacant,
     apportion,
     share,

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from prepaid import ledger
 from prepaid.allocation import Agreement, Allocation, Kind, allocate
+from prepaid.common_use import MeterUse, Use
 from prepaid.credit import CreditState, credit_state, is_repaid
 from prepaid.ledger import (
     Book,
@@ -29,11 +30,9 @@ from prepaid.sharing import (
     By,
     Loss,
     Member,
-    MeterUse,
     Payer,
     Standing,
     Terms,
-    Use,
     Vacant,
     share_use,
 )
