@@ -1,4 +1,4 @@
-"""Where a line is: a serial device, a serial server 串口服务器 behind TCP, or a device of Modbus TCP."""
+"""Where a line is: a serial device, a serial server 串口服务器, a device of Modbus TCP, a DTU that dials in."""
 
 from __future__ import annotations
 
@@ -38,20 +38,30 @@ class ModbusTcpAt(TcpAt):
 FORMAT = r"[78][NEO][12]"
 
 
+@dataclass(frozen=True, slots=True)
+class ListenAt(TcpAt):
+    """Where a DTU 数传终端 dials in to us. registration is what it says first, heartbeat what it says now and then
+    to keep its connection; empty where it does not."""
+
+    registration: bytes = b""
+    heartbeat: bytes = b""
+
+
 def port_at(text: str, baud: int) -> SerialAt | TcpAt:
-    """Where "serial:DEVICE,BAUD,8E1", "tcp:HOST:PORT" or "modbus-tcp:HOST:PORT" leads; baud is for the
-    line behind TCP.
+    """Where "serial:DEVICE,BAUD,8E1", "tcp:HOST:PORT", "modbus-tcp:HOST:PORT" or "tcp-listen:HOST:PORT" leads; baud
+    is for the line behind TCP.
 
     Raises ValueError for anything else.
     """
     kind, _, rest = text.partition(":")
-    if kind in ("tcp", "modbus-tcp"):
+    behind_tcp = {"tcp": TcpAt, "modbus-tcp": ModbusTcpAt, "tcp-listen": ListenAt}
+    if kind in behind_tcp:
         host, port = host_and_port(rest)
-        return (TcpAt if kind == "tcp" else ModbusTcpAt)(host, port, baud)
+        return behind_tcp[kind](host, port, baud)
     found = re.fullmatch(rf"(?P<device>[^,]+),(?P<baud>\d{{3,6}}),(?P<format>{FORMAT})", rest)
     if kind != "serial" or found is None:
         raise ValueError(
-            'must be "serial:DEVICE,BAUD,8E1", "tcp:HOST:PORT" or "modbus-tcp:HOST:PORT"'
+            'must be "serial:DEVICE,BAUD,8E1", "tcp:HOST:PORT", "modbus-tcp:HOST:PORT" or "tcp-listen:HOST:PORT"'
         )
     return SerialAt(found["device"], int(found["baud"]), found["format"])
 

@@ -1,83 +1,24 @@
-"""The ways to a line: a serial device, TCP to a serial server 串口服务器, and Modbus TCP."""
+"""The ways to a line: a serial device, TCP to a serial server 串口服务器, Modbus TCP, and a DTU that dials in."""
 
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
 import socket
 import termios
 from collections.abc import Awaitable, Callable
-from typing import Protocol
 
 import serial_asyncio
 
-from edge.place import ModbusTcpAt, SerialAt, TcpAt
+from edge.dial_in import DialInPort
+from edge.latency import hasten
+from edge.place import ListenAt, ModbusTcpAt, SerialAt, TcpAt
+from edge.port import Arrivals, LineAway, NotModbus, Port, reason_of
 from protocols.modbus import frame as modbus
 from protocols.modbus import tcp as modbus_tcp
 
+__all__ = ["LineAway", "NotModbus", "Port", "port_to", "serial_port", "tcp_port"]
 
-class LineAway(Exception):
-    """The device or serial server cannot be reached: nothing on this line can be read. Try again later."""
-
-
-class NotModbus(Exception):
-    """This line carries Modbus alone, and the request is of another protocol: the meter's entry is wrong."""
-
-
-class Port(Protocol):
-    """The bytes of a line. It opens itself when written to, again after every loss."""
-
-    async def write(self, data: bytes) -> None:
-        """Open the line if need be, and send; without data only that.
-
-        Raises LineAway if it cannot be opened, NotModbus for bytes that it does not carry.
-        """
-        ...
-
-    async def read(self) -> bytes:
-        """The bytes that have arrived, at least one; waits for them, and may be cancelled without loss.
-
-        Raises LineAway if the line is lost.
-        """
-        ...
-
-    def drain(self) -> bytes:
-        """What has arrived and was not read; it is taken away."""
-        ...
-
-    def close(self) -> None: ...
-
-
-class _Arrivals(asyncio.Protocol):
-    """What a transport delivers, kept until it is asked for."""
-
-    def __init__(self) -> None:
-        self._bytes = bytearray()
-        self._changed = asyncio.Event()
-        self.is_lost = False
-
-    def data_received(self, data: bytes) -> None:
-        self._bytes += data
-        self._changed.set()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.is_lost = True
-        self._changed.set()
-
-    async def next(self) -> bytes:
-        await self._changed.wait()
-        return self.take()
-
-    def take(self) -> bytes:
-        data = bytes(self._bytes)
-        self._bytes.clear()
-        if not self.is_lost:
-            self._changed.clear()
-        return data
-
-
-Connect = Callable[[Callable[[], _Arrivals]], Awaitable[tuple[asyncio.Transport, _Arrivals]]]
+Connect = Callable[[Callable[[], Arrivals]], Awaitable[tuple[asyncio.Transport, Arrivals]]]
 
 
 class StreamPort:
@@ -86,15 +27,15 @@ class StreamPort:
     def __init__(self, name: str, connect: Connect) -> None:
         self._name = name
         self._connect = connect
-        self._open: tuple[asyncio.Transport, _Arrivals] | None = None
+        self._open: tuple[asyncio.Transport, Arrivals] | None = None
 
     async def write(self, data: bytes) -> None:
         if self._open is None or self._open[1].is_lost:
             self.close()
             try:
-                self._open = await self._connect(_Arrivals)
+                self._open = await self._connect(Arrivals)
             except (OSError, TimeoutError, termios.error) as error:
-                raise LineAway(f"{self._name} cannot be opened: {_reason(error)}") from error
+                raise LineAway(f"{self._name} cannot be opened: {reason_of(error)}") from error
         if data:
             self._open[0].write(data)
 
@@ -122,7 +63,7 @@ class StreamPort:
 def serial_port(at: SerialAt) -> StreamPort:
     """A serial device with the parity that is configured: pseudo-terminals know none, so they need 8N1."""
 
-    async def connect(arrivals: Callable[[], _Arrivals]) -> tuple[asyncio.Transport, _Arrivals]:
+    async def connect(arrivals: Callable[[], Arrivals]) -> tuple[asyncio.Transport, Arrivals]:
         transport, protocol = await serial_asyncio.create_serial_connection(
             asyncio.get_running_loop(),
             arrivals,
@@ -133,6 +74,7 @@ def serial_port(at: SerialAt) -> StreamPort:
             stopbits=int(at.format[2]),
             exclusive=True,
         )
+        hasten(at.device, transport.serial)
         return transport, protocol
 
     return StreamPort(f"serial device {at.device}", connect)
@@ -141,7 +83,7 @@ def serial_port(at: SerialAt) -> StreamPort:
 def tcp_port(at: TcpAt) -> StreamPort:
     """A serial server. One that vanishes without a word is noticed after 10 s of unanswered bytes."""
 
-    async def connect(arrivals: Callable[[], _Arrivals]) -> tuple[asyncio.Transport, _Arrivals]:
+    async def connect(arrivals: Callable[[], Arrivals]) -> tuple[asyncio.Transport, Arrivals]:
         async with asyncio.timeout(5):
             transport, protocol = await asyncio.get_running_loop().create_connection(
                 arrivals, at.host, at.port
@@ -210,29 +152,7 @@ def port_to(at: SerialAt | TcpAt, *, shown: Callable[[Port], Port] = lambda port
             return shown(serial_port(at))
         case ModbusTcpAt():
             return ModbusTcpPort(shown(tcp_port(at)))
+        case ListenAt():
+            return shown(DialInPort(at))
         case _:
             return shown(tcp_port(at))
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return "no answer within 5 s"
-    if isinstance(error, socket.gaierror):
-        return "there is no host of this name, or no network to ask who it is"
-    number = error.errno if isinstance(error, OSError) else error.args[0]
-    if number is None:
-        cause = error.__context__
-        number = (
-            cause.args[0] if isinstance(cause, termios.error) else getattr(cause, "errno", None)
-        )
-    if number is None:
-        return str(error)
-    if number == errno.EINVAL:
-        return f"{os.strerror(number)}; a pseudo-terminal has no parity, give it 8N1"
-    if number == errno.ENOTTY:
-        return "it is not a serial device"
-    if number in (errno.EAGAIN, errno.EBUSY):
-        return "another program has it open"
-    if number == errno.EACCES:
-        return f"{os.strerror(number)}; the user must be in the group that owns it, often dialout"
-    return os.strerror(number)

@@ -6,16 +6,25 @@ import base64
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
-from edge.place import SerialAt, TcpAt, host_and_port, port_at
+from edge.place import ListenAt, SerialAt, TcpAt, host_and_port, port_at
 
+MOST_LINES = 32
 PASSWORD_VARIABLE = "WATTWELL_GATEWAY_PASSWORD"
 
 
@@ -115,6 +124,22 @@ def _is_port(text: str) -> str:
     return text
 
 
+def _is_said(text: str) -> str:
+    _bytes(text)
+    return text
+
+
+def _bytes(text: str) -> bytes:
+    """Text as it stands, or "hex:" and bytes in hexadecimal. Raises ValueError for less than two bytes."""
+    try:
+        said = bytes.fromhex(text[4:]) if text.startswith("hex:") else text.encode()
+    except ValueError:
+        said = b""
+    if len(said) < 2:
+        raise ValueError('must be a text, or "hex:" and bytes in hexadecimal; two bytes at least')
+    return said
+
+
 class _Cloud(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     broker: Annotated[str, AfterValidator(_is_broker)]
@@ -130,6 +155,15 @@ class _Line(BaseModel):
     port: Annotated[str, AfterValidator(_is_port)]
     baud: Annotated[int, Field(ge=300, le=115200)] = 2400
     delay_s: Annotated[float, Field(ge=0, le=30)] | None = None
+    registration: Annotated[str, AfterValidator(_is_said)] | None = None
+    heartbeat: Annotated[str, AfterValidator(_is_said)] | None = None
+
+    @field_validator("registration", "heartbeat")
+    @classmethod
+    def _is_of_a_dtu(cls, said: str | None, info: ValidationInfo) -> str | None:
+        if said is not None and not info.data.get("port", "tcp-listen:").startswith("tcp-listen:"):
+            raise ValueError('is for a DTU that dials in: port must be "tcp-listen:HOST:PORT"')
+        return said
 
 
 class _Store(BaseModel):
@@ -144,11 +178,17 @@ class _File(BaseModel):
     poll_s: Annotated[float, Field(ge=0.1, le=3600)] = 900
     cloud: _Cloud
     store: _Store = _Store()
-    line: Annotated[list[_Line], Field(min_length=1)]
+    line: Annotated[list[_Line], Field(min_length=1, max_length=MOST_LINES)]
 
 
 def _line(line: _Line) -> LineSettings:
     at = port_at(line.port, line.baud)
+    if isinstance(at, ListenAt):
+        registration, heartbeat = (
+            _bytes(said) if said is not None else b""
+            for said in (line.registration, line.heartbeat)
+        )
+        at = replace(at, registration=registration, heartbeat=heartbeat)
     usual = 1.0 if isinstance(at, TcpAt) else 0.2
     return LineSettings(line.name, at, usual if line.delay_s is None else line.delay_s)
 

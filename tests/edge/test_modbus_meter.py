@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
+from uuid import UUID
 
 from prepaid.money import Money
 from prepaid.point import Restore
 from prepaid.reading import Supply
 from prepaid.supply import Why
-from prepaid.wire import Alarm, AlarmKind, Charged, SupplyChanged
-from tests.edge.simulated import ELECTRICITY, PURSE, ModbusMeter, Room, simulated
+from prepaid.wire import Alarm, AlarmKind, Charged, Read, SupplyChanged
+from tests.edge.simulated import ELECTRICITY, PURSE, WATER, ModbusMeter, Room, simulated
 
 POINT = replace(
     ELECTRICITY,
@@ -122,3 +124,24 @@ async def test_without_consent_a_relay_is_not_closed_from_afar_and_a_person_is_t
     assert orders(room) == []
     (alarm,) = [one for one in room.told(Alarm) if one.alarm is AlarmKind.SWITCH_FAILED]
     assert "can only be closed from here" in alarm.text
+
+
+@simulated
+async def test_three_protocols_are_read_on_one_line(tmp_path: Path):
+    meter = Hiking()
+    meter.show("energy_total", "0000 2710")
+    ours = replace(POINT, id=UUID(int=9))
+    room = Room(tmp_path, points=(ELECTRICITY, WATER, ours))
+    room.wire.meters.append(meter)
+    agent = asyncio.create_task(room.agent.run())
+
+    await asyncio.sleep(5)
+
+    # 100.00 kWh in the DL/T 645 meter, 10.00 m3 in the CJ/T 188 meter, 10000 hundredths of a kWh in the Modbus meter
+    read = {r.point: (r.reading.total, r.reading.supply) for r in room.told(Read)}
+    assert read == {
+        ELECTRICITY.id: (Decimal("100.00"), Supply.ON),
+        WATER.id: (Decimal("10.00"), Supply.ON),
+        ours.id: (Decimal("100.00"), Supply.ON),
+    }
+    agent.cancel()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.place import ModbusTcpAt, SerialAt, TcpAt
+from edge.place import ListenAt, ModbusTcpAt, SerialAt, TcpAt
 from edge.settings import BadSettings, load
 
 GOOD = """\
@@ -54,6 +54,28 @@ def test_a_line_can_be_of_modbus_tcp(tmp_path: Path):
     assert settings.lines[1].at == ModbusTcpAt("127.0.0.1", 4001, 2400)
 
 
+def test_a_line_can_be_of_a_dtu_that_dials_in(tmp_path: Path):
+    said = 'registration = "DTU-0001"\nheartbeat = "hex:7E 01"\ndelay_s = 3'
+    dial_in = GOOD.replace("tcp:127.0.0.1", "tcp-listen:0.0.0.0").replace("delay_s = 3", said)
+
+    settings = load(write(tmp_path, dial_in), {})
+
+    assert settings.lines[1].at == ListenAt("0.0.0.0", 4001, 2400, b"DTU-0001", b"\x7e\x01")
+
+
+def test_a_gateway_has_at_most_32_lines(tmp_path: Path):
+    more = "".join(
+        f'[[line]]\nname = "M{n}"\nport = "tcp:127.0.0.1:{5000 + n}"\n' for n in range(31)
+    )
+
+    assert (
+        len(load(write(tmp_path, GOOD + more[: more.index('[[line]]\nname = "M30"')]), {}).lines)
+        == 32
+    )
+    with pytest.raises(BadSettings, match="line: List should have at most 32 items"):
+        load(write(tmp_path, GOOD + more), {})
+
+
 def test_the_password_of_the_environment_wins(tmp_path: Path):
     settings = load(write(tmp_path, GOOD), {"WATTWELL_GATEWAY_PASSWORD": "other"})
 
@@ -72,6 +94,8 @@ def test_the_password_of_the_environment_wins(tmp_path: Path):
         ("2400,8E1", "2400", 'line 11: line[1].port: must be "serial:DEVICE,BAUD,8E1", "tcp:'),
         ("tcp:127.0.0.1:4001", "udp:1", "line 15: line[2].port: must be"),
         ("delay_s = 3", "delay_s = -1", "line 16: line[2].delay_s: Input should be greater"),
+        ("delay_s = 3", 'heartbeat = "7E"', "heartbeat: is for a DTU that dials in: port must"),
+        ("delay_s = 3", 'registration = "hex:7"', "line 16: line[2].registration: must be a text"),
         ('name = "L2"', 'name = "L1"', "line L1 is described twice"),
         ("[cloud]", "[cloud", "is not TOML: Expected ']'"),
     ],
