@@ -119,6 +119,11 @@ async def room_stream(
         last = html
         return html
 
+    def find() -> None:
+        with database.organization(user.organization_id) as session:
+            board.room(session, user.organization_id, room_id, now=utc_now())
+
+    await run_in_threadpool(find)
     return live.stream(
         events.subscribe(user.organization_id), lambda changes: run_in_threadpool(render, changes)
     )
