@@ -33,6 +33,7 @@ REPORT_S = 3600.0
 SWITCH_TRIES = 3  # commands without effect before a person is told
 SWITCH_AGAIN_S = 60.0  # between commands after that, doubling
 SWITCH_AGAIN_MOST_S = 900.0
+AGAIN_LEAST_S = 0.5  # between a look and the next that a rule asks for
 ARMED_S = 5.0  # between looks while the customer is expected at the meter's button
 ARMED_FOR = timedelta(minutes=10)
 LINE_AGAIN_MOST_S = 30.0
@@ -415,9 +416,9 @@ class Agent:
     def _pause_s(self, point: ServicePoint, driver: Driver, settled: Settled) -> float:
         ordinary_s = self._ordinary_s(point, settled)
         if settled.want.again_in is not None:
-            ordinary_s = min(
-                ordinary_s, max(self._pace.least_s, settled.want.again_in.total_seconds())
-            )
+            ordinary_s = min(ordinary_s, max(AGAIN_LEAST_S, settled.want.again_in.total_seconds()))
+        if settled.want.why in (Why.DWELL, Why.STAGGERED):
+            self._rounds[point.meter.line].hurry(point.id)
         intent = self._store.intent(point.id)
         if intent is not None and point.meter.has_switch:
             if not intent.is_refused and self._is_within(driver.TRAVEL_S, point, intent):

@@ -126,3 +126,18 @@ async def test_a_silent_meter_that_is_taken_off_the_line_is_forgotten():
 
     assert {await line.next() for _ in range(3)} == {A}
     assert line.held_off == 0
+
+
+@simulated
+async def test_one_whose_switch_is_to_be_moved_is_read_before_others_that_are_due():
+    line = rounds()
+    for point, at in ((A, 10), (B, 20), (SILENT, 30)):
+        line.plan(point, at)
+    line.hurry(SILENT)
+    await asyncio.sleep(15)
+    assert await line.next() == A  # not before its time
+
+    await asyncio.sleep(45)
+
+    assert await line.next() == SILENT
+    assert await line.next() == A  # hurried once
