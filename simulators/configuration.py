@@ -17,6 +17,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked
 
 from protocols.modbus import profile as profiles
+from protocols.modbus.profile import Register, Type
 from simulators.faults import NAMES, Faults
 from simulators.parameters import from_hex
 
@@ -429,6 +430,21 @@ def _of_modbus(meter: ModbusConfig) -> Iterator[str]:
         yield f"profile: there is no {meter.profile}; there are {', '.join(profiles.names())}"
         return
     known = profiles.load(meter.profile).registers
-    for name in meter.values:
+    for name, value in meter.values.items():
         if name not in known:
             yield f"values.{name}: {meter.profile} has no such register"
+        elif not _fits(known[name], value):
+            yield f"values.{name}: {value} does not fit into a register of {known[name].type.value}"
+
+
+def _fits(register: Register, value: int) -> bool:
+    raw, bits = value / register.scale, 16 * register.count
+    match register.type:
+        case Type.FLOAT32:
+            return abs(value) <= 1 << 24  # whole numbers up to there are exact
+        case Type.BCD:
+            return 0 <= raw < 10 ** (4 * register.count)
+        case Type.S16 | Type.S32:
+            return -(1 << bits - 1) <= raw < 1 << bits - 1
+        case _:
+            return 0 <= raw < 1 << bits

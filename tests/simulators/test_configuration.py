@@ -107,6 +107,19 @@ address = "1"
             'profile = "ytl_orwe504"\nvalues = { relais = 1 }',
             "values.relais: ytl_orwe504 has no such register",
         ),
+        *(
+            (
+                LINE + '[[meter]]\nprotocol = "modbus-rtu"\nline = "L1"\naddress = "1"\n'
+                f'profile = "eastron_sdm230"\nvalues = {{ {name} = {value} }}',
+                f"values.{name}: {value} does not fit into a register of {kind}",
+            )
+            for name, value, kind in (
+                ("meter_code", 65536, "u16"),
+                ("meter_code", -1, "u16"),
+                ("serial_number", 4294967296, "u32"),
+                ("baud_index", 16777217, "float32"),
+            )
+        ),
         (LINE + '[[meter]]\nline = "L1"', "meter without address: protocol: is missing"),
         (LINE + POWER + 'colour = "red"', "colour: there is no such key"),
         (LINE.replace("tcp", "tpc") + POWER, "tpc: there is no such key"),
