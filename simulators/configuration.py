@@ -443,7 +443,7 @@ def _fits(register: Register, value: int) -> bool:
         case Type.FLOAT32:
             return abs(value) <= 1 << 24  # whole numbers up to there are exact
         case Type.BCD:
-            return 0 <= raw < 10 ** (4 * register.count)
+            return 0 <= raw < Decimal(1).scaleb(4 * register.count)
         case Type.S16 | Type.S32:
             return -(1 << bits - 1) <= raw < 1 << bits - 1
         case _:
