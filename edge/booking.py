@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
@@ -24,6 +24,9 @@ from prepaid.wire import Alarm, AlarmKind, Charged, Read, SupplyChanged
 log = logging.getLogger(__name__)
 
 TELL_S = 60.0  # an unchanged reading is sent up no more often
+EARLIEST = datetime(2025, 1, 1, tzinfo=UTC)
+"""A clock before this was never set. A later one is believed: nothing here tells a right one from a wrong."""
+
 ORDINARY = (Kind.MOVED, Kind.STILL)
 
 
@@ -91,15 +94,18 @@ class Booking:
         before = self._store.position(point.id)
         if before is None:
             return Weighed(rating.open_position(point, tariff, reading), (), None)
+        elapsed = self._clock.since(before.reading.at, self._charged_tick(point.id))
         assessment = assess(
             before.reading,
             reading,
             point.meter,
-            elapsed=self._clock.since(before.reading.at, self._charged_tick(point.id)),
+            elapsed=elapsed,
             history=self._store.history(point.id),
         )
         if assessment.moved is None:
             return Weighed(None, (), assessment)
+        if any(evidence.kind is Kind.CLOCK for evidence in assessment.evidence):
+            before = rating.rebased(before, reading.at - elapsed)
         position, charges = rating.rate(point, tariff, before, reading, moved=assessment.moved)
         return Weighed(position, charges, assessment)
 
@@ -167,7 +173,7 @@ class Booking:
         override, moved = store.override(point.id), self._moved.get(point.id)
         return Situation(
             now=now.at,
-            is_clock_trusted=True,  # the system's clock is believed: nothing here tells a right one from a wrong
+            is_clock_trusted=now.at >= EARLIEST,
             available=store.balance(point.purse),
             is_emergency_taken=False,
             warned_ago=None if warned_at is None else self._clock.since(warned_at, None),

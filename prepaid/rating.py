@@ -7,7 +7,7 @@ read, its charges add up to the rounded cost.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal, localcontext
 
@@ -95,6 +95,15 @@ def rate(
     with localcontext(decimals.EXACT):
         reckoned = _reckoned(point, tariff, position, reading, moved)
         return _settled(tariff, position, reading, reckoned)
+
+
+def rebased(position: Position, at: datetime) -> Position:
+    """The position as if its reading had been taken at another time.
+
+    For a clock that was set between two readings: what was used, and the fixed fees, belong to the time that
+    really passed before the later reading, not to the years that a clock may jump.
+    """
+    return replace(position, reading=replace(position.reading, at=at), fees_until=at)
 
 
 def _reckoned(

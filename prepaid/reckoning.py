@@ -123,8 +123,8 @@ def reckon(
     """What the register moved between two readings, cut and filled into tiers; and fixed fees since a time.
 
     Where the clock was put back or stood still, what moved has no time to be spread over: all of it is
-    used at the later reading's own time. A count of tiers goes on in its own period, and in one that lies
-    wholly before it; any other begins at zero, and so does a component that had no tiers.
+    used at the later reading's own time. A count of tiers goes on in its own period, and in one before
+    it; any other begins at zero, and so does a component that had no tiers.
 
     To be called in the context decimals.EXACT; moved is not negative.
     """
@@ -306,9 +306,11 @@ def _fill_tiers(
         if period is not held:
             held = period
             if since is None or not (
-                (period.since == since and period.until == until) or period.until <= since
+                (period.since == since and period.until == until) or period.until == since
             ):
-                since, until, used = period.since, period.until, NOTHING
+                # A clock put back by periods: the count goes on, but ends with the period held now.
+                used = used if since is not None and period.until < since else NOTHING
+                since, until = period.since, period.until
             bounds = tiers.bounds_for(
                 month=period.month, persons=metered.persons, households=metered.households
             )

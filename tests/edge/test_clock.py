@@ -6,8 +6,9 @@ Electricity costs ¥0.50 a kWh; the purse holds ¥1.00, and at most 15 kWh an ho
 from __future__ import annotations
 
 import asyncio
+import copy
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -15,8 +16,8 @@ import pytest
 
 from prepaid.money import Money
 from prepaid.supply import Why
-from prepaid.wire import Alarm, AlarmKind, Read, SupplyChanged
-from tests.edge.simulated import ELECTRICITY, EVENING, PURSE, Room, simulated
+from prepaid.wire import Alarm, AlarmKind, Read, SupplyChanged, TariffSet
+from tests.edge.simulated import ELECTRICITY, EVENING, POWER_TARIFF, PURSE, Room, simulated
 from tests.edge.test_agent import ALLOW_CLOSE, TRIP, commands
 
 POINT = replace(ELECTRICITY, meter=replace(ELECTRICITY.meter, max_per_hour=Decimal(15)))
@@ -182,3 +183,47 @@ async def test_a_clock_that_is_put_back_tells_an_unchanged_reading_once_a_minute
         room.shift -= timedelta(minutes=1)
 
     assert len(room.told(Read)) == 3
+
+
+@simulated
+async def test_a_clock_that_is_set_by_decades_charges_no_fixed_fees_for_them(tmp_path: Path):
+    room = room_of(tmp_path)
+    with room.store.transaction():
+        room.store.save_tariff(with_fee(POWER_TARIFF))
+    room.credit("20.00")
+    room.shift = datetime(1970, 1, 1, tzinfo=UTC) - EVENING  # no battery: the clock begins in 1970
+    await use(room, "100.00", after_s=0)
+
+    room.shift = timedelta(0)  # and is set by the network
+    await use(room, "100.00", after_s=900)
+
+    # A quarter of an hour of ¥9.60 a day is ¥0.10.
+    assert room.store.balance(PURSE) == Money.yuan("20.90")
+    room.shift = timedelta(days=73 * 365)
+    await use(room, "100.00", after_s=900)
+    room.shift = timedelta(0)
+    await use(room, "100.00", after_s=900)
+    assert room.store.balance(PURSE) == Money.yuan("20.70")
+    assert commands(room) == []
+
+
+@simulated
+async def test_nobody_is_cut_by_a_clock_that_was_never_set(tmp_path: Path):
+    room = room_of(tmp_path)
+    room.shift = datetime(1970, 1, 1, tzinfo=UTC) - EVENING
+    await use(room, "100.00", after_s=0)
+    await use(room, "102.00", after_s=900)  # 2.00 × 0.50 = 1.00: nothing left
+
+    assert commands(room) == []
+    assert room.told(SupplyChanged)[-1].why is Why.CLOCK
+    room.shift = timedelta(0)
+    await use(room, "102.00", after_s=900)
+    assert commands(room) == [TRIP]
+
+
+def with_fee(message: TariffSet) -> TariffSet:
+    """The tariff with a fixed fee of ¥9.60 a day beside its price."""
+    document = copy.deepcopy(dict(message.document))
+    fee = {"item": "service", "kind": "fixed", "amount": "9.60", "per": "day"}
+    document["versions"][0]["components"].append(fee)
+    return TariffSet(document)
