@@ -43,6 +43,7 @@ fuzz: $(VENV)/.dev ## Feed each decoder a million seeded streams; ARGS="--decode
 bench: $(VENV)/.dev ## Measure against peers, side by side
 	$(BIN)/python benchmarks/decode.py
 	$(BIN)/python benchmarks/rating.py
+	$(BIN)/python -m benchmarks.line
 
 .PHONY: figures
 figures: $(VENV)/.dev chromium ## Take the README's pictures anew

@@ -268,7 +268,7 @@ class Agent:
             driver.decoder,
             whom=_whom(point.meter),
             reply_s=driver.REPLY_S,
-            tries=1 if self._is_silent(point) else TRIES,
+            tries=1 if point.id in self._misses else TRIES,
         )
         now = self._clock.now()
         supply = self._understood(point, driver, seen.supply)

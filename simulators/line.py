@@ -45,7 +45,7 @@ class Line:
 
     delay_s is the least and the most response delay. before_answer is called with the meters that answer,
     before the first character is sent: what they tell must be kept by then. If it raises OSError, the
-    meters stay silent.
+    meters stay silent. said is told, for who measures, when each answer began and ended on the wire.
     """
 
     def __init__(
@@ -61,6 +61,7 @@ class Line:
     ) -> None:
         self.name = name
         self.ends: list[End] = []
+        self.said: Callable[[float, float], None] = lambda begin, end: None
         self._stations = stations
         self._char_s = BITS / baud
         self._delay_s = delay_s
@@ -114,8 +115,9 @@ class Line:
         await self._answer(said, char_s)
 
     async def _answer(self, data: bytes, char_s: float) -> None:
-        self._free_at += self._random.uniform(*self._delay_s)
-        self._free_at = await self._say(data, self._free_at, char_s)
+        begin = self._free_at + self._random.uniform(*self._delay_s)
+        self._free_at = await self._say(data, begin, char_s)
+        self.said(begin, self._free_at)
         while not self._arrived.empty():
             _, lost = self._arrived.get_nowait()
             log.debug("%s: %s was sent while a meter answered, and is lost", self.name, lost.hex())

@@ -16,7 +16,7 @@ from protocols.cj188.frame import Decoder, Frame
 from protocols.cj188.master import Valve, ValveCommand
 from protocols.exchange import Exchange
 
-REPLY_S = 3.0  # no limit of the standard is public; so long do masters in the field wait
+REPLY_S = 1.0  # no limit of the standard is public; masters in the field wait 1 to 3 s
 TRAVEL_S = 60.0
 SERIAL = 0  # meters count for themselves or echo it; nothing is matched by it
 
