@@ -30,12 +30,20 @@ def as_object(*arguments: str) -> Any:
     return json.loads(decode(*arguments, "--json").stdout)
 
 
-@pytest.mark.parametrize(("file", "protocol"), [("dlt645", "dlt645-2007"), ("cjt188", "cjt188")])
-def test_every_collected_frame_is_answered_as_its_line_expects(file: str, protocol: str):
+@pytest.mark.parametrize(
+    ("file", "told"),
+    [
+        ("dlt645", ("--protocol", "dlt645-2007")),
+        ("cjt188", ("--protocol", "cjt188")),
+        ("dlt645", ()),
+        ("cjt188", ()),
+    ],
+)
+def test_every_collected_frame_is_answered_as_its_line_expects(file: str, told: tuple[str, ...]):
     path = VECTORS / f"{file}.jsonl"
     lines = [json.loads(line) for line in path.read_text().splitlines()]
 
-    result = decode("--protocol", protocol, "--jsonl", str(path))
+    result = decode(*told, "--jsonl", str(path))
 
     answers = [json.loads(line) for line in result.stdout.splitlines()]
     assert len(lines) == len(answers) > 100

@@ -38,7 +38,10 @@ OF_EDITION = {
     "2007": Protocol.DLT645_2007,
     "2004": Protocol.CJT188,
     "2018": Protocol.CJT188,
+    "vendor": Protocol.CJT188,
+    "any": Protocol.CJT188,
 }
+"""As the collections of test frames name them; only that of CJ/T 188 has the last two."""
 
 
 @dataclass(frozen=True, slots=True)
