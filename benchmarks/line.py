@@ -74,7 +74,7 @@ CASES = (
         meters=32,
         silent=3,
         corrupt=0.01,
-        babbling=0.02,
+        babbling=0.05,
         bar=0.85,
         learn_s=30,
     ),
@@ -87,16 +87,17 @@ class Result:
     told: float
     transactions: int
     violations: int
+    garbled: int
     cpu_us: float
 
 
 # The gateway.
 
 
-async def measure(case: Case, seconds: float, folder: Path) -> Result:
+async def measure(case: Case, seconds: float, folder: Path, *, seed: int) -> Result:
     """One round of a case: learn, then measure for so long."""
     config = folder / "meters.toml"
-    config.write_text("\n".join(_described(case)))
+    config.write_text("\n".join([f"seed = {seed}", *_described(case)]))
     simulator = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "benchmarks.line", "--serve", str(config)),
         stdin=asyncio.subprocess.PIPE,
@@ -134,6 +135,7 @@ async def measure(case: Case, seconds: float, folder: Path) -> Result:
         told=statistics.mean(one.utilisation for one in told),
         transactions=sum(count for _, count, _ in seen),
         violations=sum(early for _, _, early in seen),
+        garbled=sum(one.garbled for one in told),
         cpu_us=cpu / requests * 1e6,
     )
 
@@ -285,16 +287,18 @@ def main() -> None:
         return
     cases = [case for case in CASES if wanted.only in case.name]
     results: dict[str, list[Result]] = {case.name: [] for case in cases}
-    for _ in range(wanted.rounds):
+    for seed in range(wanted.rounds):
         for case in cases:
             with tempfile.TemporaryDirectory() as folder:
-                results[case.name].append(asyncio.run(measure(case, wanted.seconds, Path(folder))))
+                results[case.name].append(
+                    asyncio.run(measure(case, wanted.seconds, Path(folder), seed=seed))
+                )
     say = sys.stdout.write
     say(
         f"{wanted.rounds} rounds of {wanted.seconds:.0f} s each, alternating; median (quartiles) over them\n"
     )
     say(
-        f"{'':38}{'used':>22}{'bar':>7}{'own count':>11}{'answers':>9}{'too early':>11}{'CPU':>9}\n"
+        f"{'':38}{'used':>22}{'bar':>7}{'own count':>11}{'answers':>9}{'garbled':>9}{'too early':>11}{'CPU':>9}\n"
     )
     for case in cases:
         _show(case, results[case.name])
@@ -309,7 +313,8 @@ def _show(case: Case, results: list[Result]) -> None:
     sys.stdout.write(
         f"{case.name:38}{middle:8.3f} ({low:.3f}-{high:.3f}){bar:>7}"
         f"{statistics.median(one.told for one in results):11.3f}"
-        f"{sum(one.transactions for one in results):9}{sum(one.violations for one in results):11}"
+        f"{sum(one.transactions for one in results):9}{sum(one.garbled for one in results):9}"
+        f"{sum(one.violations for one in results):11}"
         f"{statistics.median(one.cpu_us for one in results):6.0f} us\n"
     )
 
