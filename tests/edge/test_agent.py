@@ -551,8 +551,8 @@ async def test_a_dead_meter_is_asked_once_each_time_and_seldom_while_the_others_
 
     await asyncio.sleep(130)
 
-    # Three requests in the first visit and one in the second, then one each after 2, 4, 8, 16, 32, 32 ... rounds of 1 s:
-    # 7 of them until 130 s, after 3, 7, 15, 31, 63, 95 and 127 s; 4 if slack is never there.
+    # Three requests in the first visit and one in the second, then one each after 2, 4, 8, 16, 32, 32 ... rounds
+    # of 1 s: 7 of them until 130 s, after 3, 7, 15, 31, 63, 95 and 127 s; 4 if slack is never there.
     assert 4 + 4 <= asked(room, "000000000007") <= 4 + 7
     assert asked(room, ELECTRICITY.meter.address) > 2 * 80
     agent.cancel()
