@@ -614,6 +614,8 @@ async def test_each_line_says_once_an_hour_what_it_did(
 ):
     caplog.set_level("INFO")
     room = Room(tmp_path)
+    room.credit("1000000")  # for so much nobody is looked at more often than each minute
+    room.credit("1000000", purse=WATER_PURSE, cause="sandbox:3")
     agent = asyncio.create_task(room.agent.run())
 
     await asyncio.sleep(2 * 3600 + 60)
