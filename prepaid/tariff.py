@@ -205,6 +205,8 @@ class Tariff:
         day = since_us // DAY_US
         starts, terms = self._day(day)
         first = bisect_right(starts, since_us)
+        if until_us <= (starts[first] if first < len(starts) else (day + 1) * DAY_US):
+            return [(since_us, terms[first - 1])]  # as almost always: nothing else begins within
         found = [(since_us, terms[first - 1])]
         while True:
             end = bisect_left(starts, until_us, lo=first)
