@@ -233,18 +233,22 @@ class Agent:
     async def _weigh_cut(
         self, point: ServicePoint, driver: Driver, bus: Bus, settled: Settled
     ) -> Settled:
-        """What is about to be cut is looked at once more: what flows through it, and how many others are."""
+        """What is about to be cut is looked at once more: what flows through it, and how many others are.
+
+        Only a cut that nothing else puts off is counted by the brake.
+        """
         current_a = None
         if point.policy.max_cut_current_a is not None:
             current_a = await bus.run(
                 lambda: driver.current(point.meter), driver.decoder, reply_s=driver.REPLY_S
             )
-        if settled.want.why is Why.NO_CREDIT:
-            self._brake(point)
-        return self._booking.decide(point, settled, current_a=current_a)
+        settled = self._booking.decide(point, settled, current_a=current_a)
+        if settled.want.why is Why.NO_CREDIT and self._brake(point):
+            settled = self._booking.decide(point, settled, current_a=current_a)
+        return settled
 
-    def _brake(self, point: ServicePoint) -> None:
-        """Notes that a point is about to be cut for want of credit; one too many pulls the brake."""
+    def _brake(self, point: ServicePoint) -> bool:
+        """Notes that a point is about to be cut for want of credit; whether that pulls the brake, as one too many."""
         store, now = self._store, self._clock.now().at
         brake = store.brake()
         noted = brake.note_cut(point.id, now)
@@ -258,6 +262,7 @@ class Agent:
                 store.save_trouble(Trouble.BRAKED, now)
                 store.append(GatewayAlarm(now, Trouble.BRAKED, is_over=False, text=text))
                 log.error("%s", text)
+        return noted.is_on
 
     async def _observe(
         self, point: ServicePoint, driver: Driver, bus: Bus

@@ -145,6 +145,23 @@ async def test_many_empty_purses_at_once_pull_the_brake_until_a_person_releases_
     assert commands(room) == [TRIP] * 6
 
 
+@simulated
+async def test_cuts_that_a_large_current_puts_off_do_not_pull_the_brake(tmp_path: Path):
+    points = tuple(
+        replace(ELECTRICITY, id=UUID(int=number), purse=UUID(int=100 + number), name=f"室 {number}")
+        for number in range(1, 8)
+    )
+    room = Room(tmp_path, points=points)
+    draw(room, "31.500")
+
+    for point in points:
+        await room.agent.visit(point)
+
+    assert commands(room) == []
+    assert room.store.brake().cuts == ()
+    assert not room.store.brake().is_on
+
+
 def pin(room: Room, override: Override | None) -> None:
     with room.store.transaction():
         room.store.save_override(ELECTRICITY.id, override)
