@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 from prepaid.wire import NO_ENTRY, Entry
 
-VERSION = 2
+VERSION = 3
 
 SCHEMA = """
 CREATE TABLE gateway (            -- one row: who we are, and how far the two logs are
@@ -101,6 +101,8 @@ def upgrade(db: sqlite3.Connection) -> None:
     try:
         if version_of(db) == 1:
             _from_1(db)
+        if version_of(db) == 2:
+            _from_2(db)
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:
@@ -154,4 +156,13 @@ def _from_1(db: sqlite3.Connection) -> None:
         db.execute("INSERT INTO up VALUES (?, ?, ?)", (seq, body, previous))
         previous = Entry(UUID(log), seq, body, previous=previous).hash()
     db.execute("DROP TABLE up_1")
-    db.execute(f"PRAGMA user_version = {VERSION}")
+    db.execute("PRAGMA user_version = 2")
+
+
+_NEW_IN_3: tuple[str, ...] = ()
+
+
+def _from_2(db: sqlite3.Connection) -> None:
+    for statement in _NEW_IN_3:
+        db.execute(statement)
+    db.execute("PRAGMA user_version = 3")
