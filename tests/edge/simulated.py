@@ -1,11 +1,10 @@
-"""A line in memory with meters of the codecs' own slaves, and an event loop whose time is simulated."""
+"""A line in memory with meters of the codecs' own slaves, in simulated time."""
 
 from __future__ import annotations
 
 import asyncio
 import functools
 import inspect
-import selectors
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -32,44 +31,12 @@ from protocols.dlt645 import slave as dlt645_slave
 from protocols.modbus import frame as modbus_frame
 from protocols.modbus import profile as modbus_profile
 from protocols.modbus import slave as modbus_slave
+from simulators.clock import SimulatedLoop
 
 STATUS_WORD_3 = 0x04000503
 EVENING = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
 PURSE = UUID("00000000-0000-0000-0000-00000000000a")
 WATER_PURSE = UUID("00000000-0000-0000-0000-00000000000b")
-
-
-class _Jumping(selectors.DefaultSelector):
-    """Nothing to wait for outside: what would be waited is added to the clock."""
-
-    now = 0.0
-    _standing = 0
-
-    def select(self, timeout: float | None = None) -> Any:
-        ready = super().select(0)
-        self._standing = 0 if timeout else self._standing + 1
-        assert self._standing < 10_000, "something goes round and round, and no time passes"
-        if not ready and timeout is None:
-            raise AssertionError("everything waits for ever")
-        if not ready and timeout is not None:
-            self.now += timeout
-        return ready
-
-
-class SimulatedLoop(asyncio.SelectorEventLoop):
-    def __init__(self) -> None:
-        self._jumping = _Jumping()
-        super().__init__(self._jumping)
-
-    def time(self) -> float:
-        return self._jumping.now
-
-    def begin_at(self, instant: float) -> None:
-        self._jumping.now = instant
-
-    def block(self, seconds: float) -> None:
-        """Something keeps the loop busy for so long: nothing else happens meanwhile."""
-        self._jumping.now += seconds
 
 
 def simulated(story: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:

@@ -17,11 +17,11 @@ from protocols.exchange import Exchange, Refused, Unexpected
 from protocols.modbus import frame as modbus_frame
 from protocols.modbus import master as modbus
 from protocols.modbus.frame import ReplyDecoder
+from simulators.clock import SimulatedLoop
 from tests.edge.simulated import (
     ELECTRICITY,
     ElectricityMeter,
     ModbusMeter,
-    SimulatedLoop,
     Wire,
     simulated,
 )

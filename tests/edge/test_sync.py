@@ -33,6 +33,7 @@ from prepaid.wire import (
     Trouble,
     Visit,
 )
+from simulators.clock import SimulatedLoop
 from tests.edge.simulated import (
     ELECTRICITY,
     EVENING,
@@ -40,7 +41,6 @@ from tests.edge.simulated import (
     PURSE,
     WATER,
     Room,
-    SimulatedLoop,
     simulated,
     top_up,
     until,
