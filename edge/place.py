@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+USUAL_BAUD = 2400
+TCP_DELAY_S = 0.3
+SERIAL_DELAY_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +76,34 @@ def host_and_port(text: str) -> tuple[str, int]:
     if not (host and colon and port.isdecimal() and 0 < int(port) < 65536):
         raise ValueError('must be "host:port"')
     return host.strip("[]"), int(port)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the line is. `delay_s` is what adapter or network may add to each wait."""
+
+    at: SerialAt | TcpAt
+    delay_s: float
+
+    def __str__(self) -> str:
+        if isinstance(self.at, SerialAt):
+            return f"{self.at.device} at {self.at.baud} {self.at.format}"
+        return str(self.at)
+
+    @classmethod
+    def parse(cls, text: str, *, baud: int | None, delay_s: float | None) -> Place:
+        """Of what `port_at` takes; a baud that is given wins.
+
+        Raises ValueError.
+        """
+        at = port_at(text, baud or USUAL_BAUD)
+        if baud is not None:
+            at = replace(at, baud=baud)
+        usual = TCP_DELAY_S if isinstance(at, TcpAt) else SERIAL_DELAY_S
+        return cls(at, usual if delay_s is None else delay_s)
+
+    def at_rate(self, baud: int, form: str) -> Place:
+        """The same line at another rate and format, where that is ours to choose."""
+        if isinstance(self.at, SerialAt):
+            return replace(self, at=replace(self.at, baud=baud, format=form))
+        return replace(self, at=replace(self.at, baud=baud))

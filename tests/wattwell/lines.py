@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from edge.bus import Bus
-from edge.place import TcpAt
+from edge.place import Place, TcpAt
 from edge.ports import LineAway
 from protocols.cj188 import frame as cj188
 from protocols.cj188 import slave as cj188_slave
@@ -16,7 +16,7 @@ from protocols.dlt645 import slave as dlt645_slave
 from protocols.modbus import frame as modbus
 from protocols.modbus import slave as modbus_slave
 from simulators.line import collide
-from wattwell.technician.line import Live, Place
+from wattwell.technician.line import Live
 
 EVENING = datetime(2026, 6, 15, 18, 30)  # noqa: DTZ001  as meters tell it, without a zone
 

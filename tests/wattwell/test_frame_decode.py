@@ -10,13 +10,14 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
+from edge.technician.answers import How, Protocol
+from edge.technician.parts import parts_of
 from protocols.dlt645 import items, items97
 from protocols.dlt645.frame import Frame, encode
 from protocols.dlt645.names import chinese
 from protocols.modbus import frame as modbus
 from wattwell import cli
-from wattwell.technician.answers import How, Protocol
-from wattwell.technician.frame_commands import app, parts_of
+from wattwell.technician.frame_commands import app
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 ENERGY = "6872003209172068910833333433B93433336D16"

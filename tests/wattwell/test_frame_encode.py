@@ -8,7 +8,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from wattwell.technician.answers import How, Protocol, answer
+from edge.technician.answers import How, Protocol, answer
 from wattwell.technician.frame_commands import app
 
 METER = "201709320072"

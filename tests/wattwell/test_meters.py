@@ -9,6 +9,17 @@ import pytest
 
 from edge.bus import Garbled, NoReply
 from edge.ports import LineAway
+from edge.technician.meters import (
+    CannotDo,
+    Cj188,
+    Command,
+    Credentials,
+    Dlt1997,
+    Dlt2007,
+    ModbusMeter,
+    Shown,
+)
+from edge.technician.parts import without_password
 from prepaid.reading import Supply
 from protocols.cj188 import slave as cj188
 from protocols.dlt645 import frame as dlt645_frame
@@ -21,17 +32,7 @@ from protocols.modbus.profile import DIRECT
 from tests.edge.simulated import simulated
 from tests.wattwell.lines import EVENING, PLACE, Wire, electricity, live, now
 from wattwell.technician import meter_commands as commands
-from wattwell.technician.line import Status, failure, without_password
-from wattwell.technician.meters import (
-    CannotDo,
-    Cj188,
-    Command,
-    Credentials,
-    Dlt1997,
-    Dlt2007,
-    ModbusMeter,
-    Shown,
-)
+from wattwell.technician.line import Status, failure
 
 ADDRESS = "201709320072"
 METER = Dlt2007(ADDRESS)

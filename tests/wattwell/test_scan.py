@@ -9,18 +9,17 @@ from decimal import Decimal
 import pytest
 from rich.console import Console
 
-from edge.place import SerialAt
+from edge.place import Place, SerialAt
+from edge.technician import scan as scanning
+from edge.technician.answers import Protocol
+from edge.technician.scan import Event, Found, Note, Progress, Wanted
 from protocols.cj188 import slave as cj188
 from protocols.dlt645 import frame as dlt645_frame
 from protocols.modbus import frame as modbus_frame
 from protocols.modbus import slave as modbus
 from tests.edge.simulated import simulated
 from tests.wattwell.lines import PLACE, AnyMeter, Wire, bus, electricity
-from wattwell.technician import scan as scanning
-from wattwell.technician.answers import Protocol
-from wattwell.technician.line import Place
 from wattwell.technician.meter_commands import look
-from wattwell.technician.scan import Event, Found, Note, Progress, Wanted
 
 ALL = tuple(Protocol)
 

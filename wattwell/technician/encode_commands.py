@@ -9,6 +9,8 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from edge.technician.answers import NoFrame, Protocol, read_hex
+from edge.technician.modbus_frames import register_address
 from protocols.cj188 import frame as cj188_frame
 from protocols.cj188 import master as cj188
 from protocols.dlt645 import frame as dlt645_frame
@@ -17,8 +19,6 @@ from protocols.dlt645 import master97
 from protocols.exchange import Exchange
 from protocols.modbus import frame as modbus_frame
 from protocols.modbus import master as modbus
-from wattwell.technician.answers import NoFrame, Protocol, read_hex
-from wattwell.technician.modbus_frames import register_address
 
 app = typer.Typer(
     no_args_is_help=True,

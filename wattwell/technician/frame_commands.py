@@ -14,22 +14,19 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from protocols.cj188.explain import CLOCK_BINARY, CLOCK_HIGH_FIRST, UNIT_FIRST
-from protocols.modbus import profile as profiles
-from wattwell.technician import encode_commands, modbus_frames
-from wattwell.technician.answers import (
-    EDITIONS,
+from edge.technician.answers import (
     How,
     NoFrame,
     Protocol,
     answer,
     answer_lines,
     read_hex,
-    split_cj188,
-    split_dlt645,
 )
-from wattwell.technician.modbus_frames import Registers, Way, register_address
-from wattwell.technician.parts import Part, cj188_parts, dlt645_parts, modbus_parts, noise
+from edge.technician.modbus_frames import Registers, Way, register_address
+from edge.technician.parts import KINDS, parts_of
+from protocols.cj188.explain import CLOCK_BINARY, CLOCK_HIGH_FIRST, UNIT_FIRST
+from protocols.modbus import profile as profiles
+from wattwell.technician import encode_commands
 
 app = typer.Typer(
     no_args_is_help=True, help="Explain the bytes of a meter line, or make a request."
@@ -37,20 +34,6 @@ app = typer.Typer(
 app.add_typer(encode_commands.app, name="encode")
 
 QUIRKS = (UNIT_FIRST, CLOCK_HIGH_FIRST, CLOCK_BINARY)
-KINDS = {
-    "odd_hex": "this is not hexadecimal, or half a byte is missing",
-    "bad_line": "the line is not JSON with hex in it",
-    "empty": "there are no bytes",
-    "no_start": "there is no 68H where a frame could start",
-    "bad_start": "the first byte is not 68H",
-    "bad_start2": "the byte after the address is not 68H",
-    "checksum": "the checksum is wrong",
-    "bad_checksum": "the checksum is wrong",
-    "bad_crc": "the CRC is wrong",
-    "bad_end": "the last byte is not 16H",
-    "truncated": "the end is missing",
-    "too_long": "it is longer than a frame can be",
-}
 
 
 @app.command(no_args_is_help=True)
@@ -203,22 +186,3 @@ def _draw(data: bytes, how: How) -> None:
             )
         console.print(line)
         console.print(table)
-
-
-def parts_of(data: bytes, how: How) -> list[list[Part]]:
-    """The parts of each frame, and of each run of bytes between them."""
-    match how.protocol:
-        case Protocol.CJT188:
-            return [
-                [noise(sent)] if frame is None else cj188_parts(sent, how.quirks)
-                for frame, sent in split_cj188(data)
-            ]
-        case Protocol.MODBUS_RTU:
-            return [
-                [noise(sent)] if frame is None else modbus_parts(frame, how.told, how.registers)
-                for frame, sent in modbus_frames.split(data)
-            ]
-    return [
-        [noise(sent)] if frame is None else dlt645_parts(sent, EDITIONS[how.protocol])
-        for frame, sent in split_dlt645(data)
-    ]

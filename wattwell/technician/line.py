@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
 
 from rich.console import Console
 
 from edge.bus import Bus, Garbled, NoReply
-from edge.place import ModbusTcpAt, SerialAt, TcpAt, port_at
+from edge.place import ModbusTcpAt, Place, TcpAt
 from edge.ports import LineAway, Port, port_to
-from protocols.dlt645 import frame as dlt645
+from edge.technician.meters import CannotDo, Cj188, Dlt1997, Dlt2007, Meter, ModbusMeter
+from edge.technician.parts import without_password
 from protocols.exchange import Exchange, ProtocolError, Refused
 from protocols.modbus.master import NotReached
 from protocols.modbus.profile import Profile
-from wattwell.technician.meters import CannotDo, Cj188, Dlt1997, Dlt2007, Meter, ModbusMeter
 
 T = TypeVar("T")
-
-USUAL_BAUD = 2400
-TCP_DELAY_S = 0.3
-SERIAL_DELAY_S = 0.05
 
 
 class Status:
@@ -42,37 +38,6 @@ STATUSES = (
     "4 garbled or unexpected answers, 5 the line cannot be opened, 6 told but not proved by reading "
     "back, 130 stopped by Ctrl-C."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where the line is. `delay_s` is what adapter or network may add to each wait."""
-
-    at: SerialAt | TcpAt
-    delay_s: float
-
-    def __str__(self) -> str:
-        if isinstance(self.at, SerialAt):
-            return f"{self.at.device} at {self.at.baud} {self.at.format}"
-        return str(self.at)
-
-    @classmethod
-    def parse(cls, text: str, *, baud: int | None, delay_s: float | None) -> Place:
-        """Of what `edge.place.port_at` takes; a baud that is given wins.
-
-        Raises ValueError.
-        """
-        at = port_at(text, baud or USUAL_BAUD)
-        if baud is not None:
-            at = replace(at, baud=baud)
-        usual = TCP_DELAY_S if isinstance(at, TcpAt) else SERIAL_DELAY_S
-        return cls(at, usual if delay_s is None else delay_s)
-
-    def at_rate(self, baud: int, form: str) -> Place:
-        """The same line at another rate and format, where that is ours to choose."""
-        if isinstance(self.at, SerialAt):
-            return replace(self, at=replace(self.at, baud=baud, format=form))
-        return replace(self, at=replace(self.at, baud=baud))
 
 
 class Shower:
@@ -108,22 +73,6 @@ class Shower:
 
     def _show(self, arrow: str, text: str) -> None:
         self._console.print(f"{arrow} {text}", style="dim", highlight=False, markup=False)
-
-
-PASSWORDS_AT = {0x04: (3,), 0x0F: (1, 5), 0x14: (5,), 0x18: (5, 9)} | dict.fromkeys(
-    (0x19, 0x1A, 0x1B, 0x1C), (1,)
-)
-"""Where the passwords stand in the data of a DL/T 645 request, three bytes each, by function."""
-
-
-def without_password(sent: bytes) -> str:
-    """A request in hexadecimal, ** for each byte of a password; an echo hides nothing."""
-    pairs = sent.hex(" ").upper().split(" ")
-    for frame in dlt645.Decoder().feed(sent):
-        start = len(sent) - dlt645.SHORTEST - len(frame.data) + 10
-        for at in PASSWORDS_AT.get(frame.function, ()):
-            pairs[start + at : start + at + 3] = ["**"] * 3
-    return " ".join(pairs)
 
 
 class Live:

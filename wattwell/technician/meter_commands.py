@@ -22,17 +22,11 @@ from rich.table import Table
 from rich.text import Text
 
 from edge.bus import Bus, NoReply
-from edge.place import FORMAT, ModbusTcpAt, SerialAt
+from edge.place import FORMAT, ModbusTcpAt, Place, SerialAt
 from edge.ports import LineAway
-from prepaid.reading import Supply
-from protocols.dlt645 import master as dlt645
-from protocols.exchange import ProtocolError, Refused
-from protocols.modbus import profile as profiles
-from protocols.modbus.profile import Ratio
-from wattwell.technician import scan as scanning
-from wattwell.technician.answers import Protocol
-from wattwell.technician.line import STATUSES, Live, Place, Status, failure
-from wattwell.technician.meters import (
+from edge.technician import scan as scanning
+from edge.technician.answers import Protocol
+from edge.technician.meters import (
     SUPPLIES,
     CannotDo,
     Cj188,
@@ -44,6 +38,12 @@ from wattwell.technician.meters import (
     ModbusMeter,
     Shown,
 )
+from prepaid.reading import Supply
+from protocols.dlt645 import master as dlt645
+from protocols.exchange import ProtocolError, Refused
+from protocols.modbus import profile as profiles
+from protocols.modbus.profile import Ratio
+from wattwell.technician.line import STATUSES, Live, Status, failure
 
 T = TypeVar("T")
 

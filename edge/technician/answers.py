@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TypeVar
 
+from edge.technician import modbus_frames
+from edge.technician.modbus_frames import Registers, Way
 from protocols.cj188 import explain as cj188
 from protocols.cj188 import frame as cj188_frame
 from protocols.dlt645 import explain as dlt645
 from protocols.dlt645 import frame as dlt645_frame
 from protocols.exchange import FrameDecoder
 from protocols.modbus import frame as modbus_frame
-from wattwell.technician import modbus_frames
-from wattwell.technician.modbus_frames import Registers, Way
 
 
 class Protocol(StrEnum):

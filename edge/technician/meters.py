@@ -13,6 +13,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Protocol
 
+from edge.technician.modbus_frames import register_address
+from edge.technician.words import CJ188_FIELDS
 from prepaid.reading import Supply
 from protocols import bcd
 from protocols.cj188 import explain as cj188_explain
@@ -31,8 +33,6 @@ from protocols.modbus import master as modbus
 from protocols.modbus import profile as profiles
 from protocols.modbus.frame import ReplyDecoder
 from protocols.modbus.profile import Profile, Ratio
-from wattwell.technician.modbus_frames import register_address
-from wattwell.technician.words import CJ188_FIELDS
 
 
 class CannotDo(Exception):

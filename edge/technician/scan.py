@@ -15,7 +15,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge.bus import Bus, NoReply
-from edge.place import TcpAt
+from edge.place import Place, TcpAt
+from edge.technician.answers import Protocol, split_cj188, split_dlt645
+from edge.technician.meters import Cj188, Dlt1997, Dlt2007
+from edge.technician.words import METER_TYPES
 from protocols.cj188 import frame as cj188_frame
 from protocols.cj188 import items as cj188_items
 from protocols.cj188 import master as cj188
@@ -25,10 +28,6 @@ from protocols.dlt645 import master97
 from protocols.exchange import Exchange, ProtocolError, Refused
 from protocols.modbus import frame as modbus_frame
 from protocols.modbus import master as modbus
-from wattwell.technician.answers import Protocol, split_cj188, split_dlt645
-from wattwell.technician.line import Place
-from wattwell.technician.meters import Cj188, Dlt1997, Dlt2007
-from wattwell.technician.words import METER_TYPES
 
 PAIRS = tuple(f"{n:02d}" for n in range(100))
 COMMUNICATION_ADDRESS = 0x04000401
