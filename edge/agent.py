@@ -446,7 +446,7 @@ class Agent:
             tariff, position = self._store.tariff(paid.tariff), self._store.position(paid.id)
             if tariff is not None and position is not None:
                 since = min(now, position.reading.at)
-                most = most_per_day(paid.meter, tariff, since=since, until=now + at_most)
+                most = most_per_day(paid, tariff, since=since, until=now + at_most)
                 drains.append(Drain(most, max(now - position.reading.at, timedelta(0))))
         due = next_read(
             settled.available,

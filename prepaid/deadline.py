@@ -14,7 +14,7 @@ from math import ceil, floor
 
 from prepaid.decimals import EXACT
 from prepaid.money import EXPONENTS, Money
-from prepaid.point import Meter
+from prepaid.point import ServicePoint
 from prepaid.tariff import Tariff
 
 _DAY = timedelta(days=1)
@@ -32,12 +32,19 @@ class Drain:
     uncharged: timedelta
 
 
-def most_per_day(meter: Meter, tariff: Tariff, *, since: datetime, until: datetime) -> Decimal:
-    """What 24 hours of the largest load can cost, fixed fees too, at the dearest from since to until; in fen."""
+def most_per_day(
+    point: ServicePoint, tariff: Tariff, *, since: datetime, until: datetime
+) -> Decimal:
+    """What 24 hours of the largest load can cost, fixed fees too, at the dearest from since to until; in fen.
+
+    Where the meter's own bands are trusted, the dearest band may come at any hour.
+    """
+    meter = point.meter
     with localcontext(EXACT):
         load = meter.max_per_hour * meter.multiplier * 24
         fees = tariff.highest_fees_per_day(since, until)
-        most = tariff.highest_price(since, until) * load + fees
+        price = tariff.highest_price(since, until, any_band=point.trusts_meter_bands)
+        most = price * load + fees
         return most.scaleb(EXPONENTS[tariff.currency])
 
 

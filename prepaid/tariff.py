@@ -225,14 +225,15 @@ class Tariff:
             yield since_us, stop, place
             since_us, place = stop, place + 1
 
-    def highest_price(self, since: datetime, until: datetime) -> Decimal:
+    def highest_price(self, since: datetime, until: datetime, *, any_band: bool = False) -> Decimal:
         """The most that one more unit can cost at any time from since to until, in currency per unit.
 
         All components together, each by its share, in the dearest of its tiers, whatever has been used.
-        Over more than a few days every band counts, whether or not it comes.
+        Over more than a few days every band counts, whether or not it comes; and so it does with any_band:
+        where a meter's own registers say in which band it was used, its clock decides and not ours.
         """
         bands: set[tuple[int, str]] = set()
-        if until - since <= _PRECISELY:
+        if until - since <= _PRECISELY and not any_band:
             for _, terms in self.stretches(micros(since), micros(until)):
                 bands.add((terms.version, terms.band))
         else:

@@ -20,8 +20,10 @@ from prepaid.deadline import (
     shortest_interval,
 )
 from prepaid.money import ZERO, Money
+from prepaid.point import ServicePoint
 from tests.prepaid.line_of_adversaries import Draw, Race, worst_overdraft
-from tests.prepaid.values import EVENING, METER, flat
+from tests.prepaid.test_tariff import BY_BAND, DAY_AND_NIGHT, priced, tariff, version
+from tests.prepaid.values import EVENING, METER, POINT, flat
 
 QUARTER_HOUR = timedelta(minutes=15)
 NOW = timedelta(0)
@@ -104,9 +106,22 @@ def test_the_instant_is_never_a_microsecond_late():
 
 def test_the_most_a_day_can_cost_is_price_times_load_times_multiplier():
     # 13.2 kWh an hour on the register, × 40 by the transformers, × 24 h × ¥0.56 = ¥7096.32
-    meter = replace(METER, multiplier=Decimal(40))
-    most = most_per_day(meter, flat("0.56"), since=EVENING, until=EVENING + QUARTER_HOUR)
+    point = replace(POINT, meter=replace(METER, multiplier=Decimal(40)))
+    most = most_per_day(point, flat("0.56"), since=EVENING, until=EVENING + QUARTER_HOUR)
     assert most == Decimal("709632")
+
+
+def test_a_meter_whose_own_bands_are_trusted_may_count_the_dearest_one_at_night():
+    # 13.2 kWh an hour × 24 h = 316.8 kWh; at ¥0.30 of the night 95.04, at ¥0.60 of the day 190.08
+    by_band = tariff(version([priced(BY_BAND)], DAY_AND_NIGHT))
+    night = datetime.fromisoformat("2026-11-21T23:00+08:00")
+    trusted = replace(POINT, trusts_meter_bands=True)
+
+    def most(point: ServicePoint) -> Decimal:
+        return most_per_day(point, by_band, since=night, until=night + QUARTER_HOUR)
+
+    assert most(POINT) == Decimal("9504")
+    assert most(trusted) == Decimal("19008")
 
 
 def test_the_shortest_interval_keeps_a_line_at_its_share():
@@ -215,6 +230,6 @@ def test_a_bound_that_forgot_something_would_be_broken(forgotten: str):
 
 
 def test_a_drain_is_exact():
-    assert isinstance(most_per_day(METER, flat("0.1"), since=EVENING, until=EVENING), Decimal)
+    assert isinstance(most_per_day(POINT, flat("0.1"), since=EVENING, until=EVENING), Decimal)
     assert isinstance(due_in("0.60"), timedelta)
     assert isinstance(EVENING + due_in("0.60"), datetime)
