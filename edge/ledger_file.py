@@ -144,9 +144,9 @@ def _parts(path: Path) -> tuple[Path, ...]:
     return path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """To write: what is committed is on disk when the commit returns."""
-    db = sqlite3.connect(path, isolation_level=None)
+def connect(path: Path, kind: type[sqlite3.Connection] = sqlite3.Connection) -> sqlite3.Connection:
+    """To write: what is committed is on disk when the commit returns. kind may misbehave as a disk does."""
+    db = sqlite3.connect(path, isolation_level=None, factory=kind)
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
     return db

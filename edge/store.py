@@ -90,13 +90,25 @@ class Intent:
 class Store:
     """Reads at any time; writes only inside `transaction()`, and all of one transaction or nothing is kept.
 
+    connection is how the file is spoken to, boot names the machine's present start: of a simulated machine, both
+    are its own.
+
     Raises StoreTaken, StoreUnusable, StoreDamaged and StoreFull (edge.ledger_file), each a sentence for a
     person.
     """
 
-    def __init__(self, path: Path, gateway_no: str) -> None:
+    def __init__(
+        self,
+        path: Path,
+        gateway_no: str,
+        *,
+        connection: type[sqlite3.Connection] = sqlite3.Connection,
+        boot: Callable[[], UUID | None] = ledger_file.this_boot,
+    ) -> None:
         self._path = path
         self._gateway_no = gateway_no
+        self._connection = connection
+        self._this_boot = boot
         self._tariffs: dict[str, tuple[str, Tariff]] = {}  # each as parsed from the text stored now
         self._lock = ledger_file.take(path)
         self.on_append: Callable[[], None] = lambda: None
@@ -114,7 +126,7 @@ class Store:
         ledger_file.finish_renewal(path, now=datetime.now(UTC))
         ledger_file.keep_private(path)
         with self._speaking():
-            self._db = ledger_file.connect(path)
+            self._db = ledger_file.connect(path, self._connection)
             match schema.version_of(self._db):
                 case 0:
                     schema.create(self._db, self._gateway_no)
@@ -140,7 +152,7 @@ class Store:
         if noted is None or noted.log != self.log:
             return
         if noted.acked <= self.last_seq():
-            self._boot = noted.boot if noted.boot == ledger_file.this_boot() else None
+            self._boot = noted.boot if noted.boot == self._this_boot() else None
         elif self._hold is None:
             log.error(
                 "%s ends at entry %s, and the cloud has had entry %s of it: an old copy was put back",
@@ -156,7 +168,7 @@ class Store:
     def vouch(self) -> None:
         """The cloud finds this log to be as it knows it."""
         if self._boot is None:
-            self._boot = ledger_file.this_boot()
+            self._boot = self._this_boot()
             self._note(self.acked())
 
     def _note(self, acked: int) -> None:

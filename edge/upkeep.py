@@ -23,13 +23,19 @@ LOOK_S = 60.0  # between two looks at the disk
 BATCH = 500  # entries or charges forgotten in one transaction
 
 
-def open_ledger(path: Path, gateway_no: str, *, now: datetime) -> Store:
+def open_ledger(
+    path: Path,
+    gateway_no: str,
+    *,
+    now: datetime,
+    open_store: Callable[[Path, str], Store] = Store,
+) -> Store:
     """The gateway's ledger; an empty one, to be rebuilt from the cloud's copy, where the file is damaged.
 
     Raises StoreTaken, StoreUnusable, StoreFull.
     """
     try:
-        store = Store(path, gateway_no)
+        store = open_store(path, gateway_no)
     except StoreDamaged as error:
         log.critical("%s", error)
         with closing(ledger_file.take(path)) as lock:
@@ -50,7 +56,7 @@ def open_ledger(path: Path, gateway_no: str, *, now: datetime) -> Store:
             if instead_of
             else "empty, as it is not known which it was: run `wattwell edge takeover`",
         )
-        store = Store(path, gateway_no)
+        store = open_store(path, gateway_no)
     if store.hold is not None:
         log.warning(
             "the ledger is held (%s): nothing is read, charged or switched until the cloud has said where "

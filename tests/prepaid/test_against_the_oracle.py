@@ -23,7 +23,7 @@ from prepaid import bill, rating
 from prepaid.reading import Reading
 from prepaid.tariff import Tariff
 from prepaid.tariff_document import parse
-from tests.prepaid import oracle
+from simulators import oracle
 from tests.prepaid.documents import Case, cases
 from tests.prepaid.values import METER, POINT
 
