@@ -32,7 +32,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from prepaid.ledger import Transfer
 from prepaid.money import Money
-from prepaid.point import ServicePoint
+from prepaid.point import Meter, ServicePoint
 from prepaid.rating import Position
 from prepaid.reading import Reading, Supply
 from prepaid.register import Evidence
@@ -128,7 +128,50 @@ class GatewayAlarm:
     kind: Literal["gateway-alarm"] = "gateway-alarm"
 
 
-Up = Annotated[Read | Charged | SupplyChanged | Alarm | GatewayAlarm, Field(discriminator="kind")]
+class Work(StrEnum):
+    """What a technician did at a gateway that changes something for a customer, or could."""
+
+    CUT_TEST = "cut-test"  # 试断送: cut off and given back
+    BLINK_TEST = "blink-test"  # 对号: cut off to see which register stops
+    CONSOLE = "console"  # 报文调试: a frame was sent that is no plain read
+
+
+@dataclass(frozen=True, slots=True)
+class FieldWork:
+    """A technician began, or (is_over) ended, a work at the gateway; point is None where it concerns none.
+
+    by is the name that the technician gave; text is for people, in English.
+    """
+
+    point: UUID | None
+    at: datetime
+    work: Work
+    is_over: bool
+    by: str
+    text: str
+    kind: Literal["field-work"] = "field-work"
+
+
+@dataclass(frozen=True, slots=True)
+class MeterLinked:
+    """A technician found the meter of a service point elsewhere than the cloud said: it is read there from now on.
+
+    instead_of is the meter that the gateway knew. Where the cloud has meanwhile given the point another one,
+    that one stays. The cloud answers with the point as it is then.
+    """
+
+    point: UUID
+    at: datetime
+    by: str
+    meter: Meter
+    instead_of: Meter
+    kind: Literal["meter-linked"] = "meter-linked"
+
+
+Up = Annotated[
+    Read | Charged | SupplyChanged | Alarm | GatewayAlarm | FieldWork | MeterLinked,
+    Field(discriminator="kind"),
+]
 
 
 # Down: what the cloud decided.

@@ -23,7 +23,7 @@ from sqlmodel import Session, col
 from cloud import events, tables
 from cloud.db import is_entrys_fault
 from cloud.errors import first_line
-from cloud.services import chain, downlog, ledger, rejected, takeover
+from cloud.services import chain, downlog, fieldwork, ledger, rejected, takeover
 from cloud.services.rejected import LONGEST_TEXT
 from prepaid.ledger import Reason, Transfer, TransferIdReused, prepaid
 from prepaid.rating import Position
@@ -37,8 +37,10 @@ from prepaid.wire import (
     Cursor,
     Entry,
     Envelope,
+    FieldWork,
     GatewayAlarm,
     Halt,
+    MeterLinked,
     Read,
     SupplyChanged,
     Up,
@@ -142,7 +144,11 @@ def _apply_new(session: Session, gateway: tables.Gateway, new: list[Entry]) -> s
         if not is_entrys_fault(error):
             raise
         messages = _apply_each(session, gateway, points, new)
-    touched = {points[m.point] for m in messages if not isinstance(m, GatewayAlarm)}
+    touched = {
+        points[message.point]
+        for message in messages
+        if not isinstance(message, GatewayAlarm) and message.point is not None
+    }
     for point in touched:
         events.changed(
             session, point.organization_id, room_id=point.room_id, account_id=point.account_id
@@ -187,6 +193,13 @@ def _read(entry: Entry, points: dict[UUID, Point]) -> Up:
         _check_time(message.at)
         _check_text(message.text, most=LONGEST_TEXT)
         return message
+    if isinstance(message, FieldWork):
+        _check_time(message.at)
+        _check_text(message.by, most=LONGEST_NAME)
+        _check_text(message.text, most=LONGEST_TEXT)
+        if message.point is None:
+            return message
+    assert message.point is not None
     point = points.get(message.point)
     if point is None:
         raise Inapplicable(f"no service point {message.point} at this gateway")
@@ -208,6 +221,11 @@ def _read(entry: Entry, points: dict[UUID, Point]) -> Up:
         case Alarm():
             _check_time(message.at)
             _check_text(message.text, most=LONGEST_TEXT)
+        case MeterLinked():
+            _check_time(message.at)
+            _check_text(message.by, most=LONGEST_NAME)
+            if fault := fieldwork.fault_of(message.meter):
+                raise Inapplicable(fault)
     return message
 
 
@@ -268,6 +286,10 @@ def _apply(
                 work.alarms.append(message)
             case GatewayAlarm(at=at, alarm=kind, is_over=is_over, text=said):
                 takeover.alarm(session, gateway, kind, at=at, is_over=is_over, text=said)
+            case FieldWork():
+                fieldwork.keep(session, gateway, message)
+            case MeterLinked():
+                fieldwork.link(session, gateway, message)
     if work.transfers:
         ledger.post(session, gateway.organization_id, work.transfers)
     if work.readings:

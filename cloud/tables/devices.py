@@ -97,6 +97,25 @@ class GatewayAlarm(Owned, table=True):
     text: str = Field(sa_type=Text)
 
 
+class FieldWork(Identified, table=True):
+    """What a technician did at a gateway (prepaid.wire.Work, or "link"), by whom; at is by the gateway's clock."""
+
+    __tablename__ = "field_work"
+    __table_args__ = (
+        belongs_to("gateways", "gateway_id"),
+        belongs_to("points", "point_id"),
+        Index("ix_field_work_point", "point_id", "at"),
+    )
+
+    gateway_id: UUID
+    point_id: UUID | None = None
+    at: datetime = Field(sa_type=Utc)
+    work: str = Field(sa_type=Text)
+    is_over: bool = Field(sa_type=Boolean)
+    by: str = Field(sa_type=Text)
+    text: str = Field(sa_type=Text)
+
+
 class DownEntry(Owned, table=True):
     """An entry of our log for a gateway, as written; it is signed when it is sent."""
 

@@ -95,6 +95,8 @@ FILL = (
     "INSERT INTO overrides"
     " (organization_id, id, created_at, point_id, supply, until, why, pinned_by, gateway_id, down_seq)"
     " VALUES (:organization, gen_random_uuid(), now(), :point, 'off', now(), 'x', :user, :gateway, 1)",
+    "INSERT INTO field_work VALUES"
+    " (:organization, gen_random_uuid(), now(), :gateway, :point, now(), 'cut-test', false, 'x', 'x')",
     "INSERT INTO rejected VALUES (:organization, gen_random_uuid(), now(), :gateway, :gateway, 1, 'b', 'r')",
 )
 
