@@ -114,6 +114,7 @@ class Settings(BaseSettings):
     public_url: HttpAddress
     session_secret: Annotated[str, AfterValidator(_secret)] = Field(repr=False)
     signing_key: PrivateKey = Field(repr=False)
+    code_secret: Annotated[str, AfterValidator(_secret)] = Field(repr=False)
     sandbox_url: HttpAddress
     sandbox_merchant: str = "wattwell"
     sandbox_merchant_key: PrivateKey = Field(repr=False)

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from cloud.db import Database, check_role, connect_args, is_away
 from cloud.errors import CannotStart, first_line
-from cloud.services import downlog, uplog
+from cloud.services import answers, downlog, uplog
 from cloud.services.downlog import Batch
 from cloud.settings import Settings
 from cloud.tables import utc_now
@@ -147,7 +147,7 @@ class Worker:
             log.warning("gateway %s sent no envelope, dropped: %s", gateway_no, first_line(error))
             return
         try:
-            answers = await asyncio.to_thread(self._receive, gateway_no, envelope)
+            answer = await asyncio.to_thread(self._receive, gateway_no, envelope)
         except Exception as error:
             # Either way the gateway sends it again.
             if isinstance(error, DBAPIError) and is_away(error):
@@ -156,11 +156,11 @@ class Worker:
                 log.exception("a message of gateway %s could not be applied", gateway_no)
             return
         self._database_back()
-        for answer in answers:
+        if answer is not None:
             await self._send(answer)
 
-    def _receive(self, gateway_no: str, envelope: Envelope) -> list[Batch]:
-        """What to answer, once all is committed: our cursor, then what is due to the gateway."""
+    def _receive(self, gateway_no: str, envelope: Envelope) -> Batch | None:
+        """What to answer, once all is committed; nothing to a gateway that is not ours."""
         now = utc_now()
         with self._database.system() as session:
             gateway = uplog.gateway_of(session, gateway_no)
@@ -168,21 +168,13 @@ class Worker:
                 if gateway_no not in self._unknown and len(self._unknown) < WAITING_MOST:
                     self._unknown.add(gateway_no)
                     log.warning("gateway %s is not ours; what it sends is ignored", gateway_no)
-                return []
-            halt = uplog.receive(session, gateway, envelope, now=now)
-            if halt is not None:
-                return [downlog.answer(gateway, halt)]
-            session.flush()
-            batches = downlog.claim(session, now=now, gateway_id=gateway.id)
-            return batches or [downlog.answer(gateway, None)]
+                return None
+            return answers.answer(session, gateway, envelope, now=now)
 
     async def _send(self, batch: Batch) -> None:
-        entries = tuple(wire.sign(entry, self._settings.signing_key) for entry in batch.entries)
+        payload = answers.seal(batch, self._settings.signing_key, at=utc_now())
         try:
-            await self._broker.publish(
-                f"wattwell.{batch.gateway_no}.down",
-                wire.pack(Envelope(entries, batch.cursor, halt=batch.halt)),
-            )
+            await self._broker.publish(f"wattwell.{batch.gateway_no}.down", payload)
         except NatsError as error:
             # It is sent again while the gateway's cursor does not move.
             log.debug("gateway %s was not answered: %s", batch.gateway_no, error)

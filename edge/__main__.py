@@ -76,7 +76,7 @@ async def _serve(settings: Settings, store: Store) -> None:
         store,
         agent,
         link,
-        key=settings.cloud_key,
+        keys=settings.cloud_keys,
         resend_s=settings.resend_s,
         heartbeat_s=settings.heartbeat_s,
     )

@@ -37,7 +37,7 @@ async def rebuild(settings: Settings, store: Store) -> None:
         store,
         NoLines(),
         link,
-        key=settings.cloud_key,
+        keys=settings.cloud_keys,
         resend_s=settings.resend_s,
         heartbeat_s=settings.heartbeat_s,
     )

@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from edge.place import ListenAt, SerialAt, TcpAt, host_and_port, port_at
+from prepaid.seal import KeySet
 
 MOST_LINES = 32
 PASSWORD_VARIABLE = "WATTWELL_GATEWAY_PASSWORD"
@@ -52,7 +53,7 @@ class Settings:
     gateway_no: str
     broker_host: str
     broker_port: int
-    cloud_key: Ed25519PublicKey
+    cloud_keys: KeySet
     password: str
     heartbeat_s: float
     resend_s: float
@@ -89,7 +90,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Settings:
         gateway_no=file.gateway_no,
         broker_host=host,
         broker_port=port,
-        cloud_key=Ed25519PublicKey.from_public_bytes(base64.b64decode(file.cloud.key)),
+        cloud_keys=KeySet([Ed25519PublicKey.from_public_bytes(base64.b64decode(file.cloud.key))]),
         password=_password(path, file.cloud.password_file, environ),
         heartbeat_s=file.cloud.heartbeat_s,
         resend_s=file.cloud.resend_s,

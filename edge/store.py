@@ -106,7 +106,7 @@ class Store:
         boot: Callable[[], UUID | None] = ledger_file.this_boot,
     ) -> None:
         self._path = path
-        self._gateway_no = gateway_no
+        self.gateway_no = gateway_no
         self._connection = connection
         self._this_boot = boot
         self._tariffs: dict[str, tuple[str, Tariff]] = {}  # each as parsed from the text stored now
@@ -129,7 +129,7 @@ class Store:
             self._db = ledger_file.connect(path, self._connection)
             match schema.version_of(self._db):
                 case 0:
-                    schema.create(self._db, self._gateway_no)
+                    schema.create(self._db, self.gateway_no)
                 case version if version < schema.VERSION:
                     schema.upgrade(self._db)
             self._check()
@@ -485,7 +485,7 @@ class Store:
         try:
             return ledger_file.renew(
                 self._path,
-                self._gateway_no,
+                self.gateway_no,
                 hold=Hold.REBUILDING,
                 instead_of=instead_of,
                 why=why,
@@ -593,9 +593,9 @@ class Store:
                 f"{self._path} was written by a newer Wattwell ({version}; this one writes {schema.VERSION})"
             )
         owner = self._one("SELECT gateway_no FROM gateway")
-        if owner != self._gateway_no:
+        if owner != self.gateway_no:
             raise StoreUnusable(
-                f"{self._path} is the ledger of gateway {owner}, not of {self._gateway_no}"
+                f"{self._path} is the ledger of gateway {owner}, not of {self.gateway_no}"
             )
 
     def _speaking(self) -> AbstractContextManager[None]:

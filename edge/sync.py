@@ -2,6 +2,8 @@
 
 The cloud's cursor in our log carries the hash of its entry. Where that is none of ours, an old copy of the
 ledger was put back: it is held, set aside, and a new one rebuilt from what the cloud knows.
+
+Only what the cloud has signed is heard (prepaid.seal), and its cursor only in an answer to our own words.
 """
 
 from __future__ import annotations
@@ -11,17 +13,18 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
 from edge import standing
+from edge.answers import Answers
+from edge.forgeries import Forgeries
 from edge.ledger_file import StoreFull
 from edge.store import Hold, Store
 from prepaid import ledger, wire
 from prepaid.ledger import Reason, TransferIdReused
+from prepaid.seal import KeySet, NotSigned
 from prepaid.tariff_document import BadTariff
 from prepaid.wire import (
     BadMessage,
@@ -92,12 +95,22 @@ class _Sent:
     at: float
 
 
+CloudTime = Callable[[datetime, timedelta], None]
+
+
 def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def _no_matter(at: datetime, round_trip: timedelta) -> None:
+    """Nobody asks what time the cloud has."""
+
+
 class Sync:
-    """Sends what the cloud has not applied, applies what it sends. One batch is under way at a time."""
+    """Sends what the cloud has not applied, applies what it sends. One batch is under way at a time.
+
+    on_time is told the cloud's time (UTC) with each answer that came soon after our word, and how long it took.
+    """
 
     def __init__(
         self,
@@ -105,19 +118,23 @@ class Sync:
         agent: Lines,
         link: Link,
         *,
-        key: Ed25519PublicKey,
+        keys: KeySet,
         resend_s: float,
         heartbeat_s: float,
         now: Callable[[], datetime] = _utc_now,
+        on_time: CloudTime = _no_matter,
     ) -> None:
         self._store = store
         self._agent = agent
         self._link = link
-        self._key = key
+        self._keys = keys
         self._resend_s = resend_s
         self._heartbeat_s = heartbeat_s
         self._now = now
-        self._inbox: deque[bytes] = deque()
+        self._on_time = on_time
+        self._inbox: deque[tuple[bytes, float]] = deque()  # with the loop's time when it came
+        self._answers = Answers()
+        self._forgeries = Forgeries()
         self._stirred = asyncio.Event()
         self._sent: _Sent | None = None
         self._spoke_at = float("-inf")
@@ -141,8 +158,8 @@ class Sync:
         self._stirred.set()
 
     def deliver(self, payload: bytes) -> None:
-        """A payload from the cloud."""
-        self._inbox.append(payload)
+        """A payload on our topic."""
+        self._inbox.append((payload, asyncio.get_running_loop().time()))
         self._stirred.set()
 
     async def run(self) -> None:
@@ -150,7 +167,7 @@ class Sync:
         while True:
             self._stirred.clear()
             while self._inbox:
-                await self._receive(self._inbox.popleft())
+                await self._receive(*self._inbox.popleft())
             due = self._speak() if self._link.is_up else None
             try:
                 async with asyncio.timeout_at(due):
@@ -185,9 +202,9 @@ class Sync:
             self._sent = _Sent(batch[-1].seq, now)
         silence_s = min(self._greet_s or self._heartbeat_s, self._heartbeat_s)
         if batch or self._must_answer or now >= self._spoke_at + silence_s:
-            self._link.publish(
-                wire.pack(Envelope(batch, self._store.cursor(), self._store.log, self._asks))
-            )
+            nonce = self._answers.expect(at=now)
+            said = Envelope(batch, self._store.cursor(), self._store.log, self._asks, nonce=nonce)
+            self._link.publish(wire.pack(said))
             self._must_answer = False
             if self._greet_s is not None and self._spoke_at > float("-inf"):
                 self._greet_s = silence_s = min(2 * self._greet_s, self._resend_s)
@@ -209,16 +226,25 @@ class Sync:
 
     # Down.
 
-    async def _receive(self, payload: bytes) -> None:
+    async def _receive(self, payload: bytes, came_at: float) -> None:
         try:
-            envelope = wire.unpack(payload)
-        except BadMessage as error:
-            log.warning("a message on our topic is no envelope, and is dropped: %s", _short(error))
+            envelope = self._keys.unseal(payload, gateway_no=self._store.gateway_no)
+        except NotSigned as error:
+            self._forgeries.drop(error, at=came_at)
             return
-        self._greet_s = None
+        except BadMessage as error:
+            log.error("the cloud signed what is no envelope; it is dropped: %s", _short(error))
+            return
+        self._forgeries.heard(at=came_at)
+        answers = self._answers.take(envelope.nonce, at=came_at)
+        if answers is not None:
+            self._greet_s = None
+            if answers.tells_time and envelope.at is not None:
+                self._on_time(envelope.at, answers.round_trip)
         while True:
             try:
-                self._acknowledged(envelope.cursor, envelope.halt)
+                if answers is not None:
+                    self._acknowledged(envelope.cursor, envelope.halt)
                 if envelope.entries:
                     self._must_answer = True
                     self._apply(envelope.entries)
@@ -368,7 +394,7 @@ class Sync:
                 if entry.seq > expected:
                     break
                 try:
-                    wire.verify(entry, self._key)
+                    self._keys.verify(entry)
                 except BadMessage as error:
                     log.error("%s: it and all after it are dropped", error)
                     break

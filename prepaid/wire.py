@@ -272,6 +272,8 @@ Down = Annotated[
 NO_ENTRY = "0" * 64
 """What stands for the hash of the entry before the first."""
 
+LONGEST_NONCE = 64
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -330,7 +332,8 @@ class Envelope:
     """One MQTT payload, in either direction: entries of the sender's log, and its cursor in the other's.
 
     sender is the log of the gateway's store, whether or not there are entries of it (None from version
-    0.1.0), takeover its request; halt is from the cloud.
+    0.1.0), takeover its request; halt is from the cloud. nonce is new in each envelope of a gateway, and
+    repeated in the cloud's answer to it, which says at what time (UTC) it was given.
     """
 
     entries: tuple[Entry, ...] = ()
@@ -338,6 +341,8 @@ class Envelope:
     sender: UUID | None = None
     takeover: Takeover | None = None
     halt: Halt | None = None
+    nonce: Annotated[str, Field(max_length=LONGEST_NONCE)] | None = None
+    at: datetime | None = None
 
 
 _ENVELOPE = TypeAdapter(Envelope)

@@ -170,7 +170,8 @@ class Programs:
         installation = self.installation
         for name in ("signing_key", "sandbox_merchant_key"):
             installation.private_key(name)
-        installation.secret("session_secret")
+        for name in ("session_secret", "code_secret"):
+            installation.secret(name)
         installation.keep_secret("database_url", self.postgres.dsn())
         installation.keep_secret("nats_url", self.broker.nats_url)
         installation.cloud_toml.write_text(

@@ -24,12 +24,16 @@ MOST_BYTES = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Entries to be signed and sent, our cursor in the gateway's log, and why we apply nothing of it, if so."""
+    """Entries to be signed and sent, our cursor in the gateway's log, and why we apply nothing of it, if so.
+
+    nonce is that of the gateway's envelope which this answers, None if it answers none.
+    """
 
     gateway_no: str
     entries: tuple[Entry, ...]
     cursor: Cursor | None
     halt: Halt | None = None
+    nonce: str | None = None
 
 
 def answer(gateway: tables.Gateway, halt: Halt | None) -> Batch:

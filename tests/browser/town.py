@@ -179,6 +179,7 @@ def open_town(database_url: str, folder: Path) -> Iterator[Town]:
         listen=url.removeprefix("http://"),
         public_url=url,
         session_secret="s" * 43,
+        code_secret="c" * 43,
         signing_key=Ed25519PrivateKey.generate(),
         sandbox_url=channel_url,
         sandbox_merchant_key=merchant,

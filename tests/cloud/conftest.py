@@ -253,6 +253,7 @@ def settings_file(tmp_path: Path, keys: Keys) -> Path:
         "database_url": "postgresql://wattwell:x@127.0.0.1:1/wattwell",
         "nats_url": "nats://cloud:x@127.0.0.1:1",
         "session_secret": "s" * 43,
+        "code_secret": "c" * 43,
         "signing_key": text_of(keys.cloud),
         "sandbox_merchant_key": text_of(keys.merchant),
     }.items():

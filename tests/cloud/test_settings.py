@@ -82,5 +82,11 @@ def test_a_file_that_is_missing_or_no_toml_is_one_sentence(tmp_path):
 
 def test_no_secret_is_shown_when_the_settings_are_printed(settings_file):
     settings = Settings.load(settings_file)
-    for secret in (settings.session_secret, settings.database_url, settings.nats_url):
+    secrets = (
+        settings.session_secret,
+        settings.code_secret,
+        settings.database_url,
+        settings.nats_url,
+    )
+    for secret in secrets:
         assert secret not in repr(settings)

@@ -17,7 +17,8 @@ from sqlmodel import col
 
 from cloud import tables
 from cloud.db import Database
-from cloud.services import downlog, estate, ledger, uplog
+from cloud.services import answers, downlog, estate, ledger, uplog
+from cloud.services.downlog import Batch
 from edge import ledger_file
 from edge.agent import Agent, Pace
 from edge.bus import Bus
@@ -27,6 +28,7 @@ from prepaid import wire
 from prepaid.ledger import Reason, Transfer, clearing, prepaid
 from prepaid.money import Money
 from prepaid.point import ServicePoint
+from prepaid.seal import KeySet
 from prepaid.wire import Credited, Envelope, Takeover
 from tests.edge.simulated import ELECTRICITY, ElectricityMeter, Wire, clock, simulated, until
 
@@ -65,23 +67,18 @@ class Cloud:
             )
             self.gateway_id, self.purse, self.point_id = gateway.id, purse.id, point.id
 
-    def receive(self, envelope: Envelope) -> Envelope:
+    def receive(self, envelope: Envelope) -> Batch:
         """What the worker does with an envelope: the answer."""
-        now = clock()
         with self.database.system() as session:
             gateway = uplog.gateway_of(session, GATEWAY_NO)
             assert gateway is not None
-            halt = uplog.receive(session, gateway, envelope, now=now)
-            session.flush()
-            batches = downlog.claim(session, now=now, gateway_id=gateway.id) if halt is None else []
-            (batch,) = batches or [downlog.answer(gateway, halt)]
-        entries = tuple(wire.sign(entry, KEY) for entry in batch.entries)
-        return Envelope(entries, batch.cursor, halt=batch.halt)
+            return answers.answer(session, gateway, envelope, now=clock())
 
-    def tell(self, envelope: Envelope) -> None:
+    def tell(self, answer: Batch) -> None:
         """Every program that listens to the gateway's topic hears it."""
+        payload = answers.seal(answer, KEY, at=clock())
         for sync in self.listeners:
-            asyncio.get_running_loop().call_later(0.01, sync.deliver, wire.pack(envelope))
+            asyncio.get_running_loop().call_later(0.01, sync.deliver, payload)
 
     def top_up(self, yuan: str, cause: str) -> None:
         book = prepaid(self.purse)
@@ -137,7 +134,7 @@ class Machine:
             self.store,
             self.agent,
             self,
-            key=KEY.public_key(),
+            keys=KeySet([KEY.public_key()]),
             resend_s=5,
             heartbeat_s=30,
             now=clock,

@@ -31,6 +31,7 @@ from prepaid.ledger import Reason, Transfer, income, prepaid
 from prepaid.money import Money
 from prepaid.rating import Position
 from prepaid.reading import Reading
+from prepaid.seal import KeySet
 from prepaid.wire import Charged, Credited, Cursor, Entry, Envelope, PointSet, TariffSet, write_up
 
 pytestmark = pytest.mark.processes
@@ -62,17 +63,18 @@ async def working(settings: Settings, workers: int = 1) -> AsyncIterator[None]:
 class Gateway:
     """What a gateway says and hears on the wire, by hand."""
 
-    def __init__(self, client: Client, gateway_no: str) -> None:
+    def __init__(self, client: Client, gateway_no: str, keys: KeySet) -> None:
         self.client = client
+        self.keys = keys
         self.gateway_no = gateway_no
         self.heard: asyncio.Queue[Envelope] = asyncio.Queue()
 
     @classmethod
-    async def open(cls, url: str, gateway_no: str) -> Gateway:
-        self = cls(await nats.connect(url), gateway_no)
+    async def open(cls, url: str, gateway_no: str, keys: KeySet) -> Gateway:
+        self = cls(await nats.connect(url), gateway_no, keys)
 
         async def hear(message: nats.aio.msg.Msg) -> None:
-            self.heard.put_nowait(wire.unpack(message.data))
+            self.heard.put_nowait(self.keys.unseal(message.data, gateway_no=gateway_no))
 
         await self.client.subscribe(f"wattwell.{gateway_no}.down", cb=hear)
         await self.client.flush()
@@ -105,8 +107,13 @@ class Gateway:
 
 
 @pytest.fixture
-async def gateway(broker, home) -> AsyncIterator[Gateway]:
-    opened = await Gateway.open(broker.nats_url, home.gateway_no)
+def trusted(keys) -> KeySet:
+    return KeySet([keys.cloud.public_key()])
+
+
+@pytest.fixture
+async def gateway(broker, home, trusted) -> AsyncIterator[Gateway]:
+    opened = await Gateway.open(broker.nats_url, home.gateway_no, trusted)
     yield opened
     await opened.client.close()
 
@@ -188,9 +195,9 @@ async def test_a_credit_is_sent_at_once_and_again_until_the_gateway_has_it(
 
 
 async def test_bytes_that_are_no_envelope_and_unknown_gateways_are_dropped(
-    home, gateway, worker_settings, caplog, broker
+    home, gateway, worker_settings, caplog, broker, trusted
 ):
-    stranger = await Gateway.open(broker.nats_url, "GW-nobody")
+    stranger = await Gateway.open(broker.nats_url, "GW-nobody", trusted)
     async with working(worker_settings):
         await gateway.ask(charge(home, 1, 1), expect=1)
         for payload in (b"", b"\xff\x00", b"[]", b'{"entries": [{}]}', b"[" * 100000):
@@ -235,7 +242,7 @@ async def test_the_database_may_go_away_and_come_back(
 
 
 async def test_the_broker_may_be_killed_and_started_again(
-    database, home, gateway, worker_settings, broker
+    database, home, gateway, worker_settings, broker, trusted
 ):
     async with working(worker_settings):
         await gateway.ask(charge(home, 1, 1), expect=1)
@@ -243,7 +250,7 @@ async def test_the_broker_may_be_killed_and_started_again(
         broker.program.process.wait()
         broker.restart()
         await gateway.client.close()
-        again = await Gateway.open(broker.nats_url, home.gateway_no)
+        again = await Gateway.open(broker.nats_url, home.gateway_no, trusted)
         await again.ask(charge(home, 2, 1), expect=2)
         await again.client.close()
     assert balance(database, home) == Money(-2)

@@ -23,6 +23,7 @@ from edge.onlooker import read_balances
 from edge.store import Store
 from prepaid import wire
 from prepaid.money import Money
+from prepaid.seal import seal
 from prepaid.wire import Credited, Cursor, Entry, Envelope
 from tests.edge.simulated import ELECTRICITY, POWER_TARIFF, PURSE, top_up, until
 from wattwell.broker import Broker
@@ -94,7 +95,9 @@ async def test_a_credit_comes_down_is_booked_once_and_acknowledged(
     await until(lambda: bool(heard), within_s=20)
 
     for _ in range(2):
-        await cloud.publish("wattwell.GW-0001.down", wire.pack(Envelope((entry,), None)))
+        await cloud.publish(
+            "wattwell.GW-0001.down", seal(Envelope((entry,)), KEY, gateway_no="GW-0001")
+        )
     await until(lambda: heard[-1].cursor == Cursor(log, 1), within_s=10)
 
     assert read_balances(program.config.with_name("ledger.sqlite")) == {PURSE: Money.yuan("20.00")}
@@ -131,7 +134,9 @@ async def test_another_gateway_cannot_put_it_off_by_taking_its_number_for_a_clie
     await cloud.subscribe("wattwell.GW-0001.up", cb=hear)
     log = uuid4()
     entry = wire.sign(Entry(log, 1, wire.write_down(Credited(top_up("20.00")))), KEY)
-    await cloud.publish("wattwell.GW-0001.down", wire.pack(Envelope((entry,), None)))
+    await cloud.publish(
+        "wattwell.GW-0001.down", seal(Envelope((entry,)), KEY, gateway_no="GW-0001")
+    )
     await until(lambda: bool(answers) and answers[-1].cursor == Cursor(log, 1), within_s=10)
 
     assert "is gone" not in program.said()
@@ -161,7 +166,8 @@ async def test_killed_while_credits_come_it_goes_on_where_its_cursor_is(
     async def send_what_is_missing() -> None:
         while cursor < len(credits):
             entries = tuple(credits[cursor : cursor + 3])
-            await cloud.publish("wattwell.GW-0001.down", wire.pack(Envelope(entries, None)))
+            payload = seal(Envelope(entries), KEY, gateway_no="GW-0001")
+            await cloud.publish("wattwell.GW-0001.down", payload)
             await asyncio.sleep(0.05)
 
     sending = asyncio.create_task(send_what_is_missing())

@@ -14,6 +14,7 @@ from edge.sync import Sync
 from prepaid import wire
 from prepaid.money import ZERO, Money
 from prepaid.reading import Supply
+from prepaid.seal import KeySet, seal
 from prepaid.wire import (
     NO_ENTRY,
     Carried,
@@ -44,7 +45,7 @@ class Wires:
             room.store,
             room.agent,
             self,
-            key=KEY.public_key(),
+            keys=KeySet([KEY.public_key()]),
             resend_s=5,
             heartbeat_s=30,
             now=clock,
@@ -62,7 +63,9 @@ class Wires:
             wire.sign(Entry(self.log, seq, wire.write_down(message)), KEY)
             for seq, message in enumerate(messages, first)
         )
-        self.sync.deliver(wire.pack(Envelope(entries, cursor, halt=halt)))
+        await asyncio.sleep(0.1)  # it has said something that can be answered
+        envelope = Envelope(entries, cursor, halt=halt, nonce=self.said[-1].nonce, at=clock())
+        self.sync.deliver(seal(envelope, KEY, gateway_no="GW-0001"))
         await asyncio.sleep(0.1)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -17,6 +17,7 @@ from prepaid import ledger, wire
 from prepaid.ledger import Reason, Transfer
 from prepaid.money import Money
 from prepaid.reading import Supply
+from prepaid.seal import KeySet, seal
 from prepaid.supply import Override, Why
 from prepaid.wire import (
     BrakeReleased,
@@ -26,6 +27,7 @@ from prepaid.wire import (
     Entry,
     Envelope,
     GatewayAlarm,
+    Halt,
     Pinned,
     PointSet,
     Read,
@@ -41,6 +43,7 @@ from tests.edge.simulated import (
     PURSE,
     WATER,
     Room,
+    clock,
     simulated,
     top_up,
     until,
@@ -61,14 +64,17 @@ class Cloud:
         self.received: list[Envelope] = []
         self.answers = True
         self.mishap: random.Random | None = None
+        self.clock = clock
+        self.times: list[tuple[datetime, timedelta]] = []
         self.room = room
         self.sync = Sync(
             room.store,
             room.agent,
             self,
-            key=self.key.public_key(),
+            keys=KeySet([self.key.public_key()]),
             resend_s=5,
             heartbeat_s=30,
+            on_time=lambda at, round_trip: self.times.append((at, round_trip)),
         )
         room.store.on_append = self.sync.stir
 
@@ -93,19 +99,22 @@ class Cloud:
             if entry.seq == len(self.applied) + 1:
                 self.applied.append(entry)
         if self.answers:
-            self.say()
+            self.say(nonce=envelope.nonce)
 
-    def say(self) -> None:
+    def say(self, *, nonce: str | None = None) -> None:
         at = self.theirs.seq if self.theirs else 0
         log = self.room.store.log
         cursor = Cursor(log, len(self.applied)) if self.applied else None
-        self.send(Envelope(tuple(self.entries[at:]), cursor))
+        self.send(Envelope(tuple(self.entries[at:]), cursor, nonce=nonce, at=self.clock()))
 
     def send(self, envelope: Envelope) -> None:
+        self.carry(seal(envelope, self.key, gateway_no=self.room.store.gateway_no))
+
+    def carry(self, payload: bytes) -> None:
         times = self.mishap.choice([0, 1, 1, 1, 2]) if self.mishap else 1
         for _ in range(times):
             delay_s = self.mishap.uniform(0.01, 3) if self.mishap else 0.01
-            asyncio.get_running_loop().call_later(delay_s, self.sync.deliver, wire.pack(envelope))
+            asyncio.get_running_loop().call_later(delay_s, self.sync.deliver, payload)
 
 
 def note(room: Room, count: int, text: str = "1.00") -> None:
@@ -178,9 +187,8 @@ async def test_a_quiet_gateway_shows_every_half_minute_that_it_is_there(tmp_path
 
     await asyncio.sleep(95)
 
-    assert (
-        cloud.received == [Envelope((), None, room.store.log)] * 4
-    )  # at once, and after 30, 60 and 90 s
+    said = [replace(envelope, nonce=None) for envelope in cloud.received]
+    assert said == [Envelope((), None, room.store.log)] * 4  # at once, and after 30, 60 and 90 s
     running.cancel()
 
 
@@ -374,6 +382,27 @@ async def test_a_bad_tariff_and_a_charge_from_the_cloud_are_kept_apart(tmp_path:
     assert room.store.balance(PURSE) == Money.yuan("1.00")
 
 
+def credits_that_nobody_signed(cloud: Cloud) -> list[bytes]:
+    """¥20.00 in each way in which somebody who holds the broker could say it."""
+    gateway_no = cloud.room.store.gateway_no
+    stranger = Ed25519PrivateKey.generate()
+    true = cloud.write(Credited(top_up("20.00")))
+    forged = replace(true, signature=None)
+    altered = replace(true, body=true.body.replace("2000", "9000"))
+    sealed = seal(Envelope((true,)), cloud.key, gateway_no=gateway_no)
+    cloud.entries.clear()
+    return [
+        wire.pack(Envelope((true,))),
+        sealed.replace(b"2000", b"9000"),
+        seal(Envelope((true,)), cloud.key, gateway_no="GW-0002"),
+        seal(Envelope((wire.sign(forged, stranger),)), stranger, gateway_no=gateway_no),
+        b"{not json",
+        # Should a seal ever be given for what others wrote, the entries still speak for themselves.
+        seal(Envelope((forged,)), cloud.key, gateway_no=gateway_no),
+        seal(Envelope((altered,)), cloud.key, gateway_no=gateway_no),
+    ]
+
+
 @simulated
 async def test_money_that_the_cloud_did_not_sign_is_not_booked(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -382,21 +411,112 @@ async def test_money_that_the_cloud_did_not_sign_is_not_booked(
     cloud = Cloud(room)
     running = asyncio.create_task(cloud.sync.run())
     cloud.connect()
-    forged = Entry(cloud.log, 1, wire.write_down(Credited(top_up("20.00"))))
-    true = cloud.write(Credited(top_up("20.00")))
-    altered = Entry(true.log, 1, true.body.replace("2000", "9000"), true.signature)
-    cloud.entries.clear()
 
-    for entry in (forged, altered, wire.sign(forged, Ed25519PrivateKey.generate())):
-        cloud.send(Envelope((entry,), None))
-    cloud.sync.deliver(b"{not json")
+    for payload in credits_that_nobody_signed(cloud):
+        cloud.carry(payload)
     await asyncio.sleep(1)
 
     assert room.store.balance(PURSE) == Money.yuan("1.00")
     assert room.store.cursor() is None
     messages = [record.getMessage() for record in caplog.records]
-    assert sum("is not signed by this gateway's cloud" in message for message in messages) == 3
-    assert sum("is no envelope" in message for message in messages) == 1
+    assert sum("the cloud did not sign came" in message for message in messages) == 1
+    assert sum("is not signed by this gateway's cloud" in message for message in messages) == 2
+    running.cancel()
+
+
+@simulated
+async def test_messages_that_others_write_are_said_when_they_begin_and_when_they_end(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level("INFO")
+    room = Room(tmp_path)
+    cloud = Cloud(room)
+    running = asyncio.create_task(cloud.sync.run())
+    cloud.connect()
+
+    for _ in range(20):
+        cloud.carry(b'{"entries": []}')
+        await asyncio.sleep(60)  # the cloud answers meanwhile
+    during = [record.getMessage() for record in caplog.records]
+    await asyncio.sleep(400)
+
+    messages = [record.getMessage() for record in caplog.records]
+    assert sum("the cloud did not sign came" in message for message in during) == 1
+    assert not any("no message but the cloud's" in message for message in during)
+    assert sum("20 had been dropped" in message for message in messages) == 1
+    running.cancel()
+
+
+@simulated
+async def test_an_old_word_of_the_cloud_that_is_said_again_changes_nothing(tmp_path: Path):
+    room = Room(tmp_path)
+    cloud = Cloud(room)
+    heard: list[bytes] = []
+    carry = cloud.carry
+    cloud.carry = lambda payload: (heard.append(payload), carry(payload))[1]  # type: ignore[method-assign]
+    running = asyncio.create_task(cloud.sync.run())
+    cloud.connect()
+    cloud.write(Credited(top_up("20.00")))
+    for count in (2, 3, 4):
+        note(room, count)
+        await asyncio.sleep(40)
+    acked, times = room.store.acked(), len(cloud.times)
+    assert acked == len(cloud.applied) == 9
+
+    for payload in heard:
+        cloud.sync.deliver(payload)
+    await asyncio.sleep(0.001)  # sooner than the cloud says anything new
+
+    assert room.store.acked() == acked  # no old cursor is believed
+    assert room.store.balance(PURSE) == Money.yuan("21.00")
+    assert len(cloud.times) == times  # nor an old time
+    running.cancel()
+
+
+@simulated
+async def test_a_halt_that_is_no_answer_holds_nothing(tmp_path: Path):
+    room = Room(tmp_path)
+    cloud = Cloud(room)
+    running = asyncio.create_task(cloud.sync.run())
+    cloud.connect()
+    note(room, 3)
+    await asyncio.sleep(1)
+
+    cloud.send(Envelope((), Cursor(uuid4(), 7), halt=Halt.REPLACED, nonce="another", at=clock()))
+    await asyncio.sleep(1)
+
+    assert room.store.hold is None
+    running.cancel()
+
+
+@simulated
+async def test_the_clouds_time_is_told_with_the_time_its_answer_took(tmp_path: Path):
+    room = Room(tmp_path)
+    cloud = Cloud(room)
+    cloud.clock = lambda: clock() + timedelta(hours=1)
+    running = asyncio.create_task(cloud.sync.run())
+    cloud.connect()
+    await asyncio.sleep(1)
+
+    # Said at 0 s, answered at once, and 10 ms on the way.
+    assert cloud.times == [(EVENING + timedelta(hours=1), timedelta(seconds=0.01))]
+    running.cancel()
+
+
+@simulated
+async def test_an_answer_that_took_long_tells_no_time_and_acknowledges_all_the_same(tmp_path: Path):
+    room = Room(tmp_path)
+    cloud = Cloud(room)
+    late = cloud.carry
+    cloud.carry = lambda payload: asyncio.get_running_loop().call_later(31, late, payload)  # type: ignore[method-assign,assignment,return-value]
+    running = asyncio.create_task(cloud.sync.run())
+    cloud.connect()
+    note(room, 3)
+    await asyncio.sleep(60)
+
+    assert cloud.received
+    assert cloud.times == []
+    assert room.store.acked() == 3
     running.cancel()
 
 
