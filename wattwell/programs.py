@@ -133,7 +133,15 @@ class Programs:
 
     def kill(self, name: str) -> None:
         """SIGKILL."""
-        self._running[name].kill()
+        match name:
+            case "PostgreSQL":
+                program = self.postgres.program
+            case "MQTT broker":
+                program = self.broker.program
+            case _:
+                program = self._running[name]
+        if program is not None:
+            program.kill()
 
     def halt(self, name: str) -> None:
         """SIGTERM, and wait."""

@@ -130,28 +130,10 @@ class Story:
         return found
 
     def pay(self) -> UUID:
-        """Tops up as a tenant's browser does: the page's form, the channel's page, its pay button.
-
-        Returns the top-up's id. Raises StoryBroken if a page does not answer as it should.
-        """
-        with httpx.Client(timeout=10) as browser:
-            page = browser.get(self.tenant_url)
-            ordered = browser.post(
-                f"{self.tenant_url}/topups",
-                data={"purse_id": str(self.purse_id), "amount": str(TOP_UP)},
-                headers={"Origin": self._programs.url},
-            )
-            if page.status_code != 200 or ordered.status_code != 303:
-                raise StoryBroken(
-                    f"the tenant's page answered {page.status_code}, its form {ordered.status_code}:"
-                    f" {ordered.text[:200]}"
-                )
-            paid = browser.post(ordered.headers["Location"])
-            if paid.status_code != 303:
-                raise StoryBroken(
-                    f"the payment page answered {paid.status_code}: {paid.text[:200]}"
-                )
-            return UUID(paid.headers["Location"].rstrip("/").rpartition("/")[2])
+        """Tops the purse up by TOP_UP; see pay."""
+        return pay(
+            self.tenant_url, origin=self._programs.url, purse_id=self.purse_id, amount=TOP_UP
+        )
 
     def stages(self, topup_id: UUID) -> Stages:
         with self._database.organization(self._organization_id) as session:
@@ -200,3 +182,26 @@ class Story:
         if not {Supply.OFF, Supply.ARMED, Supply.ON} <= set(read_back):
             raise StoryBroken(f"the relay was read back only as {', '.join(read_back)}")
         return ending
+
+
+def pay(tenant_url: str, *, origin: str, purse_id: UUID, amount: Money) -> UUID:
+    """Tops up as a tenant's browser does: the page's form, the channel's page, its pay button.
+
+    Returns the top-up's id. Raises StoryBroken if a page does not answer as it should.
+    """
+    with httpx.Client(timeout=10) as browser:
+        page = browser.get(tenant_url)
+        ordered = browser.post(
+            f"{tenant_url}/topups",
+            data={"purse_id": str(purse_id), "amount": str(amount)},
+            headers={"Origin": origin},
+        )
+        if page.status_code != 200 or ordered.status_code != 303:
+            raise StoryBroken(
+                f"the tenant's page answered {page.status_code}, its form {ordered.status_code}:"
+                f" {ordered.text[:200]}"
+            )
+        paid = browser.post(ordered.headers["Location"])
+        if paid.status_code != 303:
+            raise StoryBroken(f"the payment page answered {paid.status_code}: {paid.text[:200]}")
+        return UUID(paid.headers["Location"].rstrip("/").rpartition("/")[2])
