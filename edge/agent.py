@@ -17,7 +17,8 @@ from edge.ledger_file import StoreFull
 from edge.patience import rounds_off
 from edge.ports import LineAway
 from edge.rounds import Rounds
-from edge.store import Intent, Store, StoreHeld
+from edge.rows import Intent
+from edge.store import Store, StoreHeld
 from prepaid.credit import cut_level, levels
 from prepaid.deadline import Drain, most_per_day, next_read
 from prepaid.point import Meter, Restore, ServicePoint
@@ -182,7 +183,7 @@ class Agent:
 
     def _silent(self, points: Iterable[ServicePoint], why: str) -> None:
         try:
-            with self._store.transaction():
+            with self._store.transaction(is_derived=True):
                 for point in points:
                     self._booking.alarm(
                         point, AlarmKind.SILENT, self._clock.now().at, why, is_on=True

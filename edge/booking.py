@@ -9,7 +9,8 @@ from decimal import Decimal
 from uuid import UUID
 
 from edge.clock import Clock
-from edge.store import Store, SupplyRow
+from edge.rows import SupplyRow
+from edge.store import Store
 from prepaid import rating
 from prepaid.credit import cut_level
 from prepaid.ledger import Transfer
@@ -117,7 +118,7 @@ class Booking:
         Raises StoreFull and StoreHeld; then nothing is changed.
         """
         store = self._store
-        with store.transaction():
+        with store.transaction(is_derived=True):
             before = store.balance(point.purse)
             is_told = self._tell(point, reading, weighed.evidence, tick)
             if weighed.position is not None:
@@ -148,7 +149,7 @@ class Booking:
             self._put_off[point.id] = self._put_off.get(point.id, 0) + 1
         else:
             self._put_off.pop(point.id, None)
-        with self._store.transaction():
+        with self._store.transaction(is_derived=True):
             self._note_wait(point, want, known.now)
             self.report(point, want, settled.seen, known.now)
         return replace(settled, want=want)

@@ -152,6 +152,22 @@ def connect(path: Path, kind: type[sqlite3.Connection] = sqlite3.Connection) -> 
     return db
 
 
+def names_to_disk(path: Path) -> None:
+    """An open ledger and its journal are found by their names after a power cut. Raises StoreUnusable."""
+    try:
+        _sync(path.parent)
+    except OSError as error:
+        raise StoreUnusable(f"{path} cannot be used: {error.strerror}") from error
+
+
+def journal_to_disk(path: Path) -> None:
+    """What was committed to an open ledger without waiting for the disk is on it. Raises StoreUnusable."""
+    try:
+        _sync(path.with_name(f"{path.name}-wal"))
+    except OSError as error:
+        raise StoreUnusable(f"{path} cannot be written: {error.strerror}") from error
+
+
 @contextmanager
 def looking(path: Path) -> Iterator[sqlite3.Connection]:
     """To read, also while a gateway writes. Raises StoreUnusable if there is no ledger."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from edge.store import Store, SupplyRow
+from edge.rows import SupplyRow
+from edge.store import Store
 from prepaid.register import Doubt, History, Kind
 from prepaid.wire import Standing
 

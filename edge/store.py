@@ -6,49 +6,46 @@ import logging
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from pydantic import TypeAdapter
 
-from edge import ledger_file, schema
+from edge import ledger_file, rows, schema
 from edge.ledger_file import Note, StoreFull, StoreUnusable
+from edge.rows import Intent, Rows, Shape, SupplyRow
+from edge.up_log import UpLog
 from prepaid import ledger, tariff_document
 from prepaid.brake import Brake
 from prepaid.ledger import Book, Reason, Transfer, TransferIdReused
 from prepaid.money import Money
 from prepaid.point import ServicePoint
 from prepaid.rating import Position
-from prepaid.reading import Supply
 from prepaid.register import History
-from prepaid.supply import Override, Why
+from prepaid.supply import Override
 from prepaid.tariff import Tariff
-from prepaid.wire import (
-    NO_ENTRY,
-    AlarmKind,
-    Cursor,
-    Entry,
-    Read,
-    TariffSet,
-    Trouble,
-    Up,
-    write_up,
-)
+from prepaid.wire import AlarmKind, Cursor, Entry, Read, TariffSet, Trouble, Up
 
 log = logging.getLogger(__name__)
 
+K = TypeVar("K")
+V = TypeVar("V")
+
 CHECK_WITHIN_S = 30.0  # the ledger is looked through at each start, for so long at most
 
-_POINT = TypeAdapter(ServicePoint)
+GROUP = 32  # transactions that may wait for the disk together
+NOTHING_KNOWN = History()
+
 _TARIFF = TypeAdapter(TariffSet)
-_POSITION = TypeAdapter(Position)
-_HISTORY = TypeAdapter(History)
-_OVERRIDE = TypeAdapter(Override)
 _BRAKE = TypeAdapter(Brake)
+_POINTS = rows.bodies("point", "id", ServicePoint)
+_POSITIONS = rows.bodies("position", "point", Position)
+_HISTORIES = rows.bodies("history", "point", History)
+_OVERRIDES = rows.bodies("override", "point", Override)
 
 
 class Hold(StrEnum):
@@ -63,28 +60,6 @@ class Hold(StrEnum):
 
 class StoreHeld(Exception):
     """The store is held; see its hold."""
-
-
-@dataclass(frozen=True, slots=True)
-class SupplyRow:
-    """What was last reported of a point's supply."""
-
-    seen: Supply | None
-    wanted: Supply | None
-    why: Why
-    commanded_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Intent:
-    """A switch command under way. commanded_at is when the meter acknowledged it, is_refused that it said
-    no; tries counts from 1."""
-
-    supply: Supply
-    sent_at: datetime
-    commanded_at: datetime | None
-    tries: int
-    is_refused: bool
 
 
 class Store:
@@ -110,6 +85,16 @@ class Store:
         self._connection = connection
         self._this_boot = boot
         self._tariffs: dict[str, tuple[str, Tariff]] = {}  # each as parsed from the text stored now
+        self._points = self._rows(_POINTS)
+        self._tariff_bodies = self._rows(rows.TARIFFS)
+        self._positions = self._rows(_POSITIONS)
+        self._histories = self._rows(_HISTORIES)
+        self._balances = self._rows(rows.BALANCES)
+        self._supplies = self._rows(rows.SUPPLIES)
+        self._intents = self._rows(rows.INTENTS)
+        self._overrides = self._rows(_OVERRIDES)
+        self._alarms = self._rows(rows.ALARMS)
+        self._brake: Brake | None = None
         self._lock = ledger_file.take(path)
         self.on_append: Callable[[], None] = lambda: None
         self.make_room: Callable[[], None] = lambda: None  # called once the disk is full
@@ -139,9 +124,13 @@ class Store:
                     path,
                     CHECK_WITHIN_S,
                 )
+            ledger_file.names_to_disk(path)
             name, hold = self._db.execute("SELECT log, hold FROM gateway").fetchone()
         self.log = UUID(name)
+        self._up = UpLog(self.log, select=self._select, write=self._write)
         self._hold = Hold(hold) if hold else None
+        self._forget()
+        self._waiting, self._waits = 0, True
         self._compare(ledger_file.noted(self._lock))
         if self._hold is not Hold.BEHIND:
             self._note(self.acked())
@@ -180,11 +169,18 @@ class Store:
         self._lock.close()
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Everything written inside is committed together, on disk when this returns. No await inside."""
+    def transaction(self, *, is_derived: bool = False) -> Iterator[None]:
+        """Everything written inside is committed together, on disk when this returns. No await inside.
+
+        is_derived: all of it follows from the meters and from what was committed before, so after a power cut
+        it is made again. Then a few such transactions may wait for the disk together: the next one that is not
+        derived takes them along, and so does to_disk(). A kill loses none of them.
+        """
         try:
             with self._speaking():
                 self._appended = False
+                waits = not is_derived or self._waiting >= GROUP
+                self._wait_for_disk(waits)
                 self._db.execute("BEGIN IMMEDIATE")
                 try:
                     yield
@@ -192,30 +188,65 @@ class Store:
                 except BaseException:
                     if self._db.in_transaction:
                         self._db.execute("ROLLBACK")
+                    self._forget()
                     self._hold = self._held()
                     raise
+                self._waiting = 0 if waits else self._waiting + 1
         except StoreFull:
             self.make_room()
             raise
         if self._appended:
             self.on_append()
 
+    @property
+    def waiting(self) -> int:
+        """How many transactions are committed and may not be on disk yet."""
+        return self._waiting
+
+    def to_disk(self) -> None:
+        """All that was committed is on disk when this returns. Raises StoreUnusable."""
+        if self._waiting:
+            ledger_file.journal_to_disk(self._path)
+            self._waiting = 0
+
+    def _wait_for_disk(self, waits: bool) -> None:
+        """Whether the commits to come are on disk when they return. In any case they are in order: what a power
+        cut leaves of them is a beginning (SQLite's WAL, synchronous FULL or NORMAL)."""
+        if waits is not self._waits:
+            self._db.execute(f"PRAGMA synchronous = {'FULL' if waits else 'NORMAL'}")
+            self._waits = waits
+
+    def _forget(self) -> None:
+        """What is known of the file may not have come into it."""
+        for table in (
+            self._points,
+            self._tariff_bodies,
+            self._positions,
+            self._histories,
+            self._balances,
+            self._supplies,
+            self._intents,
+            self._overrides,
+            self._alarms,
+        ):
+            table.forget()
+        self._brake = None
+        self._up.forget()
+
     # What is supplied, and at which price.
 
     def points(self) -> dict[UUID, ServicePoint]:
-        rows = self._db.execute("SELECT body FROM point ORDER BY rowid")
-        found = (_POINT.validate_json(body) for (body,) in rows)
-        return {point.id: point for point in found}
+        return dict(self._points.all())
 
     def save_point(self, point: ServicePoint) -> None:
-        self._put("point", point.id, _POINT.dump_json(point).decode())
+        self._points.save(point.id, point)
 
     def tariff(self, code: str) -> Tariff | None:
-        body = self._one("SELECT body FROM tariff WHERE code = ?", code)
+        body = self._tariff_bodies.get(code)
         if body is None:
             return None
         known = self._tariffs.get(code)
-        if known is None or known[0] != body:
+        if known is None or known[0] is not body:
             tariff = tariff_document.parse(_TARIFF.validate_json(body).document)
             known = self._tariffs[code] = (body, tariff)
         return known[1]
@@ -223,30 +254,27 @@ class Store:
     def save_tariff(self, message: TariffSet) -> None:
         """Raises BadTariff."""
         code = tariff_document.parse(message.document).code
-        self._write("REPLACE INTO tariff VALUES (?, ?)", code, _TARIFF.dump_json(message).decode())
+        self._tariff_bodies.save(code, _TARIFF.dump_json(message).decode())
 
     # Where metering stands.
 
     def position(self, point: UUID) -> Position | None:
-        body = self._one("SELECT body FROM position WHERE point = ?", str(point))
-        return None if body is None else _POSITION.validate_json(body)
+        return self._positions.get(point)
 
     def save_position(self, point: UUID, position: Position) -> None:
-        self._put("position", point, _POSITION.dump_json(position).decode())
+        self._positions.save(point, position)
 
     def history(self, point: UUID) -> History:
         """What is known of the register beside the position: the reading that holds the point, and more."""
-        body = self._one("SELECT body FROM history WHERE point = ?", str(point))
-        return History() if body is None else _HISTORY.validate_json(body)
+        return self._histories.get(point) or NOTHING_KNOWN
 
     def save_history(self, point: UUID, history: History) -> None:
-        self._put("history", point, _HISTORY.dump_json(history).decode())
+        self._histories.save(point, history)
 
     # Money.
 
     def balance(self, purse: UUID) -> Money:
-        fen = self._one("SELECT fen FROM balance WHERE book = ?", ledger.prepaid(purse))
-        return Money(fen or 0)
+        return Money(self._balances.get(ledger.prepaid(purse)) or 0)
 
     def post(self, transfer: Transfer) -> bool:
         """Book a transfer and move the balances it touches; False if it was booked before.
@@ -262,8 +290,9 @@ class Store:
             transfer.cause,
             transfer.at.isoformat(),
         )
-        found = self._db.execute("SELECT * FROM transfer WHERE id = ?", row[:1]).fetchone()
-        if found is not None:
+        statement = "INSERT INTO transfer VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+        if not self._write(statement, *row).rowcount:
+            found = self._select("SELECT * FROM transfer WHERE id = ?", row[0]).fetchone()
             if _transfer(found) != transfer:
                 raise TransferIdReused(
                     f"transfer {transfer.id} ({transfer.reason}:{transfer.cause}) was booked as "
@@ -271,21 +300,14 @@ class Store:
                     f"{transfer.amount} from {transfer.debit} to {transfer.credit}"
                 )
             return False
-        self._write("INSERT INTO transfer VALUES (?, ?, ?, ?, ?, ?, ?)", *row)
-        for book, fen in (
-            (transfer.debit, -transfer.amount.fen),
-            (transfer.credit, transfer.amount.fen),
-        ):
-            if ledger.purse_of(book) is not None:
-                self._move(book, fen)
+        self._move(transfer.debit, -transfer.amount.fen)
+        self._move(transfer.credit, transfer.amount.fen)
         return True
 
     def _move(self, book: Book, fen: int) -> None:
-        self._write(
-            "INSERT INTO balance VALUES (?, ?) ON CONFLICT DO UPDATE SET fen = fen + excluded.fen",
-            book,
-            fen,
-        )
+        """Of a prepaid book; of others no balance is kept."""
+        if ledger.purse_of(book) is not None:
+            self._balances.save(book, (self._balances.get(book) or 0) + fen)
 
     def transfers(self) -> list[Transfer]:
         return [_transfer(row) for row in self._db.execute("SELECT * FROM transfer ORDER BY rowid")]
@@ -293,105 +315,52 @@ class Store:
     # Supply.
 
     def supply(self, point: UUID) -> SupplyRow | None:
-        row = self._db.execute(
-            "SELECT seen, wanted, why, commanded_at FROM supply WHERE point = ?", (str(point),)
-        ).fetchone()
-        if row is None:
-            return None
-        seen, wanted, why, commanded_at = row
-        return SupplyRow(
-            Supply(seen) if seen else None,
-            Supply(wanted) if wanted else None,
-            Why(why),
-            datetime.fromisoformat(commanded_at) if commanded_at else None,
-        )
+        return self._supplies.get(point)
 
     def save_supply(self, point: UUID, row: SupplyRow) -> None:
-        at = row.commanded_at.isoformat() if row.commanded_at else None
-        self._write(
-            "REPLACE INTO supply VALUES (?, ?, ?, ?, ?)",
-            str(point),
-            row.seen,
-            row.wanted,
-            row.why,
-            at,
-        )
+        self._supplies.save(point, row)
 
     def intent(self, point: UUID) -> Intent | None:
-        row = self._db.execute(
-            "SELECT supply, sent_at, commanded_at, tries, is_refused FROM intent WHERE point = ?",
-            (str(point),),
-        ).fetchone()
-        if row is None:
-            return None
-        return Intent(
-            Supply(row[0]),
-            datetime.fromisoformat(row[1]),
-            datetime.fromisoformat(row[2]) if row[2] else None,
-            row[3],
-            bool(row[4]),
-        )
+        return self._intents.get(point)
 
     def save_intent(self, point: UUID, intent: Intent | None) -> None:
         """Raises StoreHeld."""
         self._must_serve()
-        if intent is None:
-            self._write("DELETE FROM intent WHERE point = ?", str(point))
-            return
-        self._write(
-            "REPLACE INTO intent VALUES (?, ?, ?, ?, ?, ?)",
-            str(point),
-            intent.supply,
-            intent.sent_at.isoformat(),
-            intent.commanded_at.isoformat() if intent.commanded_at else None,
-            intent.tries,
-            intent.is_refused,
-        )
+        self._intents.save(point, intent)
 
     def override(self, point: UUID) -> Override | None:
         """What an operator has pinned the supply to, whether or not it has ended."""
-        body = self._one("SELECT body FROM override WHERE point = ?", str(point))
-        return None if body is None else _OVERRIDE.validate_json(body)
+        return self._overrides.get(point)
 
     def save_override(self, point: UUID, override: Override | None) -> None:
-        if override is None:
-            self._write("DELETE FROM override WHERE point = ?", str(point))
-        else:
-            self._put("override", point, _OVERRIDE.dump_json(override).decode())
+        self._overrides.save(point, override)
 
     def brake(self) -> Brake:
         """The brake over all points of this gateway."""
-        body = self._one("SELECT body FROM brake")
-        points = int(self._one("SELECT count(*) FROM point"))
-        return Brake(points) if body is None else replace(_BRAKE.validate_json(body), points=points)
+        points = len(self._points.all())
+        if self._brake is None or self._brake.points != points:
+            body = self._one("SELECT body FROM brake")
+            known = Brake(points) if body is None else _BRAKE.validate_json(body)
+            self._brake = replace(known, points=points)
+        return self._brake
 
     def save_brake(self, brake: Brake) -> None:
         self._write("REPLACE INTO brake VALUES (1, ?)", _BRAKE.dump_json(brake).decode())
+        self._brake = brake
 
     def alarm_since(self, point: UUID, alarm: AlarmKind) -> datetime | None:
         """Since when an alarm is on, None if it is not."""
-        since = self._one(
-            "SELECT since FROM alarm WHERE point = ? AND alarm = ?", str(point), alarm.value
-        )
-        return None if since is None else datetime.fromisoformat(since)
+        return self._alarms.get((str(point), alarm.value))
 
     def save_alarm(self, point: UUID, alarm: AlarmKind, since: datetime | None) -> None:
-        if since is None:
-            self._write("DELETE FROM alarm WHERE point = ? AND alarm = ?", str(point), alarm.value)
-        else:
-            self._write(
-                "REPLACE INTO alarm VALUES (?, ?, ?)", str(point), alarm.value, since.isoformat()
-            )
+        self._alarms.save((str(point), alarm.value), since)
 
     def trouble_since(self, trouble: Trouble) -> datetime | None:
         """Since when the gateway itself is in a trouble, None if it is not."""
-        since = self._one("SELECT since FROM alarm WHERE point = '' AND alarm = ?", trouble.value)
-        return None if since is None else datetime.fromisoformat(since)
+        return self._alarms.get(("", trouble.value))
 
     def save_trouble(self, trouble: Trouble, since: datetime | None) -> None:
-        self._write("DELETE FROM alarm WHERE point = '' AND alarm = ?", trouble.value)
-        if since is not None:
-            self._write("INSERT INTO alarm VALUES ('', ?, ?)", trouble.value, since.isoformat())
+        self._alarms.save(("", trouble.value), since)
 
     # The two logs.
 
@@ -403,9 +372,7 @@ class Store:
         self._must_serve()
         if isinstance(message, Read) and not self.keeps_readings:
             return
-        last = self._last()
-        seq, previous = (last.seq, last.hash()) if last else (0, NO_ENTRY)
-        self._write("INSERT INTO up VALUES (?, ?, ?)", seq + 1, write_up(message), previous)
+        self._up.append(message)
         self._appended = True
 
     def acked(self) -> int:
@@ -413,16 +380,13 @@ class Store:
         return int(self._one("SELECT acked FROM gateway"))
 
     def last_seq(self) -> int:
-        last = self._last()
-        return last.seq if last else 0
+        return self._up.tip()[0]
 
     def unacked(self, limit: int) -> list[Entry]:
-        """The entries after the last acknowledged, in order."""
-        rows = self._db.execute(
-            "SELECT seq, body, previous FROM up WHERE seq > ? ORDER BY seq LIMIT ?",
-            (self.acked(), limit),
-        )
-        return [Entry(self.log, seq, body, previous=previous) for seq, body, previous in rows]
+        """The entries after the last acknowledged, in order. All of them are on disk: what was told is not
+        taken back by a power cut. Raises StoreUnusable."""
+        self.to_disk()
+        return self._up.after(self.acked(), most=limit)
 
     def acknowledge(self, seq: int) -> None:
         """The cloud has applied everything up to seq."""
@@ -431,16 +395,7 @@ class Store:
 
     def hash_at(self, seq: int) -> str | None:
         """The hash of an entry of our log, None if it is not kept any more."""
-        if seq == 0:
-            return NO_ENTRY
-        row = self._db.execute("SELECT body, previous FROM up WHERE seq = ?", (seq,)).fetchone()
-        return None if row is None else Entry(self.log, seq, row[0], previous=row[1]).hash()
-
-    def _last(self) -> Entry | None:
-        row = self._db.execute(
-            "SELECT seq, body, previous FROM up ORDER BY seq DESC LIMIT 1"
-        ).fetchone()
-        return None if row is None else Entry(self.log, row[0], row[1], previous=row[2])
+        return self._up.hash_at(seq)
 
     def cursor(self) -> Cursor | None:
         """Ours in the cloud's log; None before its first entry."""
@@ -492,7 +447,6 @@ class Store:
                 now=now,
             )
         finally:
-            self._tariffs.clear()
             self._open()
 
     def save_carried(self, purse: UUID, charged: Money) -> None:
@@ -537,22 +491,14 @@ class Store:
         if row is None:
             return False
         up_seq, transfer = row
-        entries = self._forget_entries(up_seq, most)
+        entries = self._up.prune(up_to=min(up_seq, self.acked()), most=most)
         charges = self._forget_charges(transfer, most)
         self._write("DELETE FROM mark WHERE number < ?", before)
         return most in (entries, charges)
 
     def prune_entries(self, *, most: int) -> int:
         """Forgets the oldest of the acknowledged entries, however old they are; how many."""
-        return self._forget_entries(self.acked(), most)
-
-    def _forget_entries(self, up_to: int, most: int) -> int:
-        # The last one stays: the next goes on from its hash.
-        last = min(up_to, self.acked(), self.last_seq() - 1)
-        statement = (
-            "DELETE FROM up WHERE seq IN (SELECT seq FROM up WHERE seq <= ? ORDER BY seq LIMIT ?)"
-        )
-        return self._write(statement, last, most).rowcount
+        return self._up.prune(up_to=self.acked(), most=most)
 
     def _forget_charges(self, up_to: int, most: int) -> int:
         rows = self._db.execute(
@@ -606,12 +552,11 @@ class Store:
             raise ValueError("the store is written only inside transaction()")
         return self._db.execute(statement, values)
 
-    def _put(self, table: str, key: UUID, body: str) -> None:
-        self._write(
-            f"INSERT INTO {table} VALUES (?, ?) ON CONFLICT DO UPDATE SET body = excluded.body",
-            str(key),
-            body,
-        )
+    def _rows(self, shape: Shape[K, V]) -> Rows[K, V]:
+        return Rows(shape, select=self._select, write=self._write)
+
+    def _select(self, query: str, *values: object) -> sqlite3.Cursor:
+        return self._db.execute(query, values)
 
     def _one(self, query: str, *values: object) -> Any:
         row = self._db.execute(query, values).fetchone()

@@ -282,7 +282,7 @@ class Sync:
                     )
                 self._lacking = seq
                 return
-            with store.transaction():
+            with store.transaction(is_derived=True):  # the cloud says it again
                 store.acknowledge(seq)
             if self._sent is not None:
                 self._sent.at = asyncio.get_running_loop().time()

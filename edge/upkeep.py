@@ -119,7 +119,9 @@ class Upkeep:
             log.debug("nothing is forgotten now: %s", error)
 
     def look(self) -> None:
-        """Puts the reserve back where there is room for it twice, and says when it begins or ceases to be missing."""
+        """Has what was committed on disk; puts the reserve back where there is room for it twice, and says when it
+        begins or ceases to be missing."""
+        self._store.to_disk()
         if not self._reserve.exists():
             if self._free_bytes(self._folder) >= 2 * self._reserve_bytes:
                 self._put_reserve()

@@ -9,7 +9,8 @@ from uuid import uuid4
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from edge.store import Hold, Intent, Store, StoreHeld
+from edge.rows import Intent
+from edge.store import Hold, Store, StoreHeld
 from edge.sync import Sync
 from prepaid import wire
 from prepaid.money import ZERO, Money

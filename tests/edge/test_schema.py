@@ -15,7 +15,8 @@ import pytest
 
 from edge import schema
 from edge.ledger_file import StoreUnusable
-from edge.store import Intent, Store
+from edge.rows import Intent
+from edge.store import Store
 from prepaid import wire
 from prepaid.money import Money
 from prepaid.reading import Supply

@@ -16,10 +16,17 @@ import pytest
 
 from edge.ledger_file import StoreTaken, StoreUnusable
 from edge.onlooker import Progress, read_balances, read_log, read_progress
-from edge.store import Store
-from prepaid.ledger import TransferIdReused, credit_balance, prepaid
+from edge.store import GROUP, Store
+from prepaid.ledger import (
+    Reason,
+    Transfer,
+    TransferIdReused,
+    credit_balance,
+    income,
+    prepaid,
+)
 from prepaid.money import ZERO, Money
-from prepaid.wire import Read
+from prepaid.wire import AlarmKind, Read
 from tests.edge.simulated import ELECTRICITY, PURSE, top_up
 from tests.prepaid.values import read
 
@@ -232,3 +239,104 @@ def test_a_point_is_replaced_whole(store: Store):
         store.save_point(renamed)
 
     assert store.points() == {ELECTRICITY.id: renamed}
+
+
+def charged(store: Store, number: int) -> None:
+    """A visit's transaction: a fen is charged."""
+    charge = Transfer(
+        prepaid(PURSE), income("energy"), Money(1), Reason.CHARGE, f"{number}", top_up("1.00").at
+    )
+    with store.transaction(is_derived=True):
+        store.post(charge)
+        store.append(Read(ELECTRICITY.id, read(f"{number}.00")))
+
+
+def test_a_few_visits_wait_for_the_disk_together(store: Store):
+    waited = []
+    for number in range(2 * GROUP + 2):
+        charged(store, number)
+        waited.append(store.waiting)
+
+    assert waited == [*range(1, GROUP + 1), 0] * 2
+
+
+def test_what_is_told_to_the_cloud_is_on_disk_before(store: Store):
+    charged(store, 1)
+    assert store.waiting == 1
+
+    assert len(store.unacked(10)) == 1
+
+    assert store.waiting == 0
+
+
+def test_money_that_comes_in_takes_the_charges_before_it_along(store: Store):
+    charged(store, 1)
+
+    with store.transaction():
+        store.post(top_up("20.00"))
+
+    assert store.waiting == 0
+
+
+def test_a_power_cut_leaves_a_beginning_of_what_was_committed(store: Store, path: Path):
+    """Nothing of a transaction without the others before it, wherever the journal on the disk ends."""
+    with store.transaction():
+        store.post(top_up("1.00"))
+    store.checkpoint()
+    for number in range(GROUP - 1):
+        charged(store, number)
+    whole = path.with_name("ledger.sqlite-wal").read_bytes()
+    kept = set()
+
+    for end in random.Random(7).sample(range(len(whole)), 60):
+        after_cut = path.parent / f"cut-{end}.sqlite"
+        after_cut.write_bytes(path.read_bytes())
+        after_cut.with_name(f"{after_cut.name}-wal").write_bytes(whole[:end])
+        found = Store(after_cut, "GW-0001")  # it adds up, and its log is a chain
+        charges = 100 - found.balance(PURSE).fen
+        assert [entry.seq for entry in found.unacked(100)] == list(range(1, charges + 1))
+        assert len(found.transfers()) == 1 + charges
+        kept.add(charges)
+        found.close()
+
+    assert len(kept) > 20
+
+
+def test_what_a_failed_transaction_wrote_is_not_remembered(store: Store):
+    with store.transaction():
+        store.save_point(ELECTRICITY)
+        store.save_brake(store.brake())
+
+    def fail_half_way() -> None:
+        with store.transaction():
+            store.save_point(replace(ELECTRICITY, name="0302 电"))
+            store.save_brake(store.brake().note_cut(ELECTRICITY.id, top_up("1.00").at))
+            store.save_alarm(ELECTRICITY.id, AlarmKind.SILENT, top_up("1.00").at)
+            store.append(Read(ELECTRICITY.id, read("1.00")))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_half_way()
+
+    assert store.points() == {ELECTRICITY.id: ELECTRICITY}
+    assert not store.brake().cuts
+    assert store.alarm_since(ELECTRICITY.id, AlarmKind.SILENT) is None
+    assert store.last_seq() == 0
+
+
+def test_what_is_remembered_of_a_ledger_is_what_is_in_its_file(store: Store, path: Path):
+    with store.transaction():
+        store.save_point(ELECTRICITY)
+        store.post(top_up("20.00"))
+    charged(store, 1)
+    with store.transaction():
+        store.save_alarm(ELECTRICITY.id, AlarmKind.SILENT, top_up("1.00").at)
+        store.save_alarm(ELECTRICITY.id, AlarmKind.SILENT, None)
+    told = (store.points(), store.balance(PURSE), store.unacked(9), store.last_seq())
+    store.close()
+
+    again = Store(path, "GW-0001")
+
+    assert (again.points(), again.balance(PURSE), again.unacked(9), again.last_seq()) == told
+    assert again.alarm_since(ELECTRICITY.id, AlarmKind.SILENT) is None
+    again.close()

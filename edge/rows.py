@@ -1,0 +1,224 @@
+"""The rows of the ledger that every visit asks for, held in memory: read once, written through.
+
+A value here is what the file says, or what the transaction under way has written to it. After a rollback nobody
+knows which of them was written, so all of them are forgotten and read again.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from pydantic import TypeAdapter
+
+from prepaid.ledger import Book
+from prepaid.reading import Supply
+from prepaid.supply import Why
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+Execute = Callable[..., sqlite3.Cursor]
+"""A statement and its values, inside a transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class SupplyRow:
+    """What was last reported of a point's supply."""
+
+    seen: Supply | None
+    wanted: Supply | None
+    why: Why
+    commanded_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A switch command under way. commanded_at is when the meter acknowledged it, is_refused that it said
+    no; tries counts from 1."""
+
+    supply: Supply
+    sent_at: datetime
+    commanded_at: datetime | None
+    tries: int
+    is_refused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Shape(Generic[K, V]):
+    """How a table holds values under keys: its columns, those of the key first, and both ways between them."""
+
+    table: str
+    key_columns: tuple[str, ...]
+    columns: tuple[str, ...]
+    key_to: Callable[[K], tuple[Any, ...]]
+    key_of: Callable[[tuple[Any, ...]], K]
+    value_to: Callable[[V], tuple[Any, ...]]
+    value_of: Callable[[tuple[Any, ...]], V]
+
+    @property
+    def select(self) -> str:
+        return (
+            f"SELECT {', '.join(self.key_columns + self.columns)} FROM {self.table} ORDER BY rowid"
+        )
+
+    @property
+    def insert(self) -> str:
+        names = self.key_columns + self.columns
+        return (
+            f"INSERT INTO {self.table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
+        )
+
+    @property
+    def update(self) -> str:
+        return f"UPDATE {self.table} SET {_equal(self.columns, ', ')} WHERE {self.where}"
+
+    @property
+    def delete(self) -> str:
+        return f"DELETE FROM {self.table} WHERE {self.where}"
+
+    @property
+    def where(self) -> str:
+        return _equal(self.key_columns, " AND ")
+
+
+def _equal(columns: Iterable[str], between: str) -> str:
+    return between.join(f"{column} = ?" for column in columns)
+
+
+class Rows(Generic[K, V]):
+    """One table. select reads at any time, write only inside a transaction."""
+
+    def __init__(self, shape: Shape[K, V], *, select: Execute, write: Execute) -> None:
+        self._shape = shape
+        self._select, self._insert = shape.select, shape.insert
+        self._update, self._delete = shape.update, shape.delete
+        self._read = select
+        self._write = write
+        self._known: dict[K, V] | None = None
+
+    def all(self) -> Mapping[K, V]:
+        """In the order in which they were first saved. Not to be kept: it changes."""
+        if self._known is None:
+            shape, width = self._shape, len(self._shape.key_columns)
+            self._known = {
+                shape.key_of(row[:width]): shape.value_of(row[width:])
+                for row in self._read(self._select)
+            }
+        return self._known
+
+    def get(self, key: K) -> V | None:
+        known = self._known
+        return self.all().get(key) if known is None else known.get(key)
+
+    def save(self, key: K, value: V | None) -> None:
+        """None: there is no such row any more. What is so already is not written."""
+        before = self.get(key)
+        if before == value:
+            return
+        assert self._known is not None  # get() has read it
+        shape = self._shape
+        if value is None:
+            self._write(self._delete, *shape.key_to(key))
+            del self._known[key]
+            return
+        if before is None:
+            self._write(self._insert, *shape.key_to(key), *shape.value_to(value))
+        else:
+            self._write(self._update, *shape.value_to(value), *shape.key_to(key))
+        self._known[key] = value
+
+    def forget(self) -> None:
+        """What is in the file may be other than what was known of it."""
+        self._known = None
+
+
+def bodies(table: str, key: str, type_: Any) -> Shape[UUID, Any]:
+    """Values of a type as JSON, under the id of a service point."""
+    adapter: TypeAdapter[Any] = TypeAdapter(type_)
+    return Shape(
+        table,
+        (key,),
+        ("body",),
+        key_to=lambda id: (str(id),),
+        key_of=lambda row: UUID(row[0]),
+        value_to=lambda value: (adapter.dump_json(value).decode(),),
+        value_of=lambda row: adapter.validate_json(row[0]),
+    )
+
+
+BALANCES: Shape[Book, int] = Shape(
+    "balance",
+    ("book",),
+    ("fen",),
+    key_to=lambda book: (book,),
+    key_of=lambda row: Book(row[0]),
+    value_to=lambda fen: (fen,),
+    value_of=lambda row: int(row[0]),
+)
+
+TARIFFS: Shape[str, str] = Shape(
+    "tariff",
+    ("code",),
+    ("body",),
+    key_to=lambda code: (code,),
+    key_of=lambda row: str(row[0]),
+    value_to=lambda body: (body,),
+    value_of=lambda row: str(row[0]),
+)
+
+SUPPLIES: Shape[UUID, SupplyRow] = Shape(
+    "supply",
+    ("point",),
+    ("seen", "wanted", "why", "commanded_at"),
+    key_to=lambda id: (str(id),),
+    key_of=lambda row: UUID(row[0]),
+    value_to=lambda row: (row.seen, row.wanted, row.why, _written(row.commanded_at)),
+    value_of=lambda row: SupplyRow(
+        Supply(row[0]) if row[0] else None,
+        Supply(row[1]) if row[1] else None,
+        Why(row[2]),
+        _instant(row[3]),
+    ),
+)
+
+INTENTS: Shape[UUID, Intent] = Shape(
+    "intent",
+    ("point",),
+    ("supply", "sent_at", "commanded_at", "tries", "is_refused"),
+    key_to=lambda id: (str(id),),
+    key_of=lambda row: UUID(row[0]),
+    value_to=lambda intent: (
+        intent.supply,
+        intent.sent_at.isoformat(),
+        _written(intent.commanded_at),
+        intent.tries,
+        intent.is_refused,
+    ),
+    value_of=lambda row: Intent(
+        Supply(row[0]), datetime.fromisoformat(row[1]), _instant(row[2]), row[3], bool(row[4])
+    ),
+)
+
+ALARMS: Shape[tuple[str, str], datetime] = Shape(
+    "alarm",
+    ("point", "alarm"),
+    ("since",),
+    key_to=lambda key: key,
+    key_of=lambda row: (row[0], row[1]),
+    value_to=lambda since: (since.isoformat(),),
+    value_of=lambda row: datetime.fromisoformat(row[0]),
+)
+"""By the point's id as text, empty for the gateway itself, and the alarm's or trouble's word."""
+
+
+def _written(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()
+
+
+def _instant(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
