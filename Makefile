@@ -44,10 +44,8 @@ chaos: $(VENV)/.dev ## Kill gateway, broker and worker for ten minutes under loa
 	$(BIN)/python -m tests.processes.chaos $(ARGS)
 
 .PHONY: bench
-bench: $(VENV)/.dev ## Measure against peers, side by side
-	$(BIN)/python benchmarks/decode.py
-	$(BIN)/python benchmarks/rating.py
-	$(BIN)/python -m benchmarks.line
+bench: $(VENV)/.dev ## Measure against peers and limits, print the table, draw docs/figures/bench-*.svg; ARGS="--only line"
+	$(BIN)/python -m benchmarks $(ARGS)
 
 .PHONY: figures
 figures: $(VENV)/.dev chromium ## Take the README's pictures anew

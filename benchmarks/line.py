@@ -18,7 +18,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -26,6 +26,7 @@ from itertools import pairwise
 from pathlib import Path
 from uuid import UUID
 
+from benchmarks.figure import Figure
 from edge.agent import Agent, Pace
 from edge.bus import GAP_BITS, GAP_S, Bus
 from edge.place import SerialAt
@@ -39,6 +40,7 @@ from prepaid.wire import TariffSet
 from simulators.building import Building, load
 from simulators.line import PtyEnd
 
+SECONDS = 20.0  # of a round of a case
 DELAY_S = 0.2  # what gateway.toml has for a serial adapter where nobody says another
 EARLY_S = 0.0005  # what clocks of two processes may differ by before a gap counts as too short
 
@@ -275,10 +277,44 @@ async def serve(path: Path) -> None:
     sys.stdout.write(json.dumps(wires))
 
 
+def race(cases: Sequence[Case], *, rounds: int, seconds: float) -> dict[str, list[Result]]:
+    """Each case once in every round."""
+    results: dict[str, list[Result]] = {case.name: [] for case in cases}
+    for seed in range(rounds):
+        for case in cases:
+            with tempfile.TemporaryDirectory() as folder:
+                results[case.name].append(
+                    asyncio.run(measure(case, seconds, Path(folder), seed=seed))
+                )
+    return results
+
+
+def figures(rounds: int) -> list[Figure]:
+    """The share of the time used, and requests that came before the gap was over."""
+    results = race(CASES, rounds=rounds, seconds=SECONDS)
+    used = [
+        Figure(
+            "lines",
+            f"used: {case.name}",
+            tuple(one.used for one in results[case.name]),
+            against="the wire itself",
+            bar=case.bar,
+        )
+        for case in CASES
+    ]
+    early = (
+        float(sum(results[case.name][turn].violations for case in CASES)) for turn in range(rounds)
+    )
+    return [
+        *used,
+        Figure("lines", "sent before the gap was over", tuple(early), "none", 0.0, is_most=True),
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="How much of a line's time the gateway uses.")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--seconds", type=float, default=SECONDS)
     parser.add_argument("--only", default="", help="cases whose name has this in it")
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     wanted = parser.parse_args()
@@ -286,13 +322,7 @@ def main() -> None:
         asyncio.run(serve(wanted.serve))
         return
     cases = [case for case in CASES if wanted.only in case.name]
-    results: dict[str, list[Result]] = {case.name: [] for case in cases}
-    for seed in range(wanted.rounds):
-        for case in cases:
-            with tempfile.TemporaryDirectory() as folder:
-                results[case.name].append(
-                    asyncio.run(measure(case, wanted.seconds, Path(folder), seed=seed))
-                )
+    results = race(cases, rounds=wanted.rounds, seconds=wanted.seconds)
     say = sys.stdout.write
     say(
         f"{wanted.rounds} rounds of {wanted.seconds:.0f} s each, alternating; median (quartiles) over them\n"

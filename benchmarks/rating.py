@@ -29,6 +29,7 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.figure import Figure
 from prepaid import rating
 from prepaid.batch import rate_many
 from prepaid.point import Meter, Policy, ServicePoint
@@ -42,6 +43,7 @@ QUARTER = timedelta(minutes=15)
 YEAR = 35_040
 PLACES = 2
 TIMES_FASTER = 20
+METERS, READINGS, SEED = 8, 2000, 96
 
 FLAT = {"item": "energy", "kind": "rate", "price": "0.8637"}
 TIERED = {
@@ -217,21 +219,55 @@ def rows(race_: Race, options: argparse.Namespace) -> list[tuple[str, ...]]:
     ]
 
 
+def races() -> tuple[Race, ...]:
+    return (
+        Race("flat", tariff(FLAT, None), limit_us=30),
+        Race("tier × band, within one band", tariff(TIERED, NIGHT), limit_us=100),
+    )
+
+
+def figures(rounds: int) -> list[Figure]:
+    """The time of one reading, and how many times faster a year of them is at once."""
+    found = []
+    for each in races():
+        whole = estate(each.tariff, random.Random(SEED), meters=METERS, readings=YEAR)
+        check(whole)
+        one, every = race(whole, rounds=3 * rounds, readings=READINGS)
+        ratio = tuple(single / batch for single, batch in zip(one, every, strict=True))
+        found += [
+            Figure(
+                "rating",
+                f"a reading, {each.name}",
+                tuple(one),
+                against="a limit",
+                bar=each.limit_us,
+                is_most=True,
+                unit=" µs",
+            ),
+            Figure(
+                "rating",
+                f"a year at once, {each.name}",
+                ratio,
+                against="one at a time",
+                bar=TIMES_FASTER,
+                unit=" ×",
+            ),
+        ]
+    return found
+
+
 def main() -> None:
     asked = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     asked.add_argument("--rounds", type=int, default=15)
-    asked.add_argument("--meters", type=int, default=8)
-    asked.add_argument("--readings", type=int, default=2000, help="of one at a time")
-    asked.add_argument("--seed", type=int, default=96)
+    asked.add_argument("--meters", type=int, default=METERS)
+    asked.add_argument("--readings", type=int, default=READINGS, help="of one at a time")
+    asked.add_argument("--seed", type=int, default=SEED)
     options = asked.parse_args()
 
     table = Table(title="Rating, median (quartiles)")
     for heading in ("price", "how", "µs a reading", "promised", "kept"):
         table.add_column(heading)
-    for one in (
-        Race("flat", tariff(FLAT, None), limit_us=30),
-        Race("tier × band, within one band", tariff(TIERED, NIGHT), limit_us=100),
-    ):
+    for one in races():
         for row in rows(one, options):
             table.add_row(*row)
     console = Console(width=130)
