@@ -23,7 +23,7 @@ from prepaid.credit import cut_level, levels
 from prepaid.deadline import Drain, most_per_day, next_read
 from prepaid.point import Meter, Restore, ServicePoint
 from prepaid.reading import Reading, Supply
-from prepaid.supply import Why, is_satisfied
+from prepaid.supply import Override, Situation, Why, is_satisfied
 from prepaid.wire import AlarmKind, GatewayAlarm, Trouble
 from protocols.exchange import ProtocolError, Refused
 
@@ -63,6 +63,9 @@ class Agent:
         self._rounds = {name: Rounds() for name in buses}
         self._misses: dict[UUID, int] = {}
         self._sent: dict[UUID, float] = {}  # the tick of each point's last command
+        self._visiting: dict[
+            str, float
+        ] = {}  # the tick at which the visit under way on a line began
         self._serving = asyncio.Event()
         self._serving.set()
         self._may_cut = True
@@ -132,6 +135,34 @@ class Agent:
         """Visit every point this purse pays for."""
         self.wake(point.id for point in self._points.values() if point.purse == purse)
 
+    # What a technician does meanwhile.
+
+    def has_slack(self, line: str) -> bool:
+        """Whether no meter of the line is due now, so that somebody else may ask."""
+        return self._rounds[line].has_slack
+
+    def situation(self, point: ServicePoint, seen: Supply | None) -> Situation:
+        """What is known of a point now, by which its supply is decided."""
+        return self._booking.situation(point, seen, None)
+
+    def try_off(self, point: UUID, test: Override) -> None:
+        """Cut this point as if it were pinned off, by all rules, until end_try().
+
+        It is kept nowhere: after a power cut in between, the first visit finds the supply off and gives it back.
+        """
+        self._booking.tests[point] = test
+        self.wake([point])
+
+    def end_try(self, point: UUID) -> None:
+        """The supply is again what money and people want it to be."""
+        if self._booking.tests.pop(point, None) is not None:
+            self.wake([point])
+
+    def stuck_lines(self, longest_s: float) -> list[str]:
+        """The lines on which a visit has lasted longer, which no visit does."""
+        now = asyncio.get_running_loop().time()
+        return [name for name, began in self._visiting.items() if now - began > longest_s]
+
     # One line.
 
     async def _serve(self, name: str) -> None:
@@ -144,7 +175,7 @@ class Agent:
             point = self._points.get(id)
             if point is None:
                 continue
-            began = loop.time()
+            began = self._visiting[name] = loop.time()
             try:
                 again_s = await self.visit(point)
             except StoreHeld:
@@ -164,6 +195,8 @@ class Agent:
                 if failures:
                     log.info("line %s is served again", name)
                 failures = 0
+            finally:
+                self._visiting.pop(name, None)
             if self._is_silent(point):
                 rounds.hold_off(point.id, again_s)
                 continue

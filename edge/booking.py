@@ -19,7 +19,7 @@ from prepaid.point import ServicePoint
 from prepaid.rating import Charge, Position
 from prepaid.reading import Reading, Supply
 from prepaid.register import Assessment, Effect, Evidence, Kind, assess
-from prepaid.supply import Desired, Situation, Why, desired, is_satisfied
+from prepaid.supply import Desired, Override, Situation, Why, desired, is_satisfied
 from prepaid.wire import Alarm, AlarmKind, Charged, Read, SupplyChanged
 
 log = logging.getLogger(__name__)
@@ -81,6 +81,7 @@ class Booking:
         self._moved: dict[UUID, float] = {}  # the tick at which each supply was seen to move
         self._put_off: dict[UUID, int] = {}  # how often a cut was put off for the current
         self._told: dict[UUID, tuple[Read, float]] = {}
+        self.tests: dict[UUID, Override] = {}  # what technicians try out; none outlives the program
 
     def weigh(self, point: ServicePoint, reading: Reading) -> Weighed:
         """Judge and rate a reading; nothing is changed by it.
@@ -171,7 +172,9 @@ class Booking:
         """What is known of a point now. What nobody tells a gateway yet is said to be unknown."""
         store, now = self._store, self._clock.now()
         warned_at = store.alarm_since(point.id, AlarmKind.FINAL_BALANCE)
-        override, moved = store.override(point.id), self._moved.get(point.id)
+        moved = self._moved.get(point.id)
+        # An operator's word counts for more than a test: the last that was given is the one in force.
+        overrides = (self.tests.get(point.id), store.override(point.id))
         return Situation(
             now=now.at,
             is_clock_trusted=now.at >= EARLIEST,
@@ -182,7 +185,7 @@ class Booking:
             has_tariff=store.tariff(point.tariff) is not None,
             read_ago=None if looks is None else _seconds(now.tick - looks.tick),
             agreeing=0 if looks is None else looks.short,
-            overrides=() if override is None else (override,),
+            overrides=tuple(given for given in overrides if given is not None),
             is_braked=store.brake().is_on,
             are_taps_closed=False,
             has_switch=point.meter.has_switch,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -111,6 +112,19 @@ class Bus:
             wait_s = reply_s + self._delay_s
             await self._attempt(request, listening, wait_s=wait_s, pause_s=wait_s)
             return bytes(listening.heard)
+
+    @asynccontextmanager
+    async def lent(self) -> AsyncIterator[None]:
+        """The line is the caller's alone, to be opened by him at another rate; our port is closed meanwhile."""
+        async with self._lock:
+            self._port.close()
+            await asyncio.sleep(
+                self._gap_s
+            )  # a serial device is let go of a turn of the loop later
+            try:
+                yield
+            finally:
+                await asyncio.sleep(self._gap_s)
 
     def remember(self, whom: Iterable[str]) -> None:
         """Only these are on the line: how others used to answer is forgotten."""

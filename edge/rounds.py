@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
@@ -39,6 +40,12 @@ class Rounds:
     def held_off(self) -> int:
         """How many silent points are left alone, but for slack time."""
         return len(self._held_off)
+
+    @property
+    def has_slack(self) -> bool:
+        """Whether nobody is due for about as long as asking a silent meter takes."""
+        first = min(self._due.values(), default=math.inf)
+        return not self._woken and first > asyncio.get_running_loop().time() + SLACK_S
 
     def keep(self, points: Iterable[UUID]) -> None:
         """These points, no others, are on the line; one that is new is due at once."""

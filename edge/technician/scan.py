@@ -10,11 +10,12 @@ before it has answered under its own address.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from typing import Protocol as Shape
 
-from edge.bus import Bus, NoReply
+from edge.bus import REPLY_S, Decoders, NoReply
 from edge.place import Place, TcpAt
 from edge.technician.answers import Protocol, split_cj188, split_dlt645
 from edge.technician.meters import Cj188, Dlt1997, Dlt2007
@@ -38,13 +39,15 @@ MOST_COLLIDING = 64
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A meter that has answered under its own address. `said` is what it says of itself."""
+    """A meter that has answered under its own address. `said` is what it says of itself, `settings` what a
+    driver must know to ask it."""
 
     protocol: Protocol
     address: str
     place: Place
     said: str
     refuses: bool = False
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +61,14 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something to know about the line."""
+    """Something to know about the line: a message with %(name)s for each of values."""
 
-    sentence: str
+    message: str
+    values: Mapping[str, object]
+
+    @property
+    def sentence(self) -> str:
+        return self.message % self.values
 
 
 Event = Found | Progress | Note
@@ -80,6 +88,24 @@ class Wanted:
     reply_s: float
     units_s: float
     by_pairs: bool = False
+
+
+F = TypeVar("F")
+T = TypeVar("T")
+
+
+class Asking(Shape):
+    """What a line is asked through: a Bus, or a part of one."""
+
+    async def hear(self, request: bytes, *, reply_s: float = REPLY_S) -> bytes:
+        """As `Bus.hear`."""
+        ...
+
+    async def run(self, start: Callable[[], Exchange[F, T]], decoder: Decoders[F]) -> T:
+        """As `Bus.run`."""
+        ...
+
+    def close(self) -> None: ...
 
 
 Visit = tuple[Place, tuple[Protocol, ...]]
@@ -108,7 +134,7 @@ def visits(
 
 
 async def scan(
-    visits: Sequence[Visit], open_bus: Callable[[Place], Bus], wanted: Wanted
+    visits: Sequence[Visit], open_bus: Callable[[Place], Asking], wanted: Wanted
 ) -> AsyncIterator[Event]:
     """Everything found at each of the visits, as it is found. Raises LineAway."""
     counter = _Counter()
@@ -138,13 +164,14 @@ class _Counter:
 
 
 async def _at(
-    place: Place, bus: Bus, protocols: Sequence[Protocol], wanted: Wanted, counter: _Counter
+    place: Place, bus: Asking, protocols: Sequence[Protocol], wanted: Wanted, counter: _Counter
 ) -> AsyncIterator[Event]:
     babble = await bus.hear(b"", reply_s=wanted.reply_s)
     if babble:
         yield Note(
-            f"On {place} bytes arrive unasked ({babble[:8].hex(' ').upper()}…): noise, another master, "
-            "or a meter that babbles. What is found here may be incomplete."
+            "On %(place)s bytes arrive unasked (%(bytes)s…): noise, another master, or a meter that babbles. "
+            "What is found here may be incomplete.",
+            {"place": place, "bytes": babble[:8].hex(" ").upper()},
         )
     found: set[tuple[Protocol, str]] = set()
     for protocol in protocols:
@@ -169,7 +196,7 @@ async def _at(
 class _Search:
     protocol: Protocol
     place: Place
-    bus: Bus
+    bus: Asking
     wanted: Wanted
     counter: _Counter
 
@@ -207,7 +234,8 @@ async def _dlt645(search: _Search) -> AsyncIterator[Event]:
             collides = True
     if collides:
         yield Note(
-            f"Several DL/T 645 meters answer at once on {search.place}; asking pair by pair."
+            "Several DL/T 645 meters answer at once on %(place)s; asking pair by pair.",
+            {"place": search.place},
         )
     if collides or search.wanted.by_pairs:
         async for event in _by_pairs(search, kind, ""):
@@ -255,12 +283,16 @@ async def _by_pairs(search: _Search, kind: Dlt645, known: str) -> AsyncIterator[
             colliding.append(ending)
     if len(colliding) > MOST_COLLIDING:
         yield Note(
-            f"Nearly every question is answered with garbage on {search.place}: that is noise."
+            "Nearly every question is answered with garbage on %(place)s: that is noise.",
+            {"place": search.place},
         )
         return
     for ending in colliding:
         if len(ending) == 12:
-            yield Note(f"Two meters have the address {ending} on {search.place}.")
+            yield Note(
+                "Two meters have the address %(address)s on %(place)s.",
+                {"address": ending, "place": search.place},
+            )
             continue
         async for event in _by_pairs(search, kind, ending):
             yield event
@@ -268,8 +300,9 @@ async def _by_pairs(search: _Search, kind: Dlt645, known: str) -> AsyncIterator[
 
 def _two_of(search: _Search, address: str) -> Note:
     return Note(
-        f"Something answers for {address} on {search.place}, but it cannot be read: two meters of this "
-        "address, noise, or another rate or parity."
+        "Something answers for %(address)s on %(place)s, but it cannot be read: two meters of this address, "
+        "noise, or another rate or parity.",
+        {"address": address, "place": search.place},
     )
 
 
@@ -344,8 +377,9 @@ async def _cj188(search: _Search) -> AsyncIterator[Event]:
             collided |= collides
     if collided:
         yield Note(
-            f"Several CJ/T 188 meters answer at once on {search.place}, and this protocol cannot part "
-            "them: give their numbers, or a range of them, with --known."
+            "Several CJ/T 188 meters answer at once on %(place)s, and this protocol cannot part them: "
+            "give their numbers, or a range of them (--known).",
+            {"place": search.place},
         )
 
 
@@ -391,8 +425,9 @@ async def _modbus(search: _Search) -> AsyncIterator[Event]:
             yield Found(Protocol.MODBUS_RTU, str(unit), search.place, said)
         elif heard.removeprefix(request):
             yield Note(
-                f"Something answers for Modbus unit {unit} on {search.place}, but it cannot be read: two "
-                "devices of one number, or another rate or parity."
+                "Something answers for Modbus unit %(unit)s on %(place)s, but it cannot be read: two devices "
+                "of one number, or another rate or parity.",
+                {"unit": unit, "place": search.place},
             )
 
 
@@ -406,11 +441,14 @@ async def _confirm(search: _Search, meter: Dlt2007 | Dlt1997 | Cj188) -> Found |
     except (NoReply, ProtocolError):
         return None
     said = f"{shown[0].value} {shown[0].unit}".strip()
+    settings: dict[str, str] = {}
     if isinstance(meter, Cj188):
+        order = "high-first" if meter.high_first else "low-first"
+        settings = {"meter_type": f"{meter.meter_type:02X}", "di_order": order}
         name = METER_TYPES.get(meter.meter_type, ("", ""))[0]
         order = "" if meter.high_first else ", --low-first"
         said = f"{said}, T {meter.meter_type:02X} {name}{order}"
-    return Found(search.protocol, meter.address, search.place, said)
+    return Found(search.protocol, meter.address, search.place, said, settings=settings)
 
 
 def _first(exchange: Exchange[Any, Any]) -> bytes:

@@ -320,9 +320,9 @@ async def look(
                     if shows_rows:
                         line = f"{event.protocol.value:<12} {event.address:<15} {event.said}"
                         bar.console.print(line, highlight=False)
-                case scanning.Note(sentence):
+                case scanning.Note():
                     heard.append(event)
-                    bar.console.print(sentence, style="yellow", highlight=False)
+                    bar.console.print(event.sentence, style="yellow", highlight=False)
 
 
 def _found_object(one: scanning.Found) -> dict[str, object]:

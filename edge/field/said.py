@@ -1,0 +1,90 @@
+"""A sentence for a technician: a message and what stands in it, to be put into his language where it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from edge.bus import Garbled, NoReply
+from edge.drivers import BadMeter
+from edge.ledger_file import StoreFull
+from edge.ports import LineAway
+from edge.store import StoreHeld
+from protocols.exchange import ProtocolError, Refused
+
+
+class Tone(StrEnum):
+    """How a sentence is coloured. Never the only signal."""
+
+    GOOD = "good"
+    BUSY = "busy"
+    WARN = "warn"
+    BAD = "bad"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """message is English with %(name)s for each of values."""
+
+    message: str
+    tone: Tone = Tone.NONE
+    values: Mapping[str, object] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.message % self.values
+
+
+def said(message: str, tone: Tone = Tone.NONE, **values: object) -> Said:
+    return Said(message, tone, values)
+
+
+class CannotDo(Exception):
+    """What a technician asked for is not done. sentence says why."""
+
+    def __init__(self, sentence: Said) -> None:
+        super().__init__(str(sentence))
+        self.sentence = sentence
+
+
+def why_not(message: str, **values: object) -> CannotDo:
+    return CannotDo(Said(message, Tone.BAD, values))
+
+
+TROUBLES = (NoReply, ProtocolError, LineAway, BadMeter, StoreFull, StoreHeld, CannotDo)
+"""What may go wrong with a meter, a line or the ledger while a technician works."""
+
+
+def of_error(error: Exception) -> Said:
+    """What one of TROUBLES means to a technician."""
+    match error:
+        case CannotDo():
+            return error.sentence
+        case Garbled():
+            return said(
+                "Something answers that cannot be read: noise, another rate or parity, or two meters on one address.",
+                Tone.BAD,
+            )
+        case NoReply():
+            return said(
+                "No answer. Check address, A and B, the meter's power, rate and parity.", Tone.BAD
+            )
+        case Refused(reasons=reasons):
+            why = ", ".join(reasons) or f"{error.code:02X}"
+            return said("The meter refuses: %(why)s.", Tone.BAD, why=why)
+        case ProtocolError():
+            return said(
+                "The meter answers something else than was asked: %(what)s.", Tone.BAD, what=error
+            )
+        case LineAway():
+            return said("The line cannot be used: %(what)s.", Tone.BAD, what=error)
+        case BadMeter():
+            return said("The meter's entry is wrong: %(what)s.", Tone.BAD, what=error)
+        case StoreHeld():
+            return said("The ledger is held: nothing is read, charged or switched.", Tone.BAD)
+        case StoreFull():
+            return said(
+                "The disk is full, so nothing can be written down, and nothing is done.", Tone.BAD
+            )
+    raise error
