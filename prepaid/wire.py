@@ -31,7 +31,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from pydantic import Field, TypeAdapter, ValidationError
 
 from prepaid.ledger import Transfer
-from prepaid.money import Money
+from prepaid.money import Money, typed
 from prepaid.point import Meter, ServicePoint
 from prepaid.rating import Position
 from prepaid.reading import Reading, Supply
@@ -115,6 +115,10 @@ class Trouble(StrEnum):
     BRAKED = "braked"  # 批量拉闸保护: too many were to be cut at once, nobody is until a person has looked
     FORKED = "forked"  # 账本分叉: an old copy of its store was put back and went on writing
     TAKEN_OVER = "taken-over"  # 账本接管: a new store goes on from what the cloud knows
+    CODES_TRIED = (
+        "codes-tried"  # 充值码多次输错: somebody types wrong offline codes, one after another
+    )
+    CODE_UNKNOWN = "code-unknown"  # 充值码不符: it gave credit for a code that the cloud knows otherwise, or not
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +172,51 @@ class MeterLinked:
     kind: Literal["meter-linked"] = "meter-linked"
 
 
+@dataclass(frozen=True, slots=True)
+class CodeEntered:
+    """An offline code 离线充值码 was typed at the gateway, which counts its amount as credit from then on, until
+    the credit with this number comes from the cloud."""
+
+    purse: UUID
+    number: int
+    amount: Money
+    at: datetime
+    kind: Literal["code-entered"] = "code-entered"
+
+    def __post_init__(self) -> None:
+        typed(self.amount, "what a code is for")
+
+
+@dataclass(frozen=True, slots=True)
+class EmergencyTaken:
+    """Emergency credit 应急额度 was taken for a purse; up: at the gateway, down: on a page. by is for people."""
+
+    purse: UUID
+    at: datetime
+    by: str
+    kind: Literal["emergency-taken"] = "emergency-taken"
+
+
+@dataclass(frozen=True, slots=True)
+class EmergencyRepaid:
+    """The balance of a purse is above the level of the offer again: what was taken is paid back."""
+
+    purse: UUID
+    at: datetime
+    kind: Literal["emergency-repaid"] = "emergency-repaid"
+
+
 Up = Annotated[
-    Read | Charged | SupplyChanged | Alarm | GatewayAlarm | FieldWork | MeterLinked,
+    Read
+    | Charged
+    | SupplyChanged
+    | Alarm
+    | GatewayAlarm
+    | FieldWork
+    | MeterLinked
+    | CodeEntered
+    | EmergencyTaken
+    | EmergencyRepaid,
     Field(discriminator="kind"),
 ]
 
@@ -195,9 +242,14 @@ class TariffSet:
 
 @dataclass(frozen=True, slots=True)
 class Credited:
-    """A transfer that the cloud wrote: a top-up."""
+    """A transfer that the cloud wrote: a top-up.
+
+    number counts the credits of its purse from 1, in the order in which they go down (None from a cloud that
+    does not count).
+    """
 
     transfer: Transfer
+    number: int | None = None
     kind: Literal["credited"] = "credited"
 
 
@@ -224,6 +276,15 @@ class BrakeReleased:
 
     by: str
     kind: Literal["brake-released"] = "brake-released"
+
+
+@dataclass(frozen=True, slots=True)
+class TapsClosed:
+    """The customer has said that every tap behind a service point is closed: water may flow again."""
+
+    point: UUID
+    at: datetime
+    kind: Literal["taps-closed"] = "taps-closed"
 
 
 # Down, to a store that takes over from another. log names the store that is meant: any other ignores them.
@@ -257,6 +318,17 @@ class Carried:
 
 
 @dataclass(frozen=True, slots=True)
+class Lent:
+    """Emergency credit that is taken for a purse and not paid back yet; of others there is none."""
+
+    log: UUID
+    purse: UUID
+    at: datetime
+    by: str
+    kind: Literal["lent"] = "lent"
+
+
+@dataclass(frozen=True, slots=True)
 class Resumed:
     """Everything has been said that the store needs to go on."""
 
@@ -265,7 +337,18 @@ class Resumed:
 
 
 Down = Annotated[
-    PointSet | TariffSet | Credited | Visit | Pinned | BrakeReleased | Standing | Carried | Resumed,
+    PointSet
+    | TariffSet
+    | Credited
+    | Visit
+    | Pinned
+    | BrakeReleased
+    | EmergencyTaken
+    | TapsClosed
+    | Standing
+    | Carried
+    | Lent
+    | Resumed,
     Field(discriminator="kind"),
 ]
 

@@ -25,6 +25,7 @@ from prepaid.common_use import Invoice, MeterUse
 from prepaid.cycle import Cycle, Every
 from prepaid.ledger import Book, Reason, Transfer
 from prepaid.money import ZERO, Money
+from prepaid.offline_code import Credit
 from prepaid.point import EmergencyCredit, Policy
 from prepaid.reading import Reading
 from prepaid.resolution import Estimated, Exchanged, Restarted
@@ -282,6 +283,8 @@ CASES: list[tuple[Any, str, Any]] = [
     (Rate("energy", Decimal(1), None, ({"all": Decimal(1)},)), "share", 0.5),
     (Rate("energy", Decimal(1), None, ({"all": Decimal(1)},)), "prices", ({"all": 0.56},)),
     (Fixed("service", Decimal(5), MONTHLY), "amount", 5.0),
+    (Credit(1, Money(1)), "amount", 1.0),
+    (wire.CodeEntered(UUID(int=1), 1, Money(1), NOW), "amount", 1.0),
 ]
 
 FOLLOWS = {

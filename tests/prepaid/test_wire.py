@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prepaid import wire
+from prepaid.money import Money
 from prepaid.rating import transfers
 from prepaid.supply import Supply, Why
 from prepaid.wire import AlarmKind, BadMessage, Cursor, Entry, Envelope
@@ -24,12 +25,19 @@ def test_every_message_arrives_as_it_was_sent():
         wire.Charged(POINT.id, position, transfers(POINT, position, charges)),
         wire.SupplyChanged(POINT.id, EVENING, Supply.OFF, Supply.OFF, Why.NO_CREDIT, EVENING),
         wire.Alarm(POINT.id, EVENING, AlarmKind.SILENT, is_over=False, text="no answer"),
+        wire.CodeEntered(POINT.purse, 7, Money.yuan("50.00"), EVENING),
+        wire.EmergencyTaken(POINT.purse, EVENING, "at the gateway"),
+        wire.EmergencyRepaid(POINT.purse, EVENING),
     ]
     down: list[wire.Down] = [
         wire.PointSet(POINT),
         wire.TariffSet(WATER),
         wire.Credited(TOP_UP),
+        wire.Credited(TOP_UP, 7),
         wire.Visit(POINT.id),
+        wire.EmergencyTaken(POINT.purse, EVENING, "customer"),
+        wire.TapsClosed(POINT.id, EVENING),
+        wire.Lent(LOG, POINT.purse, EVENING, "customer"),
     ]
     assert [wire.read_up(wire.write_up(message)) for message in up] == up
     assert [wire.read_down(wire.write_down(message)) for message in down] == down
