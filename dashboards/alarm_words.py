@@ -56,6 +56,20 @@ TROUBLES = {
             "A new ledger takes over from what is known here. Until it is complete nothing is charged or switched."
         ),
     ),
+    Trouble.CODES_TRIED: Said(
+        Look(N_("Wrong codes typed"), "password", Tone.WARN),
+        N_(
+            "Somebody has typed many wrong top-up codes at this gateway. Each further try has to wait longer. "
+            "Ask on site who it is; a right code ends this."
+        ),
+    ),
+    Trouble.CODE_UNKNOWN: Said(
+        Look(N_("Unknown top-up code taken"), "receipt-off", Tone.BAD),
+        N_(
+            "The gateway gave credit for a code that is not known here, as after a restored database. Compare the "
+            "purse's payments; rebuilding the gateway's ledger takes the credit back."
+        ),
+    ),
 }
 
 FINDINGS = {

@@ -19,7 +19,7 @@ from sqlmodel import Session, SQLModel, col
 
 from cloud import auth, events
 from cloud.errors import CloudError
-from cloud.services import downlog, ledger, topups
+from cloud.services import credits, downlog
 from cloud.tables import (
     Account,
     Building,
@@ -37,10 +37,9 @@ from cloud.tables import (
 )
 from prepaid import point as points
 from prepaid import tariff_document
-from prepaid.ledger import prepaid
 from prepaid.point import Meter, Policy
 from prepaid.purse import Purpose, pays_for
-from prepaid.wire import Credited, PointSet, TariffSet
+from prepaid.wire import PointSet, TariffSet
 
 SHORTEST_PASSWORD = 10
 CURRENCY = "CNY"
@@ -277,18 +276,16 @@ def add_point(
 
 def _send_credits(session: Session, gateway: Gateway, purse: Purse) -> None:
     """Appends what the purse was credited before it had a gateway; its top-ups are delivered with it."""
-    book = prepaid(purse.id)
-    transfers = [t for t in ledger.transfers_of(session, book) if t.credit == book]
-    if not transfers:
+    credited = credits.of_purse(session, purse)
+    if not credited:
         return
-    last = downlog.append(session, gateway, [Credited(transfer) for transfer in transfers])
-    numbers = {t.cause: seq for seq, t in enumerate(transfers, last - len(transfers) + 1)}
-    credited = session.execute(
+    last = downlog.append(session, gateway, credited)
+    entries = {each.number: seq for seq, each in enumerate(credited, last - len(credited) + 1)}
+    found = session.execute(
         select(TopUp).where(col(TopUp.purse_id) == purse.id, col(TopUp.credited_at).is_not(None))
     ).scalars()
-    for topup in credited:
-        cause = topups.cause_of(topup.channel, topup.transaction_id)
-        topup.gateway_id, topup.down_seq = gateway.id, numbers[cause]
+    for topup in found:
+        topup.gateway_id, topup.down_seq = gateway.id, entries[topup.credit_number]
     session.flush()
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlmodel import Session, col
 
 from cloud import events, tables
-from cloud.services import downlog
+from cloud.services import downlog, emergency
 from prepaid.money import Money
 from prepaid.rating import Position
 from prepaid.reading import Reading, Supply
@@ -25,6 +25,7 @@ from prepaid.wire import (
     Carried,
     Down,
     Halt,
+    Lent,
     Resumed,
     Standing,
     Takeover,
@@ -65,7 +66,9 @@ def follow(
         )
     text = f"log {asked.log} takes over from {gateway.up_log}, of which we have {gateway.up_seq} entries"
     log.warning("gateway %s: %s", gateway.gateway_no, text)
-    end_alarm(session, gateway, Trouble.FORKED, at=now, text=text)
+    # What an old store did wrong, it takes with it: also credit that it gave for a code we do not know.
+    for trouble in (Trouble.FORKED, Trouble.CODES_TRIED, Trouble.CODE_UNKNOWN):
+        end_alarm(session, gateway, trouble, at=now, text=text)
     alarm(session, gateway, Trouble.TAKEN_OVER, at=now, is_over=False, text=text)
     session.execute(delete(tables.UpHash).where(col(tables.UpHash.gateway_id) == gateway.id))
     gateway.up_log, gateway.up_seq, gateway.up_hash = asked.log, 0, NO_ENTRY
@@ -137,6 +140,11 @@ def _told(session: Session, gateway: tables.Gateway, to: UUID) -> Iterator[Down]
     )
     for purse_id, fen in sums:
         yield Carried(to, purse_id, Money(int(fen)))
+    purses = session.execute(
+        select(col(purse.id)).where(col(purse.gateway_id) == gateway.id)
+    ).scalars()
+    for loan in emergency.open_loans(session, purses).values():
+        yield Lent(to, loan.purse_id, loan.taken_at, loan.by.value)
     yield Resumed(to)
 
 

@@ -17,13 +17,12 @@ from cloud.auth import SignedIn
 from cloud.channels import Channel, ChannelAway, ChannelRefused, Order, Payment
 from cloud.db import Database
 from cloud.errors import CloudError
-from cloud.services import downlog, ledger
+from cloud.services import credits, downlog, ledger
 from cloud.tables import Purse, TopUp, utc_now
 from prepaid.ledger import Reason, Transfer, TransferIdReused, clearing, prepaid
 from prepaid.money import ZERO, Money
 from prepaid.reading import Supply
 from prepaid.supply import Why
-from prepaid.wire import Credited
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +79,7 @@ class Stages:
     """已支付 → 已入账 → 已下发 → 已送电, each with its time once reached.
 
     armed_at: the customer may close the relay with the meter's button. supply and why are now, of the
-    purse's service point that is worst off.
+    purse's service point that is worst off. code_entered_at: it reached the gateway by its offline code.
     """
 
     topup_id: UUID
@@ -95,6 +94,7 @@ class Stages:
     supply: Supply | None
     why: Why | None
     gateway_online: bool
+    code_entered_at: datetime | None = None
 
 
 def create(
@@ -191,7 +191,7 @@ def record_refused(session: Session, payment: Payment, *, reason: str) -> None:
 
 _STAGES = text("""
     SELECT t.id, t.purse_id, t.amount_fen, t.created_at, t.paid_at, t.credited_at, t.delivered_at,
-           t.armed_at, t.restored_at, s.supply, s.why, g.heard_at
+           t.armed_at, t.restored_at, t.code_entered_at, s.supply, s.why, g.heard_at
     FROM topups t
     JOIN purses p ON p.id = t.purse_id
     LEFT JOIN gateways g ON g.id = p.gateway_id
@@ -233,6 +233,7 @@ def stages(
         supply=Supply(row.supply) if row.supply else None,
         why=Why(row.why) if row.why else None,
         gateway_online=row.heard_at is not None and row.heard_at > now - downlog.ONLINE,
+        code_entered_at=row.code_entered_at,
     )
 
 
@@ -379,9 +380,11 @@ def _credit(session: Session, topup: TopUp, payment: Payment, *, now: datetime) 
     ledger.post(session, topup.organization_id, [transfer])
     topup.transaction_id = payment.transaction_id
     topup.paid_at, topup.credited_at = payment.paid_at, now
+    (credited,) = credits.number(session, purse, [transfer])
+    topup.credit_number = credited.number
     for gateway in gateways:
         topup.gateway_id = gateway.id
-        topup.down_seq = downlog.append(session, gateway, [Credited(transfer)])
+        topup.down_seq = downlog.append(session, gateway, [credited])
     session.add(topup)
     session.flush()
     events.changed(session, topup.organization_id, account_id=purse.account_id, topup_id=topup.id)

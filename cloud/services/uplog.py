@@ -23,7 +23,16 @@ from sqlmodel import Session, col
 from cloud import events, tables
 from cloud.db import is_entrys_fault
 from cloud.errors import first_line
-from cloud.services import chain, downlog, fieldwork, ledger, rejected, takeover
+from cloud.services import (
+    chain,
+    codes,
+    downlog,
+    emergency,
+    fieldwork,
+    ledger,
+    rejected,
+    takeover,
+)
 from cloud.services.rejected import LONGEST_TEXT
 from prepaid.ledger import Reason, Transfer, TransferIdReused, prepaid
 from prepaid.rating import Position
@@ -34,7 +43,10 @@ from prepaid.wire import (
     AlarmKind,
     BadMessage,
     Charged,
+    CodeEntered,
     Cursor,
+    EmergencyRepaid,
+    EmergencyTaken,
     Entry,
     Envelope,
     FieldWork,
@@ -52,6 +64,7 @@ log = logging.getLogger(__name__)
 _POSITION = TypeAdapter(Position)
 _LARGEST_CURSOR = 2**62  # there is room after it
 LONGEST_NAME = 200
+_LARGEST_NUMBER = 2**31 - 1
 _LARGEST_TOTAL = Decimal(10) ** 30
 
 
@@ -119,7 +132,7 @@ def receive(
         events.changed(session, gateway.organization_id)
     gateway.heard_at = now
     new, fork = chain.take(session, gateway, envelope.entries, now)
-    switched = _apply_new(session, gateway, new)
+    switched = _apply_new(session, gateway, new, now)
     if fork is not None:
         chain.refuse(session, gateway, fork, now)
         _note_supply(session, switched)
@@ -129,7 +142,9 @@ def receive(
     return None
 
 
-def _apply_new(session: Session, gateway: tables.Gateway, new: list[Entry]) -> set[UUID]:
+def _apply_new(
+    session: Session, gateway: tables.Gateway, new: list[Entry], now: datetime
+) -> set[UUID]:
     """The purses whose supply may have changed."""
     if not new:
         return set()
@@ -137,29 +152,32 @@ def _apply_new(session: Session, gateway: tables.Gateway, new: list[Entry]) -> s
     try:
         with session.begin_nested():
             messages = [_read(entry, points) for entry in new]
-            _apply(session, gateway, points, messages)
+            _apply(session, gateway, points, messages, now)
     except (Inapplicable, TransferIdReused):
-        messages = _apply_each(session, gateway, points, new)
+        messages = _apply_each(session, gateway, points, new, now)
     except DBAPIError as error:
         if not is_entrys_fault(error):
             raise
-        messages = _apply_each(session, gateway, points, new)
-    touched = {
-        points[message.point]
-        for message in messages
-        if not isinstance(message, GatewayAlarm) and message.point is not None
-    }
+        messages = _apply_each(session, gateway, points, new, now)
+    touched = {point for message in messages for point in _of(message, points)}
     for point in touched:
         events.changed(
             session, point.organization_id, room_id=point.room_id, account_id=point.account_id
         )
     return {
-        points[message.point].purse_id for message in messages if isinstance(message, SupplyChanged)
+        point.purse_id
+        for message in messages
+        if isinstance(message, SupplyChanged | CodeEntered)
+        for point in _of(message, points)
     }
 
 
 def _apply_each(
-    session: Session, gateway: tables.Gateway, points: dict[UUID, Point], entries: list[Entry]
+    session: Session,
+    gateway: tables.Gateway,
+    points: dict[UUID, Point],
+    entries: list[Entry],
+    now: datetime,
 ) -> list[Up]:
     """Applies entries one by one; those that cannot be go to rejected.
 
@@ -170,7 +188,7 @@ def _apply_each(
         try:
             with session.begin_nested():
                 message = _read(entry, points)
-                _apply(session, gateway, points, [message])
+                _apply(session, gateway, points, [message], now)
         except (Inapplicable, TransferIdReused) as error:
             rejected.reject(session, gateway, entry, str(error))
         except DBAPIError as error:
@@ -192,6 +210,13 @@ def _read(entry: Entry, points: dict[UUID, Point]) -> Up:
     if isinstance(message, GatewayAlarm):
         _check_time(message.at)
         _check_text(message.text, most=LONGEST_TEXT)
+        return message
+    if isinstance(message, CodeEntered | EmergencyTaken | EmergencyRepaid):
+        _check_time(message.at)
+        if not _of(message, points):
+            raise Inapplicable(f"no service point of purse {message.purse} at this gateway")
+        if isinstance(message, CodeEntered) and not 0 < message.number <= _LARGEST_NUMBER:
+            raise Inapplicable(f"a credit number that cannot be: {message.number}")
         return message
     if isinstance(message, FieldWork):
         _check_time(message.at)
@@ -227,6 +252,18 @@ def _read(entry: Entry, points: dict[UUID, Point]) -> Up:
             if fault := fieldwork.fault_of(message.meter):
                 raise Inapplicable(fault)
     return message
+
+
+def _of(message: Up, points: dict[UUID, Point]) -> list[Point]:
+    """The service points that a message is about: those of its purse, one, or none."""
+    match message:
+        case GatewayAlarm() | FieldWork(point=None):
+            return []
+        case CodeEntered(purse=purse) | EmergencyTaken(purse=purse) | EmergencyRepaid(purse=purse):
+            return [point for point in points.values() if point.purse_id == purse]
+        case _:
+            assert message.point is not None
+            return [points[message.point]]
 
 
 def _check_reading(reading: Reading) -> None:
@@ -267,7 +304,11 @@ def _check_charges(message: Charged, point: Point) -> None:
 
 
 def _apply(
-    session: Session, gateway: tables.Gateway, points: dict[UUID, Point], messages: Iterable[Up]
+    session: Session,
+    gateway: tables.Gateway,
+    points: dict[UUID, Point],
+    messages: Iterable[Up],
+    now: datetime,
 ) -> None:
     work = _Work()
     for message in messages:
@@ -290,6 +331,13 @@ def _apply(
                 fieldwork.keep(session, gateway, message)
             case MeterLinked():
                 fieldwork.link(session, gateway, message)
+            case CodeEntered():
+                codes.entered(session, gateway, message, now=now)
+            case EmergencyTaken():
+                purse = session.get_one(tables.Purse, message.purse)
+                emergency.taken_at_gateway(session, gateway, purse, message)
+            case EmergencyRepaid():
+                emergency.repaid(session, session.get_one(tables.Purse, message.purse), message)
     if work.transfers:
         ledger.post(session, gateway.organization_id, work.transfers)
     if work.readings:

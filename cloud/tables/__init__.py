@@ -28,15 +28,26 @@ from cloud.tables.estate import (
     Site,
     User,
 )
-from cloud.tables.money import Balance, DailyCharge, Purse, RefusedNotice, TopUp, Transfer
+from cloud.tables.money import (
+    Balance,
+    Credit,
+    DailyCharge,
+    EmergencyCredit,
+    Purse,
+    RefusedNotice,
+    TopUp,
+    Transfer,
+)
 
 __all__ = [
     "Account",
     "Alarm",
     "Balance",
     "Building",
+    "Credit",
     "DailyCharge",
     "DownEntry",
+    "EmergencyCredit",
     "Evidence",
     "FieldWork",
     "Gateway",

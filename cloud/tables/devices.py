@@ -205,6 +205,7 @@ class PointState(Owned, table=True):
     commanded_at: datetime | None = Field(default=None, sa_type=Utc)
     silent_since: datetime | None = Field(default=None, sa_type=Utc)  # 失联
     held_since: datetime | None = Field(default=None, sa_type=Utc)  # 读数存疑
+    taps_closed_at: datetime | None = Field(default=None, sa_type=Utc)  # the customer last said so
 
 
 class Override(Identified, table=True):

@@ -13,7 +13,8 @@ from cloud.tables.base import Identified, Owned, Utc, belongs_to, referable, wri
 
 
 class Purse(Identified, table=True):
-    """钱包: an account's prepaid money for one purpose. gateway_id is where it is charged, once it has a point."""
+    """钱包: an account's prepaid money for one purpose. gateway_id is where it is charged, once it has a point;
+    credits counts what it was credited, each of which has a number (Credit)."""
 
     __tablename__ = "purses"
     __table_args__ = (
@@ -26,6 +27,47 @@ class Purse(Identified, table=True):
     account_id: UUID
     purpose: str = Field(sa_type=Text)  # a prepaid.purse.Purpose
     gateway_id: UUID | None = None
+    credits: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
+
+
+class Credit(Owned, table=True):
+    """A purse's credits in the order in which they go down to its gateway, numbered 1, 2, 3 …
+
+    Written by services.credits alone, in the transaction that credits.
+    """
+
+    __tablename__ = "credits"
+    __table_args__ = (belongs_to("purses", "purse_id"),)
+
+    purse_id: UUID = Field(primary_key=True)
+    number: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    transfer_id: UUID = Field(unique=True)
+
+
+class EmergencyCredit(Identified, table=True):
+    """应急额度 that was taken for a purse, by whom, and when it was paid back; at most one at a time is not.
+
+    down_seq is the entry of our log for gateway_id that said so, None where it was taken at the gateway.
+    """
+
+    __tablename__ = "emergency_credits"
+    __table_args__ = (
+        belongs_to("purses", "purse_id"),
+        belongs_to("gateways", "gateway_id"),
+        Index(
+            "uq_emergency_credits_purse",
+            "purse_id",
+            unique=True,
+            postgresql_where=text("repaid_at IS NULL"),
+        ),
+    )
+
+    purse_id: UUID
+    gateway_id: UUID
+    taken_at: datetime = Field(sa_type=Utc)
+    by: str = Field(sa_type=Text)  # a services.emergency.By
+    down_seq: int | None = Field(default=None, sa_type=BigInteger)
+    repaid_at: datetime | None = Field(default=None, sa_type=Utc)
 
 
 class Transfer(Owned, table=True):
@@ -86,6 +128,7 @@ class TopUp(Identified, table=True):
             postgresql_where=text("delivered_at IS NULL"),
         ),
         Index("ix_topups_unrestored", "purse_id", postgresql_where=text("restored_at IS NULL")),
+        UniqueConstraint("purse_id", "credit_number"),
     )
 
     purse_id: UUID
@@ -102,7 +145,12 @@ class TopUp(Identified, table=True):
     credited_at: datetime | None = Field(default=None, sa_type=Utc)  # 已入账
     gateway_id: UUID | None = None  # where the credit was sent,
     down_seq: int | None = Field(default=None, sa_type=BigInteger)  # as this entry of its down-log
-    delivered_at: datetime | None = Field(default=None, sa_type=Utc)  # 已下发
+    credit_number: int | None = None  # among the credits of its purse
+    code_issued_at: datetime | None = Field(default=None, sa_type=Utc)  # 离线充值码 first shown,
+    code_entered_at: datetime | None = Field(default=None, sa_type=Utc)  # and typed at the gateway
+    delivered_at: datetime | None = Field(
+        default=None, sa_type=Utc
+    )  # 已下发, by the log or by its code
     armed_at: datetime | None = Field(default=None, sa_type=Utc)  # 允许合闸
     restored_at: datetime | None = Field(default=None, sa_type=Utc)  # 已送电
 

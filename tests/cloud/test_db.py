@@ -88,6 +88,10 @@ FILL = (
     "INSERT INTO topups"
     " (organization_id, id, created_at, purse_id, amount_fen, channel, idempotency_key, out_trade_no)"
     " VALUES (:organization, :organization, now(), :purse, 1, 'cash', :organization, CAST(:organization AS text))",
+    "INSERT INTO credits SELECT organization_id, :purse, 1, id FROM transfers"
+    " WHERE organization_id = :organization LIMIT 1",
+    "INSERT INTO emergency_credits VALUES"
+    " (:organization, gen_random_uuid(), now(), :purse, :gateway, now(), 'customer', 1, NULL)",
     "INSERT INTO refused_notices VALUES (:organization, gen_random_uuid(), now(), :organization, 't', 1, 'r')",
     "INSERT INTO up_hashes VALUES (:organization, :gateway, 1, 'h')",
     "INSERT INTO gateway_logs VALUES (:organization, :gateway, :gateway, 1, 'h', :gateway, now())",

@@ -1,0 +1,52 @@
+"""Credit numbers: what a purse is credited goes down to its gateway in an order, numbered 1, 2, 3 …"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import select
+from sqlmodel import Session, col
+
+from cloud import tables
+from cloud.services import ledger
+from prepaid.ledger import Transfer, prepaid
+from prepaid.wire import Credited
+
+
+def number(
+    session: Session, purse: tables.Purse, transfers: Iterable[Transfer]
+) -> tuple[Credited, ...]:
+    """What is to be said of transfers that credit a purse, each with the next number, which is kept.
+
+    Needs the purse locked and the transfers posted: numbers have no gaps, and go down in their order.
+    """
+    numbered = tuple(Credited(t, n) for n, t in enumerate(transfers, purse.credits + 1))
+    for credited in numbered:
+        assert credited.number is not None
+        session.add(
+            tables.Credit(
+                organization_id=purse.organization_id,
+                purse_id=purse.id,
+                number=credited.number,
+                transfer_id=credited.transfer.id,
+            )
+        )
+    purse.credits += len(numbered)
+    session.add(purse)
+    session.flush()
+    return numbered
+
+
+def of_purse(session: Session, purse: tables.Purse) -> tuple[Credited, ...]:
+    """All that a purse was ever credited, by number; what has none yet gets one. Needs the purse locked."""
+    book, row = prepaid(purse.id), tables.Credit
+    transfers = [t for t in ledger.transfers_of(session, book) if t.credit == book]
+    found = session.execute(
+        select(col(row.transfer_id), col(row.number)).where(col(row.purse_id) == purse.id)
+    )
+    numbers = {row.transfer_id: row.number for row in found}
+    known = sorted(
+        (Credited(t, numbers[t.id]) for t in transfers if t.id in numbers),
+        key=lambda credited: credited.number or 0,
+    )
+    return (*known, *number(session, purse, [t for t in transfers if t.id not in numbers]))
