@@ -132,7 +132,7 @@ def waiting(
     signing_key: Ed25519PrivateKey,
     now: datetime,
 ) -> tuple[Issued, ...]:
-    """The codes of all that was paid into these purses while their gateway is silent, the oldest first."""
+    """The codes of all that was paid into these purses while their gateway is silent, each purse's in order."""
     heard = col(tables.Gateway.heard_at)
     found = session.execute(
         select(col(TopUp.id))
@@ -143,7 +143,7 @@ def waiting(
             col(TopUp.delivered_at).is_(None),
             heard.is_(None) | (heard <= now - downlog.ONLINE),
         )
-        .order_by(col(TopUp.credited_at), col(TopUp.id))
+        .order_by(col(TopUp.purse_id), col(TopUp.credit_number))
         .limit(WINDOW)
     ).scalars()
     issued: list[Issued] = []

@@ -15,7 +15,7 @@ from cloud.db import connect_args, migrate
 from prepaid.money import Money
 from prepaid.point import Policy
 from prepaid.rating import Position
-from prepaid.wire import PointSet, read_down
+from prepaid.wire import Credited, PointSet, read_down
 
 pytestmark = pytest.mark.processes
 
@@ -101,3 +101,64 @@ def test_positions_policies_and_points_to_be_sent_again_can_be_read_after_an_upg
     message = read_down(sent)
     assert isinstance(message, PointSet)
     assert message.point.policy.final_alarm_at == Money.yuan("2.00")
+
+
+CREDITS_0006 = (
+    "UPDATE gateways SET down_seq = 4",
+    "UPDATE purses SET gateway_id = :id",
+    "INSERT INTO purses (organization_id, id, created_at, account_id, purpose)"
+    " VALUES (:id, :other, now(), :id, 'water')",
+    # Booked in the order 1, 2, 3, of which 2 was paid first but sent second; 4 is of a purse without gateway.
+    *(
+        "INSERT INTO transfers VALUES (:id, gen_random_uuid(), 'Assets:Clearing:cash',"
+        f" 'Liabilities:Prepaid:' || {purse}, {n}00, 'top-up', 'cash:{n}', now(),"
+        f" now() + interval '{n} seconds')"
+        for n, purse in ((1, ":id"), (2, ":id"), (3, ":id"), (4, ":other"))
+    ),
+    "INSERT INTO transfers VALUES (:id, gen_random_uuid(), 'Liabilities:Prepaid:' || :id, 'Income:energy', 5,"
+    " 'charge', 'c', now(), now())",
+    *(
+        "INSERT INTO down_entries VALUES (:id, :id, "
+        f'{seq}, \'{{"kind": "credited", "transfer": {{"reason": "top-up", "cause": "cash:{n}",'
+        f' "amount": {{"fen": {n}00}}, "debit": "Assets:Clearing:cash", "at": "2026-03-02T12:00:00Z",'
+        ' "credit": "Liabilities:Prepaid:\' || :id || \'"}}\', now())'
+        for seq, n in ((2, 2), (3, 1), (4, 3))
+    ),
+    *(
+        "INSERT INTO topups (organization_id, id, created_at, purse_id, amount_fen, channel, idempotency_key,"
+        f" out_trade_no, transaction_id) VALUES (:id, gen_random_uuid(), now(), {purse}, {n}00, 'cash',"
+        f" gen_random_uuid(), 'o{n}', '{n}')"
+        for n, purse in ((1, ":id"), (2, ":id"), (3, ":id"), (4, ":other"))
+    ),
+)
+
+
+def test_what_was_credited_before_is_numbered_in_the_order_in_which_it_went_down(database_url):
+    id, other = uuid4(), uuid4()
+    engine = create_engine("postgresql+psycopg://", connect_args=connect_args(database_url))
+    with engine.begin() as connection:
+        upgrade(connection, "0006")
+        for statement in (*FILL[:9], *CREDITS_0006):
+            written = statement.replace(":other", f"'{other}'").replace(":id", f"'{id}'")
+            connection.exec_driver_sql(written)
+
+    migrate(database_url)
+
+    with engine.begin() as connection:
+        connection.execute(text(FILL[0]))
+        numbers = connection.execute(
+            text(
+                "SELECT u.transaction_id, u.credit_number, c.number FROM topups u"
+                " JOIN transfers t ON t.cause = 'cash:' || u.transaction_id"
+                " JOIN credits c ON c.transfer_id = t.id ORDER BY u.transaction_id"
+            )
+        ).all()
+        counted = connection.execute(text("SELECT credits FROM purses ORDER BY purpose")).scalars()
+        assert list(counted) == [3, 1]
+        bodies = connection.execute(
+            text("SELECT body FROM down_entries WHERE seq > 1 ORDER BY seq")
+        ).scalars()
+        messages = [read_down(body) for body in bodies]
+    engine.dispose()
+    assert [tuple(row) for row in numbers] == [("1", 2, 2), ("2", 1, 1), ("3", 3, 3), ("4", 1, 1)]
+    assert [m.number for m in messages if isinstance(m, Credited)] == [1, 2, 3]
