@@ -10,13 +10,13 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol
 
-from edge.drivers import cj188, dlt645, modbus
-from edge.drivers.meter import BadMeter, Seen
-from prepaid.point import Meter, Restore
+from edge.drivers import cj188, dlt645, dlt645_1997, modbus
+from edge.drivers.meter import STRANGER, BadMeter, Known, Measured, Seen
+from prepaid.point import Meter, Restore, ServicePoint
 from prepaid.reading import Supply
 from protocols.exchange import Exchange, FrameDecoder
 
-__all__ = ["DRIVERS", "BadMeter", "Driver", "Seen"]
+__all__ = ["DRIVERS", "STRANGER", "BadMeter", "Driver", "Known", "Measured", "Seen", "wants_bands"]
 
 
 class Driver(Protocol):
@@ -32,8 +32,14 @@ class Driver(Protocol):
         """A decoder for one attempt at this request, deaf to the line's echo where that is no answer."""
         ...
 
-    def read(self, meter: Meter) -> Exchange[Any, Seen]:
-        """The register, and the supply where the meter can say."""
+    def read(
+        self, meter: Meter, known: Known = STRANGER, *, with_bands: bool = False
+    ) -> Exchange[Any, Seen]:
+        """The register, and the supply where the meter can say; with its own bands where it has them."""
+        ...
+
+    def measure(self, meter: Meter, known: Known = STRANGER) -> Exchange[Any, Measured]:
+        """What the meter measures now, by as few requests as it allows."""
         ...
 
     def state(self, meter: Meter) -> Exchange[Any, Supply | None]:
@@ -55,4 +61,14 @@ class Driver(Protocol):
         ...
 
 
-DRIVERS: dict[str, Driver] = {"dlt645-2007": dlt645, "cjt188-2004": cj188, "modbus": modbus}
+DRIVERS: dict[str, Driver] = {
+    "dlt645-2007": dlt645,
+    "dlt645-1997": dlt645_1997,
+    "cjt188-2004": cj188,
+    "modbus": modbus,
+}
+
+
+def wants_bands(point: ServicePoint) -> bool:
+    """Whether the meter's own bands are to be read: they are charged by, or its settings name them."""
+    return point.trusts_meter_bands or "bands" in point.meter.settings

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from edge.drivers.meter import BadMeter, Seen, digits, number
+from edge.drivers.meter import STRANGER, BadMeter, Known, Measured, Seen, digits, number
 from prepaid.point import Meter, Restore
 from prepaid.reading import Supply
 from protocols.cj188 import master
 from protocols.cj188.frame import Decoder, Frame
-from protocols.cj188.master import Valve, ValveCommand
+from protocols.cj188.master import Valve, ValveCommand, WaterReading
 from protocols.exchange import Exchange
 
 REPLY_S = 1.0  # no limit of the standard is public; masters in the field wait 1 to 3 s
@@ -25,11 +25,11 @@ def decoder(request: bytes) -> Decoder:
     return Decoder(replies_only=True)
 
 
-def read(meter: Meter) -> Exchange[Frame, Seen]:
-    """Total in m3 and the valve (901F). A valve that reports itself abnormal cannot say."""
-    reading = yield from master.read_water(
-        _address(meter), meter_type=_type(meter), high_first=_high_first(meter), serial=SERIAL
-    )
+def read(
+    meter: Meter, known: Known = STRANGER, *, with_bands: bool = False
+) -> Exchange[Frame, Seen]:
+    """Total in m3 and the valve (901F). A valve that reports itself abnormal cannot say; there are no bands."""
+    reading = yield from _read(meter)
     match reading.status.valve:
         case Valve.OPEN:
             return Seen(reading.total, Supply.ON)
@@ -37,6 +37,14 @@ def read(meter: Meter) -> Exchange[Frame, Seen]:
             return Seen(reading.total, Supply.OFF)
         case _:
             return Seen(reading.total, None)
+
+
+def measure(meter: Meter, known: Known = STRANGER) -> Exchange[Frame, Measured]:
+    """What the status says of battery and valve (901F); these meters measure nothing else."""
+    status = (yield from _read(meter)).status
+    return Measured(
+        {}, is_battery_low=status.battery_low, is_valve_abnormal=status.valve is Valve.ABNORMAL
+    )
 
 
 def state(meter: Meter) -> Exchange[Frame, Supply | None]:
@@ -68,6 +76,14 @@ def switch(meter: Meter, supply: Supply, restore: Restore, now: datetime) -> Exc
         meter_type=_type(meter),
         high_first=_high_first(meter),
         serial=SERIAL,
+    )
+
+
+def _read(meter: Meter) -> Exchange[Frame, WaterReading]:
+    return (
+        yield from master.read_water(
+            _address(meter), meter_type=_type(meter), high_first=_high_first(meter), serial=SERIAL
+        )
     )
 
 

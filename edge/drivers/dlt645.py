@@ -5,36 +5,104 @@ Meter.settings: "password" (6 digits), "level" (0 to 9), "operator" (8 digits), 
 meter's local time; without them it has none, since a meter whose clock is wrong would refuse its customer
 light. A late command does no harm: each visit decides anew and reads back.
 
+"bands" names the tariff's band of each rate number of the meter, "sharp,peak,flat,valley,deep" where not given; they
+are read where they are asked for, and always where they are given.
+
 "relay_command_bit" is "no" for a meter of the base standard alone, which leaves bit 6 of status word 3
 (the last command) at 0; "yes" where not given.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from edge.drivers.meter import BadMeter, Seen, digits, number
+from edge.drivers.blocks import read_block, read_energies, read_item
+from edge.drivers.meter import (
+    BANDS,
+    STRANGER,
+    BadMeter,
+    Known,
+    Measured,
+    Seen,
+    band_names,
+    digits,
+    number,
+)
+from prepaid.momentary import Measurand
 from prepaid.point import Meter, Restore
 from prepaid.reading import Supply
-from protocols.dlt645 import master
+from protocols.dlt645 import items, master
+from protocols.dlt645.fields import Value
 from protocols.dlt645.frame import Decoder, Frame
 from protocols.dlt645.master import RelayCommand
 from protocols.exchange import Exchange, Refused, Unexpected
 
 REPLY_S = 0.5  # Td, the response delay, of DL/T 645-2007
 TRAVEL_S = 5.0
+ENERGIES = 0x0001FF00  # forward active: the total and all rates
 CURRENTS = 0x0202FF00
+FREQUENCY = 0x02800002
+BLOCKS = (
+    (0x0201FF00, 1, (Measurand.VOLTAGE_A, Measurand.VOLTAGE_B, Measurand.VOLTAGE_C)),
+    (CURRENTS, 1, (Measurand.CURRENT_A, Measurand.CURRENT_B, Measurand.CURRENT_C)),
+    (0x0203FF00, 0, (Measurand.POWER, Measurand.POWER_A, Measurand.POWER_B, Measurand.POWER_C)),
+    (0x0206FF00, 0, (Measurand.POWER_FACTOR,)),
+)
+"""Blocks, the DI1 of the first item of each (0 is a total of all phases), and what its items are."""
 
 
 def decoder(request: bytes) -> Decoder:
     return Decoder(replies_only=True)
 
 
-def read(meter: Meter) -> Exchange[Frame, Seen]:
-    """Forward active energy 正向有功总电能 in kWh, and the relay where status word 3 is known."""
-    total = yield from master.read_energy(_address(meter))
-    return Seen(total, (yield from state(meter)))
+def read(
+    meter: Meter, known: Known = STRANGER, *, with_bands: bool = False
+) -> Exchange[Frame, Seen]:
+    """Forward active energy 正向有功总电能 in kWh, and the relay where status word 3 is known.
+
+    With the bands it is one block (0001FF00); of a meter that refuses that, total and rates one by one.
+    """
+    address, refused = _address(meter), set(known.refused)
+    total: Decimal | None = None
+    bands: dict[str, Decimal] = {}
+    if with_bands:
+        names = band_names(meter) or BANDS
+        rates = [(name, 0x00010000 | rate << 8) for rate, name in enumerate(names, 1)]
+        total, bands = yield from read_energies(_getter(address), ENERGIES, rates, refused)
+    if total is None:
+        total = yield from master.read_energy(address)
+    supply = yield from state(meter)
+    return Seen(total, supply, bands or None, frozenset(refused))
+
+
+def measure(meter: Meter, known: Known = STRANGER) -> Exchange[Frame, Measured]:
+    """Voltages, currents, active powers, the power factor and the frequency: by blocks, of a meter that refuses one
+    item by item."""
+    get, refused = _getter(_address(meter)), set(known.refused)
+    values: dict[Measurand, Decimal] = {}
+    for block, first, measurands in BLOCKS:
+        numbers = yield from read_block(get, block, refused, least=1)
+        for place, measurand in enumerate(measurands):
+            if numbers is None:
+                item = block & ~0xFF00 | first + place << 8
+                value = yield from read_item(get, item, refused)
+            else:
+                value = numbers[place] if place < len(numbers) else None
+            if value is not None:
+                values[measurand] = value
+    frequency = yield from read_item(get, FREQUENCY, refused)
+    if frequency is not None:
+        values[Measurand.FREQUENCY] = frequency
+    return Measured(values, refused=frozenset(refused))
+
+
+def _getter(address: str) -> Callable[[int], Exchange[Frame, list[Value]]]:
+    def get(di: int) -> Exchange[Frame, list[Value]]:
+        return items.decode_item(di, (yield from master.read(address, di)))
+
+    return get
 
 
 def state(meter: Meter) -> Exchange[Frame, Supply | None]:

@@ -7,6 +7,9 @@ multiplied, else by what is set in the meter, read with every total. Where the p
 must be given. With both "1" the total is the register's own, for Meter.multiplier to multiply what it moves by;
 only one of the two may multiply. A register that may roll over is better left as it is.
 
+"bands" names the tariff's band of each rate number, as of DL/T 645; needed to read them where the profile has but
+their numbers.
+
 A line is asked alike whether its frames travel as on a serial line or framed for TCP: that is the port's.
 """
 
@@ -15,17 +18,57 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 
-from edge.drivers.meter import BadMeter, Seen, number
+from edge.drivers.meter import (
+    STRANGER,
+    BadMeter,
+    Known,
+    Measured,
+    Seen,
+    band_names,
+    number,
+)
+from prepaid.momentary import Measurand
 from prepaid.point import Meter, Restore
 from prepaid.reading import Supply
 from protocols.exchange import Exchange, Refused
 from protocols.modbus import profile as profiles
 from protocols.modbus.frame import Frame, ReplyDecoder
-from protocols.modbus.profile import DIRECT, Kind, Profile, Ratio, RatioRule
+from protocols.modbus.profile import (
+    DIRECT,
+    Cost,
+    Fetched,
+    Kind,
+    Profile,
+    Ratio,
+    RatioRule,
+    Words,
+)
 
 REPLY_S = 1.0  # no limit of the standard is known here; meters need far less
 TRAVEL_S = 10.0
 CURRENTS = ("current", "current_a", "current_b", "current_c")
+MEASURED = {
+    "voltage": Measurand.VOLTAGE_A,
+    "voltage_a": Measurand.VOLTAGE_A,
+    "voltage_b": Measurand.VOLTAGE_B,
+    "voltage_c": Measurand.VOLTAGE_C,
+    "current": Measurand.CURRENT_A,
+    "current_a": Measurand.CURRENT_A,
+    "current_b": Measurand.CURRENT_B,
+    "current_c": Measurand.CURRENT_C,
+    "power": Measurand.POWER,
+    "power_active": Measurand.POWER,
+    "power_total": Measurand.POWER,
+    "power_a": Measurand.POWER_A,
+    "power_b": Measurand.POWER_B,
+    "power_c": Measurand.POWER_C,
+    "power_factor": Measurand.POWER_FACTOR,
+    "pf_total": Measurand.POWER_FACTOR,
+    "frequency": Measurand.FREQUENCY,
+    "flow_rate": Measurand.FLOW,
+    "battery": Measurand.BATTERY,
+}
+"""What the registers of these names measure."""
 
 
 def decoder(request: bytes) -> ReplyDecoder:
@@ -34,17 +77,59 @@ def decoder(request: bytes) -> ReplyDecoder:
     return ReplyDecoder(request, echoes=False)
 
 
-def read(meter: Meter) -> Exchange[Frame, Seen]:
-    """The cumulative total in kWh or m3, multiplied as the profile says, and the supply."""
+def read(
+    meter: Meter, known: Known = STRANGER, *, with_bands: bool = False
+) -> Exchange[Frame, Seen]:
+    """The cumulative total in kWh or m3, multiplied as the profile says, and the supply; with the bands if it has
+    registers of them. All is fetched together where that is cheaper."""
     unit, profile = _unit(meter), _profile(meter)
-    ratio = yield from _ratio(meter, unit, profile)
-    if meter.multiplier != 1 and ratio.pt * ratio.ct != 1:
-        raise BadMeter(
-            f"meter {meter.meter_no} would be multiplied twice: by PT {ratio.pt} and CT {ratio.ct}, and by its "
-            f'multiplier {meter.multiplier}; set "pt" and "ct" to "1", or the multiplier'
-        )
-    total = yield from profiles.read_energy(unit, profile, ratio)
-    return Seen(total, (yield from state(meter)))
+    given, rates = _ratio(meter, profile), _rates(meter, profile) if with_bands else {}
+    if given is not None:
+        _check_once(meter, given)
+    wanted = {profile.energy[0], *rates.values(), *profiles.supply_registers(profile)}
+    fetched = yield from _fetch(unit, profile, wanted | _ratio_registers(profile, given), known)
+    words = fetched.words
+    ratio = given or (yield from _ratio_read(unit, profile, words))
+    _check_once(meter, ratio)
+    total = profiles.value_of(profile, profile.energy[0], words, ratio)
+    if not isinstance(total, Decimal) or (not total and len(profile.energy) > 1):
+        total = yield from profiles.read_energy(unit, profile, ratio)
+    bands: dict[str, Decimal] = {}
+    for band, register in rates.items():
+        value = profiles.value_of(profile, register, words, ratio)
+        if isinstance(value, Decimal):
+            bands[band] = value
+    try:
+        supply = _supply((yield from profiles.judge_supply(unit, profile, words)))
+    except Refused:
+        supply = None
+    return Seen(total, supply, bands or None, fetched.refused)
+
+
+def measure(meter: Meter, known: Known = STRANGER) -> Exchange[Frame, Measured]:
+    """The registers that measure something now, powers in kW, and what valve and battery say of themselves."""
+    unit, profile = _unit(meter), _profile(meter)
+    given = _ratio(meter, profile)
+    low, switch = profile.is_battery_low, profile.switch
+    abnormal = switch.is_abnormal if switch is not None else ()
+    measured = {name for name in MEASURED if name in profile.registers}
+    states = {condition.register for condition in (*low, *abnormal)}
+    wanted = measured | states | _ratio_registers(profile, given)
+    fetched = yield from _fetch(unit, profile, wanted, known)
+    words = fetched.words
+    ratio = given or (yield from _ratio_read(unit, profile, words))
+    values: dict[Measurand, Decimal] = {}
+    for name in measured:
+        value = profiles.value_of(profile, name, words, ratio)
+        if isinstance(value, Decimal):
+            in_watts = profile.registers[name].unit == "W"
+            values[MEASURED[name]] = value.scaleb(-3) if in_watts else value
+    return Measured(
+        values,
+        is_battery_low=profiles.says(profile, low, words),
+        is_valve_abnormal=profiles.says(profile, abnormal, words),
+        refused=fetched.refused,
+    )
 
 
 def state(meter: Meter) -> Exchange[Frame, Supply | None]:
@@ -53,16 +138,9 @@ def state(meter: Meter) -> Exchange[Frame, Supply | None]:
     None where it cannot say, or refuses to.
     """
     try:
-        said = yield from profiles.read_supply(_unit(meter), _profile(meter))
+        return _supply((yield from profiles.read_supply(_unit(meter), _profile(meter))))
     except Refused:
         return None
-    match said:
-        case profiles.Supply.ON:
-            return Supply.ON
-        case profiles.Supply.OFF:
-            return Supply.OFF
-        case None:
-            return None
 
 
 def current(meter: Meter) -> Exchange[Frame, Decimal | None]:
@@ -129,7 +207,41 @@ def _profile(meter: Meter) -> Profile:
         ) from error
 
 
-def _ratio(meter: Meter, unit: int, profile: Profile) -> Exchange[Frame, Ratio]:
+def _fetch(unit: int, profile: Profile, wanted: set[str], known: Known) -> Exchange[Frame, Fetched]:
+    cost = Cost(known.byte_us, known.turn_us)
+    return profiles.fetch(unit, profile, wanted, cost=cost, refused=known.refused)
+
+
+def _supply(said: profiles.Supply | None) -> Supply | None:
+    match said:
+        case profiles.Supply.ON:
+            return Supply.ON
+        case profiles.Supply.OFF:
+            return Supply.OFF
+        case None:
+            return None
+
+
+def _rates(meter: Meter, profile: Profile) -> dict[str, str]:
+    """The registers of the meter's own bands, by the names of the tariff's; none where the profile knows none."""
+    names = band_names(meter)
+    if names is None:
+        if any(rate.band is None for rate in profile.bands):
+            raise BadMeter(
+                f"meter {meter.meter_no} ({profile.vendor} {profile.model}) counts {len(profile.bands)} rates by "
+                'number alone: its settings must say "bands", the tariff\'s band of each, from rate 1 on'
+            )
+        return {rate.band: rate.register for rate in profile.bands if rate.band is not None}
+    if len(names) > len(profile.bands):
+        raise BadMeter(
+            f"bands of meter {meter.meter_no} names {len(names)}, but its profile ({profile.vendor} "
+            f"{profile.model}) has registers for {len(profile.bands)}"
+        )
+    return {name: rate.register for name, rate in zip(names, profile.bands, strict=False)}
+
+
+def _ratio(meter: Meter, profile: Profile) -> Ratio | None:
+    """What to multiply by; None where it must be read from the meter."""
     given = meter.settings.get("pt"), meter.settings.get("ct")
     if given != (None, None):
         pt, ct = (
@@ -143,7 +255,31 @@ def _ratio(meter: Meter, unit: int, profile: Profile) -> Exchange[Frame, Ratio]:
             f"meter {meter.meter_no} ({profile.vendor} {profile.model}) does not say by which ratios to "
             'multiply: its settings must say "pt" and "ct", both "1" where it is connected directly'
         )
+    return None
+
+
+def _ratio_registers(profile: Profile, given: Ratio | None) -> set[str]:
+    """What must be read to know the ratios that nobody has given."""
+    if given is not None:
+        return set()
+    return {name for name in (profile.pt, profile.ct) if name is not None}
+
+
+def _ratio_read(unit: int, profile: Profile, words: Words) -> Exchange[Frame, Ratio]:
+    """The ratios by what was read. Where the meter refused them, they are asked for once more, to be told why."""
+    registers = [profile.registers[name] for name in _ratio_registers(profile, None)]
+    if all(key in words for register in registers for key in register.keys):
+        return profiles.ratio_of(profile, words)
     return (yield from profiles.read_ratio(unit, profile))
+
+
+def _check_once(meter: Meter, ratio: Ratio) -> None:
+    """What is read is multiplied by the driver or by the books, never by both. Raises BadMeter."""
+    if meter.multiplier != 1 and ratio.pt * ratio.ct != 1:
+        raise BadMeter(
+            f"meter {meter.meter_no} would be multiplied twice: by PT {ratio.pt} and CT {ratio.ct}, and by its "
+            f'multiplier {meter.multiplier}; set "pt" and "ct" to "1", or the multiplier'
+        )
 
 
 def _positive(meter: Meter, name: str, text: str | None) -> Decimal:

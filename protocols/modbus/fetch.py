@@ -8,7 +8,10 @@ from protocols.modbus import frame as frames
 from protocols.modbus import master
 from protocols.modbus.frame import Frame
 from protocols.modbus.layout import Profile, Register, Words
-from protocols.modbus.plan import Cost, Read, covering, needed, plan
+from protocols.modbus.plan import Cost, Read, covering, steps
+
+LASTING = frozenset({0x01, 0x02, 0x03})
+"""Exceptions that say what a meter has not: function, address, count. A failure of the device may pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +39,8 @@ def fetch(
     """
     words: dict[tuple[int, int], int] = {}
     found = set(refused)
-    registers = needed(profile, wanted)
-    for read in plan(profile, wanted, cost=cost, refused=refused):
-        inside = [one for one in registers if read.holds(_alone(one))]
-        yield from _halve(unit, profile, inside, words, found)
+    for read, registers in steps(profile, frozenset(wanted), cost, refused):
+        yield from _halve(unit, profile, read, registers, words, found)
     return Fetched(words, refused if len(found) == len(refused) else frozenset(found))
 
 
@@ -53,22 +54,27 @@ def ask(unit: int, read: Read) -> Exchange[Frame, dict[tuple[int, int], int]]:
 def _halve(
     unit: int,
     profile: Profile,
+    read: Read,
     registers: Sequence[Register],
     words: dict[tuple[int, int], int],
     refused: set[Read],
 ) -> Exchange[Frame, bool]:
     """Whether the meter gave all of these at the first asking; what it gave is in words."""
-    read = covering(profile, registers)
     try:
         words |= yield from ask(unit, read)
-    except Refused:
+    except Refused as error:
         if len(registers) == 1:
-            refused.add(read)
+            if error.code in LASTING:
+                refused.add(read)
             return False
         at = _cut(registers)
-        first = yield from _halve(unit, profile, registers[:at], words, refused)
-        second = yield from _halve(unit, profile, registers[at:], words, refused)
-        if first and second:
+        are_whole = True
+        for half in (registers[:at], registers[at:]):
+            is_whole = yield from _halve(
+                unit, profile, covering(profile, half), half, words, refused
+            )
+            are_whole = are_whole and is_whole
+        if are_whole and error.code in LASTING:
             refused.add(read)  # both are there, so it is what lies between them, or their number
         return False
     return True
@@ -84,7 +90,3 @@ def _cut(registers: Sequence[Register]) -> int:
         return (-wide, abs(at - middle))
 
     return min(range(1, len(registers)), key=gap)
-
-
-def _alone(register: Register) -> Read:
-    return Read(register.function, register.address, register.count)

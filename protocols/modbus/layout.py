@@ -133,7 +133,7 @@ class Switch:
     """The relay or valve. Without conditions the meter cannot say how it stands.
 
     `is_measured` is whether it reports the contact itself; else it repeats the order, and only
-    a current or flow of zero proves it: `flows` are those.
+    a current or flow of zero proves it: `flows` are those. `is_abnormal` is how it says that it cannot move.
     """
 
     on: Command | None
@@ -142,6 +142,7 @@ class Switch:
     is_on: tuple[Condition, ...]
     is_off: tuple[Condition, ...]
     is_measured: bool
+    is_abnormal: tuple[Condition, ...]
     flows: tuple[Flow, ...]
     note: str
 
@@ -200,6 +201,7 @@ class Profile:
     even_reads: bool
     blocks: tuple[tuple[int, int], ...]
     write_functions: tuple[int, ...]
+    is_battery_low: tuple[Condition, ...]
     ratio_rule: RatioRule
     ratio_note: str
     pt: str | None

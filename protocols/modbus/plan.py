@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
-from typing import Final
+from typing import Final, TypeAlias
 
 from protocols.modbus.layout import Profile, Register
 
@@ -41,6 +41,9 @@ class Cost:
         return (OVERHEAD_BYTES + 2 * read.count) * self.byte_us + self.turn_us
 
 
+Steps: TypeAlias = tuple[tuple[Read, tuple[Register, ...]], ...]
+"""Reads, each with the registers that it is for, in order of address."""
+
 USUAL: Final = Cost(byte_us=1146, turn_us=60_000)
 """9600 with eleven bits a byte, a meter that begins within 30 ms, and a gap as long."""
 
@@ -63,18 +66,17 @@ def plan(
 
     Raises ValueError for a name that is not in the profile or cannot be read.
     """
-    return _planned(profile, frozenset(wanted), cost, refused)
+    return tuple(read for read, _ in steps(profile, frozenset(wanted), cost, refused))
 
 
 @lru_cache(maxsize=1024)
-def _planned(
-    profile: Profile, wanted: frozenset[str], cost: Cost, refused: frozenset[Read]
-) -> tuple[Read, ...]:
+def steps(profile: Profile, wanted: frozenset[str], cost: Cost, refused: frozenset[Read]) -> Steps:
+    """The reads of `plan`, each with the registers that it is for."""
     here = [one for one in needed(profile, wanted) if covering(profile, [one]) not in refused]
-    reads: list[Read] = []
+    found: Steps = ()
     for _, registers in groupby(here, key=lambda one: one.function):
-        reads += _cheapest(profile, list(registers), cost, refused)
-    return tuple(reads)
+        found += _cheapest(profile, list(registers), cost, refused)
+    return found
 
 
 def needed(profile: Profile, wanted: Collection[str]) -> list[Register]:
@@ -105,18 +107,19 @@ def covering(profile: Profile, registers: Sequence[Register]) -> Read:
 
 def _cheapest(
     profile: Profile, registers: list[Register], cost: Cost, refused: frozenset[Read]
-) -> tuple[Read, ...]:
+) -> Steps:
     """The cheapest way to the first n registers is that to the first m, and one read for the rest of them."""
     known = _documented(profile, registers[0].function)
-    best: list[tuple[int, tuple[Read, ...]]] = [(0, ())]
+    best: list[tuple[int, Steps]] = [(0, ())]
     for end in range(1, len(registers) + 1):
-        ways: list[tuple[int, tuple[Read, ...]]] = []
+        ways: list[tuple[int, Steps]] = []
         for begin in reversed(range(end)):
-            read = covering(profile, registers[begin:end])
-            if begin < end - 1 and not _is_allowed(profile, read, known, refused):
+            part = registers[begin:end]
+            read = covering(profile, part)
+            if len(part) > 1 and not _is_allowed(profile, read, known, refused):
                 break  # nor is a longer one
-            spent, reads = best[begin]
-            ways.append((spent + cost.of(read), (*reads, read)))
+            spent, before = best[begin]
+            ways.append((spent + cost.of(read), (*before, (read, tuple(part)))))
         best.append(min(ways, key=lambda way: (way[0], len(way[1]))))
     return best[-1][1]
 

@@ -69,6 +69,7 @@ __all__ = [
     "read_supply",
     "read_values",
     "release",
+    "says",
     "supply_registers",
     "switch",
     "value_of",
@@ -185,9 +186,9 @@ def judge_supply(unit: int, profile: Profile, words: Words) -> Exchange[Frame, S
     switch = profile.switch
     if switch is None or not switch.is_on:
         return None
-    if _all_hold(profile, switch.is_on, words):
+    if says(profile, switch.is_on, words):
         return Supply.ON
-    if not _all_hold(profile, switch.is_off, words):
+    if not says(profile, switch.is_off, words):
         return None
     return Supply.ON if (yield from _does_flow(unit, profile, switch.flows, words)) else Supply.OFF
 
@@ -254,10 +255,10 @@ def _does_flow(
     )
 
 
-def _all_hold(profile: Profile, conditions: Collection[Condition], words: Words) -> bool:
-    """Whether all conditions hold; not where a word of them is missing."""
-    for condition in conditions:
-        word = words.get(profile.registers[condition.register].keys[0])
-        if word is None or word & condition.mask != condition.value:
-            return False
-    return True
+def says(profile: Profile, conditions: Collection[Condition], words: Words) -> bool | None:
+    """Whether all conditions hold; None where there are none, or a word of them is missing."""
+    keys = [profile.registers[one.register].keys[0] for one in conditions]
+    if not keys or not all(key in words for key in keys):
+        return None
+    pairs = zip(conditions, keys, strict=True)
+    return all(words[key] & one.mask == one.value for one, key in pairs)

@@ -58,6 +58,7 @@ def parse(text: str, *, name: str) -> Profile:
         even_reads=top.take("even_reads", bool, False),
         blocks=tuple(_block(top, block) for block in top.take("blocks", list, [])),
         write_functions=top.many("write_functions", int),
+        is_battery_low=_conditions(top, "is_battery_low"),
         ratio_rule=ratio.choice("rule", RatioRule),
         ratio_note=ratio.take("note", str, ""),
         pt=ratio.take("pt", str, None),
@@ -91,10 +92,11 @@ def _check_names(top: "_Entries", profile: Profile) -> None:
         for source in register.sources:
             if source not in profile.sources:
                 raise top.bad(f"registers.{register.name}", f"names the source {source!r}")
-    if profile.switch is not None:
-        for condition in (*profile.switch.is_on, *profile.switch.is_off):
+    used += [("is_battery_low", condition.register) for condition in profile.is_battery_low]
+    if (switch := profile.switch) is not None:
+        for condition in (*switch.is_on, *switch.is_off, *switch.is_abnormal):
             used.append(("switch", condition.register))
-        used += [("switch", flow.register) for flow in profile.switch.flows]
+        used += [("switch", flow.register) for flow in switch.flows]
     for example in profile.examples:
         used += [("examples", name) for name in example.values]
     for key, name in used:
@@ -183,6 +185,7 @@ def _switch(table: "_Entries") -> Switch:
         is_on=_conditions(table, "is_on"),
         is_off=_conditions(table, "is_off"),
         is_measured=table.take("measured", bool),
+        is_abnormal=_conditions(table, "is_abnormal"),
         flows=tuple(_flow(row) for row in table.tables("flows")),
         note=table.take("note", str, ""),
     )
