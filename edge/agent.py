@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from edge.acquaintance import Acquaintances
 from edge.booking import Booking, Settled, is_proved
 from edge.bus import TRIES, Bus, NoReply, Unwanted
 from edge.clock import Clock
-from edge.drivers import DRIVERS, BadMeter, Driver
+from edge.drivers import DRIVERS, BadMeter, Driver, Known, wants_bands
 from edge.ledger_file import StoreFull
 from edge.patience import rounds_off
 from edge.ports import LineAway
@@ -62,6 +63,7 @@ class Agent:
         self._points: dict[UUID, ServicePoint] = {}
         self._rounds = {name: Rounds() for name in buses}
         self._misses: dict[UUID, int] = {}
+        self._met = Acquaintances()
         self._sent: dict[UUID, float] = {}  # the tick of each point's last command
         self._visiting: dict[
             str, float
@@ -302,16 +304,25 @@ class Agent:
         self, point: ServicePoint, driver: Driver, bus: Bus
     ) -> tuple[Reading, float]:
         """The reading, and its tick."""
+        known, with_bands = self._known(point, bus), wants_bands(point)
         seen = await bus.run(
-            lambda: driver.read(point.meter),
+            lambda: driver.read(point.meter, known, with_bands=with_bands),
             driver.decoder,
             whom=_whom(point.meter),
             reply_s=driver.REPLY_S,
             tries=1 if point.id in self._misses else TRIES,
         )
         now = self._clock.now()
+        self._met.note(point.id, point.meter, seen.refused)
         supply = self._understood(point, driver, seen.supply)
-        return Reading(point.meter.meter_no, now.at, seen.total, supply), now.tick
+        reading = Reading(point.meter.meter_no, now.at, seen.total, supply, seen.bands)
+        return reading, now.tick
+
+    def _known(self, point: ServicePoint, bus: Bus) -> Known:
+        """What there is to know of a point's meter before it is asked."""
+        return self._met.known(
+            point.id, point.meter, byte_s=bus.byte_s, turn_s=bus.turn_s(_whom(point.meter))
+        )
 
     def _understood(
         self, point: ServicePoint, driver: Driver, seen: Supply | None

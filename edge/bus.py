@@ -131,6 +131,17 @@ class Bus:
         kept = set(whom)
         self._habits = {name: habits for name, habits in self._habits.items() if name in kept}
 
+    @property
+    def byte_s(self) -> float:
+        """What a byte takes on the line."""
+        return self._byte_s
+
+    def turn_s(self, whom: str) -> float:
+        """What a request to a meter takes beside its bytes: the gap, and its delay as it was learned."""
+        habits = self._habits.get(whom)
+        usual_s = habits.reply.usual_s if habits is not None else 0.0
+        return self._gap_s + (usual_s or GAP_S)
+
     def metrics(self) -> LineMetrics:
         """What the line has done since it was first asked for something."""
         count, habits = self._count, self._habits
