@@ -17,11 +17,10 @@ from edge.drivers import DRIVERS, BadMeter, Driver, Known, wants_bands
 from edge.ledger_file import StoreFull
 from edge.patience import rounds_off
 from edge.ports import LineAway
+from edge.purses import Purses
 from edge.rounds import Rounds
 from edge.rows import Intent
 from edge.store import Store, StoreHeld
-from prepaid.credit import cut_level, levels
-from prepaid.deadline import Drain, most_per_day, next_read
 from prepaid.point import Meter, Restore, ServicePoint
 from prepaid.reading import Reading, Supply
 from prepaid.supply import Override, Situation, Why, is_satisfied
@@ -61,6 +60,7 @@ class Agent:
         self._buses = buses
         self._pace = pace
         self._points: dict[UUID, ServicePoint] = {}
+        self._purses = Purses(store, ())
         self._rounds = {name: Rounds() for name in buses}
         self._misses: dict[UUID, int] = {}
         self._met = Acquaintances()
@@ -104,6 +104,7 @@ class Agent:
     def reload(self) -> None:
         """Take up the service points in the store; new ones are read at once."""
         before, self._points = self._points, self._store.points()
+        self._purses = Purses(self._store, self._points.values())
         for id in self._misses.keys() & self._points.keys():
             if id in before and before[id].meter != self._points[id].meter:
                 del self._misses[id]  # what the old meter was like says nothing of the new one
@@ -135,7 +136,7 @@ class Agent:
 
     def wake_purse(self, purse: UUID) -> None:
         """Visit every point this purse pays for."""
-        self.wake(point.id for point in self._points.values() if point.purse == purse)
+        self.wake(point.id for point in self._purses.points(purse))
 
     # What a technician does meanwhile.
 
@@ -342,11 +343,8 @@ class Agent:
 
     def _wake_others(self, point: ServicePoint, settled: Settled) -> None:
         """The same purse may pay for more points: what this one has spent may concern them now."""
-        for other in self._points.values():
-            if other.purse == point.purse and other.id != point.id:
-                level = cut_level(other.policy, is_emergency_taken=False)
-                if (settled.before > level) is not (settled.available > level):
-                    self.wake([other.id])
+        others = self._purses.concerned(point, before=settled.before, available=settled.available)
+        self.wake(other.id for other in others)
 
     def _missed(self, point: ServicePoint, error: Exception) -> float:
         misses = self._misses[point.id] = self._misses.get(point.id, 0) + 1
@@ -484,24 +482,10 @@ class Agent:
 
     def _ordinary_s(self, point: ServicePoint, settled: Settled) -> float:
         """Until the purse can be down to its next level, if all it pays for draws all it can."""
-        now, at_most = self._clock.now().at, timedelta(seconds=self._pace.settle_s)
-        ours = [paid for paid in self._points.values() if paid.purse == point.purse]
-        drains = []
-        for paid in ours:
-            tariff, position = self._store.tariff(paid.tariff), self._store.position(paid.id)
-            if tariff is not None and position is not None:
-                since = min(now, position.reading.at)
-                most = most_per_day(paid, tariff, since=since, until=now + at_most)
-                drains.append(Drain(most, max(now - position.reading.at, timedelta(0))))
-        due = next_read(
-            settled.available,
-            levels=[x for p in ours for x in levels(p.policy, is_emergency_taken=False)],
-            drains=drains,
-            now=now,
-            at_least=timedelta(seconds=self._pace.least_s),
-            at_most=at_most,
-        )
-        return (due - now).total_seconds()
+        at_most = timedelta(seconds=self._pace.settle_s)
+        now = self._clock.now().at
+        lasts = self._purses.lasts(point.purse, settled.available, now=now, at_most=at_most)
+        return min(max(lasts.total_seconds(), self._pace.least_s), self._pace.settle_s)
 
 
 def _whom(meter: Meter) -> str:

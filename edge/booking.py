@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -257,10 +258,11 @@ class Booking:
     ) -> bool:
         if point.id in self._told:
             told, told_tick = self._told[point.id]
-            is_same = replace(told.reading, at=reading.at) == reading and _kinds(
-                told.evidence
-            ) == _kinds(evidence)
-            if is_same and tick - told_tick < TELL_S:
+            if (
+                tick - told_tick < TELL_S
+                and replace(told.reading, at=reading.at) == reading
+                and _kinds(told.evidence) == _kinds(evidence)
+            ):
                 return False
         self._store.append(Read(point.id, reading, evidence))
         return True
@@ -282,48 +284,36 @@ class Booking:
     def _alarms(
         self, point: ServicePoint, reading: Reading, weighed: Weighed, available: Money
     ) -> None:
-        at, doubt = reading.at, weighed.doubt
-        self.alarm(point, AlarmKind.SILENT, at, "it answers", is_on=False)
-        is_here = self._store.tariff(point.tariff) is not None
-        self.alarm(
-            point,
-            AlarmKind.NO_TARIFF,
-            at,
-            f"tariff {point.tariff} is here"
-            if is_here
-            else f"tariff {point.tariff} never came or could not be used: nothing is charged and the "
-            "supply is left as it is; publish the tariff again, or give the point another",
-            is_on=not is_here,
-        )
-        self.alarm(
-            point,
-            AlarmKind.IMPLAUSIBLE,
-            at,
-            doubt or f"{reading.total} can be true",
-            is_on=doubt is not None,
-        )
+        doubt, policy = weighed.doubt, point.policy
         stuck = [evidence.text for evidence in weighed.evidence if evidence.kind is Kind.STUCK]
-        self.alarm(
-            point,
-            AlarmKind.STUCK,
-            at,
-            stuck[0] if stuck else f"the register shows {reading.total}",
-            is_on=bool(stuck),
+        has_tariff = self._store.tariff(point.tariff) is not None
+        states: tuple[tuple[AlarmKind, bool, Callable[[], str]], ...] = (
+            (AlarmKind.SILENT, False, lambda: "it answers"),
+            (AlarmKind.NO_TARIFF, not has_tariff, lambda: _of_tariff(point.tariff, has_tariff)),
+            (
+                AlarmKind.IMPLAUSIBLE,
+                doubt is not None,
+                lambda: doubt or f"{reading.total} can be true",
+            ),
+            (
+                AlarmKind.STUCK,
+                bool(stuck),
+                lambda: stuck[0] if stuck else f"the register shows {reading.total}",
+            ),
+            (
+                AlarmKind.LOW_BALANCE,
+                available <= policy.alarm_at,
+                lambda: f"the purse holds {available}",
+            ),
+            (
+                AlarmKind.FINAL_BALANCE,
+                available <= policy.final_alarm_at,
+                lambda: f"the purse holds {available}",
+            ),
         )
-        self.alarm(
-            point,
-            AlarmKind.LOW_BALANCE,
-            at,
-            f"the purse holds {available}",
-            is_on=available <= point.policy.alarm_at,
-        )
-        self.alarm(
-            point,
-            AlarmKind.FINAL_BALANCE,
-            at,
-            f"the purse holds {available}",
-            is_on=available <= point.policy.final_alarm_at,
-        )
+        for kind, is_on, text in states:
+            if is_on is (self._store.alarm_since(point.id, kind) is None):
+                self.alarm(point, kind, reading.at, text(), is_on=is_on)
 
     def _note_wait(self, point: ServicePoint, want: Desired, at: datetime) -> None:
         """A cut that waits for a person is told; other things a person must see have alarms of their own."""
@@ -359,6 +349,15 @@ def is_proved(point: ServicePoint, want: Desired, seen: Supply | None) -> bool:
 
 def _kinds(evidence: tuple[Evidence, ...]) -> list[tuple[Kind, Effect]]:
     return [(each.kind, each.effect) for each in evidence]
+
+
+def _of_tariff(code: str, is_here: bool) -> str:
+    if is_here:
+        return f"tariff {code} is here"
+    return (
+        f"tariff {code} never came or could not be used: nothing is charged and the supply is left as it is; "
+        "publish the tariff again, or give the point another"
+    )
 
 
 def _seconds(seconds: float) -> timedelta:

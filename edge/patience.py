@@ -42,7 +42,8 @@ class Patience:
     def after_answer(self, after_s: float) -> Patience:
         """With an answer to a request that was sent once. To one that was sent again it is not known which of
         them was answered: such an answer teaches nothing, and the wait stays wide."""
-        return replace(self, answers=(*self.answers, max(0.0, after_s))[-KEPT:], widened=0)
+        answers = (*self.answers[1 - KEPT :], max(0.0, after_s))
+        return Patience(self.least_s, self.most_s, answers)
 
     def after_silence(self) -> Patience:
         """With a request that nothing answered in time: the next wait is twice as long."""

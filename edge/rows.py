@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -137,6 +138,11 @@ class Rows(Generic[K, V]):
         self._known = None
 
 
+@lru_cache(maxsize=4096)
+def _id(id: UUID) -> str:
+    return str(id)
+
+
 def bodies(table: str, key: str, type_: Any) -> Shape[UUID, Any]:
     """Values of a type as JSON, under the id of a service point."""
     adapter: TypeAdapter[Any] = TypeAdapter(type_)
@@ -144,7 +150,7 @@ def bodies(table: str, key: str, type_: Any) -> Shape[UUID, Any]:
         table,
         (key,),
         ("body",),
-        key_to=lambda id: (str(id),),
+        key_to=lambda id: (_id(id),),
         key_of=lambda row: UUID(row[0]),
         value_to=lambda value: (adapter.dump_json(value).decode(),),
         value_of=lambda row: adapter.validate_json(row[0]),
@@ -175,7 +181,7 @@ SUPPLIES: Shape[UUID, SupplyRow] = Shape(
     "supply",
     ("point",),
     ("seen", "wanted", "why", "commanded_at"),
-    key_to=lambda id: (str(id),),
+    key_to=lambda id: (_id(id),),
     key_of=lambda row: UUID(row[0]),
     value_to=lambda row: (row.seen, row.wanted, row.why, _written(row.commanded_at)),
     value_of=lambda row: SupplyRow(
@@ -190,7 +196,7 @@ INTENTS: Shape[UUID, Intent] = Shape(
     "intent",
     ("point",),
     ("supply", "sent_at", "commanded_at", "tries", "is_refused"),
-    key_to=lambda id: (str(id),),
+    key_to=lambda id: (_id(id),),
     key_of=lambda row: UUID(row[0]),
     value_to=lambda intent: (
         intent.supply,
@@ -204,16 +210,16 @@ INTENTS: Shape[UUID, Intent] = Shape(
     ),
 )
 
-ALARMS: Shape[tuple[str, str], datetime] = Shape(
+ALARMS: Shape[tuple[UUID | None, str], datetime] = Shape(
     "alarm",
     ("point", "alarm"),
     ("since",),
-    key_to=lambda key: key,
-    key_of=lambda row: (row[0], row[1]),
+    key_to=lambda key: (_id(key[0]) if key[0] else "", str(key[1])),
+    key_of=lambda row: (UUID(row[0]) if row[0] else None, row[1]),
     value_to=lambda since: (since.isoformat(),),
     value_of=lambda row: datetime.fromisoformat(row[0]),
 )
-"""By the point's id as text, empty for the gateway itself, and the alarm's or trouble's word."""
+"""By the point, None for the gateway itself, and the word of the alarm or trouble."""
 
 
 def _written(at: datetime | None) -> str | None:

@@ -350,17 +350,17 @@ class Store:
 
     def alarm_since(self, point: UUID, alarm: AlarmKind) -> datetime | None:
         """Since when an alarm is on, None if it is not."""
-        return self._alarms.get((str(point), alarm.value))
+        return self._alarms.get((point, alarm))
 
     def save_alarm(self, point: UUID, alarm: AlarmKind, since: datetime | None) -> None:
-        self._alarms.save((str(point), alarm.value), since)
+        self._alarms.save((point, alarm), since)
 
     def trouble_since(self, trouble: Trouble) -> datetime | None:
         """Since when the gateway itself is in a trouble, None if it is not."""
-        return self._alarms.get(("", trouble.value))
+        return self._alarms.get((None, trouble))
 
     def save_trouble(self, trouble: Trouble, since: datetime | None) -> None:
-        self._alarms.save(("", trouble.value), since)
+        self._alarms.save((None, trouble), since)
 
     # The two logs.
 

@@ -10,15 +10,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal, localcontext
 from fractions import Fraction
-from math import ceil, floor
+from math import ceil
 
-from prepaid.decimals import EXACT
+from prepaid.decimals import EXACT, NOTHING
 from prepaid.money import EXPONENTS, Money
 from prepaid.point import ServicePoint
 from prepaid.tariff import Tariff
 
 _DAY = timedelta(days=1)
 _MICROSECOND = timedelta(microseconds=1)
+_DAY_US = _DAY // _MICROSECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +65,18 @@ def next_read(
     the sake of the line (shortest_interval), and no later than at_most, the settlement interval. With no
     level left below it a purse waits for at_most: nothing more is lost by it, and a credit wakes its points.
     """
-    below = [level for level in levels if level < available]
-    per_day, taken = Fraction(0), Fraction(0)
-    for drain in drains:
-        per_day += Fraction(drain.per_day)
-        taken += Fraction(drain.per_day) * (drain.uncharged // _MICROSECOND)
-    if not below or per_day == 0:
-        return now + at_most
-    left = (available - max(below)).fen * (_DAY // _MICROSECOND) - taken
-    lasts = min(floor(left / per_day), at_most // _MICROSECOND)
-    return now + min(max(lasts * _MICROSECOND, at_least), at_most)
+    below = [level.fen for level in levels if level.fen < available.fen]
+    with localcontext(EXACT):
+        per_day, taken = NOTHING, NOTHING
+        for drain in drains:
+            per_day += drain.per_day
+            taken += drain.per_day * (drain.uncharged // _MICROSECOND)
+        if not below or not per_day:
+            return now + at_most
+        left = (available.fen - max(below)) * _DAY_US - taken
+        # What is taken already may be more than is left: then the quotient is below 0, and at_least counts.
+        lasts = timedelta(microseconds=min(int(left // per_day), at_most // _MICROSECOND))
+    return now + min(max(lasts, at_least), at_most)
 
 
 def shortest_interval(*, points: int, visit: timedelta, share: Decimal) -> timedelta:
@@ -121,5 +124,5 @@ def overdraft_bound(line: Line, *, per_day: Decimal, unseen: Decimal) -> Money:
     show: for each point the price of one register step, and for each item charged a fen of rounding. Both
     in fen. Of points on several lines, the slowest line counts, with all of them woken.
     """
-    drawn = Fraction(per_day) * (line.cut_delay // _MICROSECOND) / (_DAY // _MICROSECOND)
+    drawn = Fraction(per_day) * (line.cut_delay // _MICROSECOND) / _DAY_US
     return Money(ceil(drawn + Fraction(unseen)))

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import NewType, TypeVar
 from uuid import UUID, uuid5
 
@@ -92,6 +93,7 @@ class Root(StrEnum):
 OPENING = Book("Equity:Opening")  # 期初余额: where what was there before the books comes from
 
 
+@lru_cache(maxsize=4096)
 def prepaid(purse: UUID) -> Book:
     """What we owe the customer in supply: Liabilities:Prepaid:{purse} 预收账款."""
     return Book(f"Liabilities:Prepaid:{purse}")
@@ -117,6 +119,7 @@ def expenses(what: str) -> Book:
     return Book(f"Expenses:{what}")
 
 
+@lru_cache(maxsize=4096)
 def purse_of(book: Book) -> UUID | None:
     """The purse whose prepaid book this is, or None for any other book."""
     root, _, purse = book.rpartition(":")

@@ -23,7 +23,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 from uuid import UUID
 
 from cryptography.exceptions import InvalidSignature
@@ -431,6 +431,9 @@ class Envelope:
 _ENVELOPE = TypeAdapter(Envelope)
 _UP: TypeAdapter[Up] = TypeAdapter(Up)
 _DOWN: TypeAdapter[Down] = TypeAdapter(Down)
+_EACH_UP: dict[type, TypeAdapter[Any]] = {
+    each: TypeAdapter(each) for each in get_args(get_args(Up)[0])
+}
 
 T = TypeVar("T")
 
@@ -453,7 +456,7 @@ def unpack(payload: bytes) -> Envelope:
 
 
 def write_up(message: Up) -> str:
-    return _UP.dump_json(message).decode()
+    return _EACH_UP[type(message)].dump_json(message).decode()
 
 
 def read_up(body: str) -> Up:

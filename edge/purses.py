@@ -1,0 +1,64 @@
+"""What a purse pays for, and how long it lasts at the least."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from edge.store import Store
+from prepaid.credit import cut_level, levels
+from prepaid.deadline import Drain, most_per_day, next_read
+from prepaid.money import Money
+from prepaid.point import ServicePoint
+
+AT_ONCE = timedelta(0)
+
+
+class Purses:
+    """The points of a gateway by the purse that pays for them, of whichever line."""
+
+    def __init__(self, store: Store, points: Iterable[ServicePoint]) -> None:
+        self._store = store
+        self._paid: dict[UUID, list[ServicePoint]] = {}
+        for point in points:
+            self._paid.setdefault(point.purse, []).append(point)
+
+    def points(self, purse: UUID) -> list[ServicePoint]:
+        """What the purse pays for."""
+        return self._paid.get(purse, [])
+
+    def concerned(
+        self, point: ServicePoint, *, before: Money, available: Money
+    ) -> Iterable[ServicePoint]:
+        """The other points of the purse for which it is now empty, or no longer is."""
+        for other in self.points(point.purse):
+            if other.id != point.id:
+                level = cut_level(other.policy, is_emergency_taken=False)
+                if (before > level) is not (available > level):
+                    yield other
+
+    def lasts(
+        self, purse: UUID, available: Money, *, now: datetime, at_most: timedelta
+    ) -> timedelta:
+        """How long until the purse can be down to its next level, if all it pays for draws all it can."""
+        paid = self.points(purse)
+        drains = [drain for point in paid if (drain := self._drain(point, now, now + at_most))]
+        due = next_read(
+            available,
+            levels=[x for point in paid for x in levels(point.policy, is_emergency_taken=False)],
+            drains=drains,
+            now=now,
+            at_least=AT_ONCE,
+            at_most=at_most,
+        )
+        return due - now
+
+    def _drain(self, point: ServicePoint, now: datetime, until: datetime) -> Drain | None:
+        """None of a point that is not charged yet."""
+        tariff, position = self._store.tariff(point.tariff), self._store.position(point.id)
+        if tariff is None or position is None:
+            return None
+        at = position.reading.at
+        most = most_per_day(point, tariff, since=min(now, at), until=until)
+        return Drain(most, max(now - at, AT_ONCE))
