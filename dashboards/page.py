@@ -16,7 +16,7 @@ from jinja2.runtime import Context
 from starlette.requests import HTTPConnection
 from starlette.responses import HTMLResponse
 
-from dashboards import alarm_words, state
+from dashboards import alarm_words, measured_words, state, tariff_words
 from dashboards.words import CATALOGUES, LANGUAGES, language_of
 from prepaid.money import Money
 
@@ -130,6 +130,8 @@ def _environment(language: str) -> jinja2.Environment:
         "alarm_looks": alarm_words.ALARMS,
         "troubles_said": alarm_words.TROUBLES,
         "findings_said": alarm_words.FINDINGS,
+        "measurands": measured_words.MEASURANDS,
+        "band_words": tariff_words.BANDS,
     }
     return environment
 

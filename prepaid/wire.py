@@ -31,6 +31,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from pydantic import Field, TypeAdapter, ValidationError
 
 from prepaid.ledger import Transfer
+from prepaid.momentary import Momentary
 from prepaid.money import Money, typed
 from prepaid.point import Meter, ServicePoint
 from prepaid.rating import Position
@@ -68,6 +69,15 @@ class Read:
     reading: Reading
     evidence: tuple[Evidence, ...] = ()
     kind: Literal["read"] = "read"
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a point's meter measured at an instant, beside its register."""
+
+    point: UUID
+    momentary: Momentary
+    kind: Literal["measured"] = "measured"
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +218,7 @@ class EmergencyRepaid:
 
 Up = Annotated[
     Read
+    | Measured
     | Charged
     | SupplyChanged
     | Alarm

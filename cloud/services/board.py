@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import ROUND_DOWN, Decimal
@@ -16,7 +17,9 @@ from sqlmodel import Session
 from cloud.errors import CloudError
 from cloud.services import overrides
 from cloud.services.downlog import ONLINE
+from cloud.services.measurements import MOMENTARY
 from cloud.services.overrides import Pin
+from prepaid.momentary import Momentary
 from prepaid.money import Money
 from prepaid.point import Meter, Policy
 from prepaid.reading import Supply
@@ -39,7 +42,8 @@ class PointCard:
 
     balance is its purse's; days_left what that lasts at the rate of the last days, None where no rate is
     known. total is the register in unit (kWh, m3). wanted and why are the gateway's decision; pin is what an
-    operator has pinned the supply to, has_switch and is_protected whether one can.
+    operator has pinned the supply to, has_switch and is_protected whether one can. bands are the meter's own
+    registers, measured is what it last measured.
     """
 
     point_id: UUID
@@ -62,6 +66,8 @@ class PointCard:
     pin: Pin | None
     has_switch: bool
     is_protected: bool
+    bands: Mapping[str, Decimal] | None
+    measured: Momentary | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +124,7 @@ _ROOMS = text("""
 _POINTS = text("""
     SELECT p.id, p.room_id, p.name, p.commodity, p.meter_no, p.purse_id, p.meter, p.policy, t.unit,
            s.supply, s.wanted, s.why, s.total, s.read_at, s.first_read_at,
-           s.silent_since, s.held_since, g.heard_at, coalesce(b.balance_fen, 0) AS balance_fen
+           s.bands, s.measured, s.silent_since, s.held_since, g.heard_at, coalesce(b.balance_fen, 0) AS balance_fen
     FROM points p
     JOIN tariffs t ON t.id = p.tariff_id
     JOIN gateways g ON g.id = p.gateway_id
@@ -209,4 +215,6 @@ def _card(row: Any, fen_a_day: Decimal | None, pin: Pin | None, now: datetime) -
         pin=pin,
         has_switch=_METER.validate_python(row.meter).has_switch,
         is_protected=overrides.is_protected(policy, now),
+        bands={band: Decimal(total) for band, total in row.bands.items()} if row.bands else None,
+        measured=MOMENTARY.validate_python(row.measured) if row.measured else None,
     )

@@ -7,7 +7,7 @@ than the one applied under its number, nothing is taken.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -30,11 +30,13 @@ from cloud.services import (
     emergency,
     fieldwork,
     ledger,
+    measurements,
     rejected,
     takeover,
 )
 from cloud.services.rejected import LONGEST_TEXT
 from prepaid.ledger import Reason, Transfer, TransferIdReused, prepaid
+from prepaid.momentary import Momentary
 from prepaid.rating import Position
 from prepaid.reading import Reading, Supply
 from prepaid.register import Evidence, Kind
@@ -52,6 +54,7 @@ from prepaid.wire import (
     FieldWork,
     GatewayAlarm,
     Halt,
+    Measured,
     MeterLinked,
     Read,
     SupplyChanged,
@@ -65,6 +68,7 @@ _POSITION = TypeAdapter(Position)
 _LARGEST_CURSOR = 2**62  # there is room after it
 LONGEST_NAME = 200
 _LARGEST_NUMBER = 2**31 - 1
+_MOST_BANDS = 63
 _LARGEST_TOTAL = Decimal(10) ** 30
 
 
@@ -95,6 +99,7 @@ class _Work:
     positions: dict[UUID, Position] = field(default_factory=dict)
     supplies: dict[UUID, SupplyChanged] = field(default_factory=dict)
     alarms: list[Alarm] = field(default_factory=list)
+    measured: dict[tuple[UUID, datetime], Momentary] = field(default_factory=dict)
 
 
 def gateway_of(session: Session, gateway_no: str) -> tables.Gateway | None:
@@ -235,6 +240,11 @@ def _read(entry: Entry, points: dict[UUID, Point]) -> Up:
                 _check_text(each.text, most=LONGEST_TEXT)
                 _check_total(each.moved or Decimal(0))
                 _check_total(each.limit or Decimal(0))
+        case Measured(momentary=momentary):
+            _check_time(momentary.at)
+            _check_text(momentary.meter_no, most=LONGEST_NAME)
+            for value in momentary.values.values():
+                _check_total(value)
         case Charged():
             _check_reading(message.position.reading)
             _check_time(message.position.opened_at)
@@ -270,6 +280,12 @@ def _check_reading(reading: Reading) -> None:
     _check_time(reading.at)
     _check_text(reading.meter_no, most=LONGEST_NAME)
     _check_total(reading.total)
+    bands = reading.bands or {}
+    if len(bands) > _MOST_BANDS:
+        raise Inapplicable(f"{len(bands)} bands, more than a meter has")
+    for band, total in bands.items():
+        _check_text(band, most=LONGEST_NAME)
+        _check_total(total)
 
 
 def _check_total(total: Decimal) -> None:
@@ -317,6 +333,8 @@ def _apply(
                 _add_reading(work, message.point, message.reading)
                 for each in message.evidence:
                     work.evidence[message.point, message.reading.at, each.kind] = each
+            case Measured():
+                work.measured.setdefault((message.point, message.momentary.at), message.momentary)
             case Charged():
                 _add_reading(work, message.point, message.position.reading)
                 work.positions[message.point] = message.position
@@ -351,12 +369,15 @@ def _apply(
                     "meter_no": reading.meter_no,
                     "total": reading.total,
                     "supply": _text_of(reading.supply),
+                    "bands": _texts(reading.bands),
                 }
                 for (point, at), reading in work.readings.items()
             ],
         )
     if work.evidence:
         _save_evidence(session, gateway, work)
+    if work.measured:
+        measurements.keep(session, gateway.organization_id, work.measured)
     for point in work.latest:
         _save_reading(session, point, work)
     for point, supply in work.supplies.items():
@@ -397,6 +418,7 @@ def _save_reading(session: Session, point: UUID, work: _Work) -> None:
     values: dict[str, Any] = {
         "total": reading.total,
         "read_at": reading.at,
+        "bands": _texts(reading.bands),
         "first_read_at": func.least(col(state.first_read_at), work.first[point]),
     }
     if point in work.positions:
@@ -417,6 +439,10 @@ def _save_supply(session: Session, point: UUID, change: SupplyChanged) -> None:
             commanded_at=func.coalesce(change.commanded_at, col(state.commanded_at)),
         )
     )
+
+
+def _texts(bands: Mapping[str, Decimal] | None) -> dict[str, str] | None:
+    return {band: str(total) for band, total in bands.items()} if bands is not None else None
 
 
 def _text_of(supply: Supply | None) -> str | None:

@@ -205,6 +205,12 @@ class PointState(Owned, table=True):
     commanded_at: datetime | None = Field(default=None, sa_type=Utc)
     silent_since: datetime | None = Field(default=None, sa_type=Utc)  # 失联
     held_since: datetime | None = Field(default=None, sa_type=Utc)  # 读数存疑
+    bands: dict[str, Any] | None = Field(
+        default=None, sa_type=JSONB
+    )  # 分时示数, of the last reading
+    measured: dict[str, Any] | None = Field(
+        default=None, sa_type=JSONB
+    )  # prepaid.momentary's Momentary
     taps_closed_at: datetime | None = Field(default=None, sa_type=Utc)  # the customer last said so
 
 
@@ -238,7 +244,8 @@ class Override(Identified, table=True):
 
 
 class Reading(Owned, table=True):
-    """示数, each as the meter gave it: total in the point's unit."""
+    """示数, each as the meter gave it: total in the point's unit, bands its own time-of-use registers 分时示数 by
+    band, as texts."""
 
     __tablename__ = "readings"
     __table_args__ = (belongs_to("points", "point_id"),)
@@ -248,6 +255,24 @@ class Reading(Owned, table=True):
     meter_no: str = Field(sa_type=Text)
     total: Decimal = Field(sa_type=Numeric)
     supply: str | None = Field(default=None, sa_type=Text)
+    bands: dict[str, Any] | None = Field(default=None, sa_type=JSONB)
+
+
+class Measurement(Owned, table=True):
+    """瞬时量: what a meter measured at an instant: values by prepaid.momentary.Measurand, as texts.
+
+    Nothing refers to a row, and its time is in the key: so the table can be partitioned by it.
+    """
+
+    __tablename__ = "measurements"
+    __table_args__ = (belongs_to("points", "point_id"),)
+
+    point_id: UUID = Field(primary_key=True)
+    at: datetime = Field(primary_key=True, sa_type=Utc)
+    meter_no: str = Field(sa_type=Text)
+    measured: dict[str, Any] = Field(sa_type=JSONB)
+    is_battery_low: bool | None = Field(default=None, sa_type=Boolean)
+    is_valve_abnormal: bool | None = Field(default=None, sa_type=Boolean)
 
 
 class Evidence(Owned, table=True):

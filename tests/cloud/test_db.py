@@ -79,6 +79,7 @@ FILL = (
     " (:organization, gen_random_uuid(), now(), :user, sha256(convert_to(CAST(:user AS text), 'UTF8')), now())",
     "INSERT INTO readings (organization_id, point_id, at, meter_no, total)"
     " VALUES (:organization, :point, now(), 'M', 1)",
+    "INSERT INTO measurements VALUES (:organization, :point, now(), 'M', '{}', NULL, NULL)",
     "INSERT INTO evidence VALUES"
     " (:organization, :point, now(), 'backwards', 'certain', 'held', NULL, NULL, 'x')",
     "INSERT INTO alarms VALUES (:organization, :point, 'silent', now(), false, 'x')",

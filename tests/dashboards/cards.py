@@ -46,6 +46,8 @@ def power(room: str, **changes: Any) -> PointCard:
             pin=None,
             has_switch=True,
             is_protected=False,
+            bands=None,
+            measured=None,
         ),
         **changes,
     )
