@@ -43,11 +43,13 @@ from wattwell.story import Story, pay
 from wattwell.supervise import free_port
 
 VICTIMS = ("gateway", "MQTT broker", "worker")
-PAYING = (  # and the most that is paid at once, in fen: two live from hand to mouth, so that they are often cut
-    ("101", "electricity", 90),
-    ("102", "water", 9),
-    ("201", "electricity", 911),
-    ("402", "electricity", 911),
+# Who pays, how much at most (in fen), and how long after at most (in s): two pay less than they use, so that they are
+# cut again and again; two pay much and often.
+PAYING = (
+    ("101", "electricity", 70, 30),
+    ("102", "water", 8, 30),
+    ("201", "electricity", 911, 6),
+    ("402", "electricity", 911, 6),
 )
 PAUSE_S = (0.5, 12.0)  # between two kills: now in the midst of a start, now after some work
 DOWN_S = (0.0, 2.0)  # until what was killed is started again
@@ -77,10 +79,10 @@ def torment(
     tenants = [
         threading.Thread(
             target=_tenant,
-            args=(programs, room, purpose, most_fen, random.Random(chance.random()), stop, done),
-            name=f"tenant of {room}",
+            args=(programs, one, random.Random(chance.random()), stop, done),
+            name=f"tenant of {one[0]}",
         )
-        for room, purpose, most_fen in PAYING
+        for one in PAYING
     ]
     for tenant in tenants:
         tenant.start()
@@ -103,20 +105,19 @@ def torment(
 
 def _tenant(
     programs: Programs,
-    room: str,
-    purpose: str,
-    most_fen: int,
+    who: tuple[str, str, int, int],
     chance: random.Random,
     stop: threading.Event,
     done: Campaign,
 ) -> None:
+    room, purpose, most_fen, longest_s = who
     try:
         database = Database(programs.postgres.dsn(), connections=1)
         with database.system() as session:
             account_id, purse_id = seed.find_purse(session, room, purpose)
         database.close()
         url = auth.tenant_url(programs.settings, account_id)
-        while not stop.wait(chance.uniform(1, 6)):
+        while not stop.wait(chance.uniform(1, longest_s)):
             amount = Money(chance.randint(1, most_fen))
             topup_id = pay(url, origin=programs.url, purse_id=purse_id, amount=amount)
             done.paid[topup_id] = amount
