@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -38,6 +39,8 @@ AGAIN_LEAST_S = 0.5  # between a look and the next that a rule asks for
 ARMED_S = 5.0  # between looks while the customer is expected at the meter's button
 ARMED_FOR = timedelta(minutes=10)
 LINE_AGAIN_MOST_S = 30.0
+PUT_OFF = (Why.DWELL, Why.STAGGERED, Why.CURRENT, Why.QUIET, Why.NOT_WARNED)
+"""What a switch that is to be moved waits for, and no longer than that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +68,10 @@ class Agent:
         self._misses: dict[UUID, int] = {}
         self._met = Acquaintances()
         self._sent: dict[UUID, float] = {}  # the tick of each point's last command
-        self._visiting: dict[
-            str, float
-        ] = {}  # the tick at which the visit under way on a line began
+        self._visiting: dict[UUID, float] = {}  # the ticks at which the visits under way began
+        self._line_failures = dict.fromkeys(
+            buses, 0
+        )  # visits in a row that line or store broke off
         self._serving = asyncio.Event()
         self._serving.set()
         self._may_cut = True
@@ -78,6 +82,7 @@ class Agent:
         async with asyncio.TaskGroup() as group:
             for name in self._buses:
                 group.create_task(self._serve(name), name=f"line {name}")
+                group.create_task(self._serve_urgent(name), name=f"line {name}, urgent")
             group.create_task(self._report(), name="metrics of the lines")
 
     def pause(self) -> None:
@@ -123,16 +128,22 @@ class Agent:
     def take_up(self, point: UUID) -> None:
         """A service point is new or has changed: visit it as it is now."""
         self.reload()
-        self.wake([point])
+        self._wake_soon(point)
 
     def wake(self, points: Iterable[UUID]) -> None:
-        """Visit these before all others on their lines."""
+        """Visit these before all others on their lines: of a visit under way, the next request waits for it."""
         for id in points:
             if (point := self._points.get(id)) and point.meter.line in self._rounds:
-                self._rounds[point.meter.line].wake(id)
+                self._rounds[point.meter.line].press(id)
 
     def wake_all(self) -> None:
-        self.wake(list(self._points))
+        """Visit every point soon."""
+        for id in self._points:
+            self._wake_soon(id)
+
+    def _wake_soon(self, id: UUID) -> None:
+        if (point := self._points.get(id)) and point.meter.line in self._rounds:
+            self._rounds[point.meter.line].wake(id)
 
     def wake_purse(self, purse: UUID) -> None:
         """Visit every point this purse pays for."""
@@ -164,48 +175,69 @@ class Agent:
     def stuck_lines(self, longest_s: float) -> list[str]:
         """The lines on which a visit has lasted longer, which no visit does."""
         now = asyncio.get_running_loop().time()
-        return [name for name, began in self._visiting.items() if now - began > longest_s]
+        long = [id for id, began in self._visiting.items() if now - began > longest_s]
+        return sorted({self._points[id].meter.line for id in long if id in self._points})
 
     # One line.
 
     async def _serve(self, name: str) -> None:
-        loop = asyncio.get_running_loop()
+        """Visit one point after the other, as they are due."""
         rounds = self._rounds[name]
-        failures = 0
         while True:
             id = await rounds.next()
+            rounds.begin(id)
+            await self._attend(name, id, is_urgent=False)
+
+    async def _serve_urgent(self, name: str) -> None:
+        """Visit who cannot wait, while a visit that only reads may be under way."""
+        rounds = self._rounds[name]
+        while True:
+            id = await rounds.next_urgent()
+            rounds.begin(id)
+            await self._attend(name, id, is_urgent=True)
+
+    async def _attend(self, name: str, id: UUID, *, is_urgent: bool) -> None:
+        """One visit, and when the next one is due."""
+        loop, rounds, bus = asyncio.get_running_loop(), self._rounds[name], self._buses[name]
+        try:
             await self._serving.wait()
             point = self._points.get(id)
             if point is None:
-                continue
-            began = self._visiting[name] = loop.time()
-            try:
-                again_s = await self.visit(point)
-            except StoreHeld:
-                # It came in the midst of the visit; what was read is read again once the store serves.
-                self._serving.clear()
-                again_s = 0.0
-            except (LineAway, StoreFull) as error:
-                if not failures:
-                    log.error("line %s: %s; its meters wait", name, error)
-                again_s = min(2.0**failures, LINE_AGAIN_MOST_S)
-                failures += 1
-                if failures >= SILENT_AFTER and isinstance(error, LineAway):
-                    on_line = (p for p in self._points.values() if p.meter.line == name)
-                    self._silent(on_line, str(error))
+                return
+            self._visiting[id] = loop.time()
+            with bus.urgently() if is_urgent else nullcontext():
+                again_s = await self._try(name, point)
+            if self._line_failures[name]:
                 await asyncio.sleep(again_s)
-            else:
-                if failures:
-                    log.info("line %s is served again", name)
-                failures = 0
-            finally:
-                self._visiting.pop(name, None)
             if self._is_silent(point):
-                rounds.hold_off(point.id, again_s)
-                continue
-            if not failures and point.id not in self._misses:
-                rounds.took(point.id, loop.time() - began)
-            rounds.plan(point.id, loop.time() + again_s)
+                rounds.hold_off(id, again_s)
+            else:
+                rounds.plan(id, loop.time() + again_s)
+        finally:
+            self._visiting.pop(id, None)
+            rounds.end(id)
+
+    async def _try(self, name: str, point: ServicePoint) -> float:
+        """Visit, and in how many seconds to come again, also where line or store fail."""
+        failures = self._line_failures[name]
+        try:
+            again_s = await self.visit(point)
+        except StoreHeld:
+            # It came in the midst of the visit; what was read is read again once the store serves.
+            self._serving.clear()
+            return 0.0
+        except (LineAway, StoreFull) as error:
+            if not failures:
+                log.error("line %s: %s; its meters wait", name, error)
+            self._line_failures[name] += 1
+            if failures + 1 >= SILENT_AFTER and isinstance(error, LineAway):
+                on_line = (p for p in self._points.values() if p.meter.line == name)
+                self._silent(on_line, str(error))
+            return min(2.0**failures, LINE_AGAIN_MOST_S)
+        if failures:
+            log.info("line %s is served again", name)
+            self._line_failures[name] = 0
+        return again_s
 
     async def _report(self) -> None:
         """Say each hour what each line did in it."""
@@ -238,15 +270,16 @@ class Agent:
         understood is dealt with. Raises LineAway, StoreFull and StoreHeld.
         """
         driver, bus = DRIVERS[point.meter.protocol], self._buses[point.meter.line]
+        began = asyncio.get_running_loop().time()
         try:
             settled = await self._look(point, driver, bus)
-            if settled.want.why is Why.UNCONFIRMED and self._may_cut:
-                settled = await self._look(point, driver, bus)
-            if settled.want.supply is Supply.OFF and self._is_due(point, driver, settled):
-                settled = await self._weigh_cut(point, driver, bus, settled)
-            self._note_failure(point, driver, settled)
-            if self._is_due(point, driver, settled):
-                settled = await self._switch(point, driver, bus, settled)
+            if self._is_to_move(point, driver, settled):
+                with bus.urgently():
+                    settled = await self._move(point, driver, bus, settled)
+            else:
+                took_s = asyncio.get_running_loop().time() - began
+                self._rounds[point.meter.line].took(point.id, took_s)
+                self._note_failure(point, driver, settled)
         except Unwanted as error:
             log.info("%s: %s; it is decided anew", point.name, error)
             return 0.0
@@ -254,6 +287,25 @@ class Agent:
             return self._missed(point, error)
         self._misses.pop(point.id, None)
         return self._pause_s(point, driver, settled)
+
+    def _is_to_move(self, point: ServicePoint, driver: Driver, settled: Settled) -> bool:
+        """Whether the switch is to be moved now, as far as one reading says."""
+        if settled.want.why is Why.UNCONFIRMED and self._may_cut:
+            return True
+        return self._is_due(point, driver, settled)
+
+    async def _move(
+        self, point: ServicePoint, driver: Driver, bus: Bus, settled: Settled
+    ) -> Settled:
+        """Make sure, then switch."""
+        if settled.want.why is Why.UNCONFIRMED:
+            settled = await self._look(point, driver, bus)
+        if settled.want.supply is Supply.OFF and self._is_due(point, driver, settled):
+            settled = await self._weigh_cut(point, driver, bus, settled)
+        self._note_failure(point, driver, settled)
+        if self._is_due(point, driver, settled):
+            settled = await self._switch(point, driver, bus, settled)
+        return settled
 
     async def _look(self, point: ServicePoint, driver: Driver, bus: Bus) -> Settled:
         """Read and book."""
@@ -465,7 +517,7 @@ class Agent:
         ordinary_s = self._ordinary_s(point, settled)
         if settled.want.again_in is not None:
             ordinary_s = min(ordinary_s, max(AGAIN_LEAST_S, settled.want.again_in.total_seconds()))
-        if settled.want.why in (Why.DWELL, Why.STAGGERED):
+        if settled.want.why in PUT_OFF:
             self._rounds[point.meter.line].hurry(point.id)
         intent = self._store.intent(point.id)
         if intent is not None and point.meter.has_switch:

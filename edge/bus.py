@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from edge.metrics import LineMetrics
 from edge.patience import Patience
 from edge.ports import NotModbus, Port
+from edge.turns import Turns
 from protocols.exchange import Exchange, FrameDecoder, Unexpected
 
 log = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ class Bus:
         self._gap_s = max(GAP_S, GAP_BITS / baud)
         self._free_at = 0.0
         self._echoes = False
-        self._lock = asyncio.Lock()
+        self._turns = Turns()
         self._habits: dict[str, _Habits] = {}
         self._count = _Count()
 
@@ -89,7 +90,7 @@ class Bus:
         of the exchange.
         """
         asking = _Asking(whom, reply_s, tries)
-        async with self._lock:
+        async with self._turn():
             for left in reversed(range(TRIES)):
                 try:
                     return await self._converse(start(), decoder, asking, still)
@@ -106,9 +107,9 @@ class Bus:
         For who looks for meters: several may answer at once, and that is no frame. An empty request
         only listens. Raises LineAway.
         """
-        async with self._lock:
+        async with self._turn():
             listening = _Listening[object](None, echo=b"")
-            await self._rest()
+            await self._next()
             wait_s = reply_s + self._delay_s
             await self._attempt(request, listening, wait_s=wait_s, pause_s=wait_s)
             return bytes(listening.heard)
@@ -116,7 +117,7 @@ class Bus:
     @asynccontextmanager
     async def lent(self) -> AsyncIterator[None]:
         """The line is the caller's alone, to be opened by him at another rate; our port is closed meanwhile."""
-        async with self._lock:
+        async with self._turn():
             self._port.close()
             await asyncio.sleep(
                 self._gap_s
@@ -125,6 +126,11 @@ class Bus:
                 yield
             finally:
                 await asyncio.sleep(self._gap_s)
+
+    def urgently(self) -> AbstractContextManager[None]:
+        """What the present task asks for in this block goes before what others ask: between two requests of
+        theirs, never between a request and its answer."""
+        return self._turns.urgency()
 
     def remember(self, whom: Iterable[str]) -> None:
         """Only these are on the line: how others used to answer is forgotten."""
@@ -189,8 +195,8 @@ class Bus:
         garbled = False
         habits = self._habits_of(asking)
         for attempt in range(asking.tries):
+            await self._next()
             listening = _Listening(decoder(request), echo=request if self._echoes else b"")
-            await self._rest()
             if not still():
                 raise Unwanted(f"a request on line {self.name} is wanted no longer")
             self._count.retries += attempt > 0
@@ -243,9 +249,35 @@ class Bus:
         elif len(answered) >= len(request) + SHORTEST_FRAME:
             self._echoes = True
 
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        await self._turns.take()
+        try:
+            yield
+        finally:
+            self._turns.give()
+
+    async def _next(self) -> None:
+        """Wait until the next request may be sent: the gap is over, and nobody urgent waits to go first."""
+        while True:
+            await self._rest()
+            if not self._turns.must_yield():
+                return
+            self._turns.give()
+            await self._turns.take()
+
     async def _rest(self) -> None:
-        """Wait for the gap before a request."""
-        await asyncio.sleep(max(0.0, self._free_at - asyncio.get_running_loop().time()))
+        """Wait for the gap before a request. What still comes meanwhile, of an answer that was given up or from
+        somebody else, has the gap begin anew, for as long as a frame may last."""
+        loop = asyncio.get_running_loop()
+        last = max(self._free_at, loop.time()) + LONGEST_FRAME * self._byte_s + self._delay_s
+        while True:
+            await asyncio.sleep(max(0.0, self._free_at - loop.time()))
+            late = self._port.drain()
+            if not late or loop.time() >= last:
+                return
+            log.debug("%s: late %s", self.name, late.hex())
+            self._free_at = loop.time() + self._gap_s
 
     async def _attempt(
         self, request: bytes, listening: _Listening[F], *, wait_s: float, pause_s: float

@@ -508,3 +508,37 @@ async def test_metrics_of_two_lines_are_not_mixed():
 
     with pytest.raises(ValueError, match="L2"):
         bus.metrics().after(other.metrics())
+
+
+@simulated
+async def test_no_request_is_sent_into_an_answer_that_was_given_up():
+    bus, wire, _ = line("123.45")
+    loop = asyncio.get_running_loop()
+    sent: list[float] = []
+    wire.is_silent = True
+
+    def begin_to_answer_and_pause_too_long() -> None:
+        sent.append(loop.time())
+        if len(sent) == 1:
+            wire.arrive_later(0.1, b"\x68")  # then silence until 0.6 s, when it is given up
+            for late in range(20):
+                wire.arrive_later(0.61 + 0.01 * late, b"\x00")  # and it goes on until 0.80 s
+
+    wire.before_write = begin_to_answer_and_pause_too_long
+    with pytest.raises(NoReply):
+        await read(bus)
+
+    assert 0.80 + 0.03 <= sent[1] < 0.80 + 2 * 0.03 + 0.01  # a gap of 30 ms after the last of it
+
+
+@simulated
+async def test_somebody_who_never_stops_talking_does_not_keep_a_line_for_ever():
+    bus, wire, _ = line("123.45")
+    loop = asyncio.get_running_loop()
+    for late in range(2000):
+        wire.arrive_later(0.01 * late, b"\x00")
+
+    assert await read(bus) == Decimal("123.45")
+
+    # 300 bytes × 11 bits / 2400 = 1.375 s at the most, before each of two requests
+    assert 1.375 < loop.time() < 2 * 1.375 + 1
