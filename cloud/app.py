@@ -18,7 +18,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from cloud.api import channels, health, overrides, rooms, topups
+from cloud.api import channels, gateways, health, overrides, rooms, topups
+from cloud.attempts import Attempts
 from cloud.channels import sandbox
 from cloud.db import Database, check_role, is_migrated
 from cloud.errors import CannotStart, CloudError, DatabaseAway, first_line
@@ -58,13 +59,14 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.fail = (
         events.close
     )  # what to do when this program cannot go on; run also ends the server
+    app.state.attempts = Attempts()
     app.state.channels = sandbox.channels(settings)
     app.add_middleware(OriginCheck, public_url=settings.public_url, refuse=_refused)
     app.add_exception_handler(CloudError, _refused)
     app.add_exception_handler(OperationalError, _database_away)
     app.add_exception_handler(PoolTimeout, _database_away)
     app.add_exception_handler(HTTPException, _not_here)
-    for module in (health, channels, rooms, topups, overrides, manager, tenant):
+    for module in (health, channels, gateways, rooms, topups, overrides, manager, tenant):
         app.include_router(module.router)
     return app
 

@@ -54,6 +54,30 @@ def _nats(value: str) -> str:
     return value
 
 
+def _mqtt(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or not _port(value):
+        raise ValueError("must be addresses like mqtts://broker.example.com:8883, for gateways")
+    return value
+
+
+def _port(url: str) -> int | None:
+    try:
+        return urlsplit(url).port
+    except ValueError:
+        return None
+
+
+def _certificate(value: str) -> str:
+    try:
+        text = Path(value).read_text("ascii")
+    except (OSError, UnicodeDecodeError):
+        text = ""
+    if "BEGIN CERTIFICATE" not in text:
+        raise ValueError(f"must be a readable file with a certificate as PEM, {value} is none")
+    return value
+
+
 def _database(value: str) -> str:
     try:
         conninfo_to_dict(value)
@@ -115,6 +139,10 @@ class Settings(BaseSettings):
     session_secret: Annotated[str, AfterValidator(_secret)] = Field(repr=False)
     signing_key: PrivateKey = Field(repr=False)
     code_secret: Annotated[str, AfterValidator(_secret)] = Field(repr=False)
+    further_keys: tuple[PublicKey, ...] = ()
+    brokers: Annotated[tuple[Annotated[str, AfterValidator(_mqtt)], ...], Field(min_length=1)]
+    broker_ca_file: Annotated[str, AfterValidator(_certificate)] | None = None
+    credential_days: int = Field(default=90, ge=1, le=730)
     sandbox_url: HttpAddress
     sandbox_merchant: str = "wattwell"
     sandbox_merchant_key: PrivateKey = Field(repr=False)
@@ -160,6 +188,11 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """load has already laid the sources over each other."""
         return (init_settings,)
+
+    @property
+    def broker_ca(self) -> str | None:
+        """The certificate authority of the brokers' certificates as PEM; None: one that all systems know."""
+        return None if self.broker_ca_file is None else Path(self.broker_ca_file).read_text("ascii")
 
     @property
     def listen_host(self) -> str:

@@ -104,11 +104,11 @@ class OriginCheck:
     """Refuses a state-changing request that does not come from a page of our own (cross-site request forgery).
 
     A browser says so by Sec-Fetch-Site or Origin; a program sets Origin to the public address. Payment
-    channels are excepted: their notices are signed. refuse answers with ForeignOrigin.
+    channels and gateways are excepted: what they send is signed. refuse answers with ForeignOrigin.
     """
 
     SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-    SIGNED = "/api/channels/"
+    SIGNED = ("/api/channels/", "/api/enrol", "/api/gateways/")
 
     def __init__(
         self,

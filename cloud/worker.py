@@ -63,6 +63,7 @@ class Worker:
         self._broker = Client()
         self._waiting: asyncio.Queue[Msg] = asyncio.Queue(WAITING_MOST)
         self._unknown: set[str] = set()
+        self._revoked: set[str] = set()
         self._is_away = False
 
     async def run(self) -> None:
@@ -169,6 +170,15 @@ class Worker:
                     self._unknown.add(gateway_no)
                     log.warning("gateway %s is not ours; what it sends is ignored", gateway_no)
                 return None
+            if gateway.revoked_at is not None:
+                if gateway_no not in self._revoked:
+                    self._revoked.add(gateway_no)
+                    log.warning(
+                        "gateway %s speaks though it was revoked; what it sends is ignored",
+                        gateway_no,
+                    )
+                return None
+            self._revoked.discard(gateway_no)
             return answers.answer(session, gateway, envelope, now=now)
 
     async def _send(self, batch: Batch) -> None:

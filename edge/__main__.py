@@ -17,6 +17,7 @@ from edge.bus import Bus
 from edge.ledger_file import StoreFull, StoreTaken, StoreUnusable
 from edge.ports import port_to
 from edge.rebuild import link_of
+from edge.renewal import Renewal
 from edge.settings import BadSettings, LineSettings, Settings, load
 from edge.store import Store
 from edge.sync import Sync
@@ -45,7 +46,7 @@ def run(config_path: Path) -> int:
         log.critical("%s", error)
         return 1
     try:
-        asyncio.run(_serve(settings, store))
+        asyncio.run(_serve(config_path, settings, store))
     except BaseExceptionGroup as group:
         unusable, others = group.split(StoreUnusable)
         if unusable is None or others is not None:
@@ -64,7 +65,7 @@ def _first(group: BaseExceptionGroup[StoreUnusable]) -> BaseException:
     return first
 
 
-async def _serve(settings: Settings, store: Store) -> None:
+async def _serve(config: Path, settings: Settings, store: Store) -> None:
     buses = {line.name: _bus(line) for line in settings.lines}
     pace = Pace(settings.poll_s, min(LEAST_S, settings.poll_s / 2))
     agent = Agent(store, buses, _now, pace)
@@ -79,6 +80,7 @@ async def _serve(settings: Settings, store: Store) -> None:
         keys=settings.cloud_keys,
         resend_s=settings.resend_s,
         heartbeat_s=settings.heartbeat_s,
+        credential=settings.credential,
     )
     store.on_append = sync.stir
     upkeep = Upkeep(
@@ -105,6 +107,7 @@ async def _serve(settings: Settings, store: Store) -> None:
             group.create_task(sync.run(), name="sync")
             group.create_task(sync.first_word(within_s=FIRST_WORD_S), name="first word")
             group.create_task(upkeep.run(), name="upkeep")
+            group.create_task(Renewal(config, settings, link, sync, now=_now).run(), name="renewal")
     except asyncio.CancelledError:
         log.info("gateway %s ends", settings.gateway_no)
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from uuid import UUID
 
 from edge.link import MqttLink
@@ -40,6 +41,7 @@ async def rebuild(settings: Settings, store: Store) -> None:
         keys=settings.cloud_keys,
         resend_s=settings.resend_s,
         heartbeat_s=settings.heartbeat_s,
+        credential=settings.credential,
     )
     store.on_append = sync.stir
     link.start(sync)
@@ -56,9 +58,4 @@ async def rebuild(settings: Settings, store: Store) -> None:
 
 
 def link_of(settings: Settings) -> MqttLink:
-    return MqttLink(
-        host=settings.broker_host,
-        port=settings.broker_port,
-        gateway_no=settings.gateway_no,
-        password=settings.password,
-    )
+    return MqttLink(settings.access, gateway_no=settings.gateway_no, now=lambda: datetime.now(UTC))

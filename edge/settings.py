@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -22,7 +20,12 @@ from pydantic import (
     field_validator,
 )
 
+from edge.access import Access, BadCertificate, BrokerAt, broker_at, tls_context
+from edge.cloud_http import check_address
+from edge.credentials import BadCredentials, Credentials
+from edge.credentials import read as read_credentials
 from edge.place import ListenAt, SerialAt, TcpAt, host_and_port, port_at
+from prepaid.enrolment import read_key
 from prepaid.seal import KeySet
 
 MOST_LINES = 32
@@ -51,10 +54,9 @@ class Settings:
     """Everything the gateway is told. Times in seconds."""
 
     gateway_no: str
-    broker_host: str
-    broker_port: int
+    access: Access
     cloud_keys: KeySet
-    password: str
+    credentials: Credentials | None  # None where gateway.toml itself has key and password
     heartbeat_s: float
     resend_s: float
     poll_s: float
@@ -63,12 +65,116 @@ class Settings:
     kept: timedelta  # how long readings and acknowledged entries are
     reserve_bytes: int  # for the ledger alone, once the disk is full
 
+    @property
+    def credential(self) -> int | None:
+        """The number of the credentials, None where the gateway was not enrolled."""
+        return None if self.credentials is None else self.credentials.number
+
+    @property
+    def code_key(self) -> bytes | None:
+        """The key of offline top-up codes, None where the gateway was not enrolled."""
+        return None if self.credentials is None else self.credentials.code_key
+
 
 def load(path: Path, environ: Mapping[str, str]) -> Settings:
-    """The settings in the file at path; the broker password from WATTWELL_GATEWAY_PASSWORD or password_file.
+    """The settings in the file at path, with what enrolment wrote beside it.
 
-    Raises BadSettings with every fault found.
+    A gateway that was not enrolled has the cloud's key in the file, and the broker's password in
+    WATTWELL_GATEWAY_PASSWORD or password_file. Raises BadSettings with every fault found.
     """
+    file, text = _read(path)
+    access, keys, credentials = _cloud(path, text, file, environ)
+    return Settings(
+        gateway_no=file.gateway_no,
+        access=access,
+        cloud_keys=keys,
+        credentials=credentials,
+        heartbeat_s=file.cloud.heartbeat_s,
+        resend_s=file.cloud.resend_s,
+        poll_s=file.poll_s,
+        lines=tuple(_line(line) for line in file.line),
+        ledger=ledger_beside(path),
+        kept=timedelta(days=file.store.kept_days),
+        reserve_bytes=file.store.reserve_mb * 1024 * 1024,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """What enrolment needs of gateway.toml. url is the cloud's address there, ca a certificate authority as PEM."""
+
+    gateway_no: str
+    url: str | None
+    ca: str | None
+    has_password: bool  # or a key of the cloud: not needed any more once the gateway is enrolled
+
+
+def contact(path: Path) -> Contact:
+    """For a gateway that is yet to be enrolled. Raises BadSettings with every fault found."""
+    file, _ = _read(path)
+    cloud = file.cloud
+    has_password = cloud.key is not None or cloud.password_file is not None
+    return Contact(file.gateway_no, cloud.url, _ca(path, cloud), has_password)
+
+
+def _cloud(
+    path: Path, text: str, file: _File, environ: Mapping[str, str]
+) -> tuple[Access, KeySet, Credentials | None]:
+    """By what we speak to the cloud: what enrolment gave, and what gateway.toml says instead of it."""
+    try:
+        credentials = read_credentials(path.parent)
+    except BadCredentials as error:
+        raise BadSettings([str(error)]) from error
+    cloud, ca = file.cloud, _ca(path, file.cloud)
+    if credentials is None:
+        if cloud.broker is None or cloud.key is None:
+            raise BadSettings(_not_enrolled(path, text, cloud))
+        password = _password(path, cloud.password_file, environ)
+        access = Access((_broker(cloud.broker),), file.gateway_no, password, ca)
+        return access, KeySet([read_key(cloud.key)]), None
+    if credentials.gateway_no != file.gateway_no:
+        raise BadSettings(
+            [
+                f"{path}: gateway_no is {file.gateway_no}, and what enrolment wrote beside it is for gateway "
+                f"{credentials.gateway_no}"
+            ]
+        )
+    access = replace(credentials.access, ca=ca or credentials.broker_ca)
+    if cloud.broker is not None:
+        access = replace(access, brokers=(_broker(cloud.broker),))
+    if cloud.url is not None:
+        credentials = replace(credentials, cloud_url=cloud.url, https_ca=ca or credentials.https_ca)
+    return access, credentials.keys, credentials
+
+
+def _not_enrolled(path: Path, text: str, cloud: _Cloud) -> list[str]:
+    missing = [name for name in ("broker", "key") if getattr(cloud, name) is None]
+    if len(missing) == 2:
+        return [
+            f"{path}: this gateway is not enrolled: run `wattwell edge enrol` with a token of the cloud"
+        ]
+    return [
+        f"{path}, line {_line_number(text, ('cloud', name))}: cloud.{name}: is missing, for a gateway not enrolled"
+        for name in missing
+    ]
+
+
+def _ca(path: Path, cloud: _Cloud) -> str | None:
+    """The certificate authority as PEM. Raises BadSettings."""
+    if cloud.ca_file is None:
+        return None
+    place = path.parent / cloud.ca_file
+    try:
+        pem = place.read_text("ascii")
+        tls_context(pem, now=datetime.now(UTC))
+    except (OSError, UnicodeDecodeError, BadCertificate) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no certificate as PEM"
+        raise BadSettings([f"{path}: cloud.ca_file: {place} cannot be used: {reason}"]) from error
+    return pem
+
+
+def _read(path: Path) -> tuple[_File, str]:
+    """The file as checked, and its text. Raises BadSettings with every fault found."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -85,21 +191,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Settings:
     names = [line.name for line in file.line]
     if twice := {name for name in names if names.count(name) > 1}:
         raise BadSettings([f"{path}: line {', '.join(sorted(twice))} is described twice"])
-    host, port = host_and_port(file.cloud.broker)
-    return Settings(
-        gateway_no=file.gateway_no,
-        broker_host=host,
-        broker_port=port,
-        cloud_keys=KeySet([Ed25519PublicKey.from_public_bytes(base64.b64decode(file.cloud.key))]),
-        password=_password(path, file.cloud.password_file, environ),
-        heartbeat_s=file.cloud.heartbeat_s,
-        resend_s=file.cloud.resend_s,
-        poll_s=file.poll_s,
-        lines=tuple(_line(line) for line in file.line),
-        ledger=ledger_beside(path),
-        kept=timedelta(days=file.store.kept_days),
-        reserve_bytes=file.store.reserve_mb * 1024 * 1024,
-    )
+    return file, text
 
 
 def ledger_beside(config: Path) -> Path:
@@ -108,13 +200,24 @@ def ledger_beside(config: Path) -> Path:
 
 
 def _is_broker(text: str) -> str:
-    host_and_port(text)
+    _broker(text)
     return text
+
+
+def _broker(text: str) -> BrokerAt:
+    """Of HOST:PORT, mqtt://HOST:PORT or mqtts://HOST:PORT. Raises ValueError for anything else."""
+    if "://" in text:
+        return broker_at(text)
+    return BrokerAt(*host_and_port(text), is_tls=False)
+
+
+def _is_cloud(text: str) -> str:
+    return check_address(text, is_plain_allowed=True)
 
 
 def _is_key(text: str) -> str:
     try:
-        Ed25519PublicKey.from_public_bytes(base64.b64decode(text, validate=True))
+        read_key(text)
     except ValueError:
         raise ValueError("must be the cloud's public key: 32 bytes in base64") from None
     return text
@@ -143,8 +246,10 @@ def _bytes(text: str) -> bytes:
 
 class _Cloud(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-    broker: Annotated[str, AfterValidator(_is_broker)]
-    key: Annotated[str, AfterValidator(_is_key)]
+    url: Annotated[str, AfterValidator(_is_cloud)] | None = None
+    ca_file: str | None = None
+    broker: Annotated[str, AfterValidator(_is_broker)] | None = None
+    key: Annotated[str, AfterValidator(_is_key)] | None = None
     password_file: str | None = None
     heartbeat_s: Annotated[float, Field(ge=0.1, le=60)] = 30
     resend_s: Annotated[float, Field(ge=0.1, le=600)] = 5
@@ -177,7 +282,7 @@ class _File(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     gateway_no: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
     poll_s: Annotated[float, Field(ge=0.1, le=3600)] = 900
-    cloud: _Cloud
+    cloud: _Cloud = _Cloud()
     store: _Store = _Store()
     line: Annotated[list[_Line], Field(min_length=1, max_length=MOST_LINES)]
 

@@ -110,6 +110,7 @@ class Sync:
     """Sends what the cloud has not applied, applies what it sends. One batch is under way at a time.
 
     on_time is told the cloud's time (UTC) with each answer that came soon after our word, and how long it took.
+    credential is the number of the credentials by which we speak, so that the cloud ends older ones.
     """
 
     def __init__(
@@ -123,6 +124,7 @@ class Sync:
         heartbeat_s: float,
         now: Callable[[], datetime] = _utc_now,
         on_time: CloudTime = _no_matter,
+        credential: int | None = None,
     ) -> None:
         self._store = store
         self._agent = agent
@@ -132,6 +134,7 @@ class Sync:
         self._heartbeat_s = heartbeat_s
         self._now = now
         self._on_time = on_time
+        self._credential = credential
         self._inbox: deque[tuple[bytes, float]] = deque()  # with the loop's time when it came
         self._answers = Answers()
         self._forgeries = Forgeries()
@@ -145,6 +148,10 @@ class Sync:
         self._asks: Takeover | None = None  # to be followed, until the cloud does
         self.is_heard = asyncio.Event()  # the cloud has said where it is in our log
         self.is_rebuilt = asyncio.Event()
+
+    def trust(self, keys: KeySet, *, credential: int | None) -> None:
+        """The cloud's keys are others from now on, and the credentials by which we speak."""
+        self._keys, self._credential = keys, credential
 
     def stir(self) -> None:
         """Something may be there to send."""
@@ -203,7 +210,14 @@ class Sync:
         silence_s = min(self._greet_s or self._heartbeat_s, self._heartbeat_s)
         if batch or self._must_answer or now >= self._spoke_at + silence_s:
             nonce = self._answers.expect(at=now)
-            said = Envelope(batch, self._store.cursor(), self._store.log, self._asks, nonce=nonce)
+            said = Envelope(
+                batch,
+                self._store.cursor(),
+                self._store.log,
+                self._asks,
+                nonce=nonce,
+                credential=self._credential,
+            )
             self._link.publish(wire.pack(said))
             self._must_answer = False
             if self._greet_s is not None and self._spoke_at > float("-inf"):

@@ -54,6 +54,10 @@ class KeySet:
 
     def unseal(self, payload: bytes, *, gateway_no: str) -> Envelope:
         """The envelope. Raises NotSigned if nobody we know signed it, BadMessage if what was signed is none."""
+        return wire.unpack(self.unseal_text(payload, purpose=_to(gateway_no)))
+
+    def unseal_text(self, payload: bytes, *, purpose: str) -> bytes:
+        """What was sealed for this purpose. Raises NotSigned."""
         line, _, written = payload.partition(b"\n")
         words = line[len(_FIRST) :].split(b" ")
         if not line.startswith(_FIRST) or len(line) > _LONGEST_LINE or len(words) != 2:
@@ -65,10 +69,10 @@ class KeySet:
                 f"a payload signed with key {_shown(words[0])}; the cloud's are {known}"
             )
         try:
-            key.verify(base64.b64decode(words[1], validate=True), _signed(gateway_no, written))
+            key.verify(base64.b64decode(words[1], validate=True), _signed(purpose, written))
         except (InvalidSignature, ValueError) as error:
             raise NotSigned("a payload whose signature does not verify") from error
-        return wire.unpack(written)
+        return written
 
     def verify(self, entry: Entry) -> None:
         """Raises NotSigned if no key signed the entry."""
@@ -82,8 +86,12 @@ class KeySet:
 
 def seal(envelope: Envelope, key: Ed25519PrivateKey, *, gateway_no: str) -> bytes:
     """The payload that says the envelope to this gateway."""
-    written = wire.pack(envelope)
-    signature = base64.b64encode(key.sign(_signed(gateway_no, written)))
+    return seal_text(wire.pack(envelope), key, purpose=_to(gateway_no))
+
+
+def seal_text(written: bytes, key: Ed25519PrivateKey, *, purpose: str) -> bytes:
+    """What is written with a line before it that proves who wrote it; for one purpose, and of no use for another."""
+    signature = base64.b64encode(key.sign(_signed(purpose, written)))
     return _FIRST + key_id(key.public_key()).encode() + b" " + signature + b"\n" + written
 
 
@@ -92,8 +100,12 @@ def key_id(key: Ed25519PublicKey) -> str:
     return hashlib.sha256(key.public_bytes_raw()).hexdigest()[:16]
 
 
-def _signed(gateway_no: str, written: bytes) -> bytes:
-    return f"wattwell envelope 1\n{gateway_no}\n".encode() + written
+def _to(gateway_no: str) -> str:
+    return f"envelope 1\n{gateway_no}"
+
+
+def _signed(purpose: str, written: bytes) -> bytes:
+    return f"wattwell {purpose}\n".encode() + written
 
 
 def _shown(word: bytes) -> str:

@@ -427,7 +427,8 @@ class Envelope:
 
     sender is the log of the gateway's store, whether or not there are entries of it (None from version
     0.1.0), takeover its request; halt is from the cloud. nonce is new in each envelope of a gateway, and
-    repeated in the cloud's answer to it, which says at what time (UTC) it was given.
+    repeated in the cloud's answer to it, which says at what time (UTC) it was given. credential is the
+    number of the credentials that a gateway speaks by, None if it was not enrolled.
     """
 
     entries: tuple[Entry, ...] = ()
@@ -437,6 +438,7 @@ class Envelope:
     halt: Halt | None = None
     nonce: Annotated[str, Field(max_length=LONGEST_NONCE)] | None = None
     at: datetime | None = None
+    credential: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
 
 
 _ENVELOPE = TypeAdapter(Envelope)

@@ -36,7 +36,7 @@ def database_url(postgres: Postgres) -> Iterator[str]:
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Broker]:
-    """A private broker that admits no gateway yet: see Broker.set_gateways."""
+    """A private broker that admits no gateway yet: see Broker.set_users."""
     server = Broker(tmp_path / "broker", mqtt_port=free_port(), nats_port=free_port())
     server.start({})
     yield server

@@ -1,7 +1,7 @@
 """The message broker of a small installation: a NATS server with its MQTT listener, private to a folder.
 
-Gateways speak MQTT 3.1.1 with a password each, and may use their own two topics and no others. The cloud
-speaks NATS. Both listen on 127.0.0.1 unless told otherwise.
+Gateways speak MQTT 3.1.1, each by users of its own (GW-0001.2: its second credentials), and may use their own two
+topics and no others. The cloud speaks NATS. Both listen on 127.0.0.1 unless told otherwise.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import secrets
 import shutil
 import signal
 import sysconfig
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -26,11 +27,23 @@ _CLOUD_USER = "cloud"
 class Broker:
     """One server. Its folder holds broker.conf, the cloud's password and the MQTT session store."""
 
-    def __init__(self, folder: Path, *, mqtt_port: int, nats_port: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        mqtt_port: int,
+        nats_port: int,
+        mqtt_host: str = "127.0.0.1",
+        certificate: tuple[Path, Path] | None = None,
+    ) -> None:
+        """certificate and its key, both PEM: gateways then speak TLS."""
+        self._mqtt_host = mqtt_host
+        self._certificate = certificate
         self.folder = folder.absolute()
         self.mqtt_port = mqtt_port
         self._nats_port = nats_port
-        self._gateways: dict[str, str] = {}
+        self._users: dict[str, str] = {}
+        self._lock = threading.Lock()
         self.program: Program | None = None
 
     @property
@@ -38,8 +51,8 @@ class Broker:
         """The cloud's connection."""
         return f"nats://{_CLOUD_USER}:{self._password()}@127.0.0.1:{self._nats_port}"
 
-    def start(self, gateways: Mapping[str, str]) -> None:
-        """Starts the server. gateways: gateway_no -> bcrypt hash of its password.
+    def start(self, users: Mapping[str, str]) -> None:
+        """Starts the server. users: user -> bcrypt hash of the password; a user is GATEWAY_NO or GATEWAY_NO.NUMBER.
 
         Raises StartFailed if the MQTT port is taken or the server does not come up.
         """
@@ -49,24 +62,26 @@ class Broker:
                     f"port {port} on 127.0.0.1, wanted by the MQTT broker, is taken by another program"
                 )
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._gateways = dict(gateways)
-        self._write()
-        self.program = supervise.start(
-            "MQTT broker", [_binary(), "-c", self._conf], log=self.folder / "broker.log"
-        )
+        with self._lock:
+            self._users = dict(users)
+            self._write()
+            self.program = supervise.start(
+                "MQTT broker", [_binary(), "-c", self._conf], log=self.folder / "broker.log"
+            )
         ports = (self.mqtt_port, self._nats_port)
         self.program.wait_until(lambda: all(map(supervise.is_listening, ports)), timeout_s=30)
 
-    def set_gateways(self, gateways: Mapping[str, str]) -> None:
-        """Admits these gateways and no others, without a restart."""
-        self._gateways = dict(gateways)
-        self._write()
-        if self.program is not None and self.program.is_running:
-            self.program.process.send_signal(signal.SIGHUP)
+    def set_users(self, users: Mapping[str, str]) -> None:
+        """Admits these gateways and no others, without a restart; others' connections end."""
+        with self._lock:
+            self._users = dict(users)
+            self._write()
+            if self.program is not None and self.program.is_running:
+                self.program.process.send_signal(signal.SIGHUP)
 
     def restart(self) -> None:
         """Starts it again after it was killed, on the same ports."""
-        self.start(self._gateways)
+        self.start(self._users)
 
     def stop(self) -> None:
         if self.program is not None:
@@ -86,37 +101,55 @@ class Broker:
         return path.read_text()
 
     def _write(self) -> None:
-        # NATS names subjects with dots where MQTT names topics with slashes.
-        users: list[dict[str, object]] = [
-            {
-                "user": _CLOUD_USER,
-                "password": hash_password(self._password()),
-                "allowed_connection_types": ["STANDARD"],
-            }
-        ]
-        for gateway_no, password_hash in sorted(self._gateways.items()):
-            users.append(
-                {
-                    "user": gateway_no,
-                    "password": password_hash,
-                    "permissions": {
-                        "publish": [f"wattwell.{gateway_no}.up"],
-                        "subscribe": [f"wattwell.{gateway_no}.down", "$MQTT.sub.>"],
-                    },
-                    "allowed_connection_types": ["MQTT"],
-                }
-            )
+        users = nats_users(self._users, cloud=(_CLOUD_USER, self._password()))
+        mqtt: dict[str, object] = {
+            "listen": f"{self._mqtt_host}:{self.mqtt_port}",
+            "max_ack_pending": 1000,
+        }
+        if self._certificate is not None:
+            certificate, key = self._certificate
+            mqtt["tls"] = {"cert_file": str(certificate), "key_file": str(key)}
         conf = {
             "server_name": "wattwell",
             "listen": f"127.0.0.1:{self._nats_port}",
             "jetstream": {"store_dir": str(self.folder), "max_mem": "64M", "max_file": "1G"},
-            "mqtt": {"listen": f"127.0.0.1:{self.mqtt_port}", "max_ack_pending": 1000},
+            "mqtt": mqtt,
             "authorization": {"users": users},
         }
         unfinished = self._conf.with_suffix(".new")
         unfinished.touch(mode=0o600)
         unfinished.write_text(json.dumps(conf, indent=2))  # JSON is valid NATS configuration
         unfinished.replace(self._conf)
+
+
+def nats_users(gateways: Mapping[str, str], *, cloud: tuple[str, str]) -> list[dict[str, object]]:
+    """The users of a NATS server's configuration: the cloud's (name and password), and those of gateways.
+
+    gateways: user -> bcrypt hash of the password; a user is GATEWAY_NO or GATEWAY_NO.NUMBER.
+    """
+    name, password = cloud
+    users: list[dict[str, object]] = [
+        {
+            "user": name,
+            "password": hash_password(password),
+            "allowed_connection_types": ["STANDARD"],
+        }
+    ]
+    for user, password_hash in sorted(gateways.items()):
+        # NATS names subjects with dots where MQTT names topics with slashes.
+        gateway_no = user.partition(".")[0]
+        users.append(
+            {
+                "user": user,
+                "password": password_hash,
+                "permissions": {
+                    "publish": [f"wattwell.{gateway_no}.up"],
+                    "subscribe": [f"wattwell.{gateway_no}.down", "$MQTT.sub.>"],
+                },
+                "allowed_connection_types": ["MQTT"],
+            }
+        )
+    return users
 
 
 def hash_password(password: str) -> str:

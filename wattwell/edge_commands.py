@@ -29,6 +29,54 @@ def run(config: Config) -> None:
     raise typer.Exit(gateway.run(config))
 
 
+@app.command("enrol")
+def enrol(
+    token: Annotated[str, typer.Argument(help="The token that the cloud's page showed.")],
+    config: Config,
+    cloud: Annotated[
+        str | None,
+        typer.Option(help="The cloud's address, as https://wattwell.example.com; else cloud.url."),
+    ] = None,
+    plain_http: Annotated[
+        bool, typer.Option("--plain-http", help="Allow http on this machine or a private network.")
+    ] = False,
+) -> None:
+    """Enrol this gateway with its cloud: it makes its key, and gets its credentials and the cloud's keys."""
+    from edge import enrol as enrolment
+    from edge.access import BadCertificate, tls_context
+    from edge.cloud_http import Refused, Unreachable, check_address, posting
+    from edge.credentials import CREDENTIALS, BadCredentials
+    from edge.settings import BadSettings, contact
+    from prepaid.enrolment import BadToken, Token
+
+    try:
+        known = contact(config)
+        url = check_address(cloud or known.url or "", is_plain_allowed=plain_http)
+        credentials = enrolment.enrol(
+            config.parent,
+            Token.read(token),
+            gateway_no=known.gateway_no,
+            post=posting(url, tls_context(known.ca, now=datetime.now(UTC))),
+            cloud_url=url,
+            https_ca=known.ca,
+        )
+    except BadSettings as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
+    except (
+        *(BadToken, BadCredentials, BadCertificate, Refused, Unreachable),
+        *(enrolment.CannotEnrol, ValueError, OSError),
+    ) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+    typer.echo(
+        f"Gateway {credentials.gateway_no} is enrolled; its credentials, number {credentials.number}, are in "
+        f"{config.parent / CREDENTIALS} and renew themselves. A gateway that runs takes them up at once."
+    )
+    if known.has_password:
+        typer.echo(f"{config} needs no cloud.key and no cloud.password_file any more: remove them.")
+
+
 @app.command("backup")
 def backup(
     to: Annotated[Path, typer.Argument(help="The file to write.", dir_okay=False)], config: Config

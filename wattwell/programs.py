@@ -17,12 +17,15 @@ from sqlalchemy.exc import OperationalError
 
 from cloud import db
 from cloud.db import Database
-from cloud.services import estate as cloud_estate
 from cloud.settings import Settings
+from edge import credentials, enrol
+from edge.access import tls_context
+from edge.cloud_http import posting
 from simulators import estate
 from wattwell import seed, supervise
 from wattwell.broker import Broker
-from wattwell.installation import Installation, write_private
+from wattwell.broker_users import Follower
+from wattwell.installation import Installation
 from wattwell.postgres import Postgres
 from wattwell.supervise import Program, StartFailed
 
@@ -57,6 +60,7 @@ class Programs:
         self.web_port = _web_port(installation, web_port)
         self._channel_port = installation.port("channel")
         self._progress = progress
+        self._users: Follower | None = None
         self._running: dict[str, Program] = {}
         self._commands: dict[str, tuple[str, Path]] = {}
         self.launches: Counter[str] = Counter()
@@ -91,11 +95,10 @@ class Programs:
         database = Database(self.postgres.dsn(), connections=1)
         self._progress("estate")
         seed.seed(self.installation, database)
-        with database.system() as session:
-            gateways = cloud_estate.broker_users(session)
-        database.close()
         self._progress("MQTT broker")
-        self.broker.start(gateways)
+        self.broker.start({})
+        self._users = Follower(self.postgres.dsn(), self.broker.set_users)
+        self._users.start()
         self._write_cloud_settings()
         self._write_building_and_gateway_settings()
         cloud = self.installation.cloud_toml
@@ -107,13 +110,32 @@ class Programs:
             "channel": ("simulate channel", self.installation.channel_toml),
             "scheduler": ("cloud scheduler", cloud),
         }
-        for name in ("building", "gateway", "worker", "web", "channel"):
+        for name in ("building", "worker", "web", "channel"):
             self._progress(name)
             self.launch(name)
         self._wait_until_answering("web", f"{self.url}/api/health")
+        self._enrol_gateway(database)
+        database.close()
+        self._progress("gateway")
+        self.launch("gateway")
         self._wait_until_answering("channel", f"http://127.0.0.1:{self._channel_port}/health")
         self._progress("scheduler")  # last: nobody waits for it
         self.launch("scheduler")
+
+    def _enrol_gateway(self, database: Database) -> None:
+        """At the first start: with a token, as a technician would."""
+        if credentials.read(self.installation.gateway) is not None:
+            return
+        self._progress("enrolment of the gateway")
+        settings = self.settings
+        enrol.enrol(
+            self.installation.gateway,
+            seed.issue_token(database, settings),
+            gateway_no=seed.GATEWAY_NO,
+            post=posting(self.url, tls_context(None, now=datetime.now(UTC))),
+            cloud_url=self.url,
+            https_ca=None,
+        )
 
     def launch(self, name: str) -> None:
         """Starts one program, or starts it again after kill or stop."""
@@ -171,6 +193,8 @@ class Programs:
         for program in self._running.values():
             program.stop()
         self._running.clear()
+        if self._users is not None:
+            self._users.stop()
         self.broker.stop()
         self.postgres.stop()
 
@@ -188,6 +212,7 @@ class Programs:
                     "# Settings of the cloud's programs. Secrets are files in secrets/ beside this one.",
                     f'listen = "127.0.0.1:{self.web_port}"',
                     f'public_url = "{self.url}"',
+                    f'brokers = ["mqtt://127.0.0.1:{self.broker.mqtt_port}"]',
                     f'sandbox_url = "http://127.0.0.1:{self._channel_port}"',
                     f'sandbox_channel_key = "{installation.public_key("channel_signing_key")}"',
                     "",
@@ -200,7 +225,6 @@ class Programs:
         ports = {name: installation.port(name) for name in estate.TCP_LINES}
         building = installation.building
         (building / "building.toml").write_text(estate.building_config(building, ports))
-        write_private(installation.gateway / "password", installation.secret("gateway_password"))
         lines = [
             f'[[line]]\nname = "{name}"\nport = "{port}"\nbaud = {estate.BAUD}\n'
             for name, port in estate.gateway_ports(building, ports).items()
@@ -212,9 +236,10 @@ class Programs:
                     "poll_s = 10",
                     "",
                     "[cloud]",
+                    "# Other ports than at the first start may be free. By what the gateway speaks to the cloud is",
+                    "# in credentials.json, which enrolment wrote.",
+                    f'url = "{self.url}"',
                     f'broker = "127.0.0.1:{self.broker.mqtt_port}"',
-                    f'key = "{installation.public_key("signing_key")}"',
-                    'password_file = "password"',
                     "heartbeat_s = 10",
                     "",
                     *lines,

@@ -11,9 +11,11 @@ from sqlmodel import Session
 
 from cloud.auth import SignedIn
 from cloud.db import Database
+from cloud.services import enrolment, topups
 from cloud.services import estate as cloud_estate
-from cloud.services import topups
-from cloud.tables import Account, Gateway, Occupancy, Organization, Purse, Room
+from cloud.settings import Settings
+from cloud.tables import Account, Gateway, Occupancy, Organization, Purse, Room, User, utc_now
+from prepaid.enrolment import Token
 from prepaid.point import Policy, Restore
 from simulators import estate
 from simulators.estate import ElectricityPlan, WaterPlan
@@ -47,8 +49,7 @@ def _fill(session: Session, installation: Installation) -> None:
     manager = SignedIn(user.id, organization.id, user.login, user.name)
     site = cloud_estate.add_site(session, organization.id, SITE)
     building = cloud_estate.add_building(session, site, BUILDING)
-    gateway, gateway_password = cloud_estate.add_gateway(session, site, GATEWAY_NO)
-    installation.keep_secret("gateway_password", gateway_password)
+    gateway = cloud_estate.add_gateway(session, site, GATEWAY_NO)
     for document in (ELECTRICITY, WATER):
         cloud_estate.publish_tariff(session, organization.id, document)
     for plan in estate.ROOMS:
@@ -92,6 +93,17 @@ def _supply(
         tariff_code=tariff["code"],
         policy=Policy(restore=restore),
     )
+
+
+def issue_token(database: Database, settings: Settings) -> Token:
+    """A token to enrol the demonstration's gateway, as its manager would issue it."""
+    with database.system() as session:
+        user = session.execute(select(User).where(User.login == MANAGER)).scalar_one()  # type: ignore[arg-type]
+        gateway = session.execute(
+            select(Gateway).where(Gateway.gateway_no == GATEWAY_NO)  # type: ignore[arg-type]
+        ).scalar_one()
+        manager = SignedIn(user.id, user.organization_id, user.login, user.name)
+        return enrolment.issue_token(session, settings, gateway.id, by=manager, now=utc_now())
 
 
 def find_purse(session: Session, room: str, purpose: str) -> tuple[UUID, UUID]:

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlmodel import Session
 
 from cloud import tables
-from cloud.services import downlog, uplog
+from cloud.services import downlog, enrolment, uplog
 from cloud.services.downlog import Batch
 from prepaid import seal as seals
 from prepaid import wire
@@ -22,8 +22,10 @@ def answer(
     """Our cursor once the envelope is applied, with what is due to the gateway; or why nothing is applied.
 
     To be sent after the commit, as it says what is kept. Needs a system session and the gateway locked
-    (uplog.gateway_of).
+    (uplog.gateway_of), which must not be revoked.
     """
+    if envelope.credential is not None and envelope.credential != gateway.credential_no:
+        enrolment.used(session, gateway, envelope.credential, now=now)
     halt = uplog.receive(session, gateway, envelope, now=now)
     session.flush()
     due = downlog.claim(session, now=now, gateway_id=gateway.id) if halt is None else []

@@ -144,6 +144,7 @@ def claim(
     behind = and_(
         col(gateway.down_acked) < col(gateway.down_seq),
         col(gateway.heard_at) > now - ONLINE,
+        col(gateway.revoked_at).is_(None),
         or_(
             and_(
                 col(gateway.down_sent_seq) < col(gateway.down_seq),

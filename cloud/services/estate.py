@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import bcrypt
 from psycopg.errors import UniqueViolation
 from pydantic import TypeAdapter
 from sqlalchemy import exists, select
@@ -128,11 +126,8 @@ def add_room(session: Session, building: Building, name: str, floor: int) -> Roo
     return _added(session, room, f"a room {name} in {building.name}")
 
 
-def add_gateway(session: Session, site: Site, gateway_no: str) -> tuple[Gateway, str]:
-    """The gateway and its password for the broker, of which only the hash is kept.
-
-    Raises Taken or BadValue.
-    """
+def add_gateway(session: Session, site: Site, gateway_no: str) -> Gateway:
+    """A gateway, which is yet to be enrolled (services.enrolment). Raises Taken or BadValue."""
     if not _GATEWAY_NO.fullmatch(gateway_no):
         raise BadValue(
             what="the gateway's number",
@@ -143,16 +138,13 @@ def add_gateway(session: Session, site: Site, gateway_no: str) -> tuple[Gateway,
             what="the gateway's number",
             reason=f"{gateway_no} is the name by which the cloud signs in to the broker",
         )
-    password = secrets.token_urlsafe(24)
     gateway = Gateway(
         organization_id=site.organization_id,
         site_id=site.id,
         gateway_no=gateway_no,
-        # The password is 24 random bytes: a low cost is enough, and brokers check it at every connect.
-        password_hash=bcrypt.hashpw(password.encode(), bcrypt.gensalt(6, prefix=b"2a")).decode(),
         down_log=uuid4(),
     )
-    return _added(session, gateway, f"a gateway {gateway_no}"), password
+    return _added(session, gateway, f"a gateway {gateway_no}")
 
 
 def publish_tariff(
@@ -287,12 +279,6 @@ def _send_credits(session: Session, gateway: Gateway, purse: Purse) -> None:
     for topup in found:
         topup.gateway_id, topup.down_seq = gateway.id, entries[topup.credit_number]
     session.flush()
-
-
-def broker_users(session: Session) -> dict[str, str]:
-    """gateway_no -> bcrypt hash, of all gateways the session sees."""
-    gateways = session.execute(select(Gateway)).scalars()
-    return {gateway.gateway_no: gateway.password_hash for gateway in gateways}
 
 
 def _check_purse(

@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
     Index,
+    LargeBinary,
     Numeric,
     Text,
     UniqueConstraint,
@@ -30,19 +31,20 @@ class Gateway(Identified, table=True):
     a gateway of version 0.1.0). down_log names our log for
     this gateway, down_seq its last entry, down_acked the gateway's cursor in it; down_sent_seq and
     down_sent_at say what a worker last sent, so that others need not. up_fault and down_fault say what is
-    wrong with the log it sends and with its cursor in ours, as long as it is.
+    wrong with the log it sends and with its cursor in ours, as long as it is. credential_no is that of the
+    credentials it last spoke by; keys_told (base64) and keys_number say which of our keys it was told last.
     """
 
     __tablename__ = "gateways"
     __table_args__ = (
         referable(),
         belongs_to("sites", "site_id"),
+        belongs_to("users", "revoked_by"),
         Index("ix_gateways_behind", "down_sent_at", postgresql_where=text("down_acked < down_seq")),
     )
 
     site_id: UUID
     gateway_no: str = Field(sa_type=Text, unique=True)
-    password_hash: str = Field(sa_type=Text)  # bcrypt, as the broker checks it
     up_log: UUID | None = None
     up_seq: int = Field(default=0, sa_type=BigInteger)
     up_hash: str | None = Field(default=None, sa_type=Text)
@@ -55,6 +57,58 @@ class Gateway(Identified, table=True):
     silent_since: datetime | None = Field(default=None, sa_type=Utc)  # told to people, once
     up_fault: str | None = Field(default=None, sa_type=Text)
     down_fault: str | None = Field(default=None, sa_type=Text)
+    revoked_at: datetime | None = Field(default=None, sa_type=Utc)
+    revoked_by: UUID | None = None
+    credential_no: int | None = Field(default=None, sa_type=BigInteger)
+    keys_number: int = Field(default=0, sa_type=BigInteger)
+    keys_told: list[str] = Field(default_factory=list, sa_type=JSONB)
+
+
+class EnrolmentToken(Owned, table=True):
+    """注册码: lets one machine be enrolled as the gateway. Of its secret only the SHA-256 is kept.
+
+    ended_at is when a newer one was issued or the gateway revoked; used_by_key is the machine's public key.
+    """
+
+    __tablename__ = "enrolment_tokens"
+    __table_args__ = (
+        referable(),
+        belongs_to("gateways", "gateway_id"),
+        belongs_to("users", "issued_by"),
+        CheckConstraint("(used_at IS NULL) = (used_by_key IS NULL)", name="used"),
+        Index("ix_enrolment_tokens_gateway", "gateway_id", "issued_at"),
+    )
+
+    id: UUID = Field(default_factory=uuid4, primary_key=True, sa_column_kwargs={"default": uuid4})
+    gateway_id: UUID
+    secret_hash: bytes = Field(sa_type=LargeBinary, unique=True)
+    issued_by: UUID
+    issued_at: datetime = Field(sa_type=Utc)
+    expires_at: datetime = Field(sa_type=Utc)
+    ended_at: datetime | None = Field(default=None, sa_type=Utc)
+    used_at: datetime | None = Field(default=None, sa_type=Utc)
+    used_by_key: str | None = Field(default=None, sa_type=Text)
+
+
+class GatewayCredential(Owned, table=True):
+    """凭据: by which a gateway's machine, known by its public key, uses the broker. Of the password only the
+    bcrypt hash is kept, as the broker checks it. token_id is None if the gateway renewed them by itself."""
+
+    __tablename__ = "gateway_credentials"
+    __table_args__ = (
+        belongs_to("gateways", "gateway_id"),
+        belongs_to("enrolment_tokens", "token_id"),
+    )
+
+    gateway_id: UUID = Field(primary_key=True)
+    number: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    public_key: str = Field(sa_type=Text)
+    password_hash: str = Field(sa_type=Text)
+    token_id: UUID | None = None
+    issued_at: datetime = Field(sa_type=Utc)
+    expires_at: datetime = Field(sa_type=Utc)
+    first_used_at: datetime | None = Field(default=None, sa_type=Utc)
+    ended_at: datetime | None = Field(default=None, sa_type=Utc)
 
 
 class UpHash(Owned, table=True):

@@ -180,6 +180,7 @@ def open_town(database_url: str, folder: Path) -> Iterator[Town]:
         public_url=url,
         session_secret="s" * 43,
         code_secret="c" * 43,
+        brokers=("mqtt://127.0.0.1:1",),
         signing_key=Ed25519PrivateKey.generate(),
         sandbox_url=channel_url,
         sandbox_merchant_key=merchant,
@@ -201,7 +202,7 @@ def _built(
         estate.add_user(session, organization.id, LOGIN, PASSWORD, "王经理")
         site = estate.add_site(session, organization.id, "阳光公寓")
         building = estate.add_building(session, site, "1 号楼")
-        gateway, _password = estate.add_gateway(session, site, "GW-TOWN")
+        gateway = estate.add_gateway(session, site, "GW-TOWN")
         for code, commodity, unit in (
             ("electricity", "electricity", "kWh"),
             ("water", "cold_water", "m3"),

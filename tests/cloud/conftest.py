@@ -56,7 +56,6 @@ class Estate:
     account_id: UUID
     gateway_id: UUID
     gateway_no: str
-    gateway_password: str
     down_log: UUID
     electricity_purse: UUID
     water_purse: UUID
@@ -72,7 +71,7 @@ def build_estate(database: Database, name: str) -> Estate:
         site = estate.add_site(session, organization_id, name)
         building = estate.add_building(session, site, "A")
         room = estate.add_room(session, building, "0301", 3)
-        gateway, password = estate.add_gateway(session, site, f"GW-{name}")
+        gateway = estate.add_gateway(session, site, f"GW-{name}")
         estate.publish_tariff(session, organization_id, flat("power", "electricity", "kWh", "0.50"))
         estate.publish_tariff(session, organization_id, flat("water", "cold_water", "m3", "3"))
         account = estate.open_account(session, room, "张三")
@@ -103,7 +102,6 @@ def build_estate(database: Database, name: str) -> Estate:
             account_id=account.id,
             gateway_id=gateway.id,
             gateway_no=gateway.gateway_no,
-            gateway_password=password,
             down_log=gateway.down_log,
             electricity_purse=power.id,
             water_purse=water.id,
@@ -264,6 +262,7 @@ def settings_file(tmp_path: Path, keys: Keys) -> Path:
         'listen = "127.0.0.1:8080"\n'
         'public_url = "http://cloud.test"\n'
         'sandbox_url = "http://127.0.0.1:1"\n'
+        'brokers = ["mqtt://127.0.0.1:1"]\n'
         f'sandbox_channel_key = "{public}"\n'
     )
     return path

@@ -102,6 +102,9 @@ FILL = (
     " VALUES (:organization, gen_random_uuid(), now(), :point, 'off', now(), 'x', :user, :gateway, 1)",
     "INSERT INTO field_work VALUES"
     " (:organization, gen_random_uuid(), now(), :gateway, :point, now(), 'cut-test', false, 'x', 'x')",
+    "INSERT INTO enrolment_tokens VALUES"
+    " (:organization, gen_random_uuid(), :gateway, convert_to(CAST(:user AS text), 'UTF8'), :user, now(), now())",
+    "INSERT INTO gateway_credentials VALUES (:organization, :gateway, 1, 'k', 'h', NULL, now(), now())",
     "INSERT INTO rejected VALUES (:organization, gen_random_uuid(), now(), :gateway, :gateway, 1, 'b', 'r')",
 )
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 from decimal import Decimal
 from uuid import uuid4
 
-import bcrypt
 import pytest
 from sqlalchemy import select
 
@@ -220,7 +219,7 @@ def test_a_purse_is_charged_by_one_gateway_and_pays_for_its_own_account_only(
 ):
     site = session.get_one(Site, home.site_id)
     building = session.execute(select(Building)).scalar_one()
-    other_gateway, _ = estate.add_gateway(session, site, "GW-2")
+    other_gateway = estate.add_gateway(session, site, "GW-2")
     with pytest.raises(estate.WrongPurse, match="another gateway"):
         add_point(gateway=other_gateway)
     other_room = estate.add_room(session, building, "0302", 3)
@@ -237,12 +236,6 @@ def test_a_tariff_is_checked_and_never_changed(session, home):
         estate.publish_tariff(session, home.organization_id, {**document, "timezone": "UTC"})
     with pytest.raises(BadTariff, match="currency: must be CNY"):
         estate.publish_tariff(session, home.organization_id, {**document, "currency": "USD"})
-
-
-def test_a_gateways_password_is_kept_as_the_hash_the_broker_checks(session, home):
-    kept = estate.broker_users(session)[home.gateway_no]
-    assert kept.startswith("$2a$")
-    assert bcrypt.checkpw(home.gateway_password.encode(), kept.encode())
 
 
 def test_money_that_comes_while_a_purse_gets_its_first_point_reaches_the_gateway_once(

@@ -51,7 +51,7 @@ class Cloud:
             first_room = session.get(tables.Room, home.room_id)
             building = session.get(tables.Building, first_room.building_id)
             room = estate.add_room(session, building, "0302", 3)
-            gateway, _ = estate.add_gateway(session, site, GATEWAY_NO)
+            gateway = estate.add_gateway(session, site, GATEWAY_NO)
             account = estate.open_account(session, room, "李四")
             purse = estate.add_purse(session, account, "electricity")
             point = estate.add_point(

@@ -72,7 +72,7 @@ class Program:
 def program(tmp_path: Path, broker: Broker) -> Iterator[Program]:
     """Its serial device is missing; its broker knows it."""
     known = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
-    broker.set_gateways({"GW-0001": known})
+    broker.set_users({"GW-0001": known})
     device = f"serial:{tmp_path}/ttyUSB9,2400,8E1"
     program = Program(tmp_path, broker_port=broker.mqtt_port, password=PASSWORD, port=device)
     yield program
@@ -110,7 +110,7 @@ async def test_another_gateway_cannot_put_it_off_by_taking_its_number_for_a_clie
     program: Program, broker: Broker
 ):
     known = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
-    broker.set_gateways({"GW-0001": known, "GW-0002": known})
+    broker.set_users({"GW-0001": known, "GW-0002": known})
     program.start()
     await until(lambda: "connected to the broker" in program.said(), within_s=20)
 

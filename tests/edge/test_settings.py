@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from edge.access import Access, BrokerAt
 from edge.place import ListenAt, ModbusTcpAt, SerialAt, TcpAt
 from edge.settings import BadSettings, load
 
@@ -40,8 +41,9 @@ def test_a_right_file_is_read_whole(tmp_path: Path):
     settings = load(write(tmp_path, GOOD), {})
 
     assert settings.gateway_no == "GW-0001"
-    assert (settings.broker_host, settings.broker_port) == ("127.0.0.1", 1883)
-    assert settings.password == "s3cret"
+    access = Access((BrokerAt("127.0.0.1", 1883, is_tls=False),), "GW-0001", "s3cret", ca=None)
+    assert settings.access == access
+    assert (settings.credential, settings.code_key) == (None, None)
     assert settings.ledger == tmp_path / "ledger.sqlite"
     serial, tcp = settings.lines
     assert (serial.at, serial.delay_s) == (SerialAt("/dev/ttyUSB0", 2400, "8E1"), 0.2)
@@ -79,7 +81,7 @@ def test_a_gateway_has_at_most_32_lines(tmp_path: Path):
 def test_the_password_of_the_environment_wins(tmp_path: Path):
     settings = load(write(tmp_path, GOOD), {"WATTWELL_GATEWAY_PASSWORD": "other"})
 
-    assert settings.password == "other"
+    assert settings.access.password == "other"
 
 
 @pytest.mark.parametrize(
@@ -89,7 +91,11 @@ def test_the_password_of_the_environment_wins(tmp_path: Path):
         ('gateway_no = "GW-0001"\n', "", "line 1: gateway_no: is missing"),
         ("poll_s = 2", "pol_s = 2", "line 2: pol_s: is not a setting"),
         ('"127.0.0.1:1883"', '"127.0.0.1"', 'line 5: cloud.broker: must be "host:port"'),
-        ('broker = "127.0.0.1:1883"\n', "", "line 4: cloud.broker: is missing"),
+        (
+            'broker = "127.0.0.1:1883"\n',
+            "",
+            "line 4: cloud.broker: is missing, for a gateway not enrolled",
+        ),
         ("11qYAYK", "11", "line 6: cloud.key: must be the cloud's public key"),
         ("2400,8E1", "2400", 'line 11: line[1].port: must be "serial:DEVICE,BAUD,8E1", "tcp:'),
         ("tcp:127.0.0.1:4001", "udp:1", "line 15: line[2].port: must be"),
