@@ -58,6 +58,7 @@ class Agent:
         self, store: Store, buses: Mapping[str, Bus], clock: Callable[[], datetime], pace: Pace
     ) -> None:
         self._store = store
+        store.on_hand = self.wake_purse
         self._clock = Clock(clock, _latest(store))
         self._booking = Booking(store, self._clock)
         self._buses = buses

@@ -10,10 +10,10 @@ from decimal import Decimal
 from uuid import UUID
 
 from edge.clock import Clock
-from edge.rows import SupplyRow
+from edge.rows import Off, SupplyRow
 from edge.store import Store
 from prepaid import rating
-from prepaid.credit import cut_level
+from prepaid.credit import cut_level, is_repaid
 from prepaid.ledger import Transfer
 from prepaid.money import Money
 from prepaid.point import ServicePoint
@@ -21,7 +21,7 @@ from prepaid.rating import Charge, Position
 from prepaid.reading import Reading, Supply
 from prepaid.register import Assessment, Effect, Evidence, Kind, assess
 from prepaid.supply import Desired, Override, Situation, Why, desired, is_satisfied
-from prepaid.wire import Alarm, AlarmKind, Charged, Read, SupplyChanged
+from prepaid.wire import Alarm, AlarmKind, Charged, EmergencyRepaid, Read, SupplyChanged
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +80,7 @@ class Booking:
         self._clock = clock
         self._looks: dict[UUID, Looks] = {}
         self._moved: dict[UUID, float] = {}  # the tick at which each supply was seen to move
+        self._went_off: dict[UUID, float] = {}  # the tick at which each supply was seen to go off
         self._put_off: dict[UUID, int] = {}  # how often a cut was put off for the current
         self._told: dict[UUID, tuple[Read, float]] = {}
         self.tests: dict[UUID, Override] = {}  # what technicians try out; none outlives the program
@@ -128,6 +129,7 @@ class Booking:
             if weighed.assessment is not None:
                 store.save_history(point.id, weighed.assessment.history)
             available = store.balance(point.purse)
+            self._note_repaid(point.purse, available, reading.at)
             looks = self._looks.get(point.id)
             if weighed.position is not None:
                 looks = self._looked(point, available, tick)
@@ -173,14 +175,14 @@ class Booking:
         """What is known of a point now. What nobody tells a gateway yet is said to be unknown."""
         store, now = self._store, self._clock.now()
         warned_at = store.alarm_since(point.id, AlarmKind.FINAL_BALANCE)
-        moved = self._moved.get(point.id)
+        moved, off = self._moved.get(point.id), store.off(point.id)
         # An operator's word counts for more than a test: the last that was given is the one in force.
         overrides = (self.tests.get(point.id), store.override(point.id))
         return Situation(
             now=now.at,
             is_clock_trusted=now.at >= EARLIEST,
             available=store.balance(point.purse),
-            is_emergency_taken=False,
+            is_emergency_taken=store.lent(point.purse) is not None,
             warned_ago=None if warned_at is None else self._clock.since(warned_at, None),
             is_held=store.history(point.id).is_held,
             has_tariff=store.tariff(point.tariff) is not None,
@@ -188,13 +190,15 @@ class Booking:
             agreeing=0 if looks is None else looks.short,
             overrides=tuple(given for given in overrides if given is not None),
             is_braked=store.brake().is_on,
-            are_taps_closed=False,
+            are_taps_closed=off is not None and off.taps_closed_at is not None,
             has_switch=point.meter.has_switch,
             seen=seen,
             current_a=current_a,
             put_off=self._put_off.get(point.id, 0),
             switched_ago=None if moved is None else _seconds(now.tick - moved),
-            off_for=None,
+            off_for=None
+            if off is None or off.since is None
+            else self._clock.since(off.since, self._went_off.get(point.id)),
             power_back_ago=None,
             place=0,
         )
@@ -219,6 +223,7 @@ class Booking:
             commanded_at = row.commanded_at
         if row is not None and {row.seen, seen} in MOVEMENTS:
             self._moved[point.id] = self._clock.tick()
+        self._note_off(point.id, row, seen, at)
         if row is not None and want.why is Why.UNCONFIRMED:
             return  # it is looked at again at once
         now = SupplyRow(seen, want.supply, want.why, commanded_at)
@@ -321,10 +326,34 @@ class Booking:
         text = "it is due to be cut, but waits" if is_on else "no cut waits"
         self.alarm(point, AlarmKind.CUT_WAITS, at, f"{text}: {want.why}", is_on=is_on)
 
+    def _note_off(
+        self, point: UUID, row: SupplyRow | None, seen: Supply | None, at: datetime
+    ) -> None:
+        """Remembers since when the supply is off. That its taps are closed holds until it goes off again."""
+        off = self._store.off(point)
+        if seen is Supply.OFF and off is None and row is not None and row.seen is not None:
+            if row.seen is not Supply.OFF:
+                self._store.save_off(point, Off(at, None))
+                self._went_off[point] = self._clock.tick()
+        elif seen in (Supply.ON, Supply.ARMED) and off is not None:
+            self._store.save_off(point, None)
+            self._went_off.pop(point, None)
+
+    def _note_repaid(self, purse: UUID, available: Money, at: datetime) -> None:
+        """Ends emergency credit that was taken, once no point of the purse would be offered it."""
+        if self._store.lent(purse) is None:
+            return
+        paid_for = (p for p in self._store.points().values() if p.purse == purse)
+        if all(is_repaid(p.policy, available) for p in paid_for):
+            self._store.save_lent(purse, None)
+            self._store.append(EmergencyRepaid(purse, at))
+            log.info("the emergency credit of purse %s is paid back", purse)
+
     def _looked(self, point: ServicePoint, available: Money, tick: float) -> Looks:
         """Counts the looks in a row that found nothing left, each fresh while the next was taken."""
         last = self._looks.get(point.id)
-        if available > cut_level(point.policy, is_emergency_taken=False):
+        is_taken = self._store.lent(point.purse) is not None
+        if available > cut_level(point.policy, is_emergency_taken=is_taken):
             return Looks(0, tick)
         is_fresh = last is not None and _seconds(tick - last.tick) <= point.policy.fresh_for
         return Looks(last.short + 1 if last is not None and is_fresh else 1, tick)

@@ -207,11 +207,12 @@ def check(db: sqlite3.Connection, path: Path, *, within_s: float | None) -> bool
 
 
 def fold(db: sqlite3.Connection) -> dict[Book, int]:
-    """The balance of each prepaid book in fen, from nothing but the transfers and what was carried."""
+    """The balance of each prepaid book in fen, from nothing but transfers, what was carried and typed codes."""
     rows = db.execute(
         """SELECT book, sum(fen) FROM (
              SELECT credit AS book, amount_fen AS fen FROM transfer
              UNION ALL SELECT debit, -amount_fen FROM transfer
+             UNION ALL SELECT book, amount_fen FROM typed
              UNION ALL SELECT book, fen FROM carried) GROUP BY book"""
     )
     return {Book(book): fen for book, fen in rows if ledger.purse_of(Book(book)) is not None}

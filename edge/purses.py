@@ -32,9 +32,10 @@ class Purses:
         self, point: ServicePoint, *, before: Money, available: Money
     ) -> Iterable[ServicePoint]:
         """The other points of the purse for which it is now empty, or no longer is."""
+        is_taken = self._is_emergency_taken(point.purse)
         for other in self.points(point.purse):
             if other.id != point.id:
-                level = cut_level(other.policy, is_emergency_taken=False)
+                level = cut_level(other.policy, is_emergency_taken=is_taken)
                 if (before > level) is not (available > level):
                     yield other
 
@@ -42,17 +43,20 @@ class Purses:
         self, purse: UUID, available: Money, *, now: datetime, at_most: timedelta
     ) -> timedelta:
         """How long until the purse can be down to its next level, if all it pays for draws all it can."""
-        paid = self.points(purse)
+        paid, is_taken = self.points(purse), self._is_emergency_taken(purse)
         drains = [drain for point in paid if (drain := self._drain(point, now, now + at_most))]
         due = next_read(
             available,
-            levels=[x for point in paid for x in levels(point.policy, is_emergency_taken=False)],
+            levels=[x for point in paid for x in levels(point.policy, is_emergency_taken=is_taken)],
             drains=drains,
             now=now,
             at_least=AT_ONCE,
             at_most=at_most,
         )
         return due - now
+
+    def _is_emergency_taken(self, purse: UUID) -> bool:
+        return self._store.lent(purse) is not None
 
     def _drain(self, point: ServicePoint, now: datetime, until: datetime) -> Drain | None:
         """None of a point that is not charged yet."""

@@ -17,6 +17,7 @@ from uuid import UUID
 from pydantic import TypeAdapter
 
 from prepaid.ledger import Book
+from prepaid.money import Money
 from prepaid.reading import Supply
 from prepaid.supply import Why
 
@@ -47,6 +48,30 @@ class Intent:
     commanded_at: datetime | None
     tries: int
     is_refused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """What an offline code gave, and when it was typed."""
+
+    amount: Money
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Lending:
+    """When emergency credit was taken, and by whom, for people."""
+
+    at: datetime
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Off:
+    """Since when a supply is off (None: nobody knows), and when its taps were said to be closed."""
+
+    since: datetime | None
+    taps_closed_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +245,48 @@ ALARMS: Shape[tuple[UUID | None, str], datetime] = Shape(
     value_of=lambda row: datetime.fromisoformat(row[0]),
 )
 """By the point, None for the gateway itself, and the word of the alarm or trouble."""
+
+
+CREDITS: Shape[Book, int] = Shape(
+    "credit",
+    ("book",),
+    ("number",),
+    key_to=lambda book: (book,),
+    key_of=lambda row: Book(row[0]),
+    value_to=lambda number: (number,),
+    value_of=lambda row: int(row[0]),
+)
+
+TYPED: Shape[tuple[Book, int], Typed] = Shape(
+    "typed",
+    ("book", "number"),
+    ("amount_fen", "at"),
+    key_to=lambda key: key,
+    key_of=lambda row: (Book(row[0]), int(row[1])),
+    value_to=lambda typed: (typed.amount.fen, typed.at.isoformat()),
+    value_of=lambda row: Typed(Money(row[0]), datetime.fromisoformat(row[1])),
+)
+"""By the purse's book and the credit's number."""
+
+LENT: Shape[UUID, Lending] = Shape(
+    "lent",
+    ("purse",),
+    ("at", "by"),
+    key_to=lambda id: (str(id),),
+    key_of=lambda row: UUID(row[0]),
+    value_to=lambda lending: (lending.at.isoformat(), lending.by),
+    value_of=lambda row: Lending(datetime.fromisoformat(row[0]), row[1]),
+)
+
+OFF: Shape[UUID, Off] = Shape(
+    "off",
+    ("point",),
+    ("since", "taps_closed_at"),
+    key_to=lambda id: (str(id),),
+    key_of=lambda row: UUID(row[0]),
+    value_to=lambda off: (_written(off.since), _written(off.taps_closed_at)),
+    value_of=lambda row: Off(_instant(row[0]), _instant(row[1])),
+)
 
 
 def _written(at: datetime | None) -> str | None:

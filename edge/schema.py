@@ -9,6 +9,46 @@ from prepaid.wire import NO_ENTRY, Entry
 
 VERSION = 3
 
+_BY_HAND = (
+    """
+    CREATE TABLE credit (             -- of a purse, the last that came from the cloud
+        book   TEXT PRIMARY KEY,
+        number INTEGER NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE typed (              -- 离线充值码: credit by a code, until the cloud's own comes
+        book       TEXT,
+        number     INTEGER,
+        amount_fen INTEGER NOT NULL CHECK (amount_fen > 0),
+        at         TEXT NOT NULL,
+        PRIMARY KEY (book, number)
+    )
+    """,
+    """
+    CREATE TABLE wrong_codes (        -- one row while there are any: how many since the last right one
+        id      INTEGER PRIMARY KEY CHECK (id = 1),
+        count   INTEGER NOT NULL,
+        last_at TEXT NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE lent (               -- 应急额度 that is taken and not paid back
+        purse TEXT PRIMARY KEY,
+        at    TEXT NOT NULL,
+        by    TEXT NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE off (                -- supplies that are off
+        point          TEXT PRIMARY KEY,
+        since          TEXT,            -- NULL: nobody knows
+        taps_closed_at TEXT             -- when they were said to be closed
+    )
+    """,
+)
+"""What people do without the internet, since version 3."""
+
 SCHEMA = """
 CREATE TABLE gateway (            -- one row: who we are, and how far the two logs are
   id         INTEGER PRIMARY KEY CHECK (id = 1),
@@ -34,7 +74,7 @@ CREATE TABLE transfer (           -- 凭证, never changed
   at         TEXT NOT NULL
 );
 CREATE TABLE carried  (book TEXT PRIMARY KEY, fen INTEGER NOT NULL);  -- charges that are no longer kept
-CREATE TABLE balance  (book TEXT PRIMARY KEY, fen INTEGER NOT NULL);  -- carried, and the fold of transfer
+CREATE TABLE balance  (book TEXT PRIMARY KEY, fen INTEGER NOT NULL);  -- carried, and the fold of transfer, typed
 CREATE TABLE supply   (           -- what the cloud was last told of each point's supply
   point        TEXT PRIMARY KEY,
   seen         TEXT,
@@ -69,7 +109,7 @@ CREATE TABLE mark     (           -- how far log and ledger were after so many t
   up_seq   INTEGER NOT NULL,
   transfer INTEGER NOT NULL       -- rowid
 );
-"""
+""" + ";\n".join(_BY_HAND)
 
 
 def create(
@@ -159,7 +199,13 @@ def _from_1(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA user_version = 2")
 
 
-_NEW_IN_3: tuple[str, ...] = ()
+# Credits had no numbers. They came in the order in which the cloud numbers them, and all of them are kept.
+_CREDITS_FROM_2 = """
+    INSERT INTO credit SELECT credit, count(*) FROM transfer
+    WHERE credit LIKE 'Liabilities:Prepaid:%' GROUP BY credit
+"""
+
+_NEW_IN_3: tuple[str, ...] = (*_BY_HAND, _CREDITS_FROM_2)
 
 
 def _from_2(db: sqlite3.Connection) -> None:

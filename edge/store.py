@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 
 from edge import ledger_file, rows, schema
 from edge.ledger_file import Note, StoreFull, StoreUnusable
-from edge.rows import Intent, Rows, Shape, SupplyRow
+from edge.rows import Intent, Lending, Off, Rows, Shape, SupplyRow, Typed
 from edge.up_log import UpLog
 from prepaid import ledger, tariff_document
 from prepaid.brake import Brake
@@ -94,10 +94,16 @@ class Store:
         self._intents = self._rows(rows.INTENTS)
         self._overrides = self._rows(_OVERRIDES)
         self._alarms = self._rows(rows.ALARMS)
+        self._credits = self._rows(rows.CREDITS)
+        self._typed = self._rows(rows.TYPED)
+        self._lent = self._rows(rows.LENT)
+        self._off = self._rows(rows.OFF)
         self._brake: Brake | None = None
         self._lock = ledger_file.take(path)
         self.on_append: Callable[[], None] = lambda: None
         self.make_room: Callable[[], None] = lambda: None  # called once the disk is full
+        # Called with a purse whose points are to be visited, as somebody at the gateway did something for it.
+        self.on_hand: Callable[[UUID], None] = lambda purse: None
         self.keeps_readings = True  # while there is room for them
         self._appended = False
         try:
@@ -228,6 +234,10 @@ class Store:
             self._intents,
             self._overrides,
             self._alarms,
+            self._credits,
+            self._typed,
+            self._lent,
+            self._off,
         ):
             table.forget()
         self._brake = None
@@ -309,6 +319,58 @@ class Store:
         if ledger.purse_of(book) is not None:
             self._balances.save(book, (self._balances.get(book) or 0) + fen)
 
+    def credit(self, transfer: Transfer, purse: UUID, number: int | None) -> bool:
+        """Book what the cloud credited, in the place of what was typed for it; False if it was booked before.
+
+        Credits come in the order of their numbers. One without a number, from a cloud that does not count,
+        is the next. Raises TransferIdReused.
+        """
+        is_new = self.post(transfer)
+        book, last = ledger.prepaid(purse), self.last_credit(purse)
+        if number is None:
+            if not is_new:
+                return False
+            number = last + 1
+        typed = self._typed.get((book, number))
+        if typed is not None:
+            self._typed.save((book, number), None)
+            self._move(book, -typed.amount.fen)
+        self._credits.save(book, max(last, number))
+        return is_new
+
+    def last_credit(self, purse: UUID) -> int:
+        """The number of the last credit that came from the cloud, 0 before the first."""
+        return self._credits.get(ledger.prepaid(purse)) or 0
+
+    def typed(self, purse: UUID, number: int) -> Typed | None:
+        """What a code gave for the credit with this number, until that comes."""
+        return self._typed.get((ledger.prepaid(purse), number))
+
+    def save_typed(self, purse: UUID, number: int, typed: Typed) -> None:
+        """Count a code as credit. Raises ValueError if there is one for this number."""
+        book = ledger.prepaid(purse)
+        if number <= self.last_credit(purse) or self._typed.get((book, number)) is not None:
+            raise ValueError(f"credit {number} of purse {purse} is here already")
+        self._typed.save((book, number), typed)
+        self._move(book, typed.amount.fen)
+
+    def wrong_codes(self) -> tuple[int, datetime] | None:
+        """How many wrong codes were typed since the last right one, and when the last; None: there was none."""
+        row = self._select("SELECT count, last_at FROM wrong_codes").fetchone()
+        return None if row is None else (row[0], datetime.fromisoformat(row[1]))
+
+    def save_wrong_codes(self, wrong: tuple[int, datetime] | None) -> None:
+        self._write("DELETE FROM wrong_codes")
+        if wrong is not None:
+            self._write("INSERT INTO wrong_codes VALUES (1, ?, ?)", wrong[0], wrong[1].isoformat())
+
+    def lent(self, purse: UUID) -> Lending | None:
+        """The emergency credit that is taken for a purse and not paid back."""
+        return self._lent.get(purse)
+
+    def save_lent(self, purse: UUID, lending: Lending | None) -> None:
+        self._lent.save(purse, lending)
+
     def transfers(self) -> list[Transfer]:
         return [_transfer(row) for row in self._db.execute("SELECT * FROM transfer ORDER BY rowid")]
 
@@ -327,6 +389,13 @@ class Store:
         """Raises StoreHeld."""
         self._must_serve()
         self._intents.save(point, intent)
+
+    def off(self, point: UUID) -> Off | None:
+        """Since when a supply is off, None while it is not, or nothing is known of that."""
+        return self._off.get(point)
+
+    def save_off(self, point: UUID, off: Off | None) -> None:
+        self._off.save(point, off)
 
     def override(self, point: UUID) -> Override | None:
         """What an operator has pinned the supply to, whether or not it has ended."""

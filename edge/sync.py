@@ -21,9 +21,11 @@ from edge import standing
 from edge.answers import Answers
 from edge.forgeries import Forgeries
 from edge.ledger_file import StoreFull
+from edge.rows import Lending, Off
 from edge.store import Hold, Store
 from prepaid import ledger, wire
 from prepaid.ledger import Reason, TransferIdReused
+from prepaid.reading import Supply
 from prepaid.seal import KeySet, NotSigned
 from prepaid.tariff_document import BadTariff
 from prepaid.wire import (
@@ -33,15 +35,18 @@ from prepaid.wire import (
     Credited,
     Cursor,
     Down,
+    EmergencyTaken,
     Entry,
     Envelope,
     GatewayAlarm,
     Halt,
+    Lent,
     Pinned,
     PointSet,
     Resumed,
     Standing,
     Takeover,
+    TapsClosed,
     TariffSet,
     Trouble,
     Visit,
@@ -435,9 +440,9 @@ class Sync:
             case TariffSet():
                 self._store.save_tariff(message)
                 return lambda: None
-            case Credited(transfer=transfer):
+            case Credited(transfer=transfer, number=number):
                 purse = _purse(transfer)
-                self._store.post(transfer)
+                self._store.credit(transfer, purse, number)
                 log.info("%s credited to purse %s", transfer.amount, purse)
                 return lambda: self._agent.wake_purse(purse)
             case Visit(point=id):
@@ -449,7 +454,19 @@ class Sync:
             case BrakeReleased(by=by):
                 self._release_brake(by)
                 return self._agent.wake_all
-            case Standing() | Carried() | Resumed():
+            case EmergencyTaken() | TapsClosed() if self._store.hold is Hold.REBUILDING:
+                return lambda: (
+                    None
+                )  # it was said to another store; what still holds of it comes with Lent
+            case EmergencyTaken(purse=purse, at=at, by=by):
+                if self._store.lent(purse) is None:
+                    self._store.save_lent(purse, Lending(at, by))
+                    log.info("emergency credit is taken for purse %s, by the %s", purse, by)
+                return lambda: self._agent.wake_purse(purse)
+            case TapsClosed(point=id, at=at):
+                self._close_taps(id, at)
+                return lambda: self._agent.wake([id])
+            case Standing() | Carried() | Lent() | Resumed():
                 if message.log != self._store.log or self._store.hold is not Hold.REBUILDING:
                     return lambda: None  # it was said to a store that has been replaced since
                 return self._rebuild(message)
@@ -465,7 +482,14 @@ class Sync:
             store.append(GatewayAlarm(self._now(), Trouble.BRAKED, is_over=True, text=text))
             log.info("%s; cuts go on", text)
 
-    def _rebuild(self, message: Standing | Carried | Resumed) -> Callable[[], None]:
+    def _close_taps(self, point: UUID, at: datetime) -> None:
+        """The answer counts for a supply that is off now, not for one that goes off later."""
+        row, off = self._store.supply(point), self._store.off(point)
+        if row is not None and row.seen is Supply.OFF:
+            self._store.save_off(point, Off(off.since if off is not None else None, at))
+            log.info("the taps of point %s are said to be closed", point)
+
+    def _rebuild(self, message: Standing | Carried | Lent | Resumed) -> Callable[[], None]:
         store = self._store
         match message:
             case Standing():
@@ -473,6 +497,9 @@ class Sync:
                 return lambda: None
             case Carried():
                 store.save_carried(message.purse, message.charged)
+                return lambda: None
+            case Lent():
+                store.save_lent(message.purse, Lending(message.at, message.by))
                 return lambda: None
             case Resumed():
                 store.save_hold(None)

@@ -11,7 +11,7 @@ from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from edge import ledger_file
+from edge import codes, ledger_file
 from edge.ledger_file import StoreDamaged, StoreFull
 from edge.store import Hold, Store, StoreHeld
 from prepaid.wire import GatewayAlarm, Trouble
@@ -130,6 +130,7 @@ class Upkeep:
             return self.look()
         self._store.keeps_readings = self._reserve.exists()
         self._tell()
+        self._calm()
         return None
 
     def make_room(self) -> None:
@@ -164,6 +165,12 @@ class Upkeep:
         except OSError as error:
             self._reserve.unlink(missing_ok=True)
             log.warning("no reserve can be kept in %s: %s", self._folder, error.strerror)
+
+    def _calm(self) -> None:
+        try:
+            codes.calm(self._store, self._now())
+        except StoreFull as error:
+            log.debug("wrong codes are not forgotten now: %s", error)
 
     def _tell(self) -> None:
         """Tells that the disk is short of room, or no longer, once each."""
