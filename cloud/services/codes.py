@@ -9,15 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sqlalchemy import func, select
 from sqlmodel import Session, col
 
 from cloud import events, tables
 from cloud.errors import CloudError
 from cloud.services import downlog, takeover
+from cloud.services.gateway_keys import code_key
 from cloud.services.topups import NoSuchTopUp
 from cloud.tables import TopUp
 from prepaid import offline_code
@@ -63,20 +61,11 @@ class Issued:
     issued_at: datetime
 
 
-def key_of(signing_key: Ed25519PrivateKey, gateway_no: str) -> bytes:
-    """The code key of a gateway, 32 bytes: HKDF-SHA256 (RFC 5869) of our signing key's raw bytes.
-
-    Without salt; info is "wattwell code key 1", LF and the gateway's number. Enrolment gives it to the gateway.
-    """
-    info = f"wattwell code key 1\n{gateway_no}".encode()
-    return HKDF(SHA256(), length=32, salt=None, info=info).derive(signing_key.private_bytes_raw())
-
-
 def issue(
     session: Session,
     topup_id: UUID,
     *,
-    signing_key: Ed25519PrivateKey,
+    code_secret: str,
     now: datetime,
     organization_id: UUID | None = None,
     account_id: UUID | None = None,
@@ -111,7 +100,7 @@ def issue(
         session.flush()
         log.info("an offline code was issued for top-up %s", topup.id)
     code = offline_code.make(
-        key_of(signing_key, gateway_no),
+        code_key(code_secret, gateway_no=gateway_no),
         purse=topup.purse_id,
         credit=Credit(topup.credit_number, Money(topup.amount_fen)),
     )
@@ -129,7 +118,7 @@ def waiting(
     session: Session,
     purses: Iterable[UUID],
     *,
-    signing_key: Ed25519PrivateKey,
+    code_secret: str,
     now: datetime,
 ) -> tuple[Issued, ...]:
     """The codes of all that was paid into these purses while their gateway is silent, each purse's in order."""
@@ -149,7 +138,7 @@ def waiting(
     issued: list[Issued] = []
     for id in found.all():
         with suppress(TooFarAhead):  # its turn comes when the codes before it have been typed
-            issued.append(issue(session, id, signing_key=signing_key, now=now))
+            issued.append(issue(session, id, code_secret=code_secret, now=now))
     return tuple(issued)
 
 

@@ -27,7 +27,7 @@ from edge.sync import Sync
 from prepaid import wire
 from prepaid.ledger import Reason, Transfer, clearing, prepaid
 from prepaid.money import Money
-from prepaid.point import ServicePoint
+from prepaid.point import Policy, ServicePoint
 from prepaid.seal import KeySet
 from prepaid.wire import Credited, Envelope, Takeover
 from tests.edge.simulated import ELECTRICITY, ElectricityMeter, Wire, clock, simulated, until
@@ -41,7 +41,7 @@ GATEWAY_NO = "GW-0001"
 class Cloud:
     """The real services on a real database, at the other end of a link without mishaps."""
 
-    def __init__(self, database: Database, home) -> None:
+    def __init__(self, database: Database, home, policy: Policy) -> None:
         self.database = database
         self.organization_id = home.organization_id
         self.listeners: list[Sync] = []
@@ -63,8 +63,9 @@ class Cloud:
                 commodity="electricity",
                 meter=ELECTRICITY.meter,
                 tariff_code="power",
-                policy=ELECTRICITY.policy,
+                policy=policy,
             )
+            self.account_id, self.user_id = account.id, home.user_id
             self.gateway_id, self.purse, self.point_id = gateway.id, purse.id, point.id
 
     def receive(self, envelope: Envelope) -> Batch:
@@ -187,8 +188,10 @@ class Meter(ElectricityMeter):
 class Town:
     """The estate, its meter, and a gateway that has charged it 2.00 of 10.00."""
 
-    def __init__(self, database: Database, home, folder: Path) -> None:
-        self.cloud = Cloud(database, home)
+    def __init__(
+        self, database: Database, home, folder: Path, policy: Policy = ELECTRICITY.policy
+    ) -> None:
+        self.cloud = Cloud(database, home, policy)
         self.meter = Meter("201709320072", "100.00")
         self.line = Wire([self.meter])
         self.folder = folder
