@@ -27,8 +27,9 @@ from pathlib import Path
 from uuid import UUID
 
 from benchmarks.figure import Figure
-from edge.agent import Agent, Pace
+from edge.agent import Agent
 from edge.bus import GAP_BITS, GAP_S, Bus
+from edge.pace import Pace
 from edge.place import SerialAt
 from edge.ports import port_to
 from edge.store import Store

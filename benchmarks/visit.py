@@ -27,9 +27,10 @@ from pathlib import Path
 
 from benchmarks import meters
 from benchmarks.figure import Figure
-from edge.agent import Agent, Pace
+from edge.agent import Agent
 from edge.bus import Bus
 from edge.drivers import DRIVERS
+from edge.pace import Pace
 from edge.store import Store
 from edge.upkeep import Upkeep
 from prepaid.money import Money

@@ -12,9 +12,10 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from edge.agent import Agent, Pace
+from edge.agent import Agent
 from edge.bus import Bus
 from edge.ledger_file import StoreFull, StoreTaken, StoreUnusable
+from edge.pace import Pace
 from edge.ports import port_to
 from edge.rebuild import link_of
 from edge.renewal import Renewal
@@ -28,7 +29,7 @@ log = logging.getLogger("edge")
 FIRST_WORD_S = (
     5.0  # the cloud is waited for at the start, as it may know that the ledger is an old one
 )
-LEAST_S = 5.0  # between two ordinary visits of one point, where poll_s is not shorter still
+LEAST_S = 1.0  # between two ordinary visits of one point, where poll_s is not shorter still
 
 
 def run(config_path: Path) -> int:
@@ -67,7 +68,7 @@ def _first(group: BaseExceptionGroup[StoreUnusable]) -> BaseException:
 
 async def _serve(config: Path, settings: Settings, store: Store) -> None:
     buses = {line.name: _bus(line) for line in settings.lines}
-    pace = Pace(settings.poll_s, min(LEAST_S, settings.poll_s / 2))
+    pace = Pace(settings.poll_s, min(LEAST_S, settings.poll_s / 2), settings.poll_share)
     agent = Agent(store, buses, _now, pace)
     agent.wait_with_cuts()
     if store.hold is not None:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -16,9 +16,11 @@ from edge.bus import TRIES, Bus, NoReply, Unwanted
 from edge.clock import Clock
 from edge.drivers import DRIVERS, BadMeter, Driver, Known, wants_bands
 from edge.ledger_file import StoreFull
+from edge.metrics import LineMetrics
+from edge.pace import Bound, LinePace, Pace
 from edge.patience import rounds_off
 from edge.ports import LineAway
-from edge.purses import Purses
+from edge.purses import Load, Purses
 from edge.rounds import Rounds
 from edge.rows import Intent
 from edge.store import Store, StoreHeld
@@ -43,14 +45,6 @@ PUT_OFF = (Why.DWELL, Why.STAGGERED, Why.CURRENT, Why.QUIET, Why.NOT_WARNED)
 """What a switch that is to be moved waits for, and no longer than that."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """The longest and the shortest time between two ordinary visits of a point, in seconds."""
-
-    settle_s: float
-    least_s: float
-
-
 class Agent:
     """Everything the gateway does to meters. buses by the name of their line; clock gives aware UTC."""
 
@@ -66,6 +60,7 @@ class Agent:
         self._points: dict[UUID, ServicePoint] = {}
         self._purses = Purses(store, ())
         self._rounds = {name: Rounds() for name in buses}
+        self._paces = {name: LinePace(name, pace, self._rounds[name]) for name in buses}
         self._misses: dict[UUID, int] = {}
         self._met = Acquaintances()
         self._sent: dict[UUID, float] = {}  # the tick of each point's last command
@@ -124,6 +119,13 @@ class Agent:
                 by_line[point.meter.line].append(point.id)
         for name, points in by_line.items():
             self._rounds[name].keep(points)
+            self._paces[name].keep(set(points))
+            self._paces[name].travel_s = max(
+                (DRIVERS[self._points[id].meter.protocol].TRAVEL_S for id in points), default=0.0
+            )
+            self._paces[name].woken = sum(
+                len(self._purses.points(self._points[id].purse)) > 1 for id in points
+            )
             self._buses[name].remember(_whom(self._points[id].meter) for id in points)
 
     def take_up(self, point: UUID) -> None:
@@ -186,19 +188,17 @@ class Agent:
         rounds = self._rounds[name]
         while True:
             id = await rounds.next()
-            rounds.begin(id)
-            await self._attend(name, id, is_urgent=False)
+            await self._attend(name, id, rounds.begin(id), is_urgent=False)
 
     async def _serve_urgent(self, name: str) -> None:
         """Visit who cannot wait, while a visit that only reads may be under way."""
         rounds = self._rounds[name]
         while True:
             id = await rounds.next_urgent()
-            rounds.begin(id)
-            await self._attend(name, id, is_urgent=True)
+            await self._attend(name, id, rounds.begin(id), is_urgent=True)
 
-    async def _attend(self, name: str, id: UUID, *, is_urgent: bool) -> None:
-        """One visit, and when the next one is due."""
+    async def _attend(self, name: str, id: UUID, late_s: float, *, is_urgent: bool) -> None:
+        """One visit, begun so long after it was due, and when the next one is due."""
         loop, rounds, bus = asyncio.get_running_loop(), self._rounds[name], self._buses[name]
         try:
             await self._serving.wait()
@@ -206,6 +206,11 @@ class Agent:
             if point is None:
                 return
             self._visiting[id] = loop.time()
+            self._paces[name].began(
+                late_s,
+                who=f"{point.name} (purse {point.purse})",
+                load=lambda: self._load(point.purse),
+            )
             with bus.urgently() if is_urgent else nullcontext():
                 again_s = await self._try(name, point)
             if self._line_failures[name]:
@@ -240,13 +245,30 @@ class Agent:
             self._line_failures[name] = 0
         return again_s
 
+    def _load(self, purse: UUID) -> Load:
+        at_most = timedelta(seconds=self._pace.settle_s)
+        return self._purses.load(purse, now=self._clock.now().at, at_most=at_most)
+
+    def metrics(self, line: str) -> LineMetrics:
+        """What a line has done since it was first asked for something, and how late it is."""
+        return replace(
+            self._buses[line].metrics(),
+            missed=self._paces[line].missed,
+            late_s=self._rounds[line].late_s(),
+        )
+
+    def bound(self, line: str) -> Bound:
+        """How far purses of a line can be overdrawn at the most, as it is served now."""
+        purses = {p.purse for p in self._points.values() if p.meter.line == line}
+        return self._paces[line].bound([self._load(purse) for purse in purses])
+
     async def _report(self) -> None:
         """Say each hour what each line did in it."""
-        earlier = {name: bus.metrics() for name, bus in self._buses.items()}
+        earlier = {name: self.metrics(name) for name in self._buses}
         while True:
             await asyncio.sleep(REPORT_S)
-            for name, bus in self._buses.items():
-                now = bus.metrics()
+            for name in self._buses:
+                now = self.metrics(name)
                 log.info("line %s in the last hour: %s", name, now.after(earlier[name]))
                 earlier[name] = now
 
@@ -538,7 +560,7 @@ class Agent:
         at_most = timedelta(seconds=self._pace.settle_s)
         now = self._clock.now().at
         lasts = self._purses.lasts(point.purse, settled.available, now=now, at_most=at_most)
-        return min(max(lasts.total_seconds(), self._pace.least_s), self._pace.settle_s)
+        return self._paces[point.meter.line].wait_s(point.id, lasts)
 
 
 def _whom(meter: Meter) -> str:

@@ -90,6 +90,7 @@ class Bus:
         of the exchange.
         """
         asking = _Asking(whom, reply_s, tries)
+        asking.since = asyncio.get_running_loop().time()
         async with self._turn():
             for left in reversed(range(TRIES)):
                 try:
@@ -167,6 +168,7 @@ class Bus:
             delays=tuple(
                 (name, known.reply.usual_s) for name, known in habits.items() if known.reply.answers
             ),
+            waited_s=count.waited_s,
         )
 
     def close(self) -> None:
@@ -196,6 +198,9 @@ class Bus:
         habits = self._habits_of(asking)
         for attempt in range(asking.tries):
             await self._next()
+            if self._turns.is_urgent():
+                waited_s = asyncio.get_running_loop().time() - asking.since
+                self._count.waited_s = max(self._count.waited_s, waited_s)
             listening = _Listening(decoder(request), echo=request if self._echoes else b"")
             if not still():
                 raise Unwanted(f"a request on line {self.name} is wanted no longer")
@@ -207,6 +212,7 @@ class Bus:
                 listening.delay_s = None  # an echo that we did not know of came first
             is_noise = bool(listening.heard.removeprefix(request))
             habits.note(listening, is_first=not attempt, is_noise=is_noise)
+            asking.since = asyncio.get_running_loop().time()
             if listening.frames:
                 self._count.answers += 1
                 self._count.useful_s += self._useful_s(listening)
@@ -331,13 +337,15 @@ class Bus:
             return
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Asking:
-    """Who is asked, how long its standard lets it take to begin, and how often it is asked."""
+    """Who is asked, how long its standard lets it take to begin, how often it is asked, and since when the next
+    request waits for the line."""
 
     whom: str | None
     reply_s: float
     tries: int
+    since: float = 0.0
 
 
 class _Habits:
@@ -375,6 +383,7 @@ class _Count:
     garbled: int = 0
     timeouts: int = 0
     retries: int = 0
+    waited_s: float = 0.0
 
     def begin(self, now: float, request: bytes) -> None:
         self.began = now if self.began is None else self.began

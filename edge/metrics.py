@@ -15,6 +15,10 @@ class LineMetrics:
     that must follow. busy_s is all the time in which the line was not free, time-outs included. gap_s is the gap
     between an answer and the next request. delays are what nearly all answers of each meter kept within, as
     learned; silent are the meters that did not answer when they were last asked.
+
+    missed counts the visits that began later after they were due than the bound of the overdraft allows. late_s is
+    for how long the first of those that are due now has been. waited_s is the longest that a visit which moves a
+    supply has waited for the line.
     """
 
     line: str
@@ -29,6 +33,9 @@ class LineMetrics:
     retries: int
     silent: tuple[str, ...]
     delays: tuple[tuple[str, float], ...]
+    missed: int = 0
+    late_s: float = 0.0
+    waited_s: float = 0.0
 
     @property
     def utilisation(self) -> float:
@@ -54,6 +61,7 @@ class LineMetrics:
             garbled=self.garbled - earlier.garbled,
             timeouts=self.timeouts - earlier.timeouts,
             retries=self.retries - earlier.retries,
+            missed=self.missed - earlier.missed,
         )
 
     def __str__(self) -> str:
@@ -61,7 +69,7 @@ class LineMetrics:
         said = (
             f"{self.utilisation:.1%} used, {self.yielding:.1%} of the busy time; gap {self.gap_s * 1000:.0f} ms; "
             f"{self.requests} requests, {self.answers} answers, {self.timeouts} time-outs, {self.garbled} garbled, "
-            f"{self.retries} retries; {len(self.silent)} silent"
+            f"{self.retries} retries; {len(self.silent)} silent; {self.missed} deadlines missed"
         )
         if self.delays:
             usual = sorted(delay for _, delay in self.delays)[len(self.delays) // 2]

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal, localcontext
 from uuid import UUID
 
 from edge.store import Store
 from prepaid.credit import cut_level, levels
 from prepaid.deadline import Drain, most_per_day, next_read
-from prepaid.money import Money
+from prepaid.decimals import EXACT, NOTHING
+from prepaid.money import EXPONENTS, Money
 from prepaid.point import ServicePoint
 
 AT_ONCE = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """The most that a purse's points can take in 24 hours, and what of it does not show yet: one step of each
+    register, a fen of rounding for each item. In fen."""
+
+    per_day: Decimal
+    unseen: Decimal
 
 
 class Purses:
@@ -57,6 +69,22 @@ class Purses:
 
     def _is_emergency_taken(self, purse: UUID) -> bool:
         return self._store.lent(purse) is not None
+
+    def load(self, purse: UUID, *, now: datetime, at_most: timedelta) -> Load:
+        """All that the points of the purse can draw together."""
+        per_day = unseen = NOTHING
+        for point in self.points(purse):
+            tariff = self._store.tariff(point.tariff)
+            if tariff is None:
+                continue
+            until, any_band = now + at_most, point.trusts_meter_bands
+            with localcontext(EXACT):
+                per_day += most_per_day(point, tariff, since=now, until=until)
+                price = tariff.highest_price(now, until, any_band=any_band)
+                step = price * point.meter.step * point.meter.multiplier
+                unseen += step.scaleb(EXPONENTS[tariff.currency])
+                unseen += max(len(version.items) for version in tariff.versions)
+        return Load(per_day, unseen)
 
     def _drain(self, point: ServicePoint, now: datetime, until: datetime) -> Drain | None:
         """None of a point that is not charged yet."""

@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +25,7 @@ from edge.access import Access, BadCertificate, BrokerAt, broker_at, tls_context
 from edge.cloud_http import check_address
 from edge.credentials import BadCredentials, Credentials
 from edge.credentials import read as read_credentials
+from edge.pace import SHARE
 from edge.place import ListenAt, SerialAt, TcpAt, host_and_port, port_at
 from prepaid.enrolment import read_key
 from prepaid.seal import KeySet
@@ -60,6 +62,7 @@ class Settings:
     heartbeat_s: float
     resend_s: float
     poll_s: float
+    poll_share: Decimal  # of a line's time, for visits to purses near a level
     lines: tuple[LineSettings, ...]
     ledger: Path
     kept: timedelta  # how long readings and acknowledged entries are
@@ -92,6 +95,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Settings:
         heartbeat_s=file.cloud.heartbeat_s,
         resend_s=file.cloud.resend_s,
         poll_s=file.poll_s,
+        poll_share=file.poll_share,
         lines=tuple(_line(line) for line in file.line),
         ledger=ledger_beside(path),
         kept=timedelta(days=file.store.kept_days),
@@ -282,6 +286,7 @@ class _File(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     gateway_no: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
     poll_s: Annotated[float, Field(ge=0.1, le=3600)] = 900
+    poll_share: Annotated[Decimal, Field(gt=0, le=1)] = SHARE
     cloud: _Cloud = _Cloud()
     store: _Store = _Store()
     line: Annotated[list[_Line], Field(min_length=1, max_length=MOST_LINES)]

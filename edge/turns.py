@@ -53,6 +53,10 @@ class Turns:
             self._owner = None
             self._hand_on()
 
+    def is_urgent(self) -> bool:
+        """Whether the present task is."""
+        return bool(self._urgent) and _this() in self._urgent
+
     def must_yield(self) -> bool:
         """Whether whose turn it is has to let an urgent one go first, who waits."""
         return (

@@ -20,8 +20,9 @@ from cloud.db import Database
 from cloud.services import answers, downlog, estate, ledger, uplog
 from cloud.services.downlog import Batch
 from edge import ledger_file
-from edge.agent import Agent, Pace
+from edge.agent import Agent
 from edge.bus import Bus
+from edge.pace import Pace
 from edge.store import Hold, Store
 from edge.sync import Sync
 from prepaid import wire

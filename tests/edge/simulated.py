@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from edge.agent import Agent, Pace
+from edge.agent import Agent
 from edge.bus import Bus
+from edge.pace import Pace
 from edge.ports import LineAway
 from edge.store import Store
 from prepaid import ledger, wire

@@ -11,9 +11,10 @@ from uuid import UUID
 
 import pytest
 
-from edge.agent import Agent, Pace
+from edge.agent import Agent
 from edge.bus import Bus
 from edge.ledger_file import StoreFull
+from edge.pace import Pace
 from prepaid.ledger import Reason, Transfer, credit_balance, income, prepaid
 from prepaid.money import Money
 from prepaid.point import Policy, Restore

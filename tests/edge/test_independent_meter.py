@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 from dlt645 import MeterServerService
 
-from edge.agent import Agent, Pace
+from edge.agent import Agent
 from edge.bus import Bus
+from edge.pace import Pace
 from edge.place import TcpAt
 from edge.ports import tcp_port
 from edge.store import Store

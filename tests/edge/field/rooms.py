@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from edge.agent import Agent, Pace
+from edge.agent import Agent
 from edge.bus import Bus
 from edge.field.job import Job
 from edge.field.room import LineAtHand, MeterRoom
 from edge.field.tap import Tap
+from edge.pace import Pace
 from edge.place import Place, SerialAt
 from prepaid.point import ServicePoint
 from prepaid.wire import FieldWork
