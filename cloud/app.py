@@ -20,7 +20,7 @@ from starlette.responses import JSONResponse, Response
 
 from cloud.api import channels, gateways, health, overrides, rooms, topups
 from cloud.attempts import Attempts
-from cloud.channels import sandbox
+from cloud.channels import configured
 from cloud.db import Database, check_role, is_migrated
 from cloud.errors import CannotStart, CloudError, DatabaseAway, first_line
 from cloud.events import Events
@@ -60,7 +60,7 @@ def create_app(settings: Settings) -> FastAPI:
         events.close
     )  # what to do when this program cannot go on; run also ends the server
     app.state.attempts = Attempts()
-    app.state.channels = sandbox.channels(settings)
+    app.state.channels = configured.channels(settings)
     app.add_middleware(OriginCheck, public_url=settings.public_url, refuse=_refused)
     app.add_exception_handler(CloudError, _refused)
     app.add_exception_handler(OperationalError, _database_away)

@@ -15,10 +15,10 @@ from sqlalchemy.exc import OperationalError
 from sqlmodel import col
 
 from cloud import events
-from cloud.channels import Channel, sandbox
+from cloud.channels import Channel, configured
 from cloud.db import Database, check_role, connect_args, place
 from cloud.errors import first_line
-from cloud.services import downlog, topups
+from cloud.services import channel_refunds, downlog, topups
 from cloud.settings import Settings
 from cloud.tables import Gateway, LoginFailure, SignIn, utc_now
 
@@ -38,7 +38,7 @@ def run(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     database = Database(settings.database_url, connections=3)
-    channels = sandbox.channels(settings)
+    channels = configured.channels(settings)
     is_away = False
     while not stop.is_set():
         try:
@@ -120,6 +120,9 @@ def _jobs(
     def ask_for_payments() -> None:
         topups.sweep(database, channels, now=utc_now(), is_stopping=stop.is_set)
 
+    def give_back_second_payments() -> None:
+        channel_refunds.sweep(database, channels, now=utc_now(), is_stopping=stop.is_set)
+
     def notice_silent_gateways() -> None:
         note_silent(database)
 
@@ -127,6 +130,7 @@ def _jobs(
         forget(database)
 
     every(timedelta(seconds=15), ask_for_payments)
+    every(timedelta(seconds=15), give_back_second_payments)
     every(timedelta(seconds=15), notice_silent_gateways)
     every(timedelta(hours=1), forget_sign_ins)
     return scheduler

@@ -22,6 +22,8 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from cloud.channel_settings import ChannelSettings, HttpAddress
+
 ENVIRONMENT = "WATTWELL_"
 
 
@@ -38,13 +40,6 @@ def _listen(value: str) -> str:
     if not host or not port.isdigit() or not 0 < int(port) < 65536:
         raise ValueError("must be host:port, as in 127.0.0.1:8080")
     return value
-
-
-def _http(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.netloc or parts.query:
-        raise ValueError("must be an address like http://127.0.0.1:8080")
-    return value.rstrip("/")
 
 
 def _nats(value: str) -> str:
@@ -116,12 +111,11 @@ def _public_key(value: object) -> Ed25519PublicKey:
     return Ed25519PublicKey.from_public_bytes(_key_bytes(value))
 
 
-HttpAddress = Annotated[str, AfterValidator(_http)]
 PrivateKey = Annotated[Ed25519PrivateKey, BeforeValidator(_private_key)]
 PublicKey = Annotated[Ed25519PublicKey, BeforeValidator(_public_key)]
 
 
-class Settings(BaseSettings):
+class Settings(ChannelSettings):
     """Checked whole when loaded; no secret has a default."""
 
     model_config = SettingsConfigDict(
@@ -143,10 +137,10 @@ class Settings(BaseSettings):
     brokers: Annotated[tuple[Annotated[str, AfterValidator(_mqtt)], ...], Field(min_length=1)]
     broker_ca_file: Annotated[str, AfterValidator(_certificate)] | None = None
     credential_days: int = Field(default=90, ge=1, le=730)
-    sandbox_url: HttpAddress
+    sandbox_url: HttpAddress | None = None
     sandbox_merchant: str = "wattwell"
-    sandbox_merchant_key: PrivateKey = Field(repr=False)
-    sandbox_channel_key: PublicKey
+    sandbox_merchant_key: PrivateKey | None = Field(default=None, repr=False)
+    sandbox_channel_key: PublicKey | None = None
     longest_override_days: int = Field(default=31, ge=1, le=366)
 
     @classmethod
@@ -167,7 +161,7 @@ class Settings(BaseSettings):
             raise BadSettings([f"The settings file {path} is not TOML: {error}."]) from None
         secrets = path.parent / "secrets"
         try:
-            return cls(**_merged(cls, written, secrets))
+            settings = cls(**_merged(cls, written, secrets))
         except ValidationError as error:
             raise BadSettings(
                 [_sentence(fault, path, secrets, written) for fault in error.errors()]
@@ -176,6 +170,12 @@ class Settings(BaseSettings):
             raise BadSettings(
                 [f"The secret {error.filename} cannot be read: {error.strerror}."]
             ) from None
+        if faults := [
+            f"{_missing(name, path, secrets)} ({needs} needs it)."
+            for name, needs in settings.lacking().items()
+        ]:
+            raise BadSettings(faults)
+        return settings
 
     @classmethod
     def settings_customise_sources(
@@ -215,12 +215,16 @@ def _sentence(fault: Any, path: Path, secrets: Path, written: dict[str, Any]) ->
     if fault["type"] == "extra_forbidden":
         return f"{name} in {path} is not a setting of the cloud; remove it."
     if fault["type"] == "missing":
-        return (
-            f"{name} is missing: set it in {path}, in the file {secrets / name}"
-            f" or as {ENVIRONMENT}{name.upper()}."
-        )
+        return f"{_missing(name, path, secrets)}."
     reason = str(fault["msg"]).removeprefix("Value error, ")
     return f"{name} {reason} (set in {_source(name, path, secrets, written)})."
+
+
+def _missing(name: str, path: Path, secrets: Path) -> str:
+    return (
+        f"{name} is missing: set it in {path}, in the file {secrets / name}"
+        f" or as {ENVIRONMENT}{name.upper()}"
+    )
 
 
 def _source(name: str, path: Path, secrets: Path, written: dict[str, Any]) -> str:

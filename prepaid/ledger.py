@@ -104,6 +104,11 @@ def clearing(channel: str) -> Book:
     return Book(f"Assets:Clearing:{channel}")
 
 
+def returning(channel: str) -> Book:
+    """What was paid twice and goes back to whoever paid: Liabilities:Returning:{channel} 待退款."""
+    return Book(f"Liabilities:Returning:{channel}")
+
+
 def receivable(account: UUID) -> Book:
     """What an account owes us outside its purses: Assets:Receivable:{account} 应收账款."""
     return Book(f"Assets:Receivable:{account}")

@@ -40,6 +40,7 @@ from simulators.orders import (
     Order,
     OrderDiffers,
     OrderExpired,
+    OrderPaid,
     Orders,
     rfc3339,
 )
@@ -231,6 +232,16 @@ def create_app(settings: Settings) -> FastAPI:
             "transaction_id": order.transaction_id,
             "paid_at": None if order.paid_at is None else rfc3339(order.paid_at),
         }
+
+    @app.post("/v1/orders/{out_trade_no}/close", status_code=204)
+    async def close(request: Request, out_trade_no: str) -> None:
+        await _signed_body(request, settings)
+        try:
+            orders.expire(out_trade_no, time.time())
+        except NoSuchOrder as error:
+            raise _ChannelError(404, "NO_SUCH_ORDER", f"There is no order {error}.") from error
+        except OrderPaid as error:
+            raise _ChannelError(409, "ORDER_PAID", f"Order {error} is paid.") from error
 
     @app.put("/v1/misbehaviour", status_code=204)
     async def misbehave(request: Request) -> None:

@@ -67,6 +67,10 @@ class OrderExpired(Exception):
     """It is too late to pay."""
 
 
+class OrderPaid(Exception):
+    """It cannot be taken back: it is paid."""
+
+
 @dataclass(frozen=True, slots=True)
 class NewOrder:
     """What a merchant asks for. amount_fen is positive."""
@@ -192,6 +196,16 @@ class Orders:
             )
             self._owe_callbacks(order.new, transaction_id, now)
             return self._find(out_trade_no)
+
+    def expire(self, out_trade_no: str, now: float) -> None:
+        """From now on nobody can pay the order. Raises NoSuchOrder, OrderPaid."""
+        with self._transaction():
+            if self._find(out_trade_no).paid_at is not None:
+                raise OrderPaid(out_trade_no)
+            self._db.execute(
+                "UPDATE orders SET expires_at = min(expires_at, ?) WHERE out_trade_no = ?",
+                (now, out_trade_no),
+            )
 
     def _owe_callbacks(self, order: NewOrder, transaction_id: str, now: float) -> None:
         how = self._misbehaviour(order.out_trade_no)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from cloud.channels import Channel, Forged
+from cloud.channels import Channel, Forged, Notice, Payment
 from cloud.db import Database
 from cloud.errors import CloudError
-from cloud.services import topups
+from cloud.services import channel_refunds, topups
 from cloud.tables import utc_now
 from cloud.web import database
 
@@ -46,24 +46,30 @@ async def notify(
     request: Request,
     paid_at: Annotated[Channel, Depends(channel_of)],
     database: Annotated[Database, Depends(database)],
-) -> dict[str, str]:
+) -> Response:
     """Books the payment and answers when it is committed; the same notice again changes nothing.
 
     Raises Forged, topups.NoSuchOrder or NotBooked.
     """
     body = await _body(request)
+    await run_in_threadpool(_take, request, paid_at, database, body)
+    kind, said = paid_at.acknowledged
+    return Response(said, media_type=kind)
+
+
+def _take(request: Request, channel: Channel, database: Database, body: bytes) -> None:
     now = utc_now()
     try:
-        payment = paid_at.read_notice(request.headers, body, now=now)
+        notice: Notice = channel.read_notice(request.headers, body, now=now)
     except Forged as error:
-        log.warning("a notice for channel %s: %s", paid_at.name, error)
+        log.warning("a notice for channel %s: %s", channel.name, error)
         raise
-    is_booked = await run_in_threadpool(
-        topups.book, database, payment, channel=paid_at.name, now=now
-    )
-    if not is_booked:
-        raise NotBooked
-    return {"code": "SUCCESS"}
+    if isinstance(notice, Payment):
+        if not topups.book(database, notice, channel=channel.name, now=now):
+            raise NotBooked
+    elif notice is not None:
+        with database.system() as session:
+            channel_refunds.hear(session, notice, channel=channel.name, now=now)
 
 
 async def _body(request: Request) -> bytes:

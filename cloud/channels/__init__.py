@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
 
 from cloud.errors import CloudError
@@ -34,9 +35,25 @@ class Forged(CloudError):
     sentence = "The notice is refused: {reason}."
 
 
+class Way(StrEnum):
+    """How a customer gets from our page to the channel's pay sheet."""
+
+    PAGE = "page"  # the browser goes to an address of the channel: WeChat's H5, Alipay's wap
+    CODE = "code"  # a phone scans a code from the screen: WeChat's native, Alipay's precreate
+    BRIDGE = "bridge"  # a page in the channel's own browser calls it: WeChat's JSAPI
+
+
+@dataclass(frozen=True, slots=True)
+class Payer:
+    """Who pays, as far as the channel asks: the address they come from; their name at the channel (openid)."""
+
+    ip: str = ""
+    openid: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Where the customer pays, and until when."""
+    """Where the customer pays, and until when: an address, the text of a code, or the bridge's number."""
 
     pay_url: str
     expires_at: datetime
@@ -52,18 +69,72 @@ class Payment:
     paid_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """Money to be given back of a payment. out_refund_no is ours: however often it is asked, it is one refund."""
+
+    out_refund_no: str
+    payment: Payment
+    amount: Money
+
+
+class RefundState(StrEnum):
+    """How far the channel is with a refund."""
+
+    UNDER_WAY = "under-way"
+    DONE = "done"
+    FAILED = "failed"  # and would again: a person must look
+
+
+@dataclass(frozen=True, slots=True)
+class Refunded:
+    """What the channel says of a refund. said: its own word for the state; at: when it was done."""
+
+    out_refund_no: str
+    out_trade_no: str
+    transaction_id: str
+    amount: Money
+    state: RefundState
+    said: str
+    at: datetime | None
+
+
+Notice = Payment | Refunded | None
+
+
 class Channel(Protocol):
-    """A payment channel."""
+    """A payment channel. ways: how it can be paid; acknowledged: type and body of the answer to a notice."""
 
     name: str
+    ways: frozenset[Way]
+    acknowledged: tuple[str, str]
 
     def order(
-        self, *, out_trade_no: str, amount: Money, description: str, return_url: str
+        self,
+        *,
+        out_trade_no: str,
+        amount: Money,
+        description: str,
+        return_url: str,
+        way: Way,
+        payer: Payer,
     ) -> Order:
         """Repeating it gives the same order. Raises ChannelAway or ChannelRefused."""
 
     def payment(self, out_trade_no: str) -> Payment | None:
         """The payment of an order, None if there is none yet. Raises ChannelAway or ChannelRefused."""
 
-    def read_notice(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> Payment:
-        """The payment that a notice reports. Raises Forged unless the channel says so, to us, now."""
+    def close(self, out_trade_no: str) -> None:
+        """Nobody can pay the order any more; closing it again, or one that is not there, changes nothing.
+
+        Raises ChannelAway, or ChannelRefused where it cannot be closed now: it may be paid.
+        """
+
+    def refund(self, refund: Refund) -> Refunded:
+        """Asks for the refund, or how far it is; repeating it is safe. Raises ChannelAway or ChannelRefused."""
+
+    def read_notice(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> Notice:
+        """What a notice reports; None where it is of no consequence. Raises Forged or ChannelAway.
+
+        Forged unless the channel says so, to us, now.
+        """

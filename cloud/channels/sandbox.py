@@ -15,8 +15,17 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
-from cloud.channels import Channel, ChannelAway, ChannelRefused, Forged, Order, Payment
-from cloud.settings import Settings
+from cloud.channels import (
+    ChannelAway,
+    ChannelRefused,
+    Forged,
+    Order,
+    Payer,
+    Payment,
+    Refund,
+    Refunded,
+    Way,
+)
 from prepaid.money import Money
 
 FRESH = timedelta(seconds=300)
@@ -24,19 +33,6 @@ TIMEOUT = httpx.Timeout(5, connect=2)
 
 
 Answer = TypeVar("Answer", bound=BaseModel)
-
-
-def channels(settings: Settings) -> dict[str, Channel]:
-    """The channels of an installation, by name."""
-    return {
-        Sandbox.name: Sandbox(
-            url=settings.sandbox_url,
-            merchant=settings.sandbox_merchant,
-            merchant_key=settings.sandbox_merchant_key,
-            channel_key=settings.sandbox_channel_key,
-            notify_url=f"{settings.public_url}/api/channels/sandbox/notify",
-        )
-    }
 
 
 class _Order(BaseModel):
@@ -66,6 +62,8 @@ class Sandbox:
     """merchant and merchant_key are ours, channel_key is the channel's; notices come to notify_url."""
 
     name = "sandbox"
+    ways = frozenset({Way.PAGE})
+    acknowledged = ("application/json", '{"code":"SUCCESS"}')
 
     def __init__(
         self,
@@ -83,7 +81,14 @@ class Sandbox:
         self._notify_url = notify_url
 
     def order(
-        self, *, out_trade_no: str, amount: Money, description: str, return_url: str
+        self,
+        *,
+        out_trade_no: str,
+        amount: Money,
+        description: str,
+        return_url: str,
+        way: Way,
+        payer: Payer,
     ) -> Order:
         body = json.dumps(
             {
@@ -109,6 +114,14 @@ class Sandbox:
         if not order.transaction_id or order.paid_at is None or order.out_trade_no != out_trade_no:
             raise ChannelAway
         return Payment(out_trade_no, order.transaction_id, Money(order.amount_fen), order.paid_at)
+
+    def close(self, out_trade_no: str) -> None:
+        answer = self._ask("POST", f"/v1/orders/{out_trade_no}/close", "")
+        if answer.status_code not in (204, 404):
+            raise _trouble(answer)
+
+    def refund(self, refund: Refund) -> Refunded:
+        raise ChannelRefused(reason="the sandbox gives no money back")
 
     def read_notice(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> Payment:
         timestamp = headers.get("sandbox-timestamp", "")
@@ -150,11 +163,15 @@ class Sandbox:
 
 
 def _parsed(shape: type[Answer], answer: httpx.Response) -> Answer:
-    if 400 <= answer.status_code < 500:
-        raise ChannelRefused(reason=f"status {answer.status_code}")
     if answer.status_code != 200:
-        raise ChannelAway
+        raise _trouble(answer)
     try:
         return shape.model_validate_json(answer.content)
     except ValidationError as error:
         raise ChannelAway from error
+
+
+def _trouble(answer: httpx.Response) -> ChannelAway | ChannelRefused:
+    if 400 <= answer.status_code < 500:
+        return ChannelRefused(reason=f"status {answer.status_code}")
+    return ChannelAway()

@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID, uuid5
 
-from sqlalchemy import or_, select, text, update
+from sqlalchemy import and_, exists, false, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
 
 from cloud import events, tables
 from cloud.auth import SignedIn
-from cloud.channels import Channel, ChannelAway, ChannelRefused, Order, Payment
+from cloud.channels import Channel, ChannelAway, ChannelRefused, Order, Payer, Payment, Way
 from cloud.db import Database
 from cloud.errors import CloudError
-from cloud.services import credits, downlog, ledger
+from cloud.services import channel_refunds, credits, downlog, ledger
 from cloud.tables import Purse, TopUp, utc_now
 from prepaid.ledger import Reason, Transfer, TransferIdReused, clearing, prepaid
 from prepaid.money import ZERO, Money
@@ -28,9 +29,12 @@ log = logging.getLogger(__name__)
 
 MOST = Money.yuan("10000")
 CASH = "cash"
+NOBODY = Payer()
 SWEEP_AFTER = timedelta(seconds=60)  # a channel's notice is given this long
 SWEEP_FOR = timedelta(days=2)
 SWEEP_PAUSE_MOST = timedelta(hours=1)
+CLOSE_AFTER = timedelta(minutes=10)  # once its link has ended, as somebody may be paying just then
+YOUNGEST_CLOSED = timedelta(minutes=5)  # WeChat Pay closes no order that is younger
 
 _ORDERS = UUID("0f4c9b4e-2f0b-4a5e-9a52-6c7b1d1f7f10")
 
@@ -107,11 +111,15 @@ def create(
     amount: Money,
     idempotency_key: UUID,
     page_url: str,
+    way: Way = Way.PAGE,
+    payer: Payer = NOBODY,
+    twin_of: UUID | None = None,
 ) -> TopUp:
-    """The top-up of this key, ordered at the channel: send the customer to its pay_url.
+    """The top-up of this key, ordered at the channel: send the customer to its pay_url, as the way wants it.
 
     Repeating it gives the same top-up. The channel sends the customer back to page_url/{top-up id}. The
-    channel is asked while no transaction is open, as it may take its time.
+    channel is asked while no transaction is open, as it may take its time. twin_of is another top-up that
+    is to be paid either there or here: whichever is paid first is credited, see confirm.
 
     Raises NoSuchPurse, BadAmount, KeyReused (another amount or purse under one key), ChannelAway (nothing
     is kept; the same key may be tried again) or ChannelRefused.
@@ -132,17 +140,22 @@ def create(
         amount=amount,
         description=BILLED_AS[purse.purpose],
         return_url=f"{page_url}/{id}",
+        way=way,
+        payer=payer,
     )
     with database.organization(organization_id) as session:
-        topup, _ = _begun(session, purse, amount, channel.name, idempotency_key, order)
+        topup, _ = _begun(
+            session, purse, amount, channel.name, idempotency_key, order, way=way, twin_of=twin_of
+        )
     return topup
 
 
 def confirm(session: Session, payment: Payment, *, channel: str, now: datetime) -> TopUp:
     """Books a payment, once: sets paid_at, posts the transfer, appends Credited to the gateway's log.
 
-    Needs a system session. Raises NoSuchOrder, or NotAsOrdered if the amount is another or the order is
-    paid by another payment.
+    A second payment, of the order or of its twin, is not credited but given back: see channel_refunds.
+    Needs a system session. Raises NoSuchOrder, or NotAsOrdered if the amount is another or the channel has
+    said that money of it went back.
     """
     known: TopUp | None = session.execute(
         select(TopUp).where(
@@ -154,6 +167,17 @@ def confirm(session: Session, payment: Payment, *, channel: str, now: datetime) 
     if not _is_booked(known, payment):
         _credit(session, known, payment, now=now)
     return known
+
+
+def _twins(session: Session, topup: TopUp) -> list[TopUp]:
+    """The other orders for the same money."""
+    first = topup.twin_of or topup.id
+    found = session.execute(
+        select(TopUp).where(
+            or_(col(TopUp.id) == first, col(TopUp.twin_of) == first), col(TopUp.id) != topup.id
+        )
+    )
+    return list(found.scalars())
 
 
 def record_cash(
@@ -246,8 +270,9 @@ def sweep(
 ) -> int:
     """Asks the channels about orders whose notice never came, and books what was paid; how many were.
 
-    An order is asked about after SWEEP_AFTER, then ever more rarely, for SWEEP_FOR. A channel that is away
-    is left alone until the next time. Ends after the question it is at when is_stopping says so.
+    An order is asked about after SWEEP_AFTER, then ever more rarely, for SWEEP_FOR. One that is not paid when
+    its time is over, or its twin is paid, is closed. A channel that is away is left alone until the next
+    time. Ends after the question it is at when is_stopping says so.
     """
     return sum(
         _sweep_channel(database, name, channel, now, is_stopping)
@@ -261,20 +286,27 @@ def _sweep_channel(
     with database.system() as session:
         orders = due(session, name, now)
     booked = 0
-    for out_trade_no in orders:
+    for order in orders:
         if is_stopping():
             break
+        number = order.out_trade_no
+        closed_at = None
+        payment = None
         try:
-            payment = channel.payment(out_trade_no)
+            payment = channel.payment(number)
+            if payment is None and order.is_over:
+                channel.close(number)
+                closed_at = now
         except ChannelAway as error:
-            log.warning("channel %s is away, asked about order %s: %s", name, out_trade_no, error)
+            log.warning("channel %s is away, asked about order %s: %s", name, number, error)
             break
         except ChannelRefused as error:
-            log.warning("channel %s, asked about order %s: %s", name, out_trade_no, error)
-            payment = None
+            log.warning("channel %s, asked about order %s: %s", name, number, error)
         with database.system() as session:
             session.execute(
-                update(TopUp).where(col(TopUp.out_trade_no) == out_trade_no).values(asked_at=now)
+                update(TopUp)
+                .where(col(TopUp.out_trade_no) == number)
+                .values(asked_at=now, closed_at=closed_at)
             )
         if payment is not None:
             booked += book(database, payment, channel=name, now=now)
@@ -338,6 +370,9 @@ def _begun(
     channel: str,
     idempotency_key: UUID,
     order: Order | None,
+    *,
+    way: Way | None = None,
+    twin_of: UUID | None = None,
 ) -> tuple[TopUp, bool]:
     """The top-up of this key, and whether it is new. Same key at the same time: the second waits for the first."""
     id = _id(purse, idempotency_key)
@@ -349,6 +384,8 @@ def _begun(
         channel=channel,
         idempotency_key=idempotency_key,
         out_trade_no=id.hex,
+        way=way.value if way is not None else None,
+        twin_of=twin_of,
         pay_url=order.pay_url if order is not None else None,
         expires_at=order.expires_at if order is not None else None,
     )
@@ -369,6 +406,19 @@ def _credit(session: Session, topup: TopUp, payment: Payment, *, now: datetime) 
     session.refresh(topup, with_for_update={"key_share": True})
     if _is_booked(topup, payment):
         return
+    # Twins belong to the purse that is locked, so only one of them can be the first that is paid.
+    if topup.credited_at is not None or any(t.credited_at for t in _twins(session, topup)):
+        channel_refunds.begin(session, topup, payment)
+        if topup.credited_at is None:
+            topup.transaction_id, topup.paid_at = payment.transaction_id, payment.paid_at
+            session.add(topup)
+            events.changed(session, topup.organization_id, topup_id=topup.id)
+        return
+    if topup.refunded_at is not None:
+        raise NotAsOrdered(
+            out_trade_no=topup.out_trade_no,
+            reason="the channel said before that its money went back",
+        )
     transfer = Transfer(
         debit=clearing(topup.channel),
         credit=prepaid(topup.purse_id),
@@ -396,31 +446,45 @@ def cause_of(channel: str, transaction_id: str | None) -> str:
 
 
 def _is_booked(topup: TopUp, payment: Payment) -> bool:
-    """Raises NotAsOrdered unless this is the payment of this order."""
+    """Whether this payment is credited, or is being given back. Raises NotAsOrdered at another amount."""
     if payment.amount.fen != topup.amount_fen:
         raise NotAsOrdered(
             out_trade_no=topup.out_trade_no,
             reason=f"¥{payment.amount} was paid, ¥{Money(topup.amount_fen)} was ordered",
         )
-    if topup.credited_at is None:
-        return False
-    if payment.transaction_id != topup.transaction_id:
-        raise NotAsOrdered(
-            out_trade_no=topup.out_trade_no,
-            reason=f"it is paid by {topup.transaction_id}, and again by {payment.transaction_id}",
-        )
-    return True
+    return topup.paid_at is not None and payment.transaction_id == topup.transaction_id
 
 
-def due(session: Session, channel: str, now: datetime) -> list[str]:
-    """The numbers of the orders that the channel is to be asked about now."""
+@dataclass(frozen=True, slots=True)
+class Due:
+    """An order that the channel is to be asked about. is_over: if it is not paid, it is to be closed."""
+
+    out_trade_no: str
+    is_over: bool
+
+
+def due(session: Session, channel: str, now: datetime) -> list[Due]:
+    """The orders that the channel is to be asked about now."""
+    twin = aliased(TopUp)
+    first = func.coalesce(col(TopUp.twin_of), col(TopUp.id))
+    is_paid_elsewhere = exists().where(
+        or_(col(twin.id) == first, col(twin.twin_of) == first),
+        col(twin.id) != col(TopUp.id),
+        col(twin.credited_at).is_not(None),
+    )
+    is_over = and_(
+        col(TopUp.created_at) <= now - YOUNGEST_CLOSED,
+        or_(col(TopUp.expires_at) <= now - CLOSE_AFTER, is_paid_elsewhere),
+    )
     asked = col(TopUp.asked_at)
     created = col(TopUp.created_at)
     waiting = (
-        select(col(TopUp.out_trade_no))
+        select(col(TopUp.out_trade_no), func.coalesce(is_over, false()))
         .where(
             col(TopUp.channel) == channel,
             col(TopUp.credited_at).is_(None),
+            col(TopUp.paid_at).is_(None),
+            col(TopUp.closed_at).is_(None),
             created <= now - SWEEP_AFTER,
             created > now - SWEEP_FOR,
             # The pause after each question is as long as the order was old when it was put.
@@ -433,4 +497,4 @@ def due(session: Session, channel: str, now: datetime) -> list[str]:
         .order_by(created)
         .limit(200)
     )
-    return list(session.execute(waiting).scalars())
+    return [Due(*row) for row in session.execute(waiting)]

@@ -33,6 +33,7 @@ from cloud.tables.estate import (
 )
 from cloud.tables.money import (
     Balance,
+    ChannelRefund,
     Credit,
     DailyCharge,
     EmergencyCredit,
@@ -47,6 +48,7 @@ __all__ = [
     "Alarm",
     "Balance",
     "Building",
+    "ChannelRefund",
     "Credit",
     "DailyCharge",
     "DownEntry",

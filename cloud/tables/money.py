@@ -129,17 +129,24 @@ class TopUp(Identified, table=True):
         ),
         Index("ix_topups_unrestored", "purse_id", postgresql_where=text("restored_at IS NULL")),
         UniqueConstraint("purse_id", "credit_number"),
+        belongs_to("topups", "twin_of"),
+        Index("ix_topups_twin_of", "twin_of", postgresql_where=text("twin_of IS NOT NULL")),
     )
 
     purse_id: UUID
     amount_fen: int = Field(sa_type=BigInteger)
-    channel: str = Field(sa_type=Text)  # sandbox, cash
+    channel: str = Field(sa_type=Text)  # wechat, sandbox, cash
+    way: str | None = Field(default=None, sa_type=Text)  # a channels.Way; None: at the counter
+    twin_of: UUID | None = None  # the first order for this money; this one is another way to pay it
     idempotency_key: UUID
     out_trade_no: str = Field(sa_type=Text, unique=True)  # our number at the channel
     transaction_id: str | None = Field(default=None, sa_type=Text)  # the channel's number
     pay_url: str | None = Field(default=None, sa_type=Text)
     expires_at: datetime | None = Field(default=None, sa_type=Utc)
     asked_at: datetime | None = Field(default=None, sa_type=Utc)  # the sweep asked the channel
+    closed_at: datetime | None = Field(default=None, sa_type=Utc)  # nobody can pay it any more
+    # The channel said that money of it went back before it was credited: then it is not.
+    refunded_at: datetime | None = Field(default=None, sa_type=Utc)
     taken_by: UUID | None = None  # who took the cash
     paid_at: datetime | None = Field(default=None, sa_type=Utc)  # 已支付, by the channel's clock
     credited_at: datetime | None = Field(default=None, sa_type=Utc)  # 已入账
@@ -168,3 +175,34 @@ class RefusedNotice(Identified, table=True):
     transaction_id: str = Field(sa_type=Text)
     amount_fen: int = Field(sa_type=BigInteger)
     reason: str = Field(sa_type=Text)
+
+
+class ChannelRefund(Identified, table=True):
+    """渠道退款: a payment too many, on its way back to whoever paid. Its state is the dates it has reached."""
+
+    __tablename__ = "channel_refunds"
+    __table_args__ = (
+        belongs_to("topups", "topup_id"),
+        UniqueConstraint("channel", "transaction_id"),
+        CheckConstraint("amount_fen > 0", name="positive"),
+        Index(
+            "ix_channel_refunds_open",
+            "created_at",
+            postgresql_where=text("done_at IS NULL AND failed_at IS NULL"),
+        ),
+    )
+
+    topup_id: UUID
+    channel: str = Field(sa_type=Text)
+    out_trade_no: str = Field(sa_type=Text)
+    transaction_id: str = Field(sa_type=Text)
+    out_refund_no: str = Field(sa_type=Text, unique=True)  # our number at the channel
+    amount_fen: int = Field(sa_type=BigInteger)
+    paid_at: datetime = Field(sa_type=Utc)
+    said: str | None = Field(default=None, sa_type=Text)  # the channel's last word
+    asked_at: datetime | None = Field(default=None, sa_type=Utc)  # 已申请退款
+    accepted_at: datetime | None = Field(default=None, sa_type=Utc)  # 已受理
+    done_at: datetime | None = Field(default=None, sa_type=Utc)  # 已退回
+    failed_at: datetime | None = Field(
+        default=None, sa_type=Utc
+    )  # the channel cannot: a person must

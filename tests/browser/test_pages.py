@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 from sqlalchemy import func, select
 
 from cloud import tables
-from cloud.channels import sandbox
+from cloud.channels import configured
 from prepaid.reading import Supply
 from prepaid.supply import Why
 from tests.browser.conftest import SIZES, Opener, picture
@@ -298,7 +298,7 @@ def test_a_payment_company_that_does_not_answer_is_no_dead_end(
     page.goto(town.house().url)
     away = town.settings.model_copy(update={"sandbox_url": "http://127.0.0.1:1"})
     answering = town.app.state.channels
-    town.app.state.channels = sandbox.channels(away)
+    town.app.state.channels = configured.channels(away)
     try:
         page.click(".pay")
         expect(page.get_by_role("alert")).to_contain_text("没有扣款")

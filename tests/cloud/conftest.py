@@ -18,7 +18,17 @@ from fastapi.testclient import TestClient
 from psycopg import sql
 
 from cloud.app import create_app
-from cloud.channels import ChannelAway, ChannelRefused, Order, Payment
+from cloud.channels import (
+    ChannelAway,
+    ChannelRefused,
+    Order,
+    Payer,
+    Payment,
+    Refund,
+    Refunded,
+    RefundState,
+    Way,
+)
 from cloud.db import Database, migrate
 from cloud.services import estate, topups
 from cloud.settings import Settings
@@ -172,6 +182,8 @@ class FakeChannel:
     """A channel that keeps its orders in memory, and can be away."""
 
     name = "sandbox"
+    ways = frozenset(Way)
+    acknowledged = ("text/plain", "taken")
 
     def __init__(self, meanwhile: Callable[[], None] = lambda: None) -> None:
         self.meanwhile = meanwhile  # what happens while it is asked
@@ -179,9 +191,19 @@ class FakeChannel:
         self.asked: list[str] = []
         self.orders: dict[str, Money] = {}
         self.paid: dict[str, Payment] = {}
+        self.closed: list[str] = []
+        self.refunds: dict[str, Refund] = {}
+        self.refunds_are = RefundState.DONE  # from the first question on
 
     def order(
-        self, *, out_trade_no: str, amount: Money, description: str, return_url: str
+        self,
+        *,
+        out_trade_no: str,
+        amount: Money,
+        description: str,
+        return_url: str,
+        way: Way,
+        payer: Payer,
     ) -> Order:
         self.meanwhile()
         if self.is_away:
@@ -196,6 +218,25 @@ class FakeChannel:
         if self.is_away:
             raise ChannelAway
         return self.paid.get(out_trade_no)
+
+    def close(self, out_trade_no: str) -> None:
+        if out_trade_no in self.paid:
+            raise ChannelRefused(reason="it is paid")
+        self.closed.append(out_trade_no)
+
+    def refund(self, refund: Refund) -> Refunded:
+        if self.is_away:
+            raise ChannelAway
+        self.refunds[refund.out_refund_no] = refund
+        return Refunded(
+            refund.out_refund_no,
+            refund.payment.out_trade_no,
+            refund.payment.transaction_id,
+            refund.amount,
+            self.refunds_are,
+            self.refunds_are.value.upper(),
+            NOON,
+        )
 
     def read_notice(self, headers: object, body: bytes, *, now: datetime) -> Payment:
         raise AssertionError("no notice is read in this test")

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import select
 
 from cloud import tables
-from cloud.channels import ChannelAway, ChannelRefused, Forged
+from cloud.channels import ChannelAway, ChannelRefused, Forged, Payer, Way
 from cloud.channels.sandbox import Sandbox
 from cloud.services import ledger
 from prepaid.money import ZERO, Money
@@ -124,7 +124,12 @@ def test_a_signed_notice_that_says_something_else_is_refused(keys, sandbox, chan
 def test_a_channel_that_does_not_answer_is_away(sandbox):
     with pytest.raises(ChannelAway):
         sandbox.order(
-            out_trade_no="W1", amount=Money(1), description="x", return_url="http://cloud.test"
+            out_trade_no="W1",
+            amount=Money(1),
+            description="x",
+            return_url="http://cloud.test",
+            way=Way.PAGE,
+            payer=Payer(),
         )
     with pytest.raises(ChannelAway):
         sandbox.payment("W1")
@@ -165,6 +170,8 @@ def test_the_payment_company_takes_our_orders_and_tells_what_was_paid(keys, paym
         "amount": Money.yuan("50"),
         "description": "电费",
         "return_url": "http://cloud.test/back",
+        "way": Way.PAGE,
+        "payer": Payer(),
     }
     order = sandbox.order(**asked)
     assert sandbox.order(**asked).pay_url == order.pay_url
@@ -173,6 +180,13 @@ def test_the_payment_company_takes_our_orders_and_tells_what_was_paid(keys, paym
     assert sandbox.payment("W" * 32) is None
     assert sandbox.payment("X" * 32) is None
 
+    sandbox.order(**{**asked, "out_trade_no": "C" * 32})
+    for number in ("C" * 32, "C" * 32, "X" * 32):
+        sandbox.close(number)
+    closed = httpx.post(f"{payment_company}/pay/{'C' * 32}", headers={"Origin": payment_company})
+    assert closed.status_code == 410
+    assert sandbox.payment("C" * 32) is None
+
     paid = httpx.post(order.pay_url, headers={"Origin": payment_company})
     assert paid.status_code == 303
 
@@ -180,6 +194,8 @@ def test_the_payment_company_takes_our_orders_and_tells_what_was_paid(keys, paym
     assert payment is not None
     assert payment.amount == Money.yuan("50")
     assert payment.transaction_id
+    with pytest.raises(ChannelRefused):
+        sandbox.close("W" * 32)
 
 
 @pytest.fixture

@@ -3,8 +3,24 @@
 from __future__ import annotations
 
 import pytest
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 
+from cloud.channels.configured import channels
 from cloud.settings import BadSettings, Settings
+from tests.cloud.companies import (
+    APP_SECRET,
+    APPID,
+    KEY_SERIAL,
+    MCHID,
+    V3_KEY,
+    pem,
+    private_key,
+)
 
 
 def faults(path) -> list[str]:
@@ -48,6 +64,13 @@ def test_a_missing_secret_says_where_it_may_be_set(settings_file):
         ("signing_key", "AAAA", "signing_key must be an Ed25519 key"),
         ("signing_key", "not base64!", "signing_key must be an Ed25519 key"),
         ("sandbox_channel_key", "AAAA", "sandbox_channel_key must be an Ed25519 key"),
+        ("wechat_mchid", "wx12", "wechat_mchid must be the merchant's number"),
+        ("wechat_appid", "1900000109", "wechat_appid must be an appid"),
+        ("wechat_private_key", "AAAA", "wechat_private_key must be an RSA private key"),
+        ("wechat_public_key", "AAAA", "wechat_public_key must be an RSA public key"),
+        ("wechat_v3_key", "short", "wechat_v3_key must be the 32 letters and digits"),
+        ("wechat_key_serial", "xyz", "wechat_key_serial must be the serial number"),
+        ("wechat_url", "api.test", "wechat_url must be an address like http"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_source_and_never_shown(
@@ -58,6 +81,67 @@ def test_a_wrong_value_is_named_with_its_source_and_never_shown(
     assert fault.startswith(said)
     assert fault.endswith(f"(set in WATTWELL_{name.upper()}).")
     assert value not in fault
+
+
+def test_an_installation_without_a_payment_channel_loads(settings_file):
+    (settings_file.parent / "secrets" / "sandbox_merchant_key").unlink()
+    lines = settings_file.read_text().splitlines()
+    settings_file.write_text("\n".join(line for line in lines if "sandbox" not in line))
+    assert channels(Settings.load(settings_file)) == {}
+
+
+def test_a_channel_that_is_begun_names_all_it_lacks(settings_file):
+    (settings_file.parent / "secrets" / "sandbox_merchant_key").unlink()
+    settings_file.write_text(settings_file.read_text() + 'wechat_mchid = "1900000109"\n')
+    told = faults(settings_file)
+    secrets = settings_file.parent / "secrets"
+    assert told[0] == (
+        f"wechat_appid is missing: set it in {settings_file}, in the file {secrets / 'wechat_appid'}"
+        " or as WATTWELL_WECHAT_APPID (channel wechat needs it)."
+    )
+    assert [fault.split()[0] for fault in told] == [
+        "wechat_appid",
+        "wechat_private_key",
+        "wechat_key_serial",
+        "wechat_v3_key",
+        "sandbox_merchant_key",
+        "wechat_app_secret",
+    ]
+
+
+def test_keys_of_a_channel_may_be_files_as_its_tools_write_them(settings_file):
+    key = private_key()
+    secrets = settings_file.parent / "secrets"
+    rsa_pem = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+    bare = "".join(rsa_pem.decode().splitlines()[1:-1])
+    for written in (pem(key), rsa_pem.decode(), bare):
+        (secrets / "wechat_private_key").write_text(written)
+        for name, value in {
+            "wechat_mchid": MCHID,
+            "wechat_appid": APPID,
+            "wechat_app_secret": APP_SECRET,
+            "wechat_key_serial": KEY_SERIAL,
+            "wechat_v3_key": V3_KEY,
+        }.items():
+            (secrets / name).write_text(f"{value}\n")
+        settings = Settings.load(settings_file)
+        assert settings.wechat_private_key == pem(key)
+        assert list(channels(settings)) == ["wechat", "sandbox"]
+        for secret in (pem(key)[40:80], V3_KEY, APP_SECRET):
+            assert secret not in repr(settings)
+
+
+def test_a_public_key_needs_its_number(settings_file):
+    secrets = settings_file.parent / "secrets"
+    public = private_key().public_key()
+    (secrets / "wechat_public_key").write_bytes(
+        public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    )
+    assert any(
+        fault.startswith("wechat_public_key_id is missing")
+        and fault.endswith("(wechat_public_key needs it).")
+        for fault in faults(settings_file)
+    )
 
 
 def test_all_faults_are_told_at_once(settings_file):

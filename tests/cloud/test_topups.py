@@ -13,8 +13,10 @@ from sqlalchemy import select, text
 
 from cloud import tables
 from cloud.auth import SignedIn
-from cloud.channels import ChannelAway
-from cloud.services import ledger, topups
+from cloud.channels import ChannelAway, Refunded, RefundState, Way
+from cloud.services import channel_refunds, ledger, topups
+from prepaid import ledger as ledger_rules
+from prepaid.ledger import clearing, returning
 from prepaid.money import ZERO, Money
 from prepaid.wire import Credited, read_down
 from tests.cloud.conftest import FakeChannel
@@ -180,13 +182,185 @@ def test_a_payment_of_another_amount_is_kept_for_a_person_and_credits_nothing(
     )  # the right one is still taken
 
 
-def test_an_order_paid_a_second_time_is_kept_for_a_person(database, home, order):
+def test_an_order_paid_a_second_time_is_credited_once_and_the_second_payment_goes_back(
+    database, channel, home, order
+):
+    payment = order("50")
+    second = replace(payment, transaction_id="T-other", paid_at=NOON + timedelta(minutes=1))
+    assert topups.book(database, payment, channel="sandbox", now=NOON)
+    for _ in range(2):
+        assert topups.book(database, second, channel="sandbox", now=NOON)
+    assert topups.book(database, payment, channel="sandbox", now=NOON)
+
+    assert held(database, home) == Money.yuan("50")
+    assert credits(database, home) == ["50.00"]
+    # 50.00 + 50.00 collected; of that 50.00 are owed to the customer in cash.
+    assert books(database) == {clearing("sandbox"): -10000, returning("sandbox"): 5000}
+
+    assert give_back(database, channel) == 1
+    assert give_back(database, channel) == 0
+    assert [r.payment.transaction_id for r in channel.refunds.values()] == ["T-other"]
+    assert books(database) == {clearing("sandbox"): -5000, returning("sandbox"): 0}
+
+
+def books(database) -> dict[str, int]:
+    """What clearing and returning hold, in fen; what the channel owes us is below zero."""
+    with database.system() as session:
+        return {
+            book: ledger_rules.credit_balance(book, ledger.transfers_of(session, book)).fen
+            for book in (clearing("sandbox"), returning("sandbox"))
+        }
+
+
+def give_back(database, *channels, now=None) -> int:
+    now = now or datetime.now(UTC)
+    by_name = {c.name: c for c in channels}
+    return channel_refunds.sweep(database, by_name, now=now, is_stopping=lambda: False)
+
+
+def twin(database, channel, home, first: UUID):
+    return begin(database, channel, home, "50", uuid4(), twin_of=first, way=Way.CODE)
+
+
+def test_of_two_orders_for_the_same_money_the_one_paid_first_is_credited(
+    database, channel, home, order
+):
+    first = order("50")
+    other = twin(database, channel, home, UUID(first.out_trade_no))
+    assert other.way == "code"
+    for_other = replace(first, out_trade_no=other.out_trade_no, transaction_id="T-twin")
+
+    assert topups.book(database, for_other, channel="sandbox", now=NOON)
+    assert topups.book(database, first, channel="sandbox", now=NOON)
+    assert topups.book(database, first, channel="sandbox", now=NOON)
+
+    assert held(database, home) == Money.yuan("50")
+    assert give_back(database, channel) == 1
+    (refund,) = channel.refunds.values()
+    assert (refund.payment.out_trade_no, refund.amount) == (first.out_trade_no, Money.yuan("50"))
+    with database.system() as session:
+        late = session.get_one(tables.TopUp, UUID(first.out_trade_no))
+        assert (late.paid_at, late.credited_at) == (first.paid_at, None)
+
+
+def test_two_orders_for_the_same_money_paid_at_the_same_time_credit_once(
+    database, channel, home, order
+):
+    first = order("50")
+    other = twin(database, channel, home, UUID(first.out_trade_no))
+    for_other = replace(first, out_trade_no=other.out_trade_no, transaction_id="T-twin")
+    with ThreadPoolExecutor(10) as threads:
+        booked = threads.map(
+            lambda payment: topups.book(database, payment, channel="sandbox", now=NOON),
+            [first, for_other] * 20,
+        )
+        assert all(booked)
+    assert held(database, home) == Money.yuan("50")
+    assert give_back(database, channel) == 1
+
+
+def test_when_one_of_two_orders_is_paid_the_other_is_closed(database, channel, home, order):
+    first = order("50")
+    other = twin(database, channel, home, UUID(first.out_trade_no))
+    topups.book(database, first, channel="sandbox", now=NOON)
+
+    now = datetime.now(UTC)
+    sweep(database, channel, now=now + timedelta(minutes=2))
+    assert channel.closed == []  # too young: WeChat Pay closes none under 5 minutes
+    for _ in range(3):
+        sweep(database, channel, now=now + timedelta(minutes=6))
+    assert channel.closed == [other.out_trade_no]
+
+
+def test_an_order_whose_time_is_over_is_closed_unless_it_was_paid(database, channel, home, order):
+    paid, unpaid = order("50"), order("30")
+    channel.paid[paid.out_trade_no] = paid
+    with database.system() as session:
+        ends = {"at": datetime.now(UTC) + timedelta(minutes=30)}
+        session.execute(text("UPDATE topups SET expires_at = :at"), ends)
+
+    now = datetime.now(UTC)
+    channel.paid.clear()
+    sweep(database, channel, now=now + timedelta(minutes=39))
+    assert channel.closed == []  # somebody may just be paying
+    channel.paid[paid.out_trade_no] = paid
+    sweep(database, channel, now=now + timedelta(minutes=90))
+    assert channel.closed == [unpaid.out_trade_no]
+    assert held(database, home) == Money.yuan("50")
+
+
+def test_a_refund_is_asked_for_until_the_channel_says_it_is_done(database, channel, home, order):
     payment = order("50")
     topups.book(database, payment, channel="sandbox", now=NOON)
-    assert not topups.book(
-        database, replace(payment, transaction_id="T-other"), channel="sandbox", now=NOON
+    second = replace(payment, transaction_id="T-other")
+    topups.book(database, second, channel="sandbox", now=NOON)
+    now = datetime.now(UTC)
+
+    channel.is_away = True
+    assert give_back(database, channel, now=now) == 0
+    channel.is_away = False
+    channel.refunds_are = RefundState.UNDER_WAY
+    assert give_back(database, channel, now=now + timedelta(seconds=30)) == 0
+    assert channel.refunds == {}  # not within a minute of the last question
+    assert give_back(database, channel, now=now + timedelta(minutes=2)) == 0
+    assert refund_of(database).accepted_at == now + timedelta(minutes=2)
+    channel.refunds_are = RefundState.DONE
+    assert give_back(database, channel, now=now + timedelta(minutes=5)) == 1
+
+    done = refund_of(database)
+    assert (done.done_at, done.failed_at, done.said) == (NOON, None, "DONE")
+    assert len(channel.refunds) == 1  # under one number all the time
+
+
+def test_a_refund_that_the_channel_cannot_do_is_left_to_a_person(
+    database, channel, home, order, caplog
+):
+    payment = order("50")
+    topups.book(database, payment, channel="sandbox", now=NOON)
+    topups.book(database, replace(payment, transaction_id="T-x"), channel="sandbox", now=NOON)
+    channel.refunds_are = RefundState.FAILED
+    now = datetime.now(UTC)
+    assert give_back(database, channel, now=now) == 0
+
+    assert refund_of(database).failed_at == now
+    assert "cannot give ¥50.00" in caplog.text
+    channel.refunds.clear()
+    give_back(database, channel, now=now + timedelta(days=1))
+    assert channel.refunds == {}
+    assert books(database)[returning("sandbox")] == 5000  # still owed
+
+
+def refund_of(database) -> tables.ChannelRefund:
+    with database.system() as session:
+        return session.execute(select(tables.ChannelRefund)).scalar_one()
+
+
+def test_a_payment_that_was_given_back_by_hand_before_we_heard_of_it_is_not_credited(
+    database, home, order
+):
+    payment = order("50")
+    by_hand = Refunded(
+        out_refund_no="HAND1",
+        out_trade_no=payment.out_trade_no,
+        transaction_id=payment.transaction_id,
+        amount=payment.amount,
+        state=RefundState.DONE,
+        said="SUCCESS",
+        at=NOON,
     )
-    assert held(database, home) == Money.yuan("50")
+    for _ in range(2):
+        with database.system() as session:
+            assert not channel_refunds.hear(session, by_hand, channel="sandbox", now=NOON)
+    assert not topups.book(database, payment, channel="sandbox", now=NOON)
+
+    assert held(database, home) == ZERO
+    with database.system() as session:
+        kept = session.execute(select(tables.RefusedNotice.reason)).scalars().all()
+    assert sorted(kept) == [
+        f"The payment of order {payment.out_trade_no} is not as ordered:"
+        " the channel said before that its money went back.",
+        "¥50.00 were given back at the channel, not by us (SUCCESS)",
+    ]
 
 
 def test_one_payment_said_to_pay_two_orders_pays_the_first(database, home, order):

@@ -1,0 +1,249 @@
+"""ChannelRefund 渠道退款: a payment too many goes back by itself to whoever paid; asked for until it has."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from uuid import UUID, uuid5
+
+from sqlalchemy import or_, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import Session, col
+
+from cloud import events, tables
+from cloud.channels import (
+    Channel,
+    ChannelAway,
+    ChannelRefused,
+    Payment,
+    Refund,
+    Refunded,
+    RefundState,
+)
+from cloud.db import Database
+from cloud.services import ledger
+from cloud.tables import ChannelRefund, TopUp
+from prepaid.ledger import Reason, Transfer, clearing, returning
+from prepaid.money import Money
+
+log = logging.getLogger(__name__)
+
+PAUSE = timedelta(minutes=1)  # WeChat Pay takes one question a minute about the refunds of an order
+PAUSE_MOST = timedelta(hours=1)
+
+_REFUNDS = UUID("2b7d5c0e-3c0c-4d1b-9a0e-8f1c52f0a7d4")
+
+
+def begin(session: Session, topup: TopUp, payment: Payment) -> None:
+    """Notes that the payment is to go back, once, and books it as what we owe. Needs a system session.
+
+    Raises TransferIdReused if the payment was credited somewhere else.
+    """
+    id = uuid5(_REFUNDS, f"{topup.channel}:{payment.transaction_id}")
+    row = insert(ChannelRefund).values(
+        id=id,
+        organization_id=topup.organization_id,
+        topup_id=topup.id,
+        channel=topup.channel,
+        out_trade_no=payment.out_trade_no,
+        transaction_id=payment.transaction_id,
+        out_refund_no=id.hex,
+        amount_fen=payment.amount.fen,
+        paid_at=payment.paid_at,
+    )
+    is_new = session.execute(row.on_conflict_do_nothing().returning(col(ChannelRefund.id))).first()
+    if is_new:
+        log.warning(
+            "order %s was paid a second time: ¥%s go back as refund %s",
+            payment.out_trade_no,
+            payment.amount,
+            id.hex,
+        )
+    received = Transfer(
+        debit=clearing(topup.channel),
+        credit=returning(topup.channel),
+        amount=payment.amount,
+        reason=Reason.TOP_UP,
+        cause=f"{topup.channel}:{payment.transaction_id}",
+        at=payment.paid_at,
+    )
+    ledger.post(session, topup.organization_id, [received])
+
+
+def sweep(
+    database: Database,
+    channels: Mapping[str, Channel],
+    *,
+    now: datetime,
+    is_stopping: Callable[[], bool],
+) -> int:
+    """Asks the channels for what is to go back, and how far it is; how many refunds were then done.
+
+    Each is asked for under its one number, so it goes back once however often it is asked for. A channel
+    that is away is left alone until the next time.
+    """
+    return sum(
+        _sweep_channel(database, name, channel, now, is_stopping)
+        for name, channel in channels.items()
+    )
+
+
+def _sweep_channel(
+    database: Database, name: str, channel: Channel, now: datetime, is_stopping: Callable[[], bool]
+) -> int:
+    with database.system() as session:
+        waiting = _due(session, name, now)
+    done = 0
+    for refund in waiting:
+        if is_stopping():
+            break
+        try:
+            said = channel.refund(refund)
+        except ChannelAway as error:
+            log.warning("channel %s is away, asked for refund %s", name, refund.out_refund_no)
+            _note_asked(database, refund.out_refund_no, now, said=str(error))
+            break
+        except ChannelRefused as error:
+            log.warning("channel %s, asked for refund %s: %s", name, refund.out_refund_no, error)
+            _note_asked(database, refund.out_refund_no, now, said=str(error))
+            continue
+        with database.system() as session:
+            done += hear(session, said, channel=name, now=now, is_asked=True)
+    return done
+
+
+def _due(session: Session, channel: str, now: datetime) -> list[Refund]:
+    asked, created = col(ChannelRefund.asked_at), col(ChannelRefund.created_at)
+    found = session.execute(
+        select(ChannelRefund)
+        .where(
+            col(ChannelRefund.channel) == channel,
+            col(ChannelRefund.done_at).is_(None),
+            col(ChannelRefund.failed_at).is_(None),
+            # The pause after each question is as long as the refund was old, a minute to an hour.
+            or_(
+                asked.is_(None),
+                asked <= now - PAUSE_MOST,
+                (asked <= now - PAUSE) & (asked - created <= now - asked),
+            ),
+        )
+        .order_by(created)
+        .limit(200)
+    ).scalars()
+    return [
+        Refund(
+            out_refund_no=row.out_refund_no,
+            payment=Payment(
+                row.out_trade_no, row.transaction_id, Money(row.amount_fen), row.paid_at
+            ),
+            amount=Money(row.amount_fen),
+        )
+        for row in found
+    ]
+
+
+def _note_asked(database: Database, out_refund_no: str, now: datetime, *, said: str) -> None:
+    with database.system() as session:
+        row = _find(session, out_refund_no)
+        assert row is not None
+        row.asked_at, row.said = now, said
+        session.add(row)
+
+
+def hear(
+    session: Session, said: Refunded, *, channel: str, now: datetime, is_asked: bool = False
+) -> bool:
+    """Keeps what the channel says of a refund; whether it is now done, for the first time.
+
+    A refund that is not ours was made by hand at the channel: it is kept for a person and, where the order
+    was not credited yet, the order is not credited any more. Needs a system session.
+    """
+    row = _find(session, said.out_refund_no)
+    if row is None:
+        _note_foreign(session, said, channel=channel, now=now)
+        return False
+    is_same = (row.channel, row.transaction_id, row.amount_fen) == (
+        channel,
+        said.transaction_id,
+        said.amount.fen,
+    )
+    if not is_same or row.done_at is not None:
+        return False
+    row.said = said.said
+    row.asked_at = now if is_asked else row.asked_at
+    row.accepted_at = row.accepted_at or now
+    match said.state:
+        case RefundState.DONE:
+            row.done_at, row.failed_at = said.at or now, None
+            _book_done(session, row)
+        case RefundState.FAILED:
+            row.failed_at = row.failed_at or now
+            log.error(
+                "channel %s cannot give ¥%s of order %s back (%s): look at refund %s there",
+                channel,
+                said.amount,
+                row.out_trade_no,
+                said.said,
+                row.out_refund_no,
+            )
+        case RefundState.UNDER_WAY:
+            pass
+    session.add(row)
+    events.changed(session, row.organization_id, topup_id=row.topup_id)
+    return row.done_at is not None
+
+
+def _find(session: Session, out_refund_no: str) -> ChannelRefund | None:
+    found: ChannelRefund | None = session.execute(
+        select(ChannelRefund)
+        .where(col(ChannelRefund.out_refund_no) == out_refund_no)
+        .with_for_update()
+    ).scalar_one_or_none()
+    return found
+
+
+def _book_done(session: Session, row: ChannelRefund) -> None:
+    assert row.done_at is not None
+    gone = Transfer(
+        debit=returning(row.channel),
+        credit=clearing(row.channel),
+        amount=Money(row.amount_fen),
+        reason=Reason.REFUND,
+        cause=f"{row.channel}:{row.out_refund_no}",
+        at=row.done_at,
+    )
+    ledger.post(session, row.organization_id, [gone])
+
+
+def _note_foreign(session: Session, said: Refunded, *, channel: str, now: datetime) -> None:
+    topup: TopUp | None = session.execute(
+        select(TopUp)
+        .where(col(TopUp.out_trade_no) == said.out_trade_no, col(TopUp.channel) == channel)
+        .with_for_update(key_share=True)
+    ).scalar_one_or_none()
+    if topup is None:
+        log.warning(
+            "channel %s tells of a refund of order %s, not ours", channel, said.out_trade_no
+        )
+        return
+    if topup.credited_at is None and topup.refunded_at is None:
+        topup.refunded_at = now
+        session.add(topup)
+    row = insert(tables.RefusedNotice).values(
+        organization_id=topup.organization_id,
+        topup_id=topup.id,
+        transaction_id=f"{said.transaction_id} {said.out_refund_no}",
+        amount_fen=said.amount.fen,
+        reason=f"¥{said.amount} were given back at the channel, not by us ({said.said})",
+    )
+    is_new = session.execute(
+        row.on_conflict_do_nothing().returning(col(tables.RefusedNotice.id))
+    ).first()
+    if is_new:
+        log.error(
+            "order %s: ¥%s were given back at channel %s, not by us; the purse is as it was",
+            said.out_trade_no,
+            said.amount,
+            channel,
+        )

@@ -1,0 +1,92 @@
+"""Payment companies and the cloud's web program as servers on 127.0.0.1, for the tests of channels."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from fastapi import FastAPI
+
+from simulators.wechat_keys import PlatformKeys
+from simulators.wechatpay import Merchant, WeChatPay
+
+MCHID, APPID, APP_SECRET = "1900000109", "wx0123456789abcdef", "a" * 32
+KEY_SERIAL = "5157F09EFDC096DE15EBE81A47057A7232F1B8E1"
+V3_KEY = "0123456789abcdefghijABCDEFGHIJkl"
+
+
+def listening() -> socket.socket:
+    bound = socket.socket()
+    bound.bind(("127.0.0.1", 0))
+    bound.listen(256)  # who calls before the program serves, waits
+    return bound
+
+
+def url_of(bound: socket.socket) -> str:
+    return f"http://127.0.0.1:{bound.getsockname()[1]}"
+
+
+@contextmanager
+def serve(app: FastAPI, bound: socket.socket) -> Iterator[None]:
+    config = uvicorn.Config(app, log_level="warning", lifespan="on", timeout_graceful_shutdown=3)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
+    thread.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(timeout=15)
+        bound.close()
+    assert not thread.is_alive(), "the server did not stop"
+
+
+def private_key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+def pem(key: rsa.RSAPrivateKey) -> str:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+@contextmanager
+def wechat_pay(
+    merchant_key: rsa.RSAPrivateKey, *, signs_by_public_key: bool = True
+) -> Iterator[WeChatPay]:
+    bound = listening()
+    merchant = Merchant(
+        mchid=MCHID,
+        appid=APPID,
+        app_secret=APP_SECRET,
+        key=merchant_key.public_key(),
+        key_serial=KEY_SERIAL,
+        site="127.0.0.1",
+    )
+    keys = PlatformKeys(V3_KEY, signs_by_public_key=signs_by_public_key)
+    company = WeChatPay(url=url_of(bound), merchant=merchant, keys=keys)
+    with serve(company.app, bound):
+        yield company
+
+
+def wechat_settings(company: WeChatPay, merchant_key: rsa.RSAPrivateKey) -> dict[str, object]:
+    """What cloud.toml and secrets/ hold of a merchant of this company."""
+    settings: dict[str, object] = {
+        "wechat_mchid": MCHID,
+        "wechat_appid": APPID,
+        "wechat_app_secret": APP_SECRET,
+        "wechat_private_key": pem(merchant_key),
+        "wechat_key_serial": KEY_SERIAL,
+        "wechat_v3_key": V3_KEY,
+        "wechat_url": company.url,
+        "wechat_authorize_url": f"{company.url}/connect/oauth2/authorize",
+        "wechat_token_url": f"{company.url}/sns/oauth2/access_token",
+    }
+    if company.keys.signs_by_public_key:
+        settings["wechat_public_key"] = company.keys.public_key
+        settings["wechat_public_key_id"] = company.keys.public_key_id
+    return settings
