@@ -68,7 +68,12 @@ def _first(group: BaseExceptionGroup[StoreUnusable]) -> BaseException:
 
 async def _serve(config: Path, settings: Settings, store: Store) -> None:
     buses = {line.name: _bus(line) for line in settings.lines}
-    pace = Pace(settings.poll_s, min(LEAST_S, settings.poll_s / 2), settings.poll_share)
+    pace = Pace(
+        settings.poll_s,
+        min(LEAST_S, settings.poll_s / 2),
+        share=settings.poll_share,
+        measure_s=settings.measure_s,
+    )
     agent = Agent(store, buses, _now, pace)
     agent.wait_with_cuts()
     if store.hold is not None:

@@ -13,6 +13,11 @@ TURN_STEP_US = (
 )
 
 
+def whom(meter: Meter) -> str:
+    """A meter by what it is called on its line: another one in its place is another."""
+    return f"{meter.protocol} {meter.address} {meter.meter_no}"
+
+
 class Acquaintances:
     """By service point. Of another meter in its place, or one whose entry has changed, nothing is known."""
 

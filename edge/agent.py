@@ -10,12 +10,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from edge.acquaintance import Acquaintances
+from edge.acquaintance import Acquaintances, whom
 from edge.booking import Booking, Settled, is_proved
 from edge.bus import TRIES, Bus, NoReply, Unwanted
 from edge.clock import Clock
 from edge.drivers import DRIVERS, BadMeter, Driver, Known, wants_bands
 from edge.ledger_file import StoreFull
+from edge.measuring import Measuring
 from edge.metrics import LineMetrics
 from edge.pace import Bound, LinePace, Pace
 from edge.patience import rounds_off
@@ -24,7 +25,7 @@ from edge.purses import Load, Purses
 from edge.rounds import Rounds
 from edge.rows import Intent
 from edge.store import Store, StoreHeld
-from prepaid.point import Meter, Restore, ServicePoint
+from prepaid.point import Restore, ServicePoint
 from prepaid.reading import Reading, Supply
 from prepaid.supply import Override, Situation, Why, is_satisfied
 from prepaid.wire import AlarmKind, GatewayAlarm, Trouble
@@ -78,6 +79,8 @@ class Agent:
         async with asyncio.TaskGroup() as group:
             for name in self._buses:
                 group.create_task(self._serve(name), name=f"line {name}")
+                if self._pace.measure_s:
+                    group.create_task(self._measuring(name).run(), name=f"measuring on {name}")
                 group.create_task(self._serve_urgent(name), name=f"line {name}, urgent")
             group.create_task(self._report(), name="metrics of the lines")
 
@@ -126,7 +129,7 @@ class Agent:
             self._paces[name].woken = sum(
                 len(self._purses.points(self._points[id].purse)) > 1 for id in points
             )
-            self._buses[name].remember(_whom(self._points[id].meter) for id in points)
+            self._buses[name].remember(whom(self._points[id].meter) for id in points)
 
     def take_up(self, point: UUID) -> None:
         """A service point is new or has changed: visit it as it is now."""
@@ -182,6 +185,25 @@ class Agent:
         return sorted({self._points[id].meter.line for id in long if id in self._points})
 
     # One line.
+
+    def _measuring(self, name: str) -> Measuring:
+        """What asks its meters what they measure, while nothing else is to be done on the line."""
+        return Measuring(
+            self._buses[name],
+            self._store,
+            self._met,
+            every_s=self._pace.measure_s,
+            points=lambda: [
+                point
+                for point in self._points.values()
+                if point.meter.line == name
+                and point.meter.protocol in DRIVERS
+                and point.id not in self._misses
+            ],
+            is_wanted=lambda: name in self._visiting or not self._serving.is_set(),
+            has_slack=lambda: self._rounds[name].has_slack,
+            now=lambda: self._clock.now().at,
+        )
 
     async def _serve(self, name: str) -> None:
         """Visit one point after the other, as they are due."""
@@ -384,7 +406,7 @@ class Agent:
         seen = await bus.run(
             lambda: driver.read(point.meter, known, with_bands=with_bands),
             driver.decoder,
-            whom=_whom(point.meter),
+            whom=whom(point.meter),
             reply_s=driver.REPLY_S,
             tries=1 if point.id in self._misses else TRIES,
         )
@@ -397,7 +419,7 @@ class Agent:
     def _known(self, point: ServicePoint, bus: Bus) -> Known:
         """What there is to know of a point's meter before it is asked."""
         return self._met.known(
-            point.id, point.meter, byte_s=bus.byte_s, turn_s=bus.turn_s(_whom(point.meter))
+            point.id, point.meter, byte_s=bus.byte_s, turn_s=bus.turn_s(whom(point.meter))
         )
 
     def _understood(
@@ -515,7 +537,7 @@ class Agent:
         state = await bus.run(
             lambda: driver.state(point.meter),
             driver.decoder,
-            whom=_whom(point.meter),
+            whom=whom(point.meter),
             reply_s=driver.REPLY_S,
         )
         seen = self._understood(point, driver, state)
@@ -561,11 +583,6 @@ class Agent:
         now = self._clock.now().at
         lasts = self._purses.lasts(point.purse, settled.available, now=now, at_most=at_most)
         return self._paces[point.meter.line].wait_s(point.id, lasts)
-
-
-def _whom(meter: Meter) -> str:
-    """A meter by what it is called on its line: another one in its place is another."""
-    return f"{meter.protocol} {meter.address} {meter.meter_no}"
 
 
 def _latest(store: Store) -> datetime | None:

@@ -28,12 +28,14 @@ class Pace:
     """The longest and the shortest time between two ordinary visits of a point, in seconds.
 
     share is the part of a line's time that visits to purses near a level may take: the more of these there are,
-    the longer each of them waits (prepaid.deadline.shortest_interval), but never less than least_s.
+    the longer each of them waits (prepaid.deadline.shortest_interval), but never less than least_s. measure_s is
+    how often what a point's meter measures is asked for in slack time, 0 for never.
     """
 
     settle_s: float
     least_s: float
     share: Decimal = SHARE
+    measure_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

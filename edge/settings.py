@@ -63,6 +63,7 @@ class Settings:
     resend_s: float
     poll_s: float
     poll_share: Decimal  # of a line's time, for visits to purses near a level
+    measure_s: float  # how often what meters measure is asked for; 0 for never
     lines: tuple[LineSettings, ...]
     ledger: Path
     kept: timedelta  # how long readings and acknowledged entries are
@@ -96,6 +97,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Settings:
         resend_s=file.cloud.resend_s,
         poll_s=file.poll_s,
         poll_share=file.poll_share,
+        measure_s=file.measure_s,
         lines=tuple(_line(line) for line in file.line),
         ledger=ledger_beside(path),
         kept=timedelta(days=file.store.kept_days),
@@ -287,6 +289,7 @@ class _File(BaseModel):
     gateway_no: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
     poll_s: Annotated[float, Field(ge=0.1, le=3600)] = 900
     poll_share: Annotated[Decimal, Field(gt=0, le=1)] = SHARE
+    measure_s: Annotated[float, Field(ge=0, le=86400)] = 900
     cloud: _Cloud = _Cloud()
     store: _Store = _Store()
     line: Annotated[list[_Line], Field(min_length=1, max_length=MOST_LINES)]

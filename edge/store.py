@@ -28,7 +28,7 @@ from prepaid.rating import Position
 from prepaid.register import History
 from prepaid.supply import Override
 from prepaid.tariff import Tariff
-from prepaid.wire import AlarmKind, Cursor, Entry, Read, TariffSet, Trouble, Up
+from prepaid.wire import AlarmKind, Cursor, Entry, Measured, Read, TariffSet, Trouble, Up
 
 log = logging.getLogger(__name__)
 
@@ -434,12 +434,12 @@ class Store:
     # The two logs.
 
     def append(self, message: Up) -> None:
-        """Put a message at the end of our log; a reading only while there is room for more of them.
+        """Put a message at the end of our log; a reading or a measurement only while there is room.
 
         Raises StoreHeld.
         """
         self._must_serve()
-        if isinstance(message, Read) and not self.keeps_readings:
+        if isinstance(message, Read | Measured) and not self.keeps_readings:
             return
         self._up.append(message)
         self._appended = True

@@ -50,6 +50,16 @@ def test_a_right_file_is_read_whole(tmp_path: Path):
     assert (tcp.at, tcp.delay_s) == (TcpAt("127.0.0.1", 4001, 2400), 3)
 
 
+def test_what_meters_measure_is_asked_for_each_quarter_of_an_hour_unless_told_otherwise(
+    tmp_path: Path,
+):
+    assert load(write(tmp_path, GOOD), {}).measure_s == 900
+    never = GOOD.replace("poll_s = 2", "poll_s = 2\nmeasure_s = 0")
+    assert load(write(tmp_path, never), {}).measure_s == 0
+    with pytest.raises(BadSettings, match="line 3: measure_s: Input should be less"):
+        load(write(tmp_path, never.replace("measure_s = 0", "measure_s = 99999")), {})
+
+
 def test_a_line_can_be_of_modbus_tcp(tmp_path: Path):
     settings = load(write(tmp_path, GOOD.replace("tcp:127", "modbus-tcp:127")), {})
 
