@@ -10,19 +10,27 @@ import signal
 import sys
 import time
 from datetime import UTC, datetime
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from edge.agent import Agent
 from edge.bus import Bus
+from edge.field.room import LineAtHand, MeterRoom
+from edge.field.status import STUCK_S
+from edge.field.tap import Tap
 from edge.ledger_file import StoreFull, StoreTaken, StoreUnusable
 from edge.pace import Pace
+from edge.page.logbook import Logbook
+from edge.page.served import page
+from edge.place import Place
 from edge.ports import port_to
 from edge.rebuild import link_of
 from edge.renewal import Renewal
-from edge.settings import BadSettings, LineSettings, Settings, load
+from edge.settings import BadSettings, LineSettings, LogSettings, Settings, load
 from edge.store import Store
 from edge.sync import Sync
 from edge.upkeep import Upkeep, open_ledger
+from edge.watchdog import feed
 
 log = logging.getLogger("edge")
 
@@ -34,12 +42,17 @@ LEAST_S = 1.0  # between two ordinary visits of one point, where poll_s is not s
 
 def run(config_path: Path) -> int:
     """Serve until SIGTERM or SIGINT. Exit status: 0 after a signal, 2 wrong settings, 1 no usable ledger."""
-    _log_to_stderr()
+    _log_to(None)
     try:
         settings = load(config_path, os.environ)
     except BadSettings as error:
         for sentence in error.errors:
             log.critical("%s", sentence)
+        return 2
+    try:
+        _log_to(settings.log)
+    except OSError as error:
+        log.critical("the log file cannot be written: %s", error)
         return 2
     try:
         store = open_ledger(settings.ledger, settings.gateway_no, now=_now())
@@ -67,7 +80,8 @@ def _first(group: BaseExceptionGroup[StoreUnusable]) -> BaseException:
 
 
 async def _serve(config: Path, settings: Settings, store: Store) -> None:
-    buses = {line.name: _bus(line) for line in settings.lines}
+    lines = {line.name: _line(line) for line in settings.lines}
+    buses = {name: line.bus for name, line in lines.items()}
     pace = Pace(
         settings.poll_s,
         min(LEAST_S, settings.poll_s / 2),
@@ -89,6 +103,8 @@ async def _serve(config: Path, settings: Settings, store: Store) -> None:
         credential=settings.credential,
     )
     store.on_append = sync.stir
+    logbook = Logbook()
+    logging.getLogger().addHandler(logbook)
     upkeep = Upkeep(
         store,
         settings.ledger,
@@ -102,6 +118,7 @@ async def _serve(config: Path, settings: Settings, store: Store) -> None:
         len(buses),
         len(store.points()),
     )
+    room = MeterRoom(store, agent, lines, _now)
     this = asyncio.current_task()
     assert this is not None
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -114,9 +131,12 @@ async def _serve(config: Path, settings: Settings, store: Store) -> None:
             group.create_task(sync.first_word(within_s=FIRST_WORD_S), name="first word")
             group.create_task(upkeep.run(), name="upkeep")
             group.create_task(Renewal(config, settings, link, sync, now=_now).run(), name="renewal")
+            group.create_task(page(settings, room, link, logbook), name="page")
+            group.create_task(feed(lambda: agent.stuck_lines(STUCK_S)), name="watchdog")
     except asyncio.CancelledError:
         log.info("gateway %s ends", settings.gateway_no)
     finally:
+        await room.jobs.close()
         await link.stop()
         for bus in buses.values():
             bus.close()
@@ -126,16 +146,33 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _bus(line: LineSettings) -> Bus:
-    return Bus(line.name, port_to(line.at), baud=line.at.baud, delay_s=line.delay_s)
+def _line(line: LineSettings) -> LineAtHand:
+    tap = Tap(port_to(line.at), _now)
+    bus = Bus(line.name, tap, baud=line.at.baud, delay_s=line.delay_s)
+    return LineAtHand(Place(line.at, line.delay_s), bus, tap, _other_bus)
 
 
-def _log_to_stderr() -> None:
+def _other_bus(place: Place) -> Bus:
+    """The same line at another rate."""
+    return Bus(str(place), port_to(place.at), baud=place.at.baud, delay_s=place.delay_s)
+
+
+def _log_to(settings: LogSettings | None) -> None:
+    """The standard error, which systemd keeps; or a file that begins anew when it is full. Raises OSError."""
     form = logging.Formatter(
         "%(asctime)s.%(msecs)03dZ %(levelname)-8s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S"
     )
     form.converter = time.gmtime
-    handler = logging.StreamHandler(sys.stderr)
+    handler: logging.Handler
+    if settings is None:
+        handler = logging.StreamHandler(sys.stderr)
+    else:
+        handler = RotatingFileHandler(
+            settings.file,
+            maxBytes=settings.size_bytes,
+            backupCount=settings.kept,
+            encoding="utf-8",
+        )
     handler.setFormatter(form)
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
 

@@ -165,6 +165,10 @@ class Agent:
         """What is known of a point now, by which its supply is decided."""
         return self._booking.situation(point, seen, None)
 
+    def is_clock_trusted(self) -> bool:
+        """Whether what the wall clock decides may be decided by it."""
+        return self._booking.is_clock_trusted()
+
     def try_off(self, point: UUID, test: Override) -> None:
         """Cut this point as if it were pinned off, by all rules, until end_try().
 

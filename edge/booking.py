@@ -180,7 +180,7 @@ class Booking:
         overrides = (self.tests.get(point.id), store.override(point.id))
         return Situation(
             now=now.at,
-            is_clock_trusted=now.at >= EARLIEST,
+            is_clock_trusted=self.is_clock_trusted(),
             available=store.balance(point.purse),
             is_emergency_taken=store.lent(point.purse) is not None,
             warned_ago=None if warned_at is None else self._clock.since(warned_at, None),
@@ -202,6 +202,9 @@ class Booking:
             power_back_ago=None,
             place=0,
         )
+
+    def is_clock_trusted(self) -> bool:
+        return self._clock.now().at >= EARLIEST
 
     def report(self, point: ServicePoint, want: Desired, seen: Supply | None, at: datetime) -> None:
         """Tell a change of supply or of what is wanted, and end the command that is proved by it.

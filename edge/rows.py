@@ -20,6 +20,7 @@ from prepaid.ledger import Book
 from prepaid.money import Money
 from prepaid.reading import Supply
 from prepaid.supply import Why
+from prepaid.wire import Work
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -72,6 +73,16 @@ class Off:
 
     since: datetime | None
     taps_closed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a technician tested of a point last: whether it is right (None: nothing was proved), and why so."""
+
+    at: datetime
+    is_right: bool | None
+    by: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +243,18 @@ INTENTS: Shape[UUID, Intent] = Shape(
     ),
     value_of=lambda row: Intent(
         Supply(row[0]), datetime.fromisoformat(row[1]), _instant(row[2]), row[3], bool(row[4])
+    ),
+)
+
+CHECKS: Shape[tuple[UUID, Work], Checked] = Shape(
+    "checked",
+    ("point", "work"),
+    ("at", "is_right", "by", "text"),
+    key_to=lambda key: (str(key[0]), key[1].value),
+    key_of=lambda row: (UUID(row[0]), Work(row[1])),
+    value_to=lambda done: (done.at.isoformat(), done.is_right, done.by, done.text),
+    value_of=lambda row: Checked(
+        datetime.fromisoformat(row[0]), None if row[1] is None else bool(row[1]), row[2], row[3]
     ),
 )
 

@@ -98,6 +98,15 @@ CREATE TABLE alarm    (           -- what is on; the gateway's own troubles have
   since TEXT NOT NULL,
   PRIMARY KEY (point, alarm)
 );
+CREATE TABLE checked  (           -- 验收: what a technician tested of each point last, and what came of it
+  point    TEXT NOT NULL,
+  work     TEXT NOT NULL,
+  at       TEXT NOT NULL,
+  is_right INTEGER,               -- NULL: nothing was proved
+  by       TEXT NOT NULL,
+  text     TEXT NOT NULL,
+  PRIMARY KEY (point, work)
+);
 CREATE TABLE up       (           -- our log: a chain, each entry with the hash of the one before
   seq      INTEGER PRIMARY KEY,
   body     TEXT NOT NULL,
@@ -205,7 +214,12 @@ _CREDITS_FROM_2 = """
     WHERE credit LIKE 'Liabilities:Prepaid:%' GROUP BY credit
 """
 
-_NEW_IN_3: tuple[str, ...] = (*_BY_HAND, _CREDITS_FROM_2)
+_NEW_IN_3: tuple[str, ...] = (
+    *_BY_HAND,
+    _CREDITS_FROM_2,
+    "CREATE TABLE checked (point TEXT NOT NULL, work TEXT NOT NULL, at TEXT NOT NULL, is_right INTEGER,"
+    " by TEXT NOT NULL, text TEXT NOT NULL, PRIMARY KEY (point, work))",
+)
 
 
 def _from_2(db: sqlite3.Connection) -> None:

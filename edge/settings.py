@@ -52,6 +52,24 @@ class LineSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class PageSettings:
+    """Where the technician's page is served; https with a certificate that the gateway makes itself."""
+
+    host: str
+    port: int
+    is_https: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """A file for the log, so long, with so many older ones kept beside it."""
+
+    file: Path
+    size_bytes: int
+    kept: int
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything the gateway is told. Times in seconds."""
 
@@ -68,6 +86,8 @@ class Settings:
     ledger: Path
     kept: timedelta  # how long readings and acknowledged entries are
     reserve_bytes: int  # for the ledger alone, once the disk is full
+    page: PageSettings | None = None
+    log: LogSettings | None = None
 
     @property
     def credential(self) -> int | None:
@@ -102,6 +122,8 @@ def load(path: Path, environ: Mapping[str, str]) -> Settings:
         ledger=ledger_beside(path),
         kept=timedelta(days=file.store.kept_days),
         reserve_bytes=file.store.reserve_mb * 1024 * 1024,
+        page=_page(file.page),
+        log=_log(path, file.log),
     )
 
 
@@ -284,6 +306,24 @@ class _Store(BaseModel):
     reserve_mb: Annotated[int, Field(ge=1, le=1024)] = 16
 
 
+def _is_address(text: str) -> str:
+    host_and_port(text)
+    return text
+
+
+class _Page(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    listen: Annotated[str, AfterValidator(_is_address)]
+    https: bool = True
+
+
+class _Log(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    file: Annotated[str, Field(min_length=1)]
+    size_mb: Annotated[int, Field(ge=1, le=1024)] = 10
+    kept: Annotated[int, Field(ge=1, le=100)] = 5
+
+
 class _File(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     gateway_no: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
@@ -292,7 +332,22 @@ class _File(BaseModel):
     measure_s: Annotated[float, Field(ge=0, le=86400)] = 900
     cloud: _Cloud = _Cloud()
     store: _Store = _Store()
+    page: _Page | None = None
+    log: _Log | None = None
     line: Annotated[list[_Line], Field(min_length=1, max_length=MOST_LINES)]
+
+
+def _page(page: _Page | None) -> PageSettings | None:
+    if page is None:
+        return None
+    host, port = host_and_port(page.listen)
+    return PageSettings(host, port, page.https)
+
+
+def _log(path: Path, log: _Log | None) -> LogSettings | None:
+    if log is None:
+        return None
+    return LogSettings(path.parent / log.file, log.size_mb * 1024 * 1024, log.kept)
 
 
 def _line(line: _Line) -> LineSettings:

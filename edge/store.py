@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 
 from edge import ledger_file, rows, schema
 from edge.ledger_file import Note, StoreFull, StoreUnusable
-from edge.rows import Intent, Lending, Off, Rows, Shape, SupplyRow, Typed
+from edge.rows import Checked, Intent, Lending, Off, Rows, Shape, SupplyRow, Typed
 from edge.up_log import UpLog
 from prepaid import ledger, tariff_document
 from prepaid.brake import Brake
@@ -28,7 +28,7 @@ from prepaid.rating import Position
 from prepaid.register import History
 from prepaid.supply import Override
 from prepaid.tariff import Tariff
-from prepaid.wire import AlarmKind, Cursor, Entry, Measured, Read, TariffSet, Trouble, Up
+from prepaid.wire import AlarmKind, Cursor, Entry, Measured, Read, TariffSet, Trouble, Up, Work
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +98,7 @@ class Store:
         self._typed = self._rows(rows.TYPED)
         self._lent = self._rows(rows.LENT)
         self._off = self._rows(rows.OFF)
+        self._checks = self._rows(rows.CHECKS)
         self._brake: Brake | None = None
         self._lock = ledger_file.take(path)
         self.on_append: Callable[[], None] = lambda: None
@@ -238,6 +239,7 @@ class Store:
             self._typed,
             self._lent,
             self._off,
+            self._checks,
         ):
             table.forget()
         self._brake = None
@@ -431,6 +433,17 @@ class Store:
     def save_trouble(self, trouble: Trouble, since: datetime | None) -> None:
         self._alarms.save((None, trouble), since)
 
+    def alarms_on(self) -> Mapping[tuple[UUID | None, str], datetime]:
+        """Since when: by the point, None for the gateway itself, and the alarm's or trouble's word."""
+        return self._alarms.all()
+
+    def checks(self) -> Mapping[tuple[UUID, Work], Checked]:
+        """What technicians have tested of each point last."""
+        return self._checks.all()
+
+    def save_check(self, point: UUID, work: Work, done: Checked | None) -> None:
+        self._checks.save((point, work), done)
+
     # The two logs.
 
     def append(self, message: Up) -> None:
@@ -477,6 +490,15 @@ class Store:
     def reject(self, entry: Entry, reason: str) -> None:
         """Keep an entry of the cloud that could not be applied, with its reason."""
         self._write("INSERT INTO rejected VALUES (?, ?, ?)", entry.seq, entry.body, reason)
+
+    def rejections(self) -> int:
+        """How many entries of the cloud could not be applied."""
+        return int(self._one("SELECT count(*) FROM rejected"))
+
+    def size(self) -> int:
+        """Of the file and the journal beside it, in bytes."""
+        journal = self._path.with_name(f"{self._path.name}-wal")
+        return self._path.stat().st_size + (journal.stat().st_size if journal.exists() else 0)
 
     def rejected(self) -> list[tuple[int, str]]:
         return self._db.execute("SELECT seq, reason FROM rejected ORDER BY seq").fetchall()

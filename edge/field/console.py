@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edge.field.room import MeterRoom
-from edge.field.said import Said, said, why_not
+from edge.field.said import why_not
 from edge.technician.answers import How, NoFrame, Protocol, read_hex, split_cj188, split_dlt645
 from edge.technician.modbus_frames import Way
-from edge.technician.parts import KINDS, Part, noise, parts_of, without_password
+from edge.technician.parts import Part, noise, parts_of, without_password
 from prepaid.point import Meter
 from prepaid.wire import Work
 from protocols.cj188 import frame as cj188
@@ -74,7 +74,7 @@ async def send(
                 "This is no plain read: it may change a meter. Say that it is meant; it is kept with your name."
             )
         shown = without_password(data)
-        room.write_down(None, Work.CONSOLE, is_over=True, by=by, text=f"line {line}: {shown}")
+        room.write_down(Work.CONSOLE, by=by, text=f"line {line}: {shown}")
     heard = await at_hand.bus.hear(data, reply_s=WAIT_S)
     heard = heard.removeprefix(data)
     whose = protocol or (frames[0].protocol if frames else None)
@@ -93,10 +93,6 @@ def explained(data: bytes, protocol: Protocol | None, way: Way | None = None) ->
     if protocol is None:
         return [[noise(data)]]
     return parts_of(data, How(protocol, told=way))
-
-
-def why_no_frame(error: NoFrame) -> Said:
-    return said(KINDS[error.kind])
 
 
 def _frames(data: bytes) -> list[_Meant]:

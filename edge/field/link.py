@@ -12,7 +12,7 @@ from edge.place import SerialAt
 from edge.technician.answers import Protocol
 from edge.technician.scan import Found
 from prepaid.point import Meter, ServicePoint
-from prepaid.wire import AlarmKind, MeterLinked
+from prepaid.wire import AlarmKind, MeterLinked, Work
 from protocols.modbus import profile as profiles
 
 DRIVER_OF = {
@@ -121,6 +121,8 @@ def link(
             raise why_not("%(point)s has this number or address already.", point=other.name)
     with room.store.transaction():
         room.store.save_point(replace(point, meter=meter))
+        for work in (Work.CUT_TEST, Work.BLINK_TEST):  # what was tested was another meter
+            room.store.save_check(point.id, work, None)
         room.store.append(MeterLinked(point.id, room.now(), by, meter, was))
     room.agent.take_up(point.id)
     return meter

@@ -16,6 +16,7 @@ from edge.field.job import Jobs
 from edge.field.said import TROUBLES, Said, of_error, why_not
 from edge.field.tap import Heard, Tap
 from edge.place import Place
+from edge.rows import Checked
 from edge.store import Store
 from prepaid.point import ServicePoint
 from prepaid.reading import Supply
@@ -73,12 +74,25 @@ class MeterRoom:
             )
         return self.line(point.meter.line), driver
 
-    def write_down(
-        self, point: UUID | None, work: Work, *, is_over: bool, by: str, text: str
-    ) -> None:
-        """What a technician does, in the gateway's log, on disk when this returns. Raises StoreFull, StoreHeld."""
+    def begin_work(self, point: UUID, work: Work, *, by: str) -> None:
+        """On disk when this returns, so that it is known even if the power goes now. Raises StoreFull, StoreHeld."""
         with self.store.transaction():
-            self.store.append(FieldWork(point, self.now(), work, is_over, by, text))
+            text = "to be cut and given back"
+            self.store.append(FieldWork(point, self.now(), work, False, by, text))
+
+    def end_work(
+        self, point: UUID, work: Work, *, is_right: bool | None, by: str, text: str
+    ) -> None:
+        """What came of it, for the cloud and for the list of what is tested. Raises StoreFull, StoreHeld."""
+        at = self.now()
+        with self.store.transaction():
+            self.store.save_check(point, work, Checked(at, is_right, by, text))
+            self.store.append(FieldWork(point, at, work, True, by, text))
+
+    def write_down(self, work: Work, *, by: str, text: str) -> None:
+        """What concerns no point of this gateway. Raises StoreFull, StoreHeld."""
+        with self.store.transaction():
+            self.store.append(FieldWork(None, self.now(), work, True, by, text))
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,16 +57,15 @@ def begin_cut_test(room: MeterRoom, point: ServicePoint, *, by: str) -> Job:
 
     async def work(job: Job) -> None:
         await _sees_on(room, point, job)
-        outcome = "ended before it was off"
-        room.write_down(
-            point.id, Work.CUT_TEST, is_over=False, by=by, text="to be cut and given back"
-        )
+        outcome, is_right = "not off", False
+        room.begin_work(point.id, Work.CUT_TEST, by=by)
         try:
             async with _off(room, point, job, by) as off_s:
                 outcome = f"off after {off_s:.1f} s"
-            outcome += await _back(room, point, job)
+            is_right, back = await _back(room, point, job)
+            outcome += back
         finally:
-            room.write_down(point.id, Work.CUT_TEST, is_over=True, by=by, text=outcome)
+            room.end_work(point.id, Work.CUT_TEST, is_right=is_right, by=by, text=outcome)
 
     return room.jobs.start(Kind.CUT_TEST, str(point.id), title=point.name, by=by, work=work)
 
@@ -125,8 +124,9 @@ def _seen(room: MeterRoom, point: ServicePoint) -> Supply | None:
     return row.seen if row is not None else None
 
 
-async def _back(room: MeterRoom, point: ServicePoint, job: Job) -> str:
-    """Waits until the supply is given back, and then for the button, if that is needed; how it went, in English."""
+async def _back(room: MeterRoom, point: ServicePoint, job: Job) -> tuple[bool, str]:
+    """Waits until the supply is given back, and then for the button, if that is needed; whether that was proved,
+    and how it went, in English."""
     loop = asyncio.get_running_loop()
     began = loop.time()
     _, driver = room.of_point(point)
@@ -149,13 +149,13 @@ async def _back(room: MeterRoom, point: ServicePoint, job: Job) -> str:
         if now > last:
             if armed_s is not None:
                 job.say(said("The button was not pressed: the customer can press it any time."))
-                return f", armed after {armed_s:.1f} s, button not pressed"
+                return True, f", armed after {armed_s:.1f} s, button not pressed"
             job.say(said("Not given back yet; it is tried on.", Tone.BAD))
-            return ", not given back yet"
+            return False, ", not given back yet"
         await asyncio.sleep(LOOK_S)
     on_s = loop.time() - began
     job.say(said("On, read back after %(seconds)s s.", Tone.GOOD, seconds=f"{on_s:.1f}"))
-    return f", on after {on_s:.1f} s"
+    return True, f", on after {on_s:.1f} s"
 
 
 # Which register stops when this one is cut.
@@ -195,10 +195,8 @@ def begin_blink_test(
 
     async def work(job: Job) -> None:
         await _sees_on(room, point, job)
-        outcome = "ended before it was off"
-        room.write_down(
-            point.id, Work.BLINK_TEST, is_over=False, by=by, text="to be cut and given back"
-        )
+        outcome: Said | None = None
+        room.begin_work(point.id, Work.BLINK_TEST, by=by)
         try:
             on = await _watch(room, watched, seconds, job, said("Watching with the supply on"))
             async with _off(room, point, job, by):
@@ -210,12 +208,13 @@ def begin_blink_test(
             ]
             for each in moved:
                 job.add(each)
-            verdict = judge(moved)
-            job.say(verdict)
-            outcome = str(verdict)
-            outcome += await _back(room, point, job)
+            outcome = judge(moved)
+            job.say(outcome)
+            await _back(room, point, job)
         finally:
-            room.write_down(point.id, Work.BLINK_TEST, is_over=True, by=by, text=outcome)
+            is_right = {Tone.GOOD: True, Tone.BAD: False}.get(outcome.tone) if outcome else None
+            text = str(outcome) if outcome else "ended before anything was proved"
+            room.end_work(point.id, Work.BLINK_TEST, is_right=is_right, by=by, text=text)
 
     return room.jobs.start(Kind.BLINK_TEST, str(point.id), title=point.name, by=by, work=work)
 

@@ -1,0 +1,84 @@
+// The technician's page: what changes is fetched again, a label is read by the camera, clocks are compared.
+"use strict";
+
+const near = document.querySelector("[data-now-from]");
+
+async function again() {
+  const wait = Number(near.firstElementChild?.dataset.again || 10);
+  await new Promise((done) => setTimeout(done, wait * 1000));
+  if (!document.hidden) {
+    try {
+      const answer = await fetch(near.dataset.nowFrom, { redirect: "manual" });
+      if (answer.type === "opaqueredirect") { location.reload(); return; }
+      if (answer.ok) {
+        const open = [...near.querySelectorAll("details[open]")].map((one) => one.id).filter(Boolean);
+        const next = document.createElement("div");
+        next.innerHTML = await answer.text();
+        const focused = near.contains(document.activeElement);
+        if (!focused || wait < 10) {
+          near.replaceChildren(...next.children);
+          for (const id of open) document.getElementById(id)?.setAttribute("open", "");
+        }
+        near.classList.remove("lost");
+      }
+    } catch {
+      near.classList.add("lost");
+    }
+  }
+  again();
+}
+if (near) again();
+
+for (const box of document.querySelectorAll("input[data-submit]")) {
+  box.addEventListener("change", () => box.form.requestSubmit());
+}
+
+// The camera, where the browser reads codes by itself.
+if ("BarcodeDetector" in window && navigator.mediaDevices?.getUserMedia) {
+  for (const button of document.querySelectorAll(".scan-label")) {
+    button.hidden = false;
+    button.addEventListener("click", () => look(button));
+  }
+}
+
+async function look(button) {
+  const video = button.closest("form").querySelector(".viewfinder");
+  const field = document.getElementById(button.dataset.into);
+  if (!video.hidden) { close(video); return; }
+  const detector = new BarcodeDetector();
+  try {
+    video.srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
+  } catch {
+    button.hidden = true;
+    return;
+  }
+  video.hidden = false;
+  await video.play();
+  while (!video.hidden) {
+    const [code] = await detector.detect(video).catch(() => []);
+    if (code) {
+      field.value = code.rawValue;
+      close(video);
+      if ("submit" in button.dataset) field.form.requestSubmit();
+      return;
+    }
+    await new Promise((done) => setTimeout(done, 150));
+  }
+}
+
+function close(video) {
+  for (const track of video.srcObject?.getTracks() || []) track.stop();
+  video.srcObject = null;
+  video.hidden = true;
+}
+
+// How far the gateway's clock is from this phone's.
+const clock = document.getElementById("clock");
+const phone = document.getElementById("phone");
+if (clock && phone) {
+  const seconds = Math.round((Date.now() - Number(clock.dataset.now)) / 1000);
+  const far = Math.abs(seconds);
+  const parts = far < 120 ? `${far} s` : far < 7200 ? `${Math.round(far / 60)} min` : `${Math.round(far / 3600)} h`;
+  const words = far < 3 ? phone.dataset.same : seconds > 0 ? phone.dataset.ahead : phone.dataset.behind;
+  phone.textContent = words.replace("…", parts);
+}
