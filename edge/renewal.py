@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -22,7 +22,7 @@ from prepaid.seal import KeySet
 log = logging.getLogger(__name__)
 
 LOOK_S = 5.0
-REFUSED_S = 60.0
+REFUSED_S = 20.0
 FIRST_RETRY_S, LAST_RETRY_S = 60.0, 6 * 3600.0
 LEAST_S = 24 * 3600.0  # between two renewals, should our clock be years ahead of the cloud's
 NEVER = float("inf")
@@ -50,7 +50,8 @@ class Renewal:
 
     They are renewed when two thirds of their time are over, or when the broker does not take them. The renewed
     are written down, and the cloud is told that they are in use, once the broker has taken them; if it does
-    not, as nobody told it of them, the old ones serve on. open_post is how the cloud is reached.
+    not, as nobody told it of them, the old ones serve on. open_post is how the cloud is reached, and in_thread
+    where what it blocks is run.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Renewal:
         *,
         now: Callable[[], datetime],
         open_post: Callable[[Credentials, datetime], Post] | None = None,
+        in_thread: Callable[..., Awaitable[Credentials]] = asyncio.to_thread,
     ) -> None:
         self._config = config
         self._settings = settings
@@ -69,10 +71,12 @@ class Renewal:
         self._sync = sync
         self._now = now
         self._open_post = open_post or _post_to
+        self._in_thread = in_thread
         self._seen = self._stamp()
         self._tried: Credentials | None = None  # renewed, and not yet taken by the broker
         self._retry_s = FIRST_RETRY_S
         self._next = float("-inf")  # not tried again before, on the loop's clock
+        self._rests_until = float("-inf")  # not renewed before, unless the broker refuses us
         self._trouble: str | None = None
         self._refused_since: float | None = None
 
@@ -90,16 +94,18 @@ class Renewal:
         if self._tried is not None:
             return await self._try(self._tried, is_refused)
         current = self._settings.credentials
-        is_time = asyncio.get_running_loop().time() >= self._next
-        if current is not None and is_time and (is_refused or self._now() >= current.renew_at):
-            await self._renew(current)
+        now = asyncio.get_running_loop().time()
+        if current is not None and now >= self._next:
+            is_due = now >= self._rests_until and self._now() >= current.renew_at
+            if is_due or is_refused:
+                await self._renew(current)
         return None
 
     async def _renew(self, current: Credentials) -> None:
         try:
             post = self._open_post(current, self._now())
             folder = self._config.parent
-            renewed = await asyncio.to_thread(enrol.renew, folder, current, post=post)
+            renewed = await self._in_thread(enrol.renew, folder, current, post=post)
         except Refused as error:
             if error.code not in FINAL:
                 return self._put_off(str(error))
@@ -144,7 +150,7 @@ class Renewal:
         )
         self._trouble = None
         self._retry_s = FIRST_RETRY_S
-        self._next = asyncio.get_running_loop().time() + LEAST_S
+        self._rests_until = asyncio.get_running_loop().time() + LEAST_S
         return None
 
     def _put_off(self, why: str) -> None:
