@@ -23,7 +23,7 @@ from cloud.tables import Organization
 from cloud.tables.base import utc_now
 from cloud.web import CurrentUser, OpenEvents, SystemSession, UserSession, database
 from dashboards import errors, files, language, live, page, words
-from dashboards.manager import supply
+from dashboards.manager import gateways, supply
 from dashboards.state import Flag, of_room, summarize
 from dashboards.words import N_
 
@@ -31,6 +31,7 @@ router = APIRouter(include_in_schema=False)
 router.include_router(language.router)
 router.include_router(files.router)
 router.include_router(supply.router)
+router.include_router(gateways.router)
 
 WRONG = N_("Login name or password is wrong.")
 LEAST_WIDE, MOST_WIDE = 3, 5  # rooms in a row: as many as the longest floor has, within these

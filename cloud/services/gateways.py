@@ -1,0 +1,103 @@
+"""What staff see of gateways: whether each is heard, and by which credentials it speaks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlmodel import Session
+
+from cloud.services.downlog import ONLINE
+from cloud.services.enrolment import NoSuchGateway
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayCard:
+    """A gateway as people see it.
+
+    enrolled_at is when its machine was enrolled, renewed_at when it last got others by itself; both, and
+    expires_at, are None unless it has credentials that are good now. token_until is until when a token can still be
+    used; revoked_by who revoked the gateway, None if it is not revoked.
+    """
+
+    gateway_id: UUID
+    gateway_no: str
+    site: str
+    points: int
+    heard_at: datetime | None
+    is_online: bool
+    enrolled_at: datetime | None
+    renewed_at: datetime | None
+    expires_at: datetime | None
+    token_until: datetime | None
+    revoked_at: datetime | None
+    revoked_by: str | None
+
+    @property
+    def is_enrolled(self) -> bool:
+        return self.expires_at is not None and self.revoked_at is None
+
+
+_CARDS = text("""
+    SELECT g.id AS gateway_id, g.gateway_no, s.name AS site, g.heard_at, g.revoked_at, u.name AS revoked_by,
+           (SELECT count(*) FROM points p WHERE p.gateway_id = g.id) AS points,
+           good.expires_at, good.renewed_at,
+           (SELECT max(c.issued_at) FROM gateway_credentials c
+             WHERE c.gateway_id = g.id AND c.public_key = good.public_key AND c.token_id IS NOT NULL) AS enrolled_at,
+           (SELECT max(t.expires_at) FROM enrolment_tokens t
+             WHERE t.gateway_id = g.id AND t.ended_at IS NULL AND t.used_at IS NULL AND t.expires_at > :now)
+             AS token_until
+    FROM gateways g
+    JOIN sites s ON s.id = g.site_id
+    LEFT JOIN users u ON u.id = g.revoked_by
+    LEFT JOIN LATERAL (
+        SELECT c.public_key, c.expires_at, CASE WHEN c.token_id IS NULL THEN c.issued_at END AS renewed_at
+        FROM gateway_credentials c
+        WHERE c.gateway_id = g.id AND c.ended_at IS NULL AND c.expires_at > :now
+        ORDER BY c.number DESC LIMIT 1
+    ) good ON true
+    WHERE g.organization_id = :organization AND (CAST(:gateway AS uuid) IS NULL OR g.id = :gateway)
+    ORDER BY s.name, g.gateway_no
+""")
+
+
+def of_organization(session: Session, organization_id: UUID, *, now: datetime) -> list[GatewayCard]:
+    """All gateways, by site and number."""
+    return _cards(session, organization_id, None, now)
+
+
+def one(session: Session, organization_id: UUID, gateway_id: UUID, *, now: datetime) -> GatewayCard:
+    """Raises NoSuchGateway."""
+    found = _cards(session, organization_id, gateway_id, now)
+    if not found:
+        raise NoSuchGateway
+    return found[0]
+
+
+def _cards(
+    session: Session, organization_id: UUID, gateway_id: UUID | None, now: datetime
+) -> list[GatewayCard]:
+    given = {"organization": organization_id, "gateway": gateway_id, "now": now}
+    return [_card(row, now) for row in session.execute(_CARDS, given)]
+
+
+def _card(row: Any, now: datetime) -> GatewayCard:
+    return GatewayCard(
+        gateway_id=row.gateway_id,
+        gateway_no=row.gateway_no,
+        site=row.site,
+        points=row.points,
+        heard_at=row.heard_at,
+        is_online=row.heard_at is not None
+        and row.heard_at > now - ONLINE
+        and row.revoked_at is None,
+        enrolled_at=row.enrolled_at,
+        renewed_at=row.renewed_at,
+        expires_at=row.expires_at,
+        token_until=row.token_until,
+        revoked_at=row.revoked_at,
+        revoked_by=row.revoked_by,
+    )

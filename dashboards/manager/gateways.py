@@ -1,0 +1,92 @@
+"""The gateways' pages: who is enrolled and until when; a token for a technician; and revocation."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import segno
+from fastapi import APIRouter, Request
+from markupsafe import Markup
+from sqlmodel import Session
+from starlette.responses import RedirectResponse, Response
+
+from cloud.auth import SignedIn
+from cloud.services import enrolment, gateways
+from cloud.services.gateways import GatewayCard
+from cloud.tables import Organization, utc_now
+from cloud.web import CurrentUser, UserSession
+from dashboards import page
+from prepaid.enrolment import Token
+
+router = APIRouter(include_in_schema=False, prefix="/gateways")
+
+
+@router.get("")
+def all_gateways(request: Request, user: CurrentUser, session: UserSession) -> Response:
+    found = gateways.of_organization(session, user.organization_id, now=utc_now())
+    return page.render(request, "manager/gateways.html", gateways=found, **_top(session, user))
+
+
+@router.get("/{gateway_id:uuid}")
+def gateway(
+    request: Request, gateway_id: UUID, user: CurrentUser, session: UserSession
+) -> Response:
+    return _page(request, session, user, _card(session, user, gateway_id), token=None)
+
+
+@router.post("/{gateway_id:uuid}/token")
+def issue(request: Request, gateway_id: UUID, user: CurrentUser, session: UserSession) -> Response:
+    """The page with a new token, which is on no page after this one."""
+    settings = request.app.state.settings
+    token = enrolment.issue_token(session, settings, gateway_id, by=user, now=utc_now())
+    session.flush()
+    return _page(request, session, user, _card(session, user, gateway_id), token=token)
+
+
+@router.get("/{gateway_id:uuid}/revoke")
+def ask_revoke(
+    request: Request, gateway_id: UUID, user: CurrentUser, session: UserSession
+) -> Response:
+    card = _card(session, user, gateway_id)
+    if card.revoked_at is not None:
+        return RedirectResponse(f"/gateways/{gateway_id}", status_code=303)
+    return page.render(request, "manager/revoke.html", gateway=card, **_top(session, user))
+
+
+@router.post("/{gateway_id:uuid}/revoke")
+def revoke(gateway_id: UUID, user: CurrentUser, session: UserSession) -> Response:
+    enrolment.revoke(session, gateway_id, by=user, now=utc_now())
+    return RedirectResponse(f"/gateways/{gateway_id}", status_code=303)
+
+
+def _page(
+    request: Request, session: Session, user: SignedIn, card: GatewayCard, *, token: Token | None
+) -> Response:
+    settings = request.app.state.settings
+    return page.render(
+        request,
+        "manager/gateway.html",
+        gateway=card,
+        token=token,
+        code=None if token is None else _drawn(token.text),
+        cloud=settings.public_url,
+        at=f"/gateways/{card.gateway_id}",
+        **_top(session, user),
+    )
+
+
+def _drawn(text: str) -> Markup:
+    """A QR code of the text, as SVG that fills what it stands in."""
+    code = segno.make(text, error="m", micro=False)
+    # Only our own letters and digits are drawn, so there is nothing to escape.
+    return Markup(code.svg_inline(border=4, omitsize=True, lineclass="ink", svgclass=None))
+
+
+def _card(session: Session, user: SignedIn, gateway_id: UUID) -> GatewayCard:
+    return gateways.one(session, user.organization_id, gateway_id, now=utc_now())
+
+
+def _top(session: Session, user: SignedIn) -> dict[str, Any]:
+    organization = session.get_one(Organization, user.organization_id)
+    return {"organization": organization.name, "user_name": user.name, "timezone": page.TIMEZONE}
