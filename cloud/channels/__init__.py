@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from cloud.errors import CloudError
 from prepaid.money import Money
@@ -124,8 +124,8 @@ class Channel(Protocol):
     def payment(self, out_trade_no: str) -> Payment | None:
         """The payment of an order, None if there is none yet. Raises ChannelAway or ChannelRefused."""
 
-    def close(self, out_trade_no: str) -> None:
-        """Nobody can pay the order any more; closing it again, or one that is not there, changes nothing.
+    def close(self, out_trade_no: str) -> bool:
+        """Whether nobody can pay the order any more; False: not before its time is over. Repeating it is safe.
 
         Raises ChannelAway, or ChannelRefused where it cannot be closed now: it may be paid.
         """
@@ -138,3 +138,11 @@ class Channel(Protocol):
 
         Forged unless the channel says so, to us, now.
         """
+
+
+@runtime_checkable
+class Bridged(Protocol):
+    """A channel that can be paid by Way.BRIDGE."""
+
+    def bridge(self, prepay_id: str) -> dict[str, str]:
+        """What a page in the channel's own browser passes to it, signed now."""

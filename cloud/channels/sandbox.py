@@ -115,10 +115,11 @@ class Sandbox:
             raise ChannelAway
         return Payment(out_trade_no, order.transaction_id, Money(order.amount_fen), order.paid_at)
 
-    def close(self, out_trade_no: str) -> None:
+    def close(self, out_trade_no: str) -> bool:
         answer = self._ask("POST", f"/v1/orders/{out_trade_no}/close", "")
         if answer.status_code not in (204, 404):
             raise _trouble(answer)
+        return True
 
     def refund(self, refund: Refund) -> Refunded:
         raise ChannelRefused(reason="the sandbox gives no money back")

@@ -156,11 +156,12 @@ class WeChat:
             raise ChannelRefused(reason="it was paid and given back at the channel")
         return _payment(found) if found.trade_state == "SUCCESS" else None
 
-    def close(self, out_trade_no: str) -> None:
+    def close(self, out_trade_no: str) -> bool:
         path = f"/v3/pay/transactions/out-trade-no/{quote(out_trade_no)}/close"
         status, text = self._line.ask("POST", path, {"mchid": self._mchid})
         if status != 204 and _code(text) not in GONE:
             _checked(status, text)
+        return True
 
     def refund(self, refund: Refund) -> Refunded:
         status, text = self._line.ask("GET", f"/v3/refund/domestic/refunds/{refund.out_refund_no}")

@@ -71,6 +71,17 @@ def begin(session: Session, topup: TopUp, payment: Payment) -> None:
     ledger.post(session, topup.organization_id, [received])
 
 
+def of_topup(session: Session, topup_id: UUID) -> ChannelRefund | None:
+    """The newest refund of a payment of this top-up."""
+    found: ChannelRefund | None = session.execute(
+        select(ChannelRefund)
+        .where(col(ChannelRefund.topup_id) == topup_id)
+        .order_by(col(ChannelRefund.created_at).desc())
+        .limit(1)
+    ).scalar_one_or_none()
+    return found
+
+
 def sweep(
     database: Database,
     channels: Mapping[str, Channel],

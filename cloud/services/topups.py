@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID, uuid5
 
-from sqlalchemy import and_, exists, false, func, or_, select, text, update
+from sqlalchemy import ColumnElement, and_, exists, false, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
@@ -180,6 +180,24 @@ def _twins(session: Session, topup: TopUp) -> list[TopUp]:
     return list(found.scalars())
 
 
+def is_twin_credited() -> ColumnElement[bool]:
+    """Of a TopUp in a query: another order for the same money is credited."""
+    twin = aliased(TopUp)
+    first = func.coalesce(col(TopUp.twin_of), col(TopUp.id))
+    return exists().where(
+        or_(col(twin.id) == first, col(twin.twin_of) == first),
+        col(twin.id) != col(TopUp.id),
+        col(twin.credited_at).is_not(None),
+    )
+
+
+def credited_twin(session: Session, topup: TopUp) -> TopUp | None:
+    """The other order by which the money of this one, not paid, was credited."""
+    if topup.paid_at is not None:
+        return None
+    return next((twin for twin in _twins(session, topup) if twin.credited_at is not None), None)
+
+
 def record_cash(
     session: Session, *, purse_id: UUID, amount: Money, by: SignedIn, idempotency_key: UUID
 ) -> TopUp:
@@ -294,8 +312,7 @@ def _sweep_channel(
         payment = None
         try:
             payment = channel.payment(number)
-            if payment is None and order.is_over:
-                channel.close(number)
+            if payment is None and order.is_over and (channel.close(number) or order.is_late):
                 closed_at = now
         except ChannelAway as error:
             log.warning("channel %s is away, asked about order %s: %s", name, number, error)
@@ -457,29 +474,24 @@ def _is_booked(topup: TopUp, payment: Payment) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """An order that the channel is to be asked about. is_over: if it is not paid, it is to be closed."""
+    """An order that the channel is to be asked about.
+
+    is_over: if it is not paid, it is to be closed, as is_late (its link has ended) or its twin is paid.
+    """
 
     out_trade_no: str
     is_over: bool
+    is_late: bool
 
 
 def due(session: Session, channel: str, now: datetime) -> list[Due]:
     """The orders that the channel is to be asked about now."""
-    twin = aliased(TopUp)
-    first = func.coalesce(col(TopUp.twin_of), col(TopUp.id))
-    is_paid_elsewhere = exists().where(
-        or_(col(twin.id) == first, col(twin.twin_of) == first),
-        col(twin.id) != col(TopUp.id),
-        col(twin.credited_at).is_not(None),
-    )
-    is_over = and_(
-        col(TopUp.created_at) <= now - YOUNGEST_CLOSED,
-        or_(col(TopUp.expires_at) <= now - CLOSE_AFTER, is_paid_elsewhere),
-    )
+    is_late = func.coalesce(col(TopUp.expires_at) <= now - CLOSE_AFTER, false())
+    is_over = and_(col(TopUp.created_at) <= now - YOUNGEST_CLOSED, or_(is_late, is_twin_credited()))
     asked = col(TopUp.asked_at)
     created = col(TopUp.created_at)
     waiting = (
-        select(col(TopUp.out_trade_no), func.coalesce(is_over, false()))
+        select(col(TopUp.out_trade_no), is_over, is_late)
         .where(
             col(TopUp.channel) == channel,
             col(TopUp.credited_at).is_(None),

@@ -10,7 +10,7 @@ from uuid import UUID
 from cloud.services.board import PointCard
 from cloud.services.tenant import TenantHome, TopUpLine
 from dashboards.state import PointState, Tone, is_credit_on_its_way, of_point
-from dashboards.tenant.unpaid import Unpaid
+from dashboards.tenant.unpaid import Unpaid, one_of_each
 from dashboards.words import N_
 from prepaid.money import Money
 from prepaid.supply import Why
@@ -97,7 +97,7 @@ def view(home: TenantHome, unpaid: tuple[Unpaid, ...], path: str) -> AccountView
         holder=home.holder,
         purses=tuple(_purse(purse_id, points) for purse_id, points in by_purse.items()),
         recent=home.recent,
-        unpaid=unpaid,
+        unpaid=one_of_each(unpaid),
     )
 
 

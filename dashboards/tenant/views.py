@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Annotated
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Form, Request
@@ -13,24 +12,27 @@ from starlette.responses import RedirectResponse, Response
 
 from cloud import web
 from cloud.auth import Tenant
+from cloud.channels import ChannelRefused, Way
 from cloud.db import Database
 from cloud.errors import CloudError
 from cloud.events import Change
+from cloud.services import channel_refunds, topups
 from cloud.services import tenant as tenants
-from cloud.services import topups
 from cloud.tables import TopUp
 from cloud.tables.base import utc_now
 from cloud.web import CurrentAccount, OpenEvents, TenantSession, database
 from dashboards import errors, live, page, words
 from dashboards.tenant import amount as amounts
-from dashboards.tenant import unpaid
+from dashboards.tenant import pay_here, paying, unpaid, ways
 from dashboards.tenant.account import AccountView, view
 from dashboards.tenant.progress import Progress, progress
 from dashboards.words import N_
+from prepaid.money import Money
 
 router = APIRouter(include_in_schema=False)
 
 NO_PURSE = N_("Please choose what to top up.")
+NO_WAY = N_("Please choose how to pay.")
 QUICK = "50"
 FOLLOW_S = 5.0  # a top-up that takes long is told so while one waits
 
@@ -48,6 +50,7 @@ def top_up(
     purse_id: Annotated[str, Form()] = "",
     amount: Annotated[str, Form()] = "",
     quick: Annotated[str, Form()] = "",
+    channel: Annotated[str, Form()] = "",
 ) -> Response:
     """Orders the top-up and sends the resident to pay it; an amount typed goes before one picked.
 
@@ -58,7 +61,9 @@ def top_up(
     def again(said: str, status: int) -> Response:
         with database.organization(tenant.organization_id) as session:
             account = _account(session, tenant)
-        return _home(request, account, error=said, status=status, typed=(purse_id, amount, quick))
+        return _home(
+            request, account, error=said, status=status, typed=(purse_id, amount, quick, channel)
+        )
 
     say = page.say(request)
     try:
@@ -69,32 +74,50 @@ def top_up(
         money = amounts.read(amount.strip() or quick)
     except amounts.BadAmount as error:
         return again(say(error.sentence).format_map(error.values), 422)
-    path = _path(tenant)
-    channel = request.app.state.channels["sandbox"]
+    offered = _offers(request)
+    offer = next((o for o in offered if o.channel == channel or not channel), None)
+    if offer is None:
+        return again(say(NO_WAY), 422)
     try:
-        with database.organization(tenant.organization_id) as session:
-            # Counted first: an order made between the two is then found, not made a second time.
-            key = unpaid.next_key(session, purse_id=purse, amount=money, channel=channel.name)
-            begun = unpaid.orders(session, tenant.account_id, now=utc_now())
-        # Outside of any transaction, for it asks the payment company.
-        open_order = unpaid.to_go_on_with(begun, channel, purse_id=purse, amount=money)
-        if open_order is not None:
-            return RedirectResponse(open_order.pay_url, status_code=303)
-        ordered = topups.create(
-            database,
-            channel,
-            organization_id=tenant.organization_id,
-            account_id=tenant.account_id,
-            purse_id=purse,
-            amount=money,
-            idempotency_key=key,
-            page_url=f"{request.app.state.settings.public_url}{path}/topups",
+        return paying.to_the_channel(
+            request, tenant, database, purse_id=purse, amount=money, offer=offer
         )
     except CloudError as error:
         return again(errors.sentence(request, error), error.status)
-    if ordered.paid_at is not None or ordered.pay_url is None:
-        return RedirectResponse(f"{path}/topups/{ordered.id}", status_code=303)
-    return RedirectResponse(ordered.pay_url, status_code=303)
+
+
+@router.get("/t/{token}/wechat/{purse_id}/{fen}")
+def back_from_wechat(
+    request: Request,
+    purse_id: UUID,
+    fen: int,
+    tenant: CurrentAccount,
+    database: Annotated[Database, Depends(database)],
+    code: str = "",
+    state: str = "",
+) -> Response:
+    """WeChat has said who pays: on to the order that was wanted."""
+    offer = next((o for o in _offers(request) if o.way is Way.BRIDGE), None)
+    settings = request.app.state.settings
+    try:
+        if offer is None:
+            raise ChannelRefused(reason="this page is to be opened in WeChat")
+        openid = paying.back_from_wechat(settings, request.url.path, code=code, state=state)
+        reply = paying.to_the_channel(
+            request,
+            tenant,
+            database,
+            purse_id=purse_id,
+            amount=Money(fen),
+            offer=offer,
+            openid=openid,
+        )
+    except CloudError as error:
+        with database.organization(tenant.organization_id) as session:
+            account = _account(session, tenant)
+        return _home(request, account, error=errors.sentence(request, error), status=error.status)
+    paying.keep_openid(reply, settings, openid)
+    return reply
 
 
 @router.get("/t/{token}/topups/{topup_id}")
@@ -108,8 +131,10 @@ def result(
         return errors.not_found(request)
     account = _account(session, tenant)
     stages, come, is_power = _progress(session, tenant, account, wanted)
-    topup = session.get(TopUp, wanted) if stages.paid_at is None else None
-    is_open = topup is not None and (topup.expires_at is None or topup.expires_at > utc_now())
+    topup = session.get_one(TopUp, wanted)
+    if (twin := topups.credited_twin(session, topup)) is not None:
+        return RedirectResponse(f"{account.path}/topups/{twin.id}", status_code=303)
+    refund = channel_refunds.of_topup(session, wanted)
     return page.render(
         request,
         "tenant/topup.html",
@@ -119,7 +144,9 @@ def result(
         topup=stages,
         progress=come,
         is_power=is_power,
-        pay_url=topup.pay_url if topup is not None and is_open else None,
+        pay=pay_here.of(topup, request.app.state.channels, now=utc_now()),
+        refund=refund,
+        refund_amount=Money(refund.amount_fen) if refund is not None else None,
     )
 
 
@@ -196,17 +223,17 @@ def _home(
     *,
     error: str | None = None,
     status: int = 200,
-    typed: tuple[str, str, str] = ("", "", QUICK),
+    typed: tuple[str, str, str, str] = ("", "", QUICK, ""),
 ) -> Response:
     """The account's page; after an error with what was typed, so that nothing need be typed again."""
-    typed_purse, own, quick = typed
+    typed_purse, own, quick, channel = typed
+    offered = _offers(request)
     chosen = next((p for p in account.purses if str(p.purse_id) == typed_purse), account.neediest)
-    sandbox = urlsplit(request.app.state.settings.sandbox_url)
     return page.render(
         request,
         "tenant/home.html",
         status=status,
-        form_targets=(f"{sandbox.scheme}://{sandbox.netloc}",),
+        form_targets=ways.targets(request.app.state.settings, offered),
         timezone=account.timezone,
         account=account,
         error=error,
@@ -214,4 +241,10 @@ def _home(
         chosen_purse=chosen.purse_id if chosen else None,
         own=own,
         chosen_quick=quick or QUICK,
+        offers=offered,
+        chosen_channel=channel or (offered[0].channel if offered else ""),
     )
+
+
+def _offers(request: Request) -> tuple[ways.Offer, ...]:
+    return ways.offers(request.app.state.channels, request.headers.get("user-agent", ""))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -166,8 +166,10 @@ def _reading(total: str) -> Reading:
 
 
 @contextmanager
-def open_town(database_url: str, folder: Path) -> Iterator[Town]:
-    """The town's programs on free ports of 127.0.0.1, until the block ends."""
+def open_town(
+    database_url: str, folder: Path, further: Mapping[str, object] | None = None
+) -> Iterator[Town]:
+    """The town's programs on free ports of 127.0.0.1, until the block ends. further: settings beside the usual."""
     migrate(database_url)
     database = Database(database_url)
     merchant, payer = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
@@ -185,7 +187,7 @@ def open_town(database_url: str, folder: Path) -> Iterator[Town]:
         sandbox_url=channel_url,
         sandbox_merchant_key=merchant,
         sandbox_channel_key=payer.public_key(),
-    )
+    ).model_copy(update=dict(further or {}))
     company = channel.create_app(_channel(folder, channel_url, payer, merchant))
     app = create_app(settings)
     with _serve(company, channel_socket), _serve(app, cloud_socket):

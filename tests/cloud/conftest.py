@@ -192,6 +192,7 @@ class FakeChannel:
         self.orders: dict[str, Money] = {}
         self.paid: dict[str, Payment] = {}
         self.closed: list[str] = []
+        self.has_seen_orders = True  # else closing one changes nothing yet
         self.refunds: dict[str, Refund] = {}
         self.refunds_are = RefundState.DONE  # from the first question on
 
@@ -219,10 +220,11 @@ class FakeChannel:
             raise ChannelAway
         return self.paid.get(out_trade_no)
 
-    def close(self, out_trade_no: str) -> None:
+    def close(self, out_trade_no: str) -> bool:
         if out_trade_no in self.paid:
             raise ChannelRefused(reason="it is paid")
         self.closed.append(out_trade_no)
+        return self.has_seen_orders
 
     def refund(self, refund: Refund) -> Refunded:
         if self.is_away:

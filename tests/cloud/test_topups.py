@@ -272,6 +272,27 @@ def test_when_one_of_two_orders_is_paid_the_other_is_closed(database, channel, h
     assert channel.closed == [other.out_trade_no]
 
 
+def test_a_twin_that_the_channel_has_not_seen_yet_is_asked_about_until_its_time_is_over(
+    database, channel, home, order
+):
+    first = order("50")
+    other = twin(database, channel, home, UUID(first.out_trade_no))
+    topups.book(database, first, channel="sandbox", now=NOON)
+    now = datetime.now(UTC)
+    with database.system() as session:
+        ends = {"at": now + timedelta(minutes=30)}
+        session.execute(text("UPDATE topups SET expires_at = :at"), ends)
+    channel.has_seen_orders = False
+
+    sweep(database, channel, now=now + timedelta(minutes=6))
+    sweep(database, channel, now=now + timedelta(minutes=13))
+    assert channel.closed == [other.out_trade_no] * 2  # it may be paid yet
+    sweep(database, channel, now=now + timedelta(minutes=41))
+    channel.asked.clear()
+    sweep(database, channel, now=now + timedelta(minutes=200))
+    assert channel.asked == []
+
+
 def test_an_order_whose_time_is_over_is_closed_unless_it_was_paid(database, channel, home, order):
     paid, unpaid = order("50"), order("30")
     channel.paid[paid.out_trade_no] = paid

@@ -1,0 +1,208 @@
+"""The resident pays by WeChat Pay, as each browser can: the pages in Chromium, the company simulated."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+from playwright.sync_api import Page, expect
+
+from simulators.wechatpay import WeChatPay
+from tests.browser.conftest import Opener, picture
+from tests.browser.town import Town, open_town
+from tests.cloud.companies import private_key, wechat_pay, wechat_settings
+from wattwell.postgres import Postgres
+
+PHONE = (
+    "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko)"
+    " Chrome/130.0 Mobile Safari/537.36"
+)
+IN_WECHAT = f"{PHONE} MicroMessenger/8.0.50"
+DESKTOP_SIZE = {"width": 1280, "height": 900}
+
+
+@pytest.fixture(scope="module")
+def company() -> Iterator[tuple[WeChatPay, dict[str, object]]]:
+    key = private_key()
+    with wechat_pay(key) as company:
+        yield company, wechat_settings(company, key)
+
+
+@pytest.fixture(scope="module")
+def wechat(company: tuple[WeChatPay, dict[str, object]]) -> WeChatPay:
+    return company[0]
+
+
+@pytest.fixture(scope="module")
+def town(
+    postgres: Postgres,
+    tmp_path_factory: pytest.TempPathFactory,
+    company: tuple[WeChatPay, dict[str, object]],
+) -> Iterator[Town]:
+    """A town whose property office takes WeChat Pay, and the sandbox."""
+    name = f"test_{uuid.uuid4().hex}"
+    postgres.create_database(name)
+    folder = tmp_path_factory.mktemp("town")
+    with open_town(postgres.dsn(name), folder, company[1]) as opened:
+        yield opened
+    postgres.drop_database(name)
+
+
+def is_credited(page: Page, company: WeChatPay) -> None:
+    assert company.deliver() == [200]
+    expect(page.locator("#progress .done")).to_have_count(2)
+    expect(page.locator("#progress")).to_contain_text("已入账")
+
+
+def test_on_a_desktop_a_code_is_shown_and_goes_when_it_is_paid(
+    town: Town, wechat: WeChatPay, open_page: Opener
+) -> None:
+    page = open_page("desktop")
+    page.set_viewport_size(DESKTOP_SIZE)  # type: ignore[arg-type]
+    page.goto(town.house().url)
+    picture(page, "pay-desktop-home")
+    page.click(".pay")
+    page.wait_for_url("**/topups/*")
+    expect(page.locator(".code")).to_contain_text("请用微信扫一扫付款")
+    assert page.evaluate("document.querySelector('.code img').naturalWidth") > 100
+    picture(page, "pay-desktop-code")
+
+    wechat.books.pay(wechat.books.find(uuid.UUID(page.url.rpartition("/")[2]).hex))
+    is_credited(page, wechat)
+    expect(page.locator(".code")).to_be_hidden()
+    picture(page, "pay-desktop-paid")
+
+
+def test_in_a_phones_browser_wechats_page_opens_and_leads_back(
+    town: Town, wechat: WeChatPay, open_page: Opener
+) -> None:
+    page = open_page(user_agent=PHONE)
+    page.goto(town.house().url)
+    expect(page.locator("input[name=channel]")).to_have_count(2)
+    picture(page, "pay-phone-home")
+    page.click(".pay")
+    page.wait_for_url(f"{wechat.url}/h5**")
+    expect(page.locator("h1")).to_have_text("¥50.00")  # it knows our site by the Referer
+
+    page.go_back()
+    page.click("#unpaid a")
+    page.wait_for_url(f"{wechat.url}/h5**")
+    expect(page.locator("h1")).to_have_text("¥50.00")
+    page.click("#pay")
+    page.wait_for_url(f"{town.url}/t/*/topups/*")
+    is_credited(page, wechat)
+
+
+def test_wechats_page_is_told_our_site_and_not_the_residents_link(
+    town: Town, wechat: WeChatPay, open_page: Opener
+) -> None:
+    page = open_page(user_agent=PHONE)
+    told: list[str] = []
+    page.on(
+        "request",
+        lambda asked: (
+            told.append(asked.all_headers().get("referer", ""))
+            if asked.url.startswith(f"{wechat.url}/h5")
+            else None
+        ),
+    )
+    page.goto(town.house().url)
+    page.click(".pay")
+    page.wait_for_url(f"{wechat.url}/h5**")
+    assert told == [f"{town.url}/"]
+
+
+def test_inside_wechat_the_pay_sheet_opens_by_itself(
+    town: Town, wechat: WeChatPay, open_page: Opener
+) -> None:
+    page = open_page(user_agent=IN_WECHAT)
+    answers = ["get_brand_wcpay_request:fail"]
+
+    def weixin(order: dict[str, str]) -> str:
+        if answers:
+            return answers.pop()
+        return str(httpx.post(f"{wechat.url}/bridge", json=order).json().get("err_msg"))
+
+    page.expose_function("weixin", weixin)
+    page.add_init_script(
+        "window.WeixinJSBridge = { invoke: async (name, order, done) =>"
+        " done({ err_msg: await window.weixin(order) }) }"
+    )
+    page.goto(town.house().url)
+    page.click(".pay")
+    page.wait_for_url("**/topups/*")
+    expect(page.locator("#bridge-said")).to_be_visible()
+    picture(page, "pay-wechat-bridge")
+    page.click("#bridge")
+    is_credited(page, wechat)
+    expect(page.locator("#bridge")).to_be_hidden()
+
+    # Known now: the second time WeChat is not asked who pays.
+    page.click("text=返回余额")
+    page.click(".pay")
+    page.wait_for_url("**/topups/*")
+    is_credited(page, wechat)
+
+
+def test_the_same_money_in_two_ways_is_credited_once_and_the_page_says_so(
+    town: Town, wechat: WeChatPay, open_page: Opener
+) -> None:
+    house = town.house()
+    desktop, phone = open_page("desktop"), open_page(user_agent=PHONE)
+    desktop.goto(house.url)
+    desktop.click(".pay")
+    desktop.wait_for_url("**/topups/*")
+    by_code = desktop.url
+    phone.goto(house.url)
+    expect(phone.locator("#unpaid a")).to_have_count(1)
+    phone.click(".pay")
+    phone.wait_for_url(f"{wechat.url}/h5**")
+    phone.go_back()
+    expect(phone.locator("#unpaid a")).to_have_count(1)
+    phone.click("#unpaid a")
+    phone.click("#pay")
+    phone.wait_for_url(f"{town.url}/t/*/topups/*")
+    is_credited(phone, wechat)
+
+    desktop.reload()
+    assert desktop.url != by_code  # the page of the order that was paid
+    expect(desktop.locator("#progress .done")).to_have_count(2)
+
+    wechat.books.pay(wechat.books.find(uuid.UUID(by_code.rpartition("/")[2]).hex))
+    assert wechat.deliver() == [200]
+    desktop.goto(by_code)
+    expect(desktop.locator("#refund")).to_contain_text("重复支付 · ¥50.00")
+    expect(desktop.locator("#refund")).to_contain_text("第二笔付款正在原路退回")
+    expect(desktop.locator("#progress")).to_be_hidden()
+    picture(desktop, "pay-twice")
+
+
+def test_a_link_back_from_wechat_that_we_did_not_make_orders_nothing(town: Town) -> None:
+    house = town.house()
+    back = f"{house.url}/wechat/{house.power_purse}/5000"
+    answer = httpx.get(f"{back}?code=x&state=y", headers={"User-Agent": IN_WECHAT})
+    assert answer.status_code == 409
+    outside = httpx.get(f"{back}?code=x&state=y", headers={"User-Agent": PHONE})
+    assert outside.status_code == 409
+
+    form = {"purse_id": str(house.power_purse), "quick": "50"}
+    headers = {"Origin": town.url, "User-Agent": IN_WECHAT}
+    sent = httpx.post(f"{house.url}/topups", data=form, headers=headers).headers["location"]
+    asked = parse_qs(urlsplit(sent).query)
+    more = asked["redirect_uri"][0].replace("/5000", "/1")
+    state = asked["state"][0]
+    assert state.isalnum()
+    assert len(state) <= 128
+    changed = httpx.get(f"{more}?code=x&state={state}", headers={"User-Agent": IN_WECHAT})
+    assert changed.status_code == 409
+
+
+def test_a_way_that_is_not_offered_is_refused(town: Town) -> None:
+    house = town.house()
+    form = {"purse_id": str(house.power_purse), "quick": "50", "channel": "alipay"}
+    answer = httpx.post(f"{house.url}/topups", data=form, headers={"Origin": town.url})
+    assert answer.status_code == 422
+    assert "请选择支付方式" in answer.text
