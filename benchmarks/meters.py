@@ -34,6 +34,7 @@ PROTOCOLS = ("dlt645-2007", "cjt188-2004", "modbus")
 PROFILE = "hiking_dds238_2"
 BITS_PER_BYTE = 11
 ENERGY = 0x00010000
+CURRENTS = 0x0202FF00
 MOST_PER_HOUR = Decimal(60)
 PRICE = "0.5283"
 KEPT = timedelta(days=7)
@@ -54,14 +55,14 @@ class Register:
     def __init__(self, opening: float, per_hour: float) -> None:
         self._total = opening
         self._per_hour = per_hour
-        self._is_on = True
+        self.is_on = True
         self._since = asyncio.get_running_loop().time()
 
     @property
     def total(self) -> float:
         """The true total now."""
         now = asyncio.get_running_loop().time()
-        return self._total + self._is_on * self._per_hour * (now - self._since) / 3600
+        return self._total + self.is_on * self._per_hour * (now - self._since) / 3600
 
     @property
     def steps(self) -> int:
@@ -75,7 +76,7 @@ class Register:
 
     def supply(self, *, is_on: bool) -> None:
         self._total, self._since = self.total, asyncio.get_running_loop().time()
-        self._is_on = is_on
+        self.is_on = is_on
 
 
 class Simulated(Protocol):
@@ -93,7 +94,7 @@ class ElectricityMeter(dlt645_slave.MeterState):
     """DL/T 645-2007."""
 
     def __init__(self, address: str, register: Register, delay_s: float) -> None:
-        super().__init__(address, passwords={4: "123456"})
+        super().__init__(address, passwords={4: "123456"}, registers={CURRENTS: bytes(9)})
         self.register = register
         self.delay_s = delay_s
 
@@ -165,8 +166,8 @@ RELAY = 0x001A
 class Wire:
     """A Port in memory at a line's true rate. Who is asked is found by the request's address, as the meters would.
 
-    idle_s is how long the line was free between a meter's answer and the next request, added up, and asked how
-    many requests there were. sent is told of every request when its first byte goes out.
+    asked counts the requests; sent is told of each when its first byte goes out, said of each answer when its last
+    byte has come.
     """
 
     def __init__(self, baud: int) -> None:
@@ -174,6 +175,7 @@ class Wire:
         self.asked = 0
         self.cpu_s = 0.0
         self.sent: Callable[[Simulated, bytes], None] = lambda meter, request: None
+        self.said: Callable[[Simulated, bytes, bytes], None] = lambda meter, request, answer: None
         self._meters: dict[bytes, Simulated] = {}
         self._arrived = bytearray()
         self._changed = asyncio.Event()
@@ -195,12 +197,14 @@ class Wire:
         said = meter.answer(request)
         if said:
             loop = asyncio.get_running_loop()
-            loop.call_later(meter.delay_s + len(said) * self.byte_s, self._arrive, said)
+            after_s = meter.delay_s + len(said) * self.byte_s
+            loop.call_later(after_s, self._arrive, meter, request, said)
         self.cpu_s += time.thread_time() - began
 
-    def _arrive(self, data: bytes) -> None:
-        self._arrived += data
+    def _arrive(self, meter: Simulated, request: bytes, answer: bytes) -> None:
+        self._arrived += answer
         self._changed.set()
+        self.said(meter, request, answer)
 
     async def read(self) -> bytes:
         await self._changed.wait()
