@@ -134,7 +134,10 @@ class Agent:
     def take_up(self, point: UUID) -> None:
         """A service point is new or has changed: visit it as it is now."""
         self.reload()
-        self._wake_soon(point)
+        # Its purse may last less long than when its other points were planned.
+        purse = self._points[point].purse if point in self._points else None
+        for each in self._purses.points(purse) if purse is not None else ():
+            self._wake_soon(each.id)
 
     def wake(self, points: Iterable[UUID]) -> None:
         """Visit these before all others on their lines: of a visit under way, the next request waits for it."""
@@ -390,7 +393,8 @@ class Agent:
         store, now = self._store, self._clock.now().at
         brake = store.brake()
         noted = brake.note_cut(point.id, now)
-        with store.transaction():
+        # As long as it is not pulled, the intent to cut that follows takes it to the disk.
+        with store.transaction(is_derived=not noted.is_on):
             store.save_brake(noted)
             if noted.is_on and not brake.is_on:
                 text = (

@@ -18,7 +18,7 @@ from prepaid.money import Money
 
 log = logging.getLogger(__name__)
 
-SHARE = Decimal("0.2")
+SHARE = Decimal("0.5")
 CUT_VISIT = 4  # a visit that cuts: two readings, the current, the command and the look take as long as four readings
 TOP_UPS = 1  # that may come from outside while the points of a line are served
 

@@ -87,10 +87,11 @@ class Purses:
         return Load(per_day, unseen)
 
     def _drain(self, point: ServicePoint, now: datetime, until: datetime) -> Drain | None:
-        """None of a point that is not charged yet."""
+        """None of a point that has no price. One that has not been read yet will be charged from its first reading
+        on, which may be the next thing that happens."""
         tariff, position = self._store.tariff(point.tariff), self._store.position(point.id)
-        if tariff is None or position is None:
+        if tariff is None:
             return None
-        at = position.reading.at
+        at = position.reading.at if position is not None else now
         most = most_per_day(point, tariff, since=min(now, at), until=until)
         return Drain(most, max(now - at, AT_ONCE))
