@@ -108,7 +108,12 @@ class OriginCheck:
     """
 
     SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-    SIGNED = ("/api/channels/", "/api/enrol", "/api/gateways/")
+    SIGNED = (
+        "/api/channels/",
+        "/api/enrol",
+        "/api/gateways/challenge",
+        "/api/gateways/renew",
+    )
 
     def __init__(
         self,

@@ -48,7 +48,12 @@ class Gateway:
     """Our agent on the independent meter, with ¥1.00 in the purse."""
 
     def __init__(self, folder: Path, server: MeterServerService) -> None:
-        meter = replace(ELECTRICITY.meter, meter_no="121078563412", address="121078563412")
+        meter = replace(
+            ELECTRICITY.meter,
+            meter_no="121078563412",
+            address="121078563412",
+            max_per_hour=Decimal(360_000),  # the tests move it by 2 kWh between two reads
+        )
         self.point = replace(ELECTRICITY, meter=meter)
         self.store = Store(folder / "ledger.sqlite", "GW-0001")
         with self.store.transaction():

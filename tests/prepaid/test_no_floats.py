@@ -24,6 +24,7 @@ from prepaid.brake import Brake
 from prepaid.common_use import Invoice, MeterUse
 from prepaid.cycle import Cycle, Every
 from prepaid.ledger import Book, Reason, Transfer
+from prepaid.momentary import Measurand, Momentary
 from prepaid.money import ZERO, Money
 from prepaid.offline_code import Credit
 from prepaid.point import EmergencyCredit, Policy
@@ -42,7 +43,6 @@ ALLOWED: dict[tuple[str, str], str] = {}
 """Where a float is made all the same, and what is done with it."""
 
 DIVISIONS = {
-    ("deadline.py", "next_read"): "timedelta",
     ("deadline.py", "shortest_interval"): "Fraction",
     ("deadline.py", "overdraft_bound"): "Fraction",
     ("point.py", "Thresholds.__post_init__"): "timedelta / int",
@@ -245,6 +245,7 @@ DAYS_30 = timedelta(days=30)
 CASES: list[tuple[Any, str, Any]] = [
     (READING, "total", 1523.4),
     (READING, "bands", {"peak": 1.5}),
+    (Momentary("1", NOW, {}), "values", {Measurand.POWER: 1.5}),
     (METER, "digits", 6.0),
     (METER, "step", 0.01),
     (METER, "max_per_hour", 13.2),
