@@ -54,6 +54,22 @@ class Driver(Protocol):
         """Whether this meter, told that its customer may close the relay, still only says OFF."""
         ...
 
+    def clock(self, meter: Meter) -> Exchange[Any, datetime | None]:
+        """The meter's date and time, its own local time without a zone; None where it has none that can be used."""
+        ...
+
+    def clock_broadcast(self, at: datetime) -> bytes | None:
+        """What sets all clocks of such meters on a line to this local time, unanswered; None if nothing does."""
+        ...
+
+    def set_clock(self, meter: Meter, at: datetime) -> Exchange[Any, None] | None:
+        """Set this meter's clock to this local time; None where it cannot be done by address."""
+        ...
+
+    def buzz(self, meter: Meter, now: datetime, *, is_on: bool) -> Exchange[Any, None] | None:
+        """Let the meter warn its customer by its own means, or end that; None where it has none."""
+        ...
+
     def switch(
         self, meter: Meter, supply: Supply, restore: Restore, now: datetime
     ) -> Exchange[Any, None]:

@@ -61,6 +61,35 @@ def hides_armed(meter: Meter) -> bool:
     return False
 
 
+def clock(meter: Meter) -> Exchange[Frame, datetime | None]:
+    """The clock in the answer 901F; many meters send none."""
+    reading = yield from master.read_water(
+        _address(meter), meter_type=_type(meter), high_first=_high_first(meter), serial=SERIAL
+    )
+    return reading.clock
+
+
+def clock_broadcast(at: datetime) -> None:
+    """There is none."""
+    return
+
+
+def set_clock(meter: Meter, at: datetime) -> Exchange[Frame, None]:
+    """Standard time A015."""
+    return master.write_clock(
+        _address(meter),
+        at,
+        meter_type=_type(meter),
+        high_first=_high_first(meter),
+        serial=SERIAL,
+    )
+
+
+def buzz(meter: Meter, now: datetime, *, is_on: bool) -> None:
+    """A water meter has none."""
+    return
+
+
 def switch(meter: Meter, supply: Supply, restore: Restore, now: datetime) -> Exchange[Frame, None]:
     """Valve write A017: 55H open, 99H close. A valve has no button, so both kinds of restore open it."""
     match supply:

@@ -3,7 +3,8 @@
 Meter.settings: "password" (6 digits), "level" (0 to 9), "operator" (8 digits), needed to switch. With
 "deadline_min" and "utc_offset_min" a command carries a time after which the meter refuses it, in the
 meter's local time; without them it has none, since a meter whose clock is wrong would refuse its customer
-light. A late command does no harm: each visit decides anew and reads back.
+light. A late command does no harm: each visit decides anew and reads back. "utc_offset_min" says as well how
+far the meter's clock is from UTC where it is read or set, "buzzer" "yes" that it has one for the last warning.
 
 "bands" names the tariff's band of each rate number of the meter, "sharp,peak,flat,valley,deep" where not given; they
 are read where they are asked for, and always where they are given.
@@ -140,6 +141,32 @@ def hides_armed(meter: Meter) -> bool:
             raise BadMeter(f'relay_command_bit of meter {meter.meter_no} must be "yes" or "no"')
 
 
+def clock(meter: Meter) -> Exchange[Frame, datetime]:
+    """Date 04000101 and time 04000102. Raises Unexpected where they are none."""
+    return (yield from master.read_clock(_address(meter)))
+
+
+def clock_broadcast(at: datetime) -> bytes:
+    """Broadcast time 08H."""
+    return master.broadcast_time(at)
+
+
+def set_clock(meter: Meter, at: datetime) -> None:
+    """These are set by broadcast."""
+    return
+
+
+def buzz(meter: Meter, now: datetime, *, is_on: bool) -> Exchange[Frame, None] | None:
+    """Control 1CH: alarm 2AH, or alarm off 2BH."""
+    match meter.settings.get("buzzer", "no"):
+        case "no":
+            return None
+        case "yes":
+            return _control(meter, RelayCommand.ALARM_ON if is_on else RelayCommand.ALARM_OFF, now)
+        case _:
+            raise BadMeter(f'buzzer of meter {meter.meter_no} must be "yes" or "no"')
+
+
 def switch(meter: Meter, supply: Supply, restore: Restore, now: datetime) -> Exchange[Frame, None]:
     """Control 1CH: trip 1AH, allow-close 1BH or direct close 1CH."""
     match supply, restore:
@@ -151,6 +178,10 @@ def switch(meter: Meter, supply: Supply, restore: Restore, now: datetime) -> Exc
             command = RelayCommand.CLOSE
         case _:
             raise ValueError(f"a relay is not told to be {supply}")
+    yield from _control(meter, command, now)
+
+
+def _control(meter: Meter, command: RelayCommand, now: datetime) -> Exchange[Frame, None]:
     settings = meter.settings
     yield from master.control(
         _address(meter),

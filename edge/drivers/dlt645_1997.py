@@ -22,7 +22,7 @@ from edge.drivers.meter import (
 from prepaid.momentary import Measurand
 from prepaid.point import Meter, Restore
 from prepaid.reading import Supply
-from protocols.dlt645 import items97, master97
+from protocols.dlt645 import items97, master, master97
 from protocols.dlt645.fields import Value
 from protocols.dlt645.frame import Decoder, Frame
 from protocols.exchange import Exchange
@@ -100,6 +100,26 @@ def current(meter: Meter) -> Exchange[Frame, Decimal | None]:
 def hides_armed(meter: Meter) -> bool:
     """It says nothing of a relay."""
     return False
+
+
+def clock(meter: Meter) -> Exchange[Frame, datetime]:
+    """Date C010 and time C011. Raises Unexpected where they are none."""
+    return (yield from master97.read_clock(_address(meter)))
+
+
+def clock_broadcast(at: datetime) -> bytes:
+    """Broadcast time 08H, the same as in the later edition."""
+    return master.broadcast_time(at)
+
+
+def set_clock(meter: Meter, at: datetime) -> None:
+    """These are set by broadcast."""
+    return
+
+
+def buzz(meter: Meter, now: datetime, *, is_on: bool) -> None:
+    """This edition has no command for it."""
+    return
 
 
 def switch(meter: Meter, supply: Supply, restore: Restore, now: datetime) -> Exchange[Frame, None]:

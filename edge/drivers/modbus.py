@@ -162,6 +162,26 @@ def hides_armed(meter: Meter) -> bool:
     return False
 
 
+def clock(meter: Meter) -> Exchange[Frame, datetime | None]:
+    """The profile's clock, where it has one that is understood."""
+    return (yield from profiles.read_clock(_unit(meter), _profile(meter)))
+
+
+def clock_broadcast(at: datetime) -> None:
+    """None is known."""
+    return
+
+
+def set_clock(meter: Meter, at: datetime) -> None:
+    """How is known of few profiles, and tried on none."""
+    return
+
+
+def buzz(meter: Meter, now: datetime, *, is_on: bool) -> None:
+    """No profile has one."""
+    return
+
+
 def switch(meter: Meter, supply: Supply, restore: Restore, now: datetime) -> Exchange[Frame, None]:
     """The profile's command. A valve has no button, so both kinds of restore open it; a relay closes at
     once, which is done only where the site has consented (Restore.DIRECT)."""

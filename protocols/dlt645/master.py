@@ -35,6 +35,7 @@ __all__ = [
     "change_password",
     "clear_events",
     "clear_meter",
+    "clock_of",
     "content",
     "control",
     "freeze",
@@ -240,6 +241,11 @@ def read_clock(address: str) -> Exchange[Frame, datetime]:
     time = yield from read(address, TIME)
     if time[1:] == b"\0\0":
         date = yield from read(address, DATE)
+    return clock_of(date, time)
+
+
+def clock_of(date: bytes, time: bytes) -> datetime:
+    """Date (with its weekday, which is not looked at) and time, as sent. Raises Unexpected if they are none."""
     try:
         return datetime.strptime(bcd.digits(date[1:]) + bcd.digits(time), "%y%m%d%H%M%S")  # noqa: DTZ007
     except ValueError as error:

@@ -1,6 +1,7 @@
 """Questions to a DL/T 645-1997 meter, as exchanges: the same shape as `master`, with two-byte
 identifiers. A meter of this edition has no relay command: it only reads."""
 
+from datetime import datetime
 from decimal import Decimal
 
 from protocols import bcd
@@ -8,14 +9,15 @@ from protocols.dlt645 import frame as frames
 from protocols.dlt645.fields import Value
 from protocols.dlt645.frame import Frame
 from protocols.dlt645.items97 import decode_item, decode_set, is_set, members
-from protocols.dlt645.master import NOT_THERE, credentials, is_answer_from
+from protocols.dlt645.master import NOT_THERE, clock_of, credentials, is_answer_from
 from protocols.exchange import Exchange, Refused, Unexpected
 
-__all__ = ["read", "read_energy", "read_values", "reread", "write", "write_address"]
+__all__ = ["read", "read_clock", "read_energy", "read_values", "reread", "write", "write_address"]
 
 READ, READ_MORE, REREAD, WRITE = 0x01, 0x02, 0x03, 0x04
 WRITE_ADDRESS, CHANGE_BAUD, CHANGE_PASSWORD, RESET_DEMAND = 0x0A, 0x0C, 0x0F, 0x10
 FORWARD_ACTIVE_ENERGY = 0x9010
+DATE, TIME = 0xC010, 0xC011
 MOST_FRAMES = 256
 
 ERROR_BITS = (
@@ -80,6 +82,19 @@ def read_energy(address: str) -> Exchange[Frame, Decimal]:
     if not isinstance(total.value, Decimal):
         raise Unexpected("the meter gives no forward active energy")
     return total.value
+
+
+def read_clock(address: str) -> Exchange[Frame, datetime]:
+    """The meter's date and time, its own local time without a zone (C010, C011).
+
+    Two reads, three in the first minute of a day: else a date from before midnight could stand beside a
+    time from after it.
+    """
+    date = yield from read(address, DATE)
+    time = yield from read(address, TIME)
+    if time[1:] == b"\0\0":
+        date = yield from read(address, DATE)
+    return clock_of(date, time)
 
 
 def reread(address: str) -> Exchange[Frame, bytes]:

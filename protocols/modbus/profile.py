@@ -6,9 +6,11 @@ parsed in `profile_file`, how registers become values in `values`.
 """
 
 from collections.abc import Collection
+from datetime import datetime
 from decimal import Decimal
 from functools import cache
 from importlib import resources
+from struct import unpack
 
 from protocols.exchange import Exchange, Refused, Unexpected
 from protocols.modbus import frame as frames
@@ -64,6 +66,7 @@ __all__ = [
     "parse",
     "plan",
     "ratio_of",
+    "read_clock",
     "read_energy",
     "read_ratio",
     "read_supply",
@@ -191,6 +194,33 @@ def judge_supply(unit: int, profile: Profile, words: Words) -> Exchange[Frame, S
     if not says(profile, switch.is_off, words):
         return None
     return Supply.ON if (yield from _does_flow(unit, profile, switch.flows, words)) else Supply.OFF
+
+
+CLOCK = "clock"
+
+
+def read_clock(unit: int, profile: Profile) -> Exchange[Frame, datetime | None]:
+    """The meter's date and time, its own local time without a zone; None where the profile has no clock that is
+    understood, or what it shows is no date.
+
+    Three registers with a byte each for year, month, day, hour, minute and second; or six registers with
+    the second first and the year last.
+    """
+    if CLOCK not in profile.registers:
+        return None
+    (said,) = (yield from read_values(unit, profile, [CLOCK], DIRECT)).values()
+    data = bytes.fromhex(said) if isinstance(said, str) else b""
+    match len(data):
+        case 6:
+            year, month, day, hour, minute, second = data
+        case 12:
+            second, minute, hour, day, month, year = unpack(">6H", data)
+        case _:
+            return None
+    try:
+        return datetime(2000 + year % 100, month, day, hour, minute, second)  # noqa: DTZ001
+    except ValueError:
+        return None
 
 
 def switch(unit: int, profile: Profile, supply: Supply) -> Exchange[Frame, None]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from edge.drivers import BadMeter, cj188, dlt645
+from edge.drivers import BadMeter, cj188, dlt645, dlt645_1997, modbus
 from prepaid.point import Restore
 from prepaid.reading import Supply
 from protocols.cj188 import frame as cj188_frame
@@ -186,3 +186,48 @@ def test_a_water_meters_settings_are_checked():
 
     with pytest.raises(BadMeter, match="di_order"):
         next(cj188.read(wrong))
+
+
+# Clocks and the buzzer.
+
+
+def test_a_meters_clock_is_what_it_shows_itself():
+    electricity = ElectricityMeter("201709320072", "100.00")
+    electricity.clock_error = timedelta(minutes=3)
+    water = cj188_slave.MeterState(WATER_METER.address, clock_error=timedelta(minutes=-3))
+
+    assert ask(electricity, dlt645.clock(METER)) == NOW + timedelta(minutes=3)
+    assert ask_water(water, cj188.clock(WATER_METER)) == NOW - timedelta(minutes=3)
+
+
+def test_a_water_meters_clock_is_set_by_its_address():
+    water = cj188_slave.MeterState(WATER_METER.address, clock_error=timedelta(hours=-3))
+
+    ask_water(water, cj188.set_clock(WATER_METER, NOW))
+
+    assert water.clock_error == timedelta(0)
+
+
+def test_a_broadcast_is_of_both_editions_and_of_no_other_meters():
+    later, earlier = dlt645.clock_broadcast(NOW), dlt645_1997.clock_broadcast(NOW)
+
+    assert later == earlier
+    assert cj188.clock_broadcast(NOW) is None
+    assert modbus.clock_broadcast(NOW) is None
+
+
+def test_a_meter_with_a_buzzer_is_told_by_the_command_for_alarms():
+    meter = ElectricityMeter("201709320072", "100.00")
+    with_buzzer = replace(METER, settings={**METER.settings, "buzzer": "yes"})
+
+    ask(meter, dlt645.buzz(with_buzzer, EVENING, is_on=True))
+    assert meter.alarm
+    ask(meter, dlt645.buzz(with_buzzer, EVENING, is_on=False))
+    assert not meter.alarm
+
+
+def test_a_meter_of_which_nobody_says_that_it_has_a_buzzer_has_none():
+    assert dlt645.buzz(METER, EVENING, is_on=True) is None
+    assert dlt645_1997.buzz(METER, EVENING, is_on=True) is None
+    assert cj188.buzz(WATER_METER, EVENING, is_on=True) is None
+    assert modbus.buzz(METER, EVENING, is_on=True) is None

@@ -103,6 +103,16 @@ def test_the_clock_is_read_as_the_meter_runs(meter, ask):
     assert ask(meter, master.read_clock(METER)) == NOW - timedelta(minutes=3)
 
 
+def test_a_clock_of_1997_is_read_from_its_date_and_its_time(meter, ask):
+    meter.registers[0xC010] = bytes.fromhex("01150626")  # weekday first, then DD MM YY
+    meter.registers[0xC011] = bytes.fromhex("560412")
+
+    assert ask(meter, master97.read_clock(METER)) == datetime.fromisoformat("2026-06-15 12:04:56")
+    meter.registers[0xC011] = bytes.fromhex("ffffff")
+    with pytest.raises(Unexpected, match="no clock"):
+        ask(meter, master97.read_clock(METER))
+
+
 def test_a_clock_read_over_midnight_has_the_date_of_its_time(meter, converse):
     before, after = map(datetime.fromisoformat, ("2026-06-15 23:59:59", "2026-06-16 00:00:01"))
     times = iter([before, after, after])

@@ -1,4 +1,5 @@
 import struct
+from datetime import datetime
 from decimal import Decimal
 
 import pytest
@@ -441,3 +442,31 @@ def test_a_mistake_in_a_profile_is_named_with_file_and_key(old, new, message):
 def test_a_profile_that_does_not_exist_is_named():
     with pytest.raises(ValueError, match="moon"):
         load("moon")
+
+
+@pytest.mark.parametrize(
+    ("model", "raw", "clock"),
+    [
+        # year 26, month 11, day 21, hour 18, minute 5, second 59, a byte each
+        ("acrel_adl400", "1A0B1512053B", datetime.fromisoformat("2026-11-21 18:05:59")),
+        # second 30, minute 12, hour 8, day 23, month 11, year 7, a register each
+        (
+            "chint_dtsu666",
+            "001E000C00080017000B0007",
+            datetime.fromisoformat("2007-11-23 08:12:30"),
+        ),
+        ("acrel_adl400", "000000000000", None),  # never set
+        ("acrel_adl400", "FFFFFFFFFFFF", None),
+        ("xintai_water_valve", "1A0B1512053B0000", None),  # six bytes are told of, there are eight
+    ],
+)
+def test_a_clock_is_read_where_its_shape_is_understood(ask, model, raw, clock):
+    device = device_of(model, clock=bytes.fromhex(raw))
+
+    assert ask(device, profile.read_clock(1, load(model))) == clock
+
+
+def test_a_model_without_a_clock_is_not_asked():
+    with pytest.raises(StopIteration) as end:
+        next(profile.read_clock(1, load("eastron_sdm120")))
+    assert end.value.value is None
