@@ -29,6 +29,7 @@ from uuid import UUID
 from benchmarks.figure import Figure
 from edge.agent import Agent
 from edge.bus import GAP_BITS, GAP_S, Bus
+from edge.clock import Clock
 from edge.pace import Pace
 from edge.place import SerialAt
 from edge.ports import port_to
@@ -112,7 +113,9 @@ async def measure(case: Case, seconds: float, folder: Path, *, seed: int) -> Res
     await simulator.stdout.readline()
     store = _store(case, folder)
     buses = {name: _bus(name, case, folder) for name in _names(case)}
-    agent = Agent(store, buses, lambda: datetime.now(UTC), Pace(settle_s=0.05, least_s=0.01))
+    agent = Agent(
+        store, buses, Clock.of_wall(lambda: datetime.now(UTC)), Pace(settle_s=0.05, least_s=0.01)
+    )
     serving = asyncio.create_task(agent.run())
     await asyncio.sleep(case.learn_s)
     began, cpu, earlier = (

@@ -29,6 +29,7 @@ from benchmarks import meters
 from benchmarks.figure import Figure
 from edge.agent import Agent
 from edge.bus import Bus
+from edge.clock import Clock
 from edge.drivers import DRIVERS
 from edge.pace import Pace
 from edge.store import Store
@@ -84,7 +85,7 @@ def site(folder: Path, *, count: int, settle_s: float) -> Site:
         points.append(point)
     meters.fill(store, points, credit=Money.yuan("1000000"))
     buses = {name: Bus(name, wire, baud=BAUD, delay_s=0.2) for name, wire in wires.items()}
-    agent = Agent(store, buses, meters.wall, Pace(settle_s=settle_s, least_s=1.0))
+    agent = Agent(store, buses, Clock.of_wall(meters.wall), Pace(settle_s=settle_s, least_s=1.0))
     return Site(store, agent, list(wires.values()))
 
 

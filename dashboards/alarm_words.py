@@ -24,6 +24,7 @@ ALARMS = {
     AlarmKind.STUCK: Look(N_("Register stands still"), "player-pause", Tone.WARN),
     AlarmKind.SWITCH_FAILED: Look(N_("Switch did not follow"), "plug-x", Tone.BAD),
     AlarmKind.NO_TARIFF: Look(N_("No tariff"), "receipt-off", Tone.WARN),
+    AlarmKind.CLOCK_WRONG: Look(N_("Meter's clock is wrong"), "clock-exclamation", Tone.WARN),
     AlarmKind.CUT_WAITS: Look(N_("Cut waits for a person"), "hourglass", Tone.WARN),
     AlarmKind.FINAL_BALANCE: Look(N_("Balance nearly used up"), "alert-triangle", Tone.WARN),
     AlarmKind.LOW_BALANCE: Look(N_("Low balance"), "alert-triangle", Tone.WARN),
@@ -41,6 +42,13 @@ TROUBLES = {
         N_(
             "Too many points were to be cut off at once, so nobody is cut off for want of credit. "
             "Find out why, then release."
+        ),
+    ),
+    Trouble.CLOCK: Said(
+        Look(N_("Clock in doubt"), "clock-question", Tone.BAD),
+        N_(
+            "It does not know what time it is, so nobody is cut off for want of credit and no override ends. "
+            "It charges as ever. Let it reach a time server or the cloud."
         ),
     ),
     Trouble.FORKED: Said(

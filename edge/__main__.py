@@ -19,6 +19,7 @@ from edge.field.room import LineAtHand, MeterRoom
 from edge.field.status import STUCK_S
 from edge.field.tap import Tap
 from edge.ledger_file import StoreFull, StoreTaken, StoreUnusable
+from edge.meter_clocks import MeterClocks
 from edge.pace import Pace
 from edge.page.logbook import Logbook
 from edge.page.served import page
@@ -29,6 +30,7 @@ from edge.renewal import Renewal
 from edge.settings import BadSettings, LineSettings, LogSettings, Settings, load
 from edge.store import Store
 from edge.sync import Sync
+from edge.timekeeping import Timekeeper, clock_of
 from edge.upkeep import Upkeep, open_ledger
 from edge.watchdog import feed
 
@@ -55,7 +57,7 @@ def run(config_path: Path) -> int:
         log.critical("the log file cannot be written: %s", error)
         return 2
     try:
-        store = open_ledger(settings.ledger, settings.gateway_no, now=_now())
+        store = open_ledger(settings.ledger, settings.gateway_no, now=_wall())
     except (StoreTaken, StoreUnusable, StoreFull) as error:
         log.critical("%s", error)
         return 1
@@ -88,7 +90,8 @@ async def _serve(config: Path, settings: Settings, store: Store) -> None:
         share=settings.poll_share,
         measure_s=settings.measure_s,
     )
-    agent = Agent(store, buses, _now, pace)
+    clock = clock_of(store, settings.clock, _wall)
+    agent = Agent(store, buses, clock, pace)
     agent.wait_with_cuts()
     if store.hold is not None:
         agent.pause()
@@ -101,6 +104,8 @@ async def _serve(config: Path, settings: Settings, store: Store) -> None:
         resend_s=settings.resend_s,
         heartbeat_s=settings.heartbeat_s,
         credential=settings.credential,
+        now=lambda: clock.now().at,
+        on_time=clock.hear_cloud,
     )
     store.on_append = sync.stir
     logbook = Logbook()
@@ -110,7 +115,10 @@ async def _serve(config: Path, settings: Settings, store: Store) -> None:
         settings.ledger,
         kept=settings.kept,
         reserve_bytes=settings.reserve_bytes,
-        now=_now,
+        now=lambda: clock.now().at,
+    )
+    meter_clocks = MeterClocks(
+        store, buses, clock, settings.clock.meters, points=agent.points, alarm=agent.alarm
     )
     log.info(
         "gateway %s: %s lines, %s service points",
@@ -118,7 +126,7 @@ async def _serve(config: Path, settings: Settings, store: Store) -> None:
         len(buses),
         len(store.points()),
     )
-    room = MeterRoom(store, agent, lines, _now)
+    room = MeterRoom(store, agent, lines, lambda: clock.now().at)
     this = asyncio.current_task()
     assert this is not None
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -130,7 +138,10 @@ async def _serve(config: Path, settings: Settings, store: Store) -> None:
             group.create_task(sync.run(), name="sync")
             group.create_task(sync.first_word(within_s=FIRST_WORD_S), name="first word")
             group.create_task(upkeep.run(), name="upkeep")
-            group.create_task(Renewal(config, settings, link, sync, now=_now).run(), name="renewal")
+            renewal = Renewal(config, settings, link, sync, now=lambda: clock.now().at)
+            group.create_task(renewal.run(), name="renewal")
+            group.create_task(Timekeeper(store, clock, wake=agent.wake).run(), name="time")
+            group.create_task(meter_clocks.run(), name="clocks of the meters")
             group.create_task(page(settings, room, link, logbook), name="page")
             group.create_task(feed(lambda: agent.stuck_lines(STUCK_S)), name="watchdog")
     except asyncio.CancelledError:
@@ -142,12 +153,12 @@ async def _serve(config: Path, settings: Settings, store: Store) -> None:
             bus.close()
 
 
-def _now() -> datetime:
+def _wall() -> datetime:
     return datetime.now(UTC)
 
 
 def _line(line: LineSettings) -> LineAtHand:
-    tap = Tap(port_to(line.at), _now)
+    tap = Tap(port_to(line.at), _wall)
     bus = Bus(line.name, tap, baud=line.at.baud, delay_s=line.delay_s)
     return LineAtHand(Place(line.at, line.delay_s), bus, tap, _other_bus)
 

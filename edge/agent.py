@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -13,6 +13,7 @@ from uuid import UUID
 from edge.acquaintance import Acquaintances, whom
 from edge.booking import Booking, Settled, is_proved
 from edge.bus import TRIES, Bus, NoReply, Unwanted
+from edge.buzzer import Buzzers
 from edge.clock import Clock
 from edge.drivers import DRIVERS, BadMeter, Driver, Known, wants_bands
 from edge.ledger_file import StoreFull
@@ -21,6 +22,7 @@ from edge.metrics import LineMetrics
 from edge.pace import Bound, LinePace, Pace
 from edge.patience import rounds_off
 from edge.ports import LineAway
+from edge.power_return import PowerReturn
 from edge.purses import Load, Purses
 from edge.rounds import Rounds
 from edge.rows import Intent
@@ -47,15 +49,15 @@ PUT_OFF = (Why.DWELL, Why.STAGGERED, Why.CURRENT, Why.QUIET, Why.NOT_WARNED)
 
 
 class Agent:
-    """Everything the gateway does to meters. buses by the name of their line; clock gives aware UTC."""
+    """Everything the gateway does to meters. buses by the name of their line."""
 
-    def __init__(
-        self, store: Store, buses: Mapping[str, Bus], clock: Callable[[], datetime], pace: Pace
-    ) -> None:
+    def __init__(self, store: Store, buses: Mapping[str, Bus], clock: Clock, pace: Pace) -> None:
         self._store = store
         store.on_hand = self.wake_purse
-        self._clock = Clock(clock, _latest(store))
-        self._booking = Booking(store, self._clock)
+        self._clock = clock
+        self._power = PowerReturn(now=clock.tick(), machine_s=clock.machine_s)
+        self._booking = Booking(store, clock, self._power)
+        self._buzzers = Buzzers(store, clock)
         self._buses = buses
         self._pace = pace
         self._points: dict[UUID, ServicePoint] = {}
@@ -99,11 +101,21 @@ class Agent:
 
     def resume(self) -> None:
         """Serve what is in the store now, which may have been rebuilt meanwhile."""
-        self._booking = Booking(self._store, self._clock)
+        self._booking = Booking(self._store, self._clock, self._power)
         self._misses.clear()
         self._sent.clear()
         self._serving.set()
         self.reload()
+
+    def points(self) -> Iterable[ServicePoint]:
+        """The points that are served."""
+        return self._points.values()
+
+    def alarm(
+        self, point: ServicePoint, kind: AlarmKind, at: datetime, text: str, *, is_on: bool
+    ) -> None:
+        """Tell that an alarm of a point began or ended. Inside a transaction."""
+        self._booking.alarm(point, kind, at, text, is_on=is_on)
 
     def reload(self) -> None:
         """Take up the service points in the store; new ones are read at once."""
@@ -170,7 +182,7 @@ class Agent:
 
     def is_clock_trusted(self) -> bool:
         """Whether what the wall clock decides may be decided by it."""
-        return self._booking.is_clock_trusted()
+        return self._clock.now().is_trusted
 
     def try_off(self, point: UUID, test: Override) -> None:
         """Cut this point as if it were pinned off, by all rules, until end_try().
@@ -305,6 +317,7 @@ class Agent:
         try:
             with self._store.transaction(is_derived=True):
                 for point in points:
+                    self._power.went_silent(point.id, of=len(self._points))
                     self._booking.alarm(
                         point, AlarmKind.SILENT, self._clock.now().at, why, is_on=True
                     )
@@ -332,6 +345,7 @@ class Agent:
                 took_s = asyncio.get_running_loop().time() - began
                 self._rounds[point.meter.line].took(point.id, took_s)
                 self._note_failure(point, driver, settled)
+            await self._buzzers.tell(point, driver, bus)
         except Unwanted as error:
             log.info("%s: %s; it is decided anew", point.name, error)
             return 0.0
@@ -419,6 +433,9 @@ class Agent:
             tries=1 if point.id in self._misses else TRIES,
         )
         now = self._clock.now()
+        if self._power.answered(point.id, now.tick):
+            log.info("power has come back: supplies are given back one after another")
+            self.wake_all()
         self._met.note(point.id, point.meter, seen.refused)
         supply = self._understood(point, driver, seen.supply)
         reading = Reading(point.meter.meter_no, now.at, seen.total, supply, seen.bands)
@@ -591,9 +608,3 @@ class Agent:
         now = self._clock.now().at
         lasts = self._purses.lasts(point.purse, settled.available, now=now, at_most=at_most)
         return self._paces[point.meter.line].wait_s(point.id, lasts)
-
-
-def _latest(store: Store) -> datetime | None:
-    """The last time at which something was charged."""
-    positions = (store.position(id) for id in store.points())
-    return max((position.reading.at for position in positions if position), default=None)

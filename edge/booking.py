@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
-from edge.clock import Clock
+from edge.clock import Clock, Moment
+from edge.power_return import PowerReturn
 from edge.rows import Off, SupplyRow
 from edge.store import Store
+from edge.warned import Buzzer, Warned
 from prepaid import rating
 from prepaid.credit import cut_level, is_repaid
 from prepaid.ledger import Transfer
@@ -20,15 +22,12 @@ from prepaid.point import ServicePoint
 from prepaid.rating import Charge, Position
 from prepaid.reading import Reading, Supply
 from prepaid.register import Assessment, Effect, Evidence, Kind, assess
-from prepaid.supply import Desired, Override, Situation, Why, desired, is_satisfied
+from prepaid.supply import Desired, Override, Situation, Why, desired, is_satisfied, wanted
 from prepaid.wire import Alarm, AlarmKind, Charged, EmergencyRepaid, Read, SupplyChanged
 
 log = logging.getLogger(__name__)
 
 TELL_S = 60.0  # an unchanged reading is sent up no more often
-EARLIEST = datetime(2025, 1, 1, tzinfo=UTC)
-"""A clock before this was never set. A later one is believed: nothing here tells a right one from a wrong."""
-
 ORDINARY = (Kind.MOVED, Kind.STILL)
 
 
@@ -75,9 +74,11 @@ class Looks:
 class Booking:
     """Readings into the ledger and the up-log."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, power: PowerReturn) -> None:
         self._store = store
         self._clock = clock
+        self._power = power
+        self._warned: dict[UUID, float] = {}  # the tick at which each customer was warned
         self._looks: dict[UUID, Looks] = {}
         self._moved: dict[UUID, float] = {}  # the tick at which each supply was seen to move
         self._went_off: dict[UUID, float] = {}  # the tick at which each supply was seen to go off
@@ -98,7 +99,8 @@ class Booking:
         before = self._store.position(point.id)
         if before is None:
             return Weighed(rating.open_position(point, tariff, reading), (), None)
-        elapsed = self._clock.since(before.reading.at, self._charged_tick(point.id))
+        charged_tick = self._charged_tick(point.id)
+        elapsed = self._clock.since(before.reading.at, charged_tick)
         assessment = assess(
             before.reading,
             reading,
@@ -108,8 +110,11 @@ class Booking:
         )
         if assessment.moved is None:
             return Weighed(None, (), assessment)
-        if any(evidence.kind is Kind.CLOCK for evidence in assessment.evidence):
+        differs = any(evidence.kind is Kind.CLOCK for evidence in assessment.evidence)
+        if differs and charged_tick is not None:
             before = rating.rebased(before, reading.at - elapsed)
+        if point.trusts_meter_bands and self._store.alarm_since(point.id, AlarmKind.CLOCK_WRONG):
+            point = replace(point, trusts_meter_bands=False)  # its bands are of wrong hours
         position, charges = rating.rate(point, tariff, before, reading, moved=assessment.moved)
         return Weighed(position, charges, assessment)
 
@@ -174,16 +179,15 @@ class Booking:
     ) -> Situation:
         """What is known of a point now. What nobody tells a gateway yet is said to be unknown."""
         store, now = self._store, self._clock.now()
-        warned_at = store.alarm_since(point.id, AlarmKind.FINAL_BALANCE)
         moved, off = self._moved.get(point.id), store.off(point.id)
         # An operator's word counts for more than a test: the last that was given is the one in force.
         overrides = (self.tests.get(point.id), store.override(point.id))
-        return Situation(
+        known = Situation(
             now=now.at,
-            is_clock_trusted=self.is_clock_trusted(),
+            is_clock_trusted=now.is_trusted,
             available=store.balance(point.purse),
             is_emergency_taken=store.lent(point.purse) is not None,
-            warned_ago=None if warned_at is None else self._clock.since(warned_at, None),
+            warned_ago=self._warned_ago(point.id, now),
             is_held=store.history(point.id).is_held,
             has_tariff=store.tariff(point.tariff) is not None,
             read_ago=None if looks is None else _seconds(now.tick - looks.tick),
@@ -202,9 +206,36 @@ class Booking:
             power_back_ago=None,
             place=0,
         )
+        return self._staggered(point, known, now)
 
-    def is_clock_trusted(self) -> bool:
-        return self._clock.now().at >= EARLIEST
+    def _staggered(self, point: ServicePoint, known: Situation, now: Moment) -> Situation:
+        """With its place among those that are given back after a power return, if it is to be one of them."""
+        ago = self._power.ago(now.tick)
+        if ago is None:
+            return known
+        want = wanted(point.policy, known)
+        has_switch = known.has_switch
+        if want.supply is not Supply.ON or is_satisfied(
+            want, known.seen, point.policy.restore, has_switch=has_switch
+        ):
+            return known
+        return replace(known, power_back_ago=ago, place=self._power.place(point.id))
+
+    def _warned_ago(self, point: UUID, now: Moment) -> timedelta | None:
+        """How long ago the customer was given the final alarm, None if that was not in this shortage.
+
+        By the clock that does not jump. Over a restart the time on the wall counts only where it was trusted
+        when it was noted and is now; else only what this program has run.
+        """
+        warned = self._store.warned(point)
+        if self._store.alarm_since(point, AlarmKind.FINAL_BALANCE) is None:
+            return None
+        tick = self._warned.get(point)
+        if tick is not None:
+            return _seconds(now.tick - tick)
+        if warned is not None and warned.is_dated and now.is_trusted and warned.at <= now.at:
+            return now.at - warned.at
+        return self._clock.running
 
     def report(self, point: ServicePoint, want: Desired, seen: Supply | None, at: datetime) -> None:
         """Tell a change of supply or of what is wanted, and end the command that is proved by it.
@@ -322,6 +353,21 @@ class Booking:
         for kind, is_on, text in states:
             if is_on is (self._store.alarm_since(point.id, kind) is None):
                 self.alarm(point, kind, reading.at, text(), is_on=is_on)
+        self._warn(point.id, is_on=available <= policy.final_alarm_at)
+
+    def _warn(self, point: UUID, *, is_on: bool) -> None:
+        """Note since when the customer is warned; a buzzer that sounds is remembered until it is off."""
+        store = self._store
+        warned = store.warned(point)
+        if is_on and (warned is None or warned.is_over):
+            now = self._clock.now()
+            buzzer = warned.buzzer if warned is not None else Buzzer.SILENT
+            store.save_warned(point, Warned(now.at, now.is_trusted, buzzer=buzzer))
+            self._warned[point] = now.tick
+        elif not is_on and warned is not None and not warned.is_over:
+            is_quiet = warned.buzzer is Buzzer.SILENT
+            store.save_warned(point, None if is_quiet else replace(warned, is_over=True))
+            self._warned.pop(point, None)
 
     def _note_wait(self, point: ServicePoint, want: Desired, at: datetime) -> None:
         """A cut that waits for a person is told; other things a person must see have alarms of their own."""

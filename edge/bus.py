@@ -133,6 +133,17 @@ class Bus:
         theirs, never between a request and its answer."""
         return self._turns.urgency()
 
+    async def tell(self, said: Callable[[], bytes]) -> None:
+        """Send what nobody answers. said gives the bytes once the line is ours: a time is told as it is then.
+
+        Raises LineAway.
+        """
+        async with self._turn():
+            await self._next()
+            wait_s = self._gap_s + self._delay_s
+            listening = _Listening[object](None, echo=b"")
+            await self._attempt(said(), listening, wait_s=wait_s, pause_s=wait_s)
+
     def remember(self, whom: Iterable[str]) -> None:
         """Only these are on the line: how others used to answer is forgotten."""
         kept = set(whom)

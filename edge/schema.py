@@ -107,6 +107,9 @@ CREATE TABLE checked  (           -- 验收: what a technician tested of each po
   text     TEXT NOT NULL,
   PRIMARY KEY (point, work)
 );
+CREATE TABLE warned      (point TEXT PRIMARY KEY, body TEXT NOT NULL);  -- 告急: since when, and by the meter's buzzer
+CREATE TABLE meter_clock (point TEXT PRIMARY KEY, body TEXT NOT NULL);  -- as last read
+CREATE TABLE kept_time   (id INTEGER PRIMARY KEY CHECK (id = 1), body TEXT NOT NULL);  -- the last trusted
 CREATE TABLE up       (           -- our log: a chain, each entry with the hash of the one before
   seq      INTEGER PRIMARY KEY,
   body     TEXT NOT NULL,
@@ -214,11 +217,18 @@ _CREDITS_FROM_2 = """
     WHERE credit LIKE 'Liabilities:Prepaid:%' GROUP BY credit
 """
 
+_CLOCKS = (
+    "CREATE TABLE warned (point TEXT PRIMARY KEY, body TEXT NOT NULL)",
+    "CREATE TABLE meter_clock (point TEXT PRIMARY KEY, body TEXT NOT NULL)",
+    "CREATE TABLE kept_time (id INTEGER PRIMARY KEY CHECK (id = 1), body TEXT NOT NULL)",
+)
+
 _NEW_IN_3: tuple[str, ...] = (
     *_BY_HAND,
     _CREDITS_FROM_2,
     "CREATE TABLE checked (point TEXT NOT NULL, work TEXT NOT NULL, at TEXT NOT NULL, is_right INTEGER,"
     " by TEXT NOT NULL, text TEXT NOT NULL, PRIMARY KEY (point, work))",
+    *_CLOCKS,
 )
 
 

@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from edge.access import Access, BadCertificate, BrokerAt, broker_at, tls_context
+from edge.clock_settings import ClockSettings, ClockTable
 from edge.cloud_http import check_address
 from edge.credentials import BadCredentials, Credentials
 from edge.credentials import read as read_credentials
@@ -86,6 +87,7 @@ class Settings:
     ledger: Path
     kept: timedelta  # how long readings and acknowledged entries are
     reserve_bytes: int  # for the ledger alone, once the disk is full
+    clock: ClockSettings
     page: PageSettings | None = None
     log: LogSettings | None = None
 
@@ -122,6 +124,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Settings:
         ledger=ledger_beside(path),
         kept=timedelta(days=file.store.kept_days),
         reserve_bytes=file.store.reserve_mb * 1024 * 1024,
+        clock=file.clock.settings(),
         page=_page(file.page),
         log=_log(path, file.log),
     )
@@ -332,6 +335,7 @@ class _File(BaseModel):
     measure_s: Annotated[float, Field(ge=0, le=86400)] = 900
     cloud: _Cloud = _Cloud()
     store: _Store = _Store()
+    clock: ClockTable = ClockTable()
     page: _Page | None = None
     log: _Log | None = None
     line: Annotated[list[_Line], Field(min_length=1, max_length=MOST_LINES)]

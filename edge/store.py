@@ -16,9 +16,12 @@ from uuid import UUID
 from pydantic import TypeAdapter
 
 from edge import ledger_file, rows, schema
+from edge.clock import KeptTime
+from edge.clock_setting import MeterClock
 from edge.ledger_file import Note, StoreFull, StoreUnusable
 from edge.rows import Checked, Intent, Lending, Off, Rows, Shape, SupplyRow, Typed
 from edge.up_log import UpLog
+from edge.warned import Warned
 from prepaid import ledger, tariff_document
 from prepaid.brake import Brake
 from prepaid.ledger import Book, Reason, Transfer, TransferIdReused
@@ -46,6 +49,9 @@ _POINTS = rows.bodies("point", "id", ServicePoint)
 _POSITIONS = rows.bodies("position", "point", Position)
 _HISTORIES = rows.bodies("history", "point", History)
 _OVERRIDES = rows.bodies("override", "point", Override)
+_WARNED = rows.bodies("warned", "point", Warned)
+_METER_CLOCKS = rows.bodies("meter_clock", "point", MeterClock)
+_KEPT_TIME = TypeAdapter(KeptTime)
 
 
 class Hold(StrEnum):
@@ -99,6 +105,8 @@ class Store:
         self._lent = self._rows(rows.LENT)
         self._off = self._rows(rows.OFF)
         self._checks = self._rows(rows.CHECKS)
+        self._warned = self._rows(_WARNED)
+        self._meter_clocks = self._rows(_METER_CLOCKS)
         self._brake: Brake | None = None
         self._lock = ledger_file.take(path)
         self.on_append: Callable[[], None] = lambda: None
@@ -240,6 +248,8 @@ class Store:
             self._lent,
             self._off,
             self._checks,
+            self._warned,
+            self._meter_clocks,
         ):
             table.forget()
         self._brake = None
@@ -443,6 +453,31 @@ class Store:
 
     def save_check(self, point: UUID, work: Work, done: Checked | None) -> None:
         self._checks.save((point, work), done)
+
+    def warned(self, point: UUID) -> Warned | None:
+        """What the customer was told in the present shortage, None if nothing is said any more."""
+        return self._warned.get(point)
+
+    def save_warned(self, point: UUID, warned: Warned | None) -> None:
+        self._warned.save(point, warned)
+
+    # Clocks.
+
+    def meter_clock(self, point: UUID) -> MeterClock | None:
+        """The meter's clock as last read, None if it never was."""
+        return self._meter_clocks.get(point)
+
+    def save_meter_clock(self, point: UUID, clock: MeterClock) -> None:
+        self._meter_clocks.save(point, clock)
+
+    def kept_time(self) -> KeptTime | None:
+        """The last time that was trusted, as far as it was saved."""
+        body = self._one("SELECT body FROM kept_time")
+        return None if body is None else _KEPT_TIME.validate_json(body)
+
+    def save_kept_time(self, time: KeptTime) -> None:
+        body = _KEPT_TIME.dump_json(time).decode()
+        self._write("REPLACE INTO kept_time VALUES (1, ?)", body)
 
     # The two logs.
 

@@ -50,6 +50,9 @@ class AlarmKind(StrEnum):
     STUCK = "stuck"  # 停走: the register stands still where it never did
     SWITCH_FAILED = "switch-failed"  # 拒动: relay or valve did not follow
     NO_TARIFF = "no-tariff"  # 无价格方案: cannot be charged
+    CLOCK_WRONG = (
+        "clock-wrong"  # 表钟偏差: the meter's clock is further off than it can be set from here
+    )
     CUT_WAITS = "cut-waits"  # 待断: due to be cut, and waiting alone will not end what keeps it
     FINAL_BALANCE = "final-balance"  # 余额告急: at the last alarm level before the cut
     LOW_BALANCE = "low-balance"  # 余额不足
@@ -123,6 +126,7 @@ class Trouble(StrEnum):
 
     DISK_FULL = "disk-full"  # 磁盘将满: readings are no longer kept; money and cuts go on as long as they can
     BRAKED = "braked"  # 批量拉闸保护: too many were to be cut at once, nobody is until a person has looked
+    CLOCK = "clock"  # 时钟不可信: what the clock decides is not decided, nobody is cut for want of credit
     FORKED = "forked"  # 账本分叉: an old copy of its store was put back and went on writing
     TAKEN_OVER = "taken-over"  # 账本接管: a new store goes on from what the cloud knows
     CODES_TRIED = (

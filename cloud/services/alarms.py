@@ -24,6 +24,7 @@ SHOWN = (
     AlarmKind.SWITCH_FAILED,
     AlarmKind.CUT_WAITS,
     AlarmKind.NO_TARIFF,
+    AlarmKind.CLOCK_WRONG,
 )
 """What a person has to look into. A low balance is the customer's, and shows as one."""
 

@@ -475,6 +475,7 @@ def _save_alarm(session: Session, point: Point, alarm: Alarm) -> None:
             | AlarmKind.SWITCH_FAILED
             | AlarmKind.NO_TARIFF
             | AlarmKind.CUT_WAITS
+            | AlarmKind.CLOCK_WRONG
             | AlarmKind.FINAL_BALANCE
             | AlarmKind.LOW_BALANCE
         ):

@@ -79,6 +79,7 @@ ALARMS = {
     AlarmKind.STUCK: N_("Register stands still"),
     AlarmKind.SWITCH_FAILED: N_("Switch did not follow"),
     AlarmKind.NO_TARIFF: N_("No tariff"),
+    AlarmKind.CLOCK_WRONG: N_("Meter's clock is wrong"),
     AlarmKind.CUT_WAITS: N_("Cut waits"),
     AlarmKind.FINAL_BALANCE: N_("Balance nearly gone"),
     AlarmKind.LOW_BALANCE: N_("Balance low"),
@@ -86,6 +87,7 @@ ALARMS = {
 TROUBLES = {
     Trouble.DISK_FULL: N_("The disk is nearly full: readings are not kept."),
     Trouble.BRAKED: N_("Too many cuts at once: nobody is cut until an operator has looked."),
+    Trouble.CLOCK: N_("The clock is in doubt: nobody is cut for want of credit, no override ends."),
     Trouble.FORKED: N_("An old copy of the ledger was put back."),
     Trouble.CODES_TRIED: N_("Many wrong offline codes were typed."),
     Trouble.CODE_UNKNOWN: N_("An offline code gave credit that the cloud does not know."),

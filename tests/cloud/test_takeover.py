@@ -22,6 +22,7 @@ from cloud.services.downlog import Batch
 from edge import ledger_file
 from edge.agent import Agent
 from edge.bus import Bus
+from edge.clock import Clock
 from edge.pace import Pace
 from edge.store import Hold, Store
 from edge.sync import Sync
@@ -131,7 +132,9 @@ class Machine:
         """As `wattwell edge run` does."""
         self.store = Store(self.path, GATEWAY_NO)
         bus = Bus("L1", self.line, baud=115200, delay_s=0)
-        self.agent = Agent(self.store, {"L1": bus}, clock, Pace(settle_s=60, least_s=1))
+        self.agent = Agent(
+            self.store, {"L1": bus}, Clock.of_wall(clock), Pace(settle_s=60, least_s=1)
+        )
         self.sync = Sync(
             self.store,
             self.agent,

@@ -15,9 +15,12 @@ from uuid import UUID
 
 from edge.agent import Agent
 from edge.bus import Bus
+from edge.clock import Clock, loop_time
 from edge.pace import Pace
 from edge.ports import LineAway
 from edge.store import Store
+from edge.timekeeping import latest_told
+from edge.trust import Rules
 from prepaid import ledger, wire
 from prepaid.ledger import Reason, Transfer
 from prepaid.money import Money
@@ -290,12 +293,36 @@ class Room:
         self.shift = timedelta(0)
         self.start(settle_s=60)
 
-    def start(self, *, settle_s: float) -> None:
-        """The gateway's program, anew: only the store has outlived the one before."""
+    def start(
+        self, *, settle_s: float, system: Callable[[], timedelta | None] | None = None
+    ) -> None:
+        """The gateway's program, anew: only the store has outlived the one before.
+
+        system says how far off its clock can be, None while nobody keeps it; without it the clock is right.
+        """
         bus = Bus("L1", self.wire, baud=115200, delay_s=0)
         pace = Pace(settle_s=settle_s, least_s=1)
-        self.agent = Agent(self.store, {"L1": bus}, lambda: clock() + self.shift, pace)
+        self.clock = self.clock_of(system)
+        self.agent = Agent(self.store, {"L1": bus}, self.clock, pace)
         self.agent.reload()
+
+    def clock_of(self, system: Callable[[], timedelta | None] | None) -> Clock:
+        latest = latest_told(self.store)
+        if system is None:
+            return Clock.of_wall(self.wall, latest=latest)
+        return Clock(
+            self.wall,
+            tick=loop_time,
+            system=system,
+            rules=Rules(),
+            believes_wall=False,
+            boot=None,
+            kept=self.store.kept_time(),
+            latest=latest,
+        )
+
+    def wall(self) -> datetime:
+        return clock() + self.shift
 
     def credit(self, amount: str, *, purse: UUID = PURSE, cause: str = "sandbox:2") -> None:
         with self.store.transaction():

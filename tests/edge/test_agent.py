@@ -13,6 +13,7 @@ import pytest
 
 from edge.agent import Agent
 from edge.bus import Bus
+from edge.clock import Clock
 from edge.ledger_file import StoreFull
 from edge.pace import Pace
 from prepaid.ledger import Reason, Transfer, credit_balance, income, prepaid
@@ -513,7 +514,7 @@ async def test_a_kill_between_intent_and_read_back_cuts_once_and_tells_it(tmp_pa
     assert intent.supply is Supply.OFF
     room.wire.before_write = lambda: None
     bus = Bus("L1", room.wire, baud=115200, delay_s=0)
-    again = Agent(room.store, {"L1": bus}, clock, Pace(settle_s=60, least_s=1))
+    again = Agent(room.store, {"L1": bus}, Clock.of_wall(clock), Pace(settle_s=60, least_s=1))
     await again.visit(ELECTRICITY)
 
     assert commands(room) == [TRIP]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from edge.clock import keeps_time, unkept
 from prepaid.money import Money
 from prepaid.supply import Why
 from prepaid.wire import Alarm, AlarmKind, Read, SupplyChanged, TariffSet
@@ -211,6 +212,7 @@ async def test_a_clock_that_is_set_by_decades_charges_no_fixed_fees_for_them(tmp
 async def test_nobody_is_cut_by_a_clock_that_was_never_set(tmp_path: Path):
     room = room_of(tmp_path)
     room.shift = datetime(1970, 1, 1, tzinfo=UTC) - EVENING
+    room.start(settle_s=60, system=lambda: unkept() if room.shift else keeps_time())
     await use(room, "100.00", after_s=0)
     await use(room, "102.00", after_s=900)  # 2.00 × 0.50 = 1.00: nothing left
 

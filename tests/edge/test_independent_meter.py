@@ -18,6 +18,7 @@ from dlt645 import MeterServerService
 
 from edge.agent import Agent
 from edge.bus import Bus
+from edge.clock import Clock
 from edge.pace import Pace
 from edge.place import TcpAt
 from edge.ports import tcp_port
@@ -63,7 +64,9 @@ class Gateway:
         port = tcp_port(TcpAt("127.0.0.1", server.server.port, 9600))
         self.bus = Bus("L1", port, baud=9600, delay_s=0.2)
         pace = Pace(settle_s=0.2, least_s=0.1)
-        self.agent = Agent(self.store, {"L1": self.bus}, lambda: datetime.now(UTC), pace)
+        self.agent = Agent(
+            self.store, {"L1": self.bus}, Clock.of_wall(lambda: datetime.now(UTC)), pace
+        )
 
     def told(self, kind: type) -> list:
         messages = (read_up(entry.body) for entry in self.store.unacked(1000))

@@ -12,6 +12,7 @@ from pathlib import Path
 from edge.acquaintance import Acquaintances
 from edge.agent import Agent
 from edge.bus import Bus
+from edge.clock import Clock
 from edge.measuring import Measuring
 from edge.pace import Pace
 from prepaid.momentary import Measurand
@@ -36,7 +37,9 @@ VOLTAGES, POWERS = 0x0201FF00, 0x0203FF00
 async def serving(room: Room, *, settle_s: float, measure_s: float) -> AsyncIterator[Agent]:
     """The gateway's program at work."""
     bus = Bus("L1", room.wire, baud=2400, delay_s=0)
-    agent = Agent(room.store, {"L1": bus}, clock, Pace(settle_s, 1, measure_s=measure_s))
+    agent = Agent(
+        room.store, {"L1": bus}, Clock.of_wall(clock), Pace(settle_s, 1, measure_s=measure_s)
+    )
     running = asyncio.create_task(agent.run())
     try:
         yield agent

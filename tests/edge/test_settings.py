@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from edge.access import Access, BrokerAt
+from edge.clock_settings import SystemClock
 from edge.place import ListenAt, ModbusTcpAt, SerialAt, TcpAt
 from edge.settings import BadSettings, load
 
@@ -58,6 +61,52 @@ def test_what_meters_measure_is_asked_for_each_quarter_of_an_hour_unless_told_ot
     assert load(write(tmp_path, never), {}).measure_s == 0
     with pytest.raises(BadSettings, match="line 3: measure_s: Input should be less"):
         load(write(tmp_path, never.replace("measure_s = 0", "measure_s = 99999")), {})
+
+
+def test_the_clock_is_looked_after_without_a_table_for_it(tmp_path: Path):
+    clock = load(write(tmp_path, GOOD), {}).clock
+
+    assert clock.system is SystemClock.NTP
+    assert clock.rules.most_error == timedelta(minutes=5)
+    assert clock.meters.zone == ZoneInfo("Asia/Shanghai")
+    assert (clock.meters.sets_meters, clock.meters.sets_by_address) == (True, False)
+
+
+def test_what_is_said_of_the_clock_is_read(tmp_path: Path):
+    table = """\
+[clock]
+system = "always"
+timezone = "Asia/Ho_Chi_Minh"
+witnesses = 3
+set_meters = false
+set_by_address = true
+"""
+
+    clock = load(write(tmp_path, GOOD + table), {}).clock
+
+    assert clock.system is SystemClock.ALWAYS
+    assert clock.meters.zone == ZoneInfo("Asia/Ho_Chi_Minh")
+    assert clock.meters.quorum.least == 3
+    assert (clock.meters.sets_meters, clock.meters.sets_by_address) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ('system = "gps"', "line 18: clock.system: Input should be 'ntp', 'always' or 'never'"),
+        ('timezone = "Beijing"', "line 18: clock.timezone: there is no time zone Beijing"),
+        ('timezone = "../etc/passwd"', "clock.timezone: there is no time zone"),
+        ("witnesses = 1", "line 18: clock.witnesses: Input should be greater than or equal to 2"),
+        ("set_metres = true", "line 18: clock.set_metres: is not a setting"),
+    ],
+)
+def test_a_wrong_setting_of_the_clock_is_named_with_its_line(
+    tmp_path: Path, setting: str, sentence: str
+):
+    with pytest.raises(BadSettings) as raised:
+        load(write(tmp_path, f"{GOOD}[clock]\n{setting}\n"), {})
+
+    assert any(sentence in error for error in raised.value.errors), raised.value.errors
 
 
 def test_a_line_can_be_of_modbus_tcp(tmp_path: Path):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 
 from edge.agent import Agent
@@ -28,13 +29,16 @@ class FieldRoom(Room):
         self.opened: list[Place] = []
         super().__init__(folder, points)
 
-    def start(self, *, settle_s: float) -> None:
+    def start(
+        self, *, settle_s: float, system: Callable[[], timedelta | None] | None = None
+    ) -> None:
         tap = Tap(self.wire, clock)
         bus = Bus("L1", tap, baud=115200, delay_s=0)
+        self.clock = self.clock_of(system)
         self.agent = Agent(
             self.store,
             {"L1": bus},
-            lambda: clock() + self.shift,
+            self.clock,
             Pace(settle_s=settle_s, least_s=1),
         )
         self.agent.reload()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from edge.clock import unkept
 from edge.field import supply
 from edge.field.said import CannotDo
 from prepaid.calendar import Calendar
@@ -125,8 +126,8 @@ async def test_an_operators_word_in_the_midst_of_a_test_counts_for_more(tmp_path
 @simulated
 async def test_a_clock_in_doubt_tests_nobody(tmp_path: Path):
     at = FieldRoom(tmp_path, (DIRECT,))
+    at.start(settle_s=60, system=unkept)
     async with at.serving():
-        at.shift = timedelta(days=-700)
         with pytest.raises(CannotDo, match="clock is in doubt"):
             supply.begin_cut_test(at.room, DIRECT, by="李工")
 
