@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wattwell import edge_commands, simulate_commands, tariff_commands
+from wattwell import edge_commands, field_commands, simulate_commands, tariff_commands
 from wattwell.technician import frame_commands, meter_commands
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ app = typer.Typer(
 )
 cloud = typer.Typer(no_args_is_help=True, help="The cloud's programs.")
 app.add_typer(cloud, name="cloud")
+edge_commands.app.add_typer(field_commands.app)
 app.add_typer(edge_commands.app, name="edge")
 app.add_typer(simulate_commands.app, name="simulate")
 app.add_typer(frame_commands.app, name="frame")

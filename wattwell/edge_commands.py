@@ -104,7 +104,7 @@ def restore(
     from edge import ledger_file
     from edge.store import Hold
 
-    settings = _settings(config, {**os.environ, **_no_password()})
+    settings = settings_of(config)
     with _sentences():
         aside = ledger_file.restore(
             backup_file,
@@ -195,6 +195,11 @@ def _settings(config: Path, environ: Mapping[str, str]) -> Settings:
     except BadSettings as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
+
+
+def settings_of(config: Path, *, is_password_needed: bool = False) -> Settings:
+    """The settings, or the end of the command with each fault and its line."""
+    return _settings(config, {**os.environ, **({} if is_password_needed else _no_password())})
 
 
 def _no_password() -> dict[str, str]:
