@@ -85,6 +85,7 @@ HttpAddress = Annotated[str, AfterValidator(http)]
 RsaPrivateKey = Annotated[str, AfterValidator(_rsa_private)]
 RsaPublicKey = Annotated[str, AfterValidator(_rsa_public)]
 WeChatWay = Literal["jsapi", "h5", "native"]
+AlipayWay = Literal["wap", "precreate"]
 
 
 class ChannelSettings(BaseSettings):
@@ -122,6 +123,20 @@ class ChannelSettings(BaseSettings):
     wechat_authorize_url: HttpAddress = "https://open.weixin.qq.com/connect/oauth2/authorize"
     wechat_token_url: HttpAddress = "https://api.weixin.qq.com/sns/oauth2/access_token"
 
+    alipay_app_id: (
+        Annotated[str, _matching(r"\d{16}", "must be the application's number, 16 digits")] | None
+    ) = None
+    alipay_seller_id: (
+        Annotated[
+            str, _matching(r"2088\d{12}", "must be the merchant's PID, 16 digits beginning 2088")
+        ]
+        | None
+    ) = None
+    alipay_ways: tuple[AlipayWay, ...] = Field(default=("wap", "precreate"), min_length=1)
+    alipay_private_key: RsaPrivateKey | None = Field(default=None, repr=False)
+    alipay_public_key: RsaPublicKey | None = Field(default=None, repr=False)
+    alipay_url: HttpAddress = "https://openapi.alipay.com/gateway.do"
+
     NEEDED: ClassVar[dict[str, Sequence[str]]] = {
         "wechat": (
             "wechat_mchid",
@@ -129,6 +144,12 @@ class ChannelSettings(BaseSettings):
             "wechat_private_key",
             "wechat_key_serial",
             "wechat_v3_key",
+        ),
+        "alipay": (
+            "alipay_app_id",
+            "alipay_seller_id",
+            "alipay_private_key",
+            "alipay_public_key",
         ),
         "sandbox": ("sandbox_url", "sandbox_merchant_key", "sandbox_channel_key"),
     }

@@ -78,6 +78,10 @@ class WeChatPay:
         for method, path, endpoint in routes:
             self.app.add_api_route(path, endpoint, methods=[method], response_model=None)
 
+    def pay(self, order: Order) -> None:
+        """A customer pays. Raises Trouble."""
+        self.books.pay(order)
+
     def scan(self, code_url: str) -> None:
         """A customer scans the code and pays."""
         self.books.pay(self.books.by_link(code_url))
@@ -90,19 +94,21 @@ class WeChatPay:
         answers = []
         with httpx.Client(timeout=ANSWER_WITHIN_S, trust_env=False) as client:
             for owed in self.books.take_due(time.time() + ahead_s):
-                body = self.notice(owed)
-                headers = self.keys.headers(body, forged=owed.is_forged)
-                headers["Content-Type"] = "application/json"
-                try:
-                    status = client.post(
-                        owed.order.notify_url, content=body, headers=headers
-                    ).status_code
-                except httpx.HTTPError:
-                    status = 0
-                if status not in (200, 204):
+                answers.append(self.send(client, owed))
+                if answers[-1] not in (200, 204):
                     self.books.owe_again(owed)
-                answers.append(status)
         return answers
+
+    def send(self, client: httpx.Client, owed: Owed) -> int:
+        """The status that a notice was answered with; 0 for none."""
+        body = self.notice(owed)
+        headers = self.keys.headers(body, forged=owed.is_forged)
+        headers["Content-Type"] = "application/json"
+        try:
+            answer = client.post(owed.order.notify_url, content=body, headers=headers)
+        except httpx.HTTPError:
+            return 0
+        return answer.status_code
 
     def notice(self, owed: Owed) -> bytes:
         """The body of a notice."""

@@ -8,6 +8,7 @@ from cloud.channels.wechat_login import Login
 from cloud.settings import Settings
 
 _WECHAT_WAYS = {"jsapi": Way.BRIDGE, "h5": Way.PAGE, "native": Way.CODE}
+_ALIPAY_WAYS = {"wap": Way.PAGE, "precreate": Way.CODE}
 
 
 def channels(settings: Settings) -> dict[str, Channel]:
@@ -15,6 +16,8 @@ def channels(settings: Settings) -> dict[str, Channel]:
     found: list[Channel] = []
     if settings.wechat_mchid is not None:
         found.append(_wechat(settings))
+    if settings.alipay_app_id is not None:
+        found.append(_alipay(settings))
     if settings.sandbox_url is not None:
         found.append(_sandbox(settings))
     return {channel.name: channel for channel in found}
@@ -59,6 +62,29 @@ def _wechat(settings: Settings) -> Channel:
         appid=settings.wechat_appid,
         ways=frozenset(_WECHAT_WAYS[way] for way in settings.wechat_ways),
         notify_url=_notify_url(settings, "wechat"),
+    )
+
+
+def _alipay(settings: Settings) -> Channel:
+    from cloud.channels.alipay import Alipay, Sdk  # as above
+
+    assert settings.alipay_app_id is not None
+    assert settings.alipay_seller_id is not None
+    assert settings.alipay_private_key is not None
+    assert settings.alipay_public_key is not None
+    sdk = Sdk(
+        url=settings.alipay_url,
+        app_id=settings.alipay_app_id,
+        private_key=settings.alipay_private_key,
+        public_key=settings.alipay_public_key,
+    )
+    return Alipay(
+        sdk,
+        url=settings.alipay_url,
+        app_id=settings.alipay_app_id,
+        seller_id=settings.alipay_seller_id,
+        ways=frozenset(_ALIPAY_WAYS[way] for way in settings.alipay_ways),
+        notify_url=_notify_url(settings, "alipay"),
     )
 
 

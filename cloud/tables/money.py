@@ -135,7 +135,7 @@ class TopUp(Identified, table=True):
 
     purse_id: UUID
     amount_fen: int = Field(sa_type=BigInteger)
-    channel: str = Field(sa_type=Text)  # wechat, sandbox, cash
+    channel: str = Field(sa_type=Text)  # wechat, alipay, sandbox, cash
     way: str | None = Field(default=None, sa_type=Text)  # a channels.Way; None: at the counter
     twin_of: UUID | None = None  # the first order for this money; this one is another way to pay it
     idempotency_key: UUID

@@ -9,10 +9,13 @@ from cloud.channels import Channel, Way
 from cloud.settings import Settings
 from dashboards.words import N_
 
-NAMES = {"wechat": N_("WeChat Pay"), "sandbox": N_("Sandbox payment")}
-SCAN = {"wechat": N_("Scan this code with WeChat.")}
+NAMES = {"wechat": N_("WeChat Pay"), "alipay": N_("Alipay"), "sandbox": N_("Sandbox payment")}
+SCAN = {
+    "wechat": N_("Scan this code with WeChat."),
+    "alipay": N_("Scan this code with Alipay."),
+}
 # Where forms end up at each channel, through whatever redirects: browsers check each one.
-TARGETS = {"wechat": ("https://wx.tenpay.com",)}
+TARGETS = {"wechat": ("https://wx.tenpay.com",), "alipay": ("https://*.alipay.com",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +28,25 @@ class Offer:
 
 
 def offers(channels: Mapping[str, Channel], user_agent: str) -> tuple[Offer, ...]:
-    """In WeChat its bridge, in another phone's browser a page, on a desktop a code to scan."""
+    """In WeChat its bridge, in another phone's browser a page, on a desktop a code to scan.
+
+    WeChat opens no page of Alipay's, nor Alipay one of WeChat's.
+    """
     wanted = _way(user_agent)
     return tuple(
         Offer(channel.name, way, NAMES[channel.name])
         for channel in channels.values()
         if (way := wanted if channel.name in NATIVE else Way.PAGE) in channel.ways
-        and not (is_in_wechat(user_agent) and channel.name not in _IN_WECHAT)
+        and not any(
+            browser in user_agent and channel.name in shut for browser, shut in _SHUT.items()
+        )
     )
 
 
-NATIVE = frozenset({"wechat"})  # those that tell browsers apart; the sandbox is a page everywhere
-_IN_WECHAT = frozenset({"wechat", "sandbox"})
+NATIVE = frozenset(
+    {"wechat", "alipay"}
+)  # they tell browsers apart; the sandbox is a page everywhere
+_SHUT = {"MicroMessenger": {"alipay"}, "AlipayClient": {"wechat"}}
 
 
 def is_in_wechat(user_agent: str) -> bool:
@@ -57,6 +67,8 @@ def targets(settings: Settings, offered: tuple[Offer, ...]) -> tuple[str, ...]:
             found.append(_origin(settings.sandbox_url))
         if offer.channel == "wechat":
             found += [_origin(settings.wechat_url), _origin(settings.wechat_authorize_url)]
+        if offer.channel == "alipay":
+            found.append(_origin(settings.alipay_url))
         found += TARGETS.get(offer.channel, ())
     return tuple(dict.fromkeys(found))
 

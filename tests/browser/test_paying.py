@@ -1,4 +1,4 @@
-"""The resident pays by WeChat Pay, as each browser can: the pages in Chromium, the company simulated."""
+"""The resident pays by WeChat Pay and Alipay, as each browser can: pages in Chromium, companies simulated."""
 
 from __future__ import annotations
 
@@ -10,10 +10,17 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
+from simulators.alipay import Alipay
 from simulators.wechatpay import WeChatPay
 from tests.browser.conftest import Opener, picture
 from tests.browser.town import Town, open_town
-from tests.cloud.companies import private_key, wechat_pay, wechat_settings
+from tests.cloud.companies import (
+    alipay_company,
+    alipay_settings,
+    private_key,
+    wechat_pay,
+    wechat_settings,
+)
 from wattwell.postgres import Postgres
 
 PHONE = (
@@ -24,34 +31,42 @@ IN_WECHAT = f"{PHONE} MicroMessenger/8.0.50"
 DESKTOP_SIZE = {"width": 1280, "height": 900}
 
 
+Companies = tuple[WeChatPay, Alipay, dict[str, object]]
+
+
 @pytest.fixture(scope="module")
-def company() -> Iterator[tuple[WeChatPay, dict[str, object]]]:
+def companies() -> Iterator[Companies]:
     key = private_key()
-    with wechat_pay(key) as company:
-        yield company, wechat_settings(company, key)
+    with wechat_pay(key) as wechat, alipay_company(key) as alipay:
+        yield wechat, alipay, {**wechat_settings(wechat, key), **alipay_settings(alipay, key)}
 
 
 @pytest.fixture(scope="module")
-def wechat(company: tuple[WeChatPay, dict[str, object]]) -> WeChatPay:
-    return company[0]
+def wechat(companies: Companies) -> WeChatPay:
+    return companies[0]
+
+
+@pytest.fixture(scope="module")
+def alipay(companies: Companies) -> Alipay:
+    return companies[1]
 
 
 @pytest.fixture(scope="module")
 def town(
     postgres: Postgres,
     tmp_path_factory: pytest.TempPathFactory,
-    company: tuple[WeChatPay, dict[str, object]],
+    companies: Companies,
 ) -> Iterator[Town]:
-    """A town whose property office takes WeChat Pay, and the sandbox."""
+    """A town whose property office takes WeChat Pay, Alipay, and the sandbox."""
     name = f"test_{uuid.uuid4().hex}"
     postgres.create_database(name)
     folder = tmp_path_factory.mktemp("town")
-    with open_town(postgres.dsn(name), folder, company[1]) as opened:
+    with open_town(postgres.dsn(name), folder, companies[2]) as opened:
         yield opened
     postgres.drop_database(name)
 
 
-def is_credited(page: Page, company: WeChatPay) -> None:
+def is_credited(page: Page, company: WeChatPay | Alipay) -> None:
     assert company.deliver() == [200]
     expect(page.locator("#progress .done")).to_have_count(2)
     expect(page.locator("#progress")).to_contain_text("已入账")
@@ -81,7 +96,7 @@ def test_in_a_phones_browser_wechats_page_opens_and_leads_back(
 ) -> None:
     page = open_page(user_agent=PHONE)
     page.goto(town.house().url)
-    expect(page.locator("input[name=channel]")).to_have_count(2)
+    expect(page.locator("input[name=channel]")).to_have_count(3)
     picture(page, "pay-phone-home")
     page.click(".pay")
     page.wait_for_url(f"{wechat.url}/h5**")
@@ -132,6 +147,7 @@ def test_inside_wechat_the_pay_sheet_opens_by_itself(
         " done({ err_msg: await window.weixin(order) }) }"
     )
     page.goto(town.house().url)
+    expect(page.locator("form.topup")).not_to_contain_text("支付宝")  # WeChat would not open it
     page.click(".pay")
     page.wait_for_url("**/topups/*")
     expect(page.locator("#bridge-said")).to_be_visible()
@@ -145,6 +161,48 @@ def test_inside_wechat_the_pay_sheet_opens_by_itself(
     page.click(".pay")
     page.wait_for_url("**/topups/*")
     is_credited(page, wechat)
+
+
+def test_on_a_desktop_alipay_is_a_code_too(town: Town, alipay: Alipay, open_page: Opener) -> None:
+    page = open_page("desktop")
+    page.set_viewport_size(DESKTOP_SIZE)  # type: ignore[arg-type]
+    page.goto(town.house().url)
+    page.click("text=支付宝")
+    page.click(".pay")
+    page.wait_for_url("**/topups/*")
+    expect(page.locator(".code")).to_contain_text("请用支付宝扫一扫付款")
+    picture(page, "pay-desktop-alipay")
+
+    alipay.pay(alipay.books.find(uuid.UUID(page.url.rpartition("/")[2]).hex))
+    is_credited(page, alipay)
+    expect(page.locator(".code")).to_be_hidden()
+
+
+def test_in_a_phones_browser_alipays_page_opens_and_leads_back(
+    town: Town, alipay: Alipay, open_page: Opener
+) -> None:
+    page = open_page(user_agent=PHONE)
+    page.goto(town.house().url)
+    page.click("text=支付宝")
+    picture(page, "pay-phone-alipay")
+    page.click(".pay")
+    page.wait_for_url(f"{alipay.url}**")
+    expect(page.locator("h1")).to_have_text("¥50.00")
+    page.click("#pay")
+    page.wait_for_url(f"{town.url}/t/*/topups/*")
+    is_credited(page, alipay)
+
+
+def test_after_a_mistake_the_channel_that_was_chosen_is_still_chosen(
+    town: Town, open_page: Opener
+) -> None:
+    page = open_page(user_agent=PHONE)
+    page.goto(town.house().url)
+    page.click("text=支付宝")
+    page.fill("input[name=amount]", "0")
+    page.click(".pay")
+    expect(page.get_by_role("alert")).to_be_visible()
+    expect(page.locator("input[name=channel]:checked")).to_have_value("alipay")
 
 
 def test_the_same_money_in_two_ways_is_credited_once_and_the_page_says_so(
@@ -202,7 +260,7 @@ def test_a_link_back_from_wechat_that_we_did_not_make_orders_nothing(town: Town)
 
 def test_a_way_that_is_not_offered_is_refused(town: Town) -> None:
     house = town.house()
-    form = {"purse_id": str(house.power_purse), "quick": "50", "channel": "alipay"}
+    form = {"purse_id": str(house.power_purse), "quick": "50", "channel": "cash"}
     answer = httpx.post(f"{house.url}/topups", data=form, headers={"Origin": town.url})
     assert answer.status_code == 422
     assert "请选择支付方式" in answer.text

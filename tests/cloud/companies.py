@@ -12,12 +12,14 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from fastapi import FastAPI
 
+from simulators import alipay
 from simulators.wechat_keys import PlatformKeys
 from simulators.wechatpay import Merchant, WeChatPay
 
 MCHID, APPID, APP_SECRET = "1900000109", "wx0123456789abcdef", "a" * 32
 KEY_SERIAL = "5157F09EFDC096DE15EBE81A47057A7232F1B8E1"
 V3_KEY = "0123456789abcdefghijABCDEFGHIJkl"
+ALIPAY_APP, ALIPAY_SELLER = "2021000000000001", "2088000000000001"
 
 
 def listening() -> socket.socket:
@@ -90,3 +92,24 @@ def wechat_settings(company: WeChatPay, merchant_key: rsa.RSAPrivateKey) -> dict
         settings["wechat_public_key"] = company.keys.public_key
         settings["wechat_public_key_id"] = company.keys.public_key_id
     return settings
+
+
+@contextmanager
+def alipay_company(merchant_key: rsa.RSAPrivateKey) -> Iterator[alipay.Alipay]:
+    bound = listening()
+    merchant = alipay.Merchant(ALIPAY_APP, ALIPAY_SELLER, merchant_key.public_key())
+    company = alipay.Alipay(url=url_of(bound), merchant=merchant)
+    with serve(company.app, bound):
+        yield company
+
+
+def alipay_settings(company: alipay.Alipay, merchant_key: rsa.RSAPrivateKey) -> dict[str, object]:
+    """What cloud.toml and secrets/ hold of a merchant of this company."""
+    public = f"-----BEGIN PUBLIC KEY-----\n{company.public_key}\n-----END PUBLIC KEY-----"
+    return {
+        "alipay_app_id": ALIPAY_APP,
+        "alipay_seller_id": ALIPAY_SELLER,
+        "alipay_private_key": pem(merchant_key),
+        "alipay_public_key": public,
+        "alipay_url": company.url,
+    }

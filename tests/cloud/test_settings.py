@@ -70,6 +70,10 @@ def test_a_missing_secret_says_where_it_may_be_set(settings_file):
         ("wechat_public_key", "AAAA", "wechat_public_key must be an RSA public key"),
         ("wechat_v3_key", "short", "wechat_v3_key must be the 32 letters and digits"),
         ("wechat_key_serial", "xyz", "wechat_key_serial must be the serial number"),
+        ("alipay_app_id", "wx12", "alipay_app_id must be the application's number"),
+        ("alipay_seller_id", "2021000000000001", "alipay_seller_id must be the merchant's PID"),
+        ("alipay_private_key", "AAAA", "alipay_private_key must be an RSA private key"),
+        ("alipay_public_key", "not base64", "alipay_public_key must be an RSA public key"),
         ("wechat_url", "api.test", "wechat_url must be an address like http"),
     ],
 )
