@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, select
 from sqlmodel import Session, col
 
 from cloud import events, tables
@@ -34,6 +34,11 @@ class NotPaid(CloudError):
 class NoGateway(CloudError):
     status = 409
     sentence = "No meter is connected to this purse yet, so there is nowhere to type a code."
+
+
+class NotEnrolled(CloudError):
+    status = 409
+    sentence = "Gateway {gateway_no} is not enrolled, so it cannot check codes. Enrol it first."
 
 
 class HasArrived(CloudError):
@@ -61,6 +66,13 @@ class Issued:
     issued_at: datetime
 
 
+# Enrolment gave it the key by which it checks codes.
+_IS_ENROLLED = exists().where(
+    col(tables.GatewayCredential.gateway_id) == col(tables.Gateway.id),
+    col(tables.GatewayCredential.ended_at).is_(None),
+)
+
+
 def issue(
     session: Session,
     topup_id: UUID,
@@ -73,17 +85,17 @@ def issue(
     """The code of a top-up that is paid and has not reached its gateway; the same top-up always has the same.
 
     With organization_id or account_id, only if it is theirs. Raises NoSuchTopUp, NotPaid, NoGateway,
-    HasArrived or TooFarAhead.
+    NotEnrolled, HasArrived or TooFarAhead.
     """
     found = session.execute(
-        select(TopUp, col(tables.Purse.account_id), col(tables.Gateway.gateway_no))
+        select(TopUp, col(tables.Purse.account_id), col(tables.Gateway.gateway_no), _IS_ENROLLED)
         .join(tables.Purse, col(tables.Purse.id) == col(TopUp.purse_id))
         .join(tables.Gateway, col(tables.Gateway.id) == col(TopUp.gateway_id), isouter=True)
         .where(col(TopUp.id) == topup_id)
     ).one_or_none()
     if found is None:
         raise NoSuchTopUp
-    topup, owner, gateway_no = found
+    topup, owner, gateway_no, is_enrolled = found
     if organization_id not in (None, topup.organization_id) or account_id not in (None, owner):
         raise NoSuchTopUp
     if topup.credited_at is None or topup.credit_number is None:
@@ -92,6 +104,8 @@ def issue(
         raise NoGateway
     if topup.delivered_at is not None:
         raise HasArrived
+    if not is_enrolled:
+        raise NotEnrolled(gateway_no=gateway_no)
     if topup.credit_number > _last_arrived(session, topup.purse_id) + WINDOW:
         raise TooFarAhead(most=WINDOW)
     if topup.code_issued_at is None:
@@ -131,6 +145,7 @@ def waiting(
             col(TopUp.credit_number).is_not(None),
             col(TopUp.delivered_at).is_(None),
             heard.is_(None) | (heard <= now - downlog.ONLINE),
+            _IS_ENROLLED,
         )
         .order_by(col(TopUp.purse_id), col(TopUp.credit_number))
         .limit(WINDOW)

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi.testclient import TestClient
 from psycopg import sql
 
+from cloud import tables
 from cloud.app import create_app
 from cloud.channels import (
     ChannelAway,
@@ -117,6 +118,22 @@ def build_estate(database: Database, name: str) -> Estate:
             water_purse=water.id,
             electricity=points[0].id,
             water=points[1].id,
+        )
+
+
+def enrol(database: Database, organization_id: UUID, gateway_id: UUID) -> None:
+    """The gateway has credentials, and so the key of offline codes."""
+    with database.system() as session:
+        session.add(
+            tables.GatewayCredential(
+                organization_id=organization_id,
+                gateway_id=gateway_id,
+                number=1,
+                public_key="k",
+                password_hash="h",
+                issued_at=NOON,
+                expires_at=NOON + timedelta(days=365),
+            )
         )
 
 

@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from cloud import tables
 from cloud.auth import SignedIn
 from cloud.services import codes, downlog, estate, ledger, topups, uplog
-from cloud.services.codes import HasArrived, NoGateway, NotPaid, TooFarAhead
+from cloud.services.codes import HasArrived, NoGateway, NotEnrolled, NotPaid, TooFarAhead
 from cloud.services.gateway_keys import code_key
 from cloud.services.topups import NoSuchTopUp
 from prepaid import offline_code
@@ -21,7 +21,7 @@ from prepaid.money import Money
 from prepaid.offline_code import WINDOW, Credit
 from prepaid.point import Policy
 from prepaid.wire import CodeEntered, Credited, Cursor, Entry, Envelope, read_down, write_up
-from tests.cloud.conftest import meter
+from tests.cloud.conftest import enrol, meter
 
 pytestmark = pytest.mark.processes
 
@@ -80,6 +80,11 @@ def hear(database, home):
             uplog.receive(session, gateway, Envelope(tuple(entries), at), now=now)
 
     return hear
+
+
+@pytest.fixture(autouse=True)
+def enrolled(database, home) -> None:
+    enrol(database, home.organization_id, home.gateway_id)
 
 
 def top_up(database, id: UUID) -> tables.TopUp:
@@ -216,6 +221,17 @@ def test_only_what_is_paid_and_has_not_arrived_has_a_code(database, home, order,
     with pytest.raises(HasArrived):
         issue(id)
     assert top_up(database, id).code_issued_at is None
+
+
+def test_a_gateway_that_is_not_enrolled_can_check_no_code(database, home, pay, issue):
+    id = pay("50")
+    with database.system() as session:
+        session.execute(text("UPDATE gateway_credentials SET ended_at = now()"))
+    with pytest.raises(NotEnrolled, match=f"Gateway {home.gateway_no} is not enrolled"):
+        issue(id)
+    with database.system() as session:
+        shown = codes.waiting(session, [home.electricity_purse], code_secret=SECRET, now=NOON)
+    assert shown == ()
 
 
 def test_nobody_gets_the_code_of_anothers_top_up(home, build, pay, issue):

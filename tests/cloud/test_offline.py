@@ -23,6 +23,7 @@ from prepaid.money import ZERO, Money
 from prepaid.offline_code import Credit
 from prepaid.point import EmergencyCredit, Restore
 from prepaid.supply import Why
+from tests.cloud.conftest import enrol
 from tests.cloud.test_takeover import GATEWAY_NO, Town, prepare_takeover
 from tests.edge.simulated import ELECTRICITY, clock, simulated, until
 
@@ -34,7 +35,9 @@ KEY = code_key(SECRET, gateway_no=GATEWAY_NO)
 
 @pytest.fixture
 def town(database, home, tmp_path) -> Town:
-    return Town(database, home, tmp_path)
+    town = Town(database, home, tmp_path)
+    enrol(database, home.organization_id, town.cloud.gateway_id)
+    return town
 
 
 def pay(town: Town, yuan: str) -> UUID:
