@@ -18,7 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from cloud.api import channels, gateways, health, overrides, rooms, topups
+from cloud.api import channels, credit, gateways, health, overrides, rooms, topups
 from cloud.attempts import Attempts
 from cloud.channels import configured
 from cloud.db import Database, check_role, is_migrated
@@ -66,7 +66,17 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(OperationalError, _database_away)
     app.add_exception_handler(PoolTimeout, _database_away)
     app.add_exception_handler(HTTPException, _not_here)
-    for module in (health, channels, gateways, rooms, topups, overrides, manager, tenant):
+    for module in (
+        health,
+        channels,
+        gateways,
+        rooms,
+        topups,
+        credit,
+        overrides,
+        manager,
+        tenant,
+    ):
         app.include_router(module.router)
     return app
 

@@ -18,6 +18,7 @@ from starlette.responses import HTMLResponse
 
 from dashboards import alarm_words, measured_words, state, tariff_words
 from dashboards.words import CATALOGUES, LANGUAGES, language_of
+from prepaid import offline_code
 from prepaid.money import Money
 
 HERE = Path(__file__).parent
@@ -117,7 +118,7 @@ def _environment(language: str) -> jinja2.Environment:
     )
     environment.install_gettext_translations(CATALOGUES[language], newstyle=True)  # type: ignore[attr-defined]
     environment.filters |= {"money": money, "quantity": quantity, "days": days, "clock": clock}
-    environment.filters["moment"] = moment
+    environment.filters |= {"moment": moment, "code": offline_code.shown}
     environment.globals |= {
         "static": static,
         "language": language,
@@ -127,6 +128,7 @@ def _environment(language: str) -> jinja2.Environment:
         "looks": state.FLAGS,
         "always": state.ALWAYS_COUNTED,
         "reasons": state.REASONS,
+        "credit_looks": state.CREDIT,
         "alarm_looks": alarm_words.ALARMS,
         "troubles_said": alarm_words.TROUBLES,
         "findings_said": alarm_words.FINDINGS,

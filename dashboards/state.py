@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from dashboards.words import N_
+from prepaid.credit import CreditState
 from prepaid.money import ZERO, Money
 from prepaid.reading import Supply
 from prepaid.supply import Why
@@ -101,6 +102,17 @@ REASONS = {
     Why.STAGGERED: N_("coming back in turn"),
     Why.TAPS: N_("taps to be closed first"),
 }
+
+
+CREDIT = {
+    CreditState.OK: Look(N_("Enough credit"), "circle-check", Tone.GOOD),
+    CreditState.LOW: Look(N_("Low balance"), "alert-triangle", Tone.WARN),
+    CreditState.EC_OFFERED: Look(N_("Emergency credit can be taken"), "lifebuoy", Tone.WARN),
+    CreditState.EC_SELECTED: Look(N_("Emergency credit taken"), "lifebuoy", Tone.WARN),
+    CreditState.EC_IN_USE: Look(N_("Supplied on emergency credit"), "lifebuoy", Tone.WARN),
+    CreditState.EXHAUSTED: Look(N_("Credit used up"), "battery", Tone.BAD),
+}
+"""Where a purse stands 余额状态."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,12 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from cloud.errors import CloudError
-from cloud.services import overrides
+from cloud.services import emergency, overrides, taps
 from cloud.services.downlog import ONLINE
+from cloud.services.emergency import Loan
 from cloud.services.measurements import MOMENTARY
 from cloud.services.overrides import Pin
+from prepaid.credit import CreditState, credit_state
 from prepaid.momentary import Momentary
 from prepaid.money import Money
 from prepaid.point import Meter, Policy
@@ -43,7 +45,9 @@ class PointCard:
     balance is its purse's; days_left what that lasts at the rate of the last days, None where no rate is
     known. total is the register in unit (kWh, m3). wanted and why are the gateway's decision; pin is what an
     operator has pinned the supply to, has_switch and is_protected whether one can. bands are the meter's own
-    registers, measured is what it last measured.
+    registers, measured is what it last measured. credit is where the purse stands for this point, lends what
+    emergency credit would bring now, loan what is taken of it; is_taps_said: the customer has said that the
+    taps are closed, and the gateway is yet to hear it.
     """
 
     point_id: UUID
@@ -68,6 +72,10 @@ class PointCard:
     is_protected: bool
     bands: Mapping[str, Decimal] | None
     measured: Momentary | None
+    credit: CreditState
+    lends: Money | None
+    loan: Loan | None
+    is_taps_said: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +132,8 @@ _ROOMS = text("""
 _POINTS = text("""
     SELECT p.id, p.room_id, p.name, p.commodity, p.meter_no, p.purse_id, p.meter, p.policy, t.unit,
            s.supply, s.wanted, s.why, s.total, s.read_at, s.first_read_at,
-           s.bands, s.measured, s.silent_since, s.held_since, g.heard_at, coalesce(b.balance_fen, 0) AS balance_fen
+           s.bands, s.measured, s.taps_closed_at, s.silent_since, s.held_since, g.heard_at,
+           coalesce(b.balance_fen, 0) AS balance_fen
     FROM points p
     JOIN tariffs t ON t.id = p.tariff_id
     JOIN gateways g ON g.id = p.gateway_id
@@ -160,8 +169,17 @@ def cards(
     ).all()
     a_day = charges_per_day(session, {row.purse_id for row in points}, now=now)
     pins = overrides.all_in_force(session, {row.id for row in points}, now=now)
+    loans = emergency.open_loans(session, {row.purse_id for row in points})
     for row in points:
-        of_room[row.room_id].append(_card(row, a_day.get(row.purse_id), pins.get(row.id), now))
+        of_room[row.room_id].append(
+            _card(
+                row,
+                a_day.get(row.purse_id),
+                pin=pins.get(row.id),
+                loan=loans.get(row.purse_id),
+                now=now,
+            )
+        )
     return [
         RoomCard(
             room_id=row.id,
@@ -187,8 +205,10 @@ def charges_per_day(session: Session, purses: set[UUID], *, now: datetime) -> di
     }
 
 
-def _card(row: Any, fen_a_day: Decimal | None, pin: Pin | None, now: datetime) -> PointCard:
-    policy = _POLICY.validate_python(row.policy)
+def _card(
+    row: Any, fen_a_day: Decimal | None, *, pin: Pin | None, loan: Loan | None, now: datetime
+) -> PointCard:
+    policy, balance = _POLICY.validate_python(row.policy), Money(row.balance_fen)
     days_left = None
     if row.balance_fen <= 0:
         days_left = Decimal(0)
@@ -200,7 +220,7 @@ def _card(row: Any, fen_a_day: Decimal | None, pin: Pin | None, now: datetime) -
         commodity=row.commodity,
         meter_no=row.meter_no,
         purse_id=row.purse_id,
-        balance=Money(row.balance_fen),
+        balance=balance,
         days_left=days_left,
         supply=Supply(row.supply) if row.supply else None,
         wanted=Supply(row.wanted) if row.wanted else None,
@@ -217,4 +237,8 @@ def _card(row: Any, fen_a_day: Decimal | None, pin: Pin | None, now: datetime) -
         is_protected=overrides.is_protected(policy, now),
         bands={band: Decimal(total) for band, total in row.bands.items()} if row.bands else None,
         measured=MOMENTARY.validate_python(row.measured) if row.measured else None,
+        credit=credit_state(policy, balance, is_emergency_taken=loan is not None),
+        lends=emergency.lends(policy, balance) if loan is None else None,
+        loan=loan,
+        is_taps_said=taps.is_said(row.taps_closed_at, heard_at=row.heard_at),
     )

@@ -18,7 +18,7 @@ from cloud import web
 from cloud.auth import SignedIn
 from cloud.db import Database
 from cloud.errors import CloudError
-from cloud.services import alarms, board, overrides
+from cloud.services import alarms, board, codes, overrides
 from cloud.services.board import PointCard, RoomCard
 from cloud.tables import Organization, utc_now
 from cloud.web import CurrentUser, OpenEvents, UserSession, database
@@ -113,7 +113,9 @@ async def room_stream(
             return ""
         with database.organization(user.organization_id) as session:
             card = board.room(session, user.organization_id, room_id, now=utc_now())
-            html = page.fragment(spoken, "manager/room_now.html", **_shown(session, card, user))
+            html = page.fragment(
+                spoken, "manager/room_now.html", **_shown(request, session, card, user)
+            )
         if html == last:
             return ""
         last = html
@@ -236,13 +238,15 @@ def _top(session: Session, user: SignedIn) -> dict[str, Any]:
     return {"organization": organization.name, "user_name": user.name}
 
 
-def _shown(session: Session, card: RoomCard, user: SignedIn) -> dict[str, Any]:
+def _shown(request: Request, session: Session, card: RoomCard, user: SignedIn) -> dict[str, Any]:
     """What a room's page shows beside its forms."""
+    secret, purses = request.app.state.settings.code_secret, {p.purse_id for p in card.points}
     return {
         "room": card,
         "alarms": alarms.of_points(session, user.organization_id, rooms=[card.room_id]),
         "history": overrides.of_points(session, [point.point_id for point in card.points]),
         "timezone": board.timezone_of(session, card.room_id),
+        "codes": codes.waiting(session, purses, code_secret=secret, now=utc_now()),
     }
 
 
@@ -266,7 +270,7 @@ def _page(
         form=form,
         error=error,
         at=f"/rooms/{card.room_id}",
-        **_shown(session, card, user),
+        **_shown(request, session, card, user),
         **_top(session, user),
     )
 

@@ -8,10 +8,13 @@ from decimal import Decimal
 from uuid import UUID
 
 from cloud.services.board import PointCard
+from cloud.services.codes import Issued
+from cloud.services.emergency import Loan
 from cloud.services.tenant import TenantHome, TopUpLine
 from dashboards.state import PointState, Tone, is_credit_on_its_way, of_point
 from dashboards.tenant.unpaid import Unpaid, one_of_each
 from dashboards.words import N_
+from prepaid.credit import CreditState
 from prepaid.money import Money
 from prepaid.supply import Why
 
@@ -28,7 +31,11 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class PurseView:
-    """A purse and the service point that most needs attention. total is the register, where there is but one."""
+    """A purse and the service point that most needs attention. total is the register, where there is but one.
+
+    lends is what emergency credit would bring now, loan what is taken; asks_taps: its supply waits until the
+    customer says that the taps are closed. codes are of what the gateway, which is_online or not, has not got.
+    """
 
     purse_id: UUID
     is_power: bool
@@ -40,6 +47,11 @@ class PurseView:
     total: Decimal | None
     unit: str
     doubt: str
+    lends: Money | None
+    loan: Loan | None
+    asks_taps: bool
+    codes: tuple[Issued, ...]
+    is_online: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +96,12 @@ _GRAVEST = {
 }
 
 
-def view(home: TenantHome, unpaid: tuple[Unpaid, ...], path: str) -> AccountView:
+LENT = (CreditState.EC_SELECTED, CreditState.EC_IN_USE)
+
+
+def view(
+    home: TenantHome, unpaid: tuple[Unpaid, ...], issued: tuple[Issued, ...], path: str
+) -> AccountView:
     by_purse: dict[UUID, list[PointCard]] = {}
     for point in home.points:
         by_purse.setdefault(point.purse_id, []).append(point)
@@ -95,13 +112,16 @@ def view(home: TenantHome, unpaid: tuple[Unpaid, ...], path: str) -> AccountView
         site=home.site,
         timezone=home.timezone,
         holder=home.holder,
-        purses=tuple(_purse(purse_id, points) for purse_id, points in by_purse.items()),
+        purses=tuple(
+            _purse(purse_id, points, tuple(each for each in issued if each.purse_id == purse_id))
+            for purse_id, points in by_purse.items()
+        ),
         recent=home.recent,
         unpaid=one_of_each(unpaid),
     )
 
 
-def _purse(purse_id: UUID, points: list[PointCard]) -> PurseView:
+def _purse(purse_id: UUID, points: list[PointCard], issued: tuple[Issued, ...]) -> PurseView:
     gravest = min(points, key=lambda point: _GRAVEST[of_point(point).key])
     state = of_point(gravest)
     is_power = gravest.commodity == "electricity"
@@ -117,16 +137,37 @@ def _purse(purse_id: UUID, points: list[PointCard]) -> PurseView:
         total=gravest.total if len(points) == 1 else None,
         unit=gravest.unit,
         doubt=_doubt(points),
+        lends=max((point.lends for point in points if point.lends is not None), default=None),
+        loan=gravest.loan,
+        asks_taps=any(point.why is Why.TAPS and not point.is_taps_said for point in points),
+        codes=issued,
+        is_online=all(point.gateway_online for point in points),
     )
 
 
 def _notice(point: PointCard, state: PointState, *, is_power: bool) -> Notice | None:
     icon, tone = state.look.icon, state.look.tone
     match state.key:
+        case "off" if point.why is Why.TAPS and point.is_taps_said:
+            return Notice(
+                N_("Your answer is on its way"),
+                N_("Supply comes back as soon as your meter has heard it."),
+                "refresh",
+                Tone.BUSY,
+            )
+        case "off" if point.why is Why.TAPS:
+            return _taps(is_power=is_power)
         case "off" if is_credit_on_its_way(point):
             return Notice(
                 N_("Credit is on its way"),
                 N_("Your top-up is booked. Supply comes back as soon as your meter has it."),
+                "refresh",
+                Tone.BUSY,
+            )
+        case "off" if point.why is Why.NO_CREDIT and point.credit in LENT:
+            return Notice(
+                N_("Emergency credit is on its way"),
+                N_("Supply comes back as soon as your meter has heard it."),
                 "refresh",
                 Tone.BUSY,
             )
@@ -161,6 +202,13 @@ def _notice(point: PointCard, state: PointState, *, is_power: bool) -> Notice | 
                 "check",
                 Tone.GOOD,
             )
+        case "on" if point.why is Why.EMERGENCY:
+            return Notice(
+                N_("On emergency credit"),
+                N_("You are supplied on what was lent. Your next top-up pays it back first."),
+                "alert",
+                Tone.WARN,
+            )
         case "on" if point.is_held:
             return Notice(
                 N_("Reading is being checked"),
@@ -175,6 +223,22 @@ def _notice(point: PointCard, state: PointState, *, is_power: bool) -> Notice | 
         case _:
             return None
     return Notice(title, advice, icon, tone)
+
+
+def _taps(*, is_power: bool) -> Notice:
+    if is_power:
+        return Notice(
+            N_("Power is ready to come back"),
+            N_("It was off for long. First switch off heaters, irons and cookers, then say so."),
+            "hand-finger",
+            Tone.WARN,
+        )
+    return Notice(
+        N_("Water is ready to come back"),
+        N_("It was off for long. First close every tap, so that nothing is flooded, then say so."),
+        "hand-finger",
+        Tone.WARN,
+    )
 
 
 def _doubt(points: list[PointCard]) -> str:

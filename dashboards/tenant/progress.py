@@ -46,6 +46,7 @@ class Progress:
         return next((s.step for s in self.stages if s.step in (Step.NOW, Step.ACT)), Step.DONE)
 
 
+_DELIVERED = {False: N_("Sent to your meter"), True: N_("Typed in at the gateway")}
 _SUPPLIED = {
     True: (N_("Power is on"), N_("Power did not go off.")),
     False: (N_("Water is on"), N_("Water did not go off.")),
@@ -88,7 +89,7 @@ def progress(stages: Stages, *, is_power: bool, balance: Money, now: datetime) -
     reached = (
         (stages.paid_at, N_("Paid")),
         (stages.credited_at, N_("Added to your balance")),
-        (stages.delivered_at, N_("Sent to your meter")),
+        (stages.delivered_at, _DELIVERED[stages.code_entered_at is not None]),
         (stages.restored_at, supplied),
     )
     going_on = (

@@ -16,8 +16,10 @@ from cloud.channels import ChannelRefused, Way
 from cloud.db import Database
 from cloud.errors import CloudError
 from cloud.events import Change
-from cloud.services import channel_refunds, topups
+from cloud.services import channel_refunds, codes, emergency, taps, topups
 from cloud.services import tenant as tenants
+from cloud.services.codes import Issued
+from cloud.services.emergency import By
 from cloud.tables import TopUp
 from cloud.tables.base import utc_now
 from cloud.web import CurrentAccount, OpenEvents, TenantSession, database
@@ -28,6 +30,7 @@ from dashboards.tenant.account import AccountView, view
 from dashboards.tenant.progress import Progress, progress
 from dashboards.words import N_
 from prepaid.money import Money
+from prepaid.supply import Why
 
 router = APIRouter(include_in_schema=False)
 
@@ -39,7 +42,34 @@ FOLLOW_S = 5.0  # a top-up that takes long is told so while one waits
 
 @router.get("/t/{token}")
 def home(request: Request, tenant: CurrentAccount, session: TenantSession) -> Response:
-    return _home(request, _account(session, tenant))
+    return _home(request, _account(request, session, tenant))
+
+
+@router.post("/t/{token}/purses/{purse_id}/emergency")
+def take_emergency(
+    request: Request, purse_id: UUID, tenant: CurrentAccount, session: TenantSession
+) -> Response:
+    """Takes the emergency credit that is offered for a purse. Pressing twice takes it once."""
+    try:
+        emergency.take(
+            session, purse_id, by=By.CUSTOMER, now=utc_now(), account_id=tenant.account_id
+        )
+    except emergency.NotOffered as error:
+        said = errors.sentence(request, error)
+        account = _account(request, session, tenant)
+        return _home(request, account, error=said, status=error.status)
+    return RedirectResponse(_path(tenant), status_code=303)
+
+
+@router.post("/t/{token}/purses/{purse_id}/taps")
+def close_taps(purse_id: UUID, tenant: CurrentAccount, session: TenantSession) -> Response:
+    """Says that the taps behind all that waits for it are closed. Where nothing waits any more, it is no matter."""
+    now = utc_now()
+    home = tenants.home(session, tenant.account_id, now=now)
+    for point in home.points:
+        if point.purse_id == purse_id and point.why is Why.TAPS:
+            taps.confirm(session, point.point_id, now=now, account_id=tenant.account_id)
+    return RedirectResponse(_path(tenant), status_code=303)
 
 
 @router.post("/t/{token}/topups")
@@ -60,7 +90,7 @@ def top_up(
 
     def again(said: str, status: int) -> Response:
         with database.organization(tenant.organization_id) as session:
-            account = _account(session, tenant)
+            account = _account(request, session, tenant)
         return _home(
             request, account, error=said, status=status, typed=(purse_id, amount, quick, channel)
         )
@@ -114,7 +144,7 @@ def back_from_wechat(
         )
     except CloudError as error:
         with database.organization(tenant.organization_id) as session:
-            account = _account(session, tenant)
+            account = _account(request, session, tenant)
         return _home(request, account, error=errors.sentence(request, error), status=error.status)
     paying.keep_openid(reply, settings, openid)
     return reply
@@ -129,7 +159,7 @@ def result(
         wanted = UUID(topup_id)
     except ValueError:
         return errors.not_found(request)
-    account = _account(session, tenant)
+    account = _account(request, session, tenant)
     stages, come, is_power = _progress(session, tenant, account, wanted)
     topup = session.get_one(TopUp, wanted)
     if (twin := topups.credited_twin(session, topup)) is not None:
@@ -147,6 +177,7 @@ def result(
         pay=pay_here.of(topup, request.app.state.channels, now=utc_now()),
         refund=refund,
         refund_amount=Money(refund.amount_fen) if refund is not None else None,
+        code=_code(account, wanted),
     )
 
 
@@ -176,13 +207,13 @@ async def stream(
         elif not any(is_ours(change) for change in changes):
             return ""
         with database.organization(tenant.organization_id) as session:
-            account = _account(session, tenant)
+            account = _account(request, session, tenant)
             room_id = account.room_id
             if topup is None:
                 values: dict[str, object] = {"account": account, "topup": None}
             else:
                 stages, come, _ = _progress(session, tenant, account, topup)
-                values = {"topup": stages, "progress": come}
+                values = {"topup": stages, "progress": come, "code": _code(account, topup)}
         html = page.fragment(spoken, "tenant/changes.html", timezone=account.timezone, **values)
         if html == sent:
             return ""
@@ -200,10 +231,19 @@ def _path(tenant: Tenant) -> str:
     return f"/t/{tenant.token}"
 
 
-def _account(session: Session, tenant: Tenant) -> AccountView:
+def _account(request: Request, session: Session, tenant: Tenant) -> AccountView:
     now = utc_now()
     home = tenants.home(session, tenant.account_id, now=now)
-    return view(home, unpaid.orders(session, tenant.account_id, now=now), _path(tenant))
+    secret = request.app.state.settings.code_secret
+    purses = {point.purse_id for point in home.points}
+    issued = codes.waiting(session, purses, code_secret=secret, now=now)
+    return view(home, unpaid.orders(session, tenant.account_id, now=now), issued, _path(tenant))
+
+
+def _code(account: AccountView, topup_id: UUID) -> Issued | None:
+    """The code of a top-up, where its gateway is silent and has not got it."""
+    issued = (code for purse in account.purses for code in purse.codes)
+    return next((code for code in issued if code.topup_id == topup_id), None)
 
 
 def _progress(

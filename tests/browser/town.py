@@ -21,7 +21,7 @@ from sqlmodel import select
 from cloud import auth, tables
 from cloud.app import create_app
 from cloud.db import Database, migrate
-from cloud.services import estate, uplog
+from cloud.services import estate, topups, uplog
 from cloud.settings import Settings
 from cloud.tables import TopUp
 from prepaid import ledger, wire
@@ -63,7 +63,7 @@ class Town:
     seq: int = 0
     houses: int = 0
 
-    def house(self, holder: str = "张三") -> House:
+    def house(self, holder: str = "张三", policy: Policy | None = None) -> House:
         """Another room: its electricity is cut, its water on with ¥36.20 (3620 fen)."""
         self.houses += 1
         name = f"{self.houses // 4 + 1:02}{self.houses % 4 + 1:02}"
@@ -87,7 +87,7 @@ class Town:
                         meter_no, "dlt645", "L1", meter_no, 6, Decimal("0.01"), Decimal(60)
                     ),
                     tariff_code=purpose,
-                    policy=Policy(),
+                    policy=policy or Policy(),
                 )
                 made[commodity] = (point.id, purse.id)
         house = House(
@@ -120,6 +120,34 @@ class Town:
             has = wire.Cursor(gateway.down_log, gateway.down_seq) if delivered else None
             uplog.receive(
                 session, gateway, wire.Envelope(tuple(entries), has), now=datetime.now(UTC)
+            )
+
+    def pay_cash(self, house: House, yuan: str) -> UUID:
+        """Cash for a house's electricity, taken at the counter; the top-up."""
+        with self.database.organization(self.organization_id) as session:
+            user = session.exec(select(tables.User)).first()
+            assert user is not None
+            return topups.record_cash(
+                session,
+                purse_id=house.power_purse,
+                amount=Money.yuan(yuan),
+                by=auth.SignedIn(user.id, self.organization_id, user.login, user.name),
+                idempotency_key=uuid4(),
+            ).id
+
+    def gateway_was_enrolled(self) -> None:
+        """So that it can check codes."""
+        with self.database.system() as session:
+            session.add(
+                tables.GatewayCredential(
+                    organization_id=self.organization_id,
+                    gateway_id=self.gateway.id,
+                    number=1,
+                    public_key="k",
+                    password_hash="h",
+                    issued_at=datetime.now(UTC),
+                    expires_at=datetime.now(UTC) + timedelta(days=365),
+                )
             )
 
     def gateway_was_heard(self, ago: timedelta) -> None:

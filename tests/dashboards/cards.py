@@ -11,6 +11,7 @@ from uuid import NAMESPACE_DNS, UUID, uuid5
 from cloud.services.board import PointCard, RoomCard
 from cloud.services.tenant import TenantHome, TopUpLine
 from cloud.services.topups import Stages
+from prepaid.credit import CreditState
 from prepaid.money import Money
 from prepaid.reading import Supply
 from prepaid.supply import Why
@@ -48,6 +49,10 @@ def power(room: str, **changes: Any) -> PointCard:
             is_protected=False,
             bands=None,
             measured=None,
+            credit=CreditState.OK,
+            lends=None,
+            loan=None,
+            is_taps_said=False,
         ),
         **changes,
     )

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from cloud.services.codes import Issued
+from cloud.services.emergency import By, Loan
 from cloud.services.topups import MOST
-from dashboards import page
+from dashboards import page, state
 from dashboards.language import is_our_path
 from dashboards.tenant.account import view
 from dashboards.tenant.amount import BadAmount, NotPositive, TooFine, TooMuch, read
 from dashboards.tenant.progress import Step, progress
+from prepaid.credit import CreditState
 from prepaid.money import Money
 from prepaid.reading import Supply
 from prepaid.supply import Why
-from tests.dashboards.cards import ARMED, CUT, NOW, home, power, stages, water
+from tests.dashboards.cards import ARMED, CUT, NOW, home, identity, power, stages, water
 
 
 @pytest.mark.parametrize(
@@ -75,7 +80,7 @@ def test_the_most_that_can_be_topped_up_at_once_can_be_typed() -> None:
 
 
 def title(**changes: Any) -> str | None:
-    notice = view(home(power("0301", **changes)), (), "/t/x").purses[0].notice
+    notice = view(home(power("0301", **changes)), (), (), "/t/x").purses[0].notice
     return notice.title if notice else None
 
 
@@ -92,9 +97,66 @@ def test_the_page_says_what_is_the_matter_and_is_quiet_when_nothing_is() -> None
     assert title(supply=Supply.OFF, wanted=None, why=None) == "Supply is off"
 
 
+def test_what_is_lent_and_what_waits_for_the_taps_is_said_in_words() -> None:
+    off = {"supply": Supply.OFF, "wanted": None, "why": Why.TAPS, "balance": Money.yuan("20")}
+
+    assert title(why=Why.EMERGENCY, balance=Money.yuan("-4")) == "On emergency credit"
+    assert title(**off) == "Power is ready to come back"
+    assert title(**off, commodity="cold_water") == "Water is ready to come back"
+    assert title(**CUT, credit=CreditState.EC_IN_USE) == "Emergency credit is on its way"
+    assert title(**off, is_taps_said=True) == "Your answer is on its way"
+
+
+def test_every_state_of_a_purse_has_words_of_its_own() -> None:
+    assert set(state.CREDIT) == set(CreditState)
+    assert len({look.label for look in state.CREDIT.values()}) == len(CreditState)
+
+
+def offered(**changes: Any) -> str:
+    account = view(home(power("0301", **CUT | changes)), (), (), "/t/x")
+    html = page.fragment("en", "tenant/changes.html", account=account, topup=None)
+    return " ".join(html.split())
+
+
+def test_emergency_credit_is_offered_once_and_then_said_to_be_taken() -> None:
+    loan = Loan(identity("0301 electricity purse"), NOW, By.CUSTOMER, is_delivered=False)
+    before = offered(lends=Money.yuan("10"))
+    on_its_way = offered(loan=loan)
+    offline = offered(loan=loan, gateway_online=False)
+    taken = offered(loan=replace(loan, is_delivered=True))
+
+    assert "Emergency credit: ¥10.00" in before
+    assert 'action="/t/x/purses/' in before
+    for html in (on_its_way, offline, taken):
+        assert "Emergency credit taken" in html
+        assert "Take emergency credit" not in html
+    assert "on its way to the gateway" in on_its_way
+    assert "It works once the gateway is online again" in offline
+    assert "on its way" not in taken
+
+
+def test_a_code_stands_in_groups_of_four_beside_the_purse_that_it_is_for() -> None:
+    electricity, other = power("0301", **CUT), water("0301")
+    issued = Issued(
+        topup_id=identity("top-up"),
+        purse_id=electricity.purse_id,
+        gateway_no="GW-0001",
+        amount=Money.yuan("50"),
+        code="12345678901234567890",
+        issued_at=NOW,
+    )
+    account = view(home(electricity, other), (), (issued,), "/t/x")
+
+    assert [len(purse.codes) for purse in account.purses] == [1, 0]
+    html = page.fragment("zh", "tenant/changes.html", account=account, topup=None)
+    digits = re.findall(r"<span>(\d{4})</span>", html)
+    assert digits == ["1234", "5678", "9012", "3456", "7890"]
+    assert "您支付的 ¥50.00 已入账" in html
+
+
 def test_the_top_up_is_meant_for_the_purse_that_needs_it() -> None:
-    needy = view(home(power("0301"), water("0301", **CUT)), (), "/t/x").neediest
-    content = view(home(power("0301"), water("0301")), (), "/t/x").neediest
+    needy = view(home(power("0301"), water("0301", **CUT)), (), (), "/t/x").neediest
+    content = view(home(power("0301"), water("0301")), (), (), "/t/x").neediest
 
     assert needy is not None
     assert not needy.is_power
@@ -175,6 +237,7 @@ def test_while_the_gateway_is_offline_the_page_says_that_power_comes_back_by_its
         "tenant/changes.html",
         topup=waiting,
         progress=progress(waiting, is_power=True, balance=HAS_CREDIT, now=NOW),
+        code=None,
         now=NOW,
     )
 
@@ -195,7 +258,7 @@ def test_changing_the_language_goes_nowhere_else(path: str) -> None:
 
 
 def test_chinese_sentences_stand_together_without_a_blank() -> None:
-    cut = view(home(power("0301", **CUT)), (), "/t/x")
+    cut = view(home(power("0301", **CUT)), (), (), "/t/x")
 
     chinese, english = (
         page.fragment(language, "tenant/changes.html", account=cut, topup=None)

@@ -1,0 +1,77 @@
+"""POST /api/topups/{id}/code, /api/purses/{id}/emergency, /api/points/{id}/taps-closed: credit without the internet.
+
+For staff, on behalf of a customer who telephones.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel
+
+from cloud.services import codes, emergency, taps
+from cloud.services.emergency import By
+from cloud.tables import utc_now
+from cloud.web import CurrentUser, UserSession
+
+router = APIRouter(prefix="/api")
+
+
+class Code(BaseModel):
+    """code has twenty digits without spaces."""
+
+    topup_id: UUID
+    purse_id: UUID
+    gateway_no: str
+    amount_fen: int
+    code: str
+    issued_at: datetime
+
+
+class Loan(BaseModel):
+    purse_id: UUID
+    taken_at: datetime
+    by: By
+    is_delivered: bool
+
+
+@router.post("/topups/{topup_id}/code")
+def issue(topup_id: UUID, request: Request, user: CurrentUser, session: UserSession) -> Code:
+    """The code of a paid top-up that has not reached its gateway. Asked for again it is the same."""
+    issued = codes.issue(
+        session,
+        topup_id,
+        code_secret=request.app.state.settings.code_secret,
+        now=utc_now(),
+        organization_id=user.organization_id,
+    )
+    return Code(
+        topup_id=issued.topup_id,
+        purse_id=issued.purse_id,
+        gateway_no=issued.gateway_no,
+        amount_fen=issued.amount.fen,
+        code=issued.code,
+        issued_at=issued.issued_at,
+    )
+
+
+@router.post("/purses/{purse_id}/emergency")
+def take_emergency(purse_id: UUID, user: CurrentUser, session: UserSession) -> Loan:
+    """Takes emergency credit that is offered for a purse. The same again changes nothing."""
+    loan = emergency.take(
+        session, purse_id, by=By.STAFF, now=utc_now(), organization_id=user.organization_id
+    )
+    return Loan(
+        purse_id=loan.purse_id,
+        taken_at=loan.taken_at,
+        by=loan.by,
+        is_delivered=loan.is_delivered,
+    )
+
+
+@router.post("/points/{point_id}/taps-closed", status_code=204)
+def close_taps(point_id: UUID, user: CurrentUser, session: UserSession) -> None:
+    """Says that every tap behind a service point is closed, which waits for that."""
+    taps.confirm(session, point_id, now=utc_now(), organization_id=user.organization_id)
