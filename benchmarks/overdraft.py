@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import random
 import statistics
@@ -28,6 +29,7 @@ from benchmarks import meters
 from benchmarks.figure import Figure
 from edge.agent import Agent
 from edge.bus import Bus
+from edge.clock import Clock
 from edge.pace import Pace
 from edge.store import Store
 from prepaid.money import Money
@@ -137,7 +139,7 @@ async def play(folder: Path, seed: int, pace: Pace, purses: int) -> Outcome:
         store.save_brake(replace(store.brake(), least=1000))  # this is no mistake of ours
     wire.said = lambda meter, request, answer: whose[id(meter)].was_read()
     bus = Bus("L1", wire, baud=baud, delay_s=0.2)
-    agent = Agent(store, {"L1": bus}, meters.wall, pace)
+    agent = Agent(store, {"L1": bus}, Clock.of_wall(meters.wall), pace)
     serving = asyncio.create_task(agent.run())
     bound = 0
     while asyncio.get_running_loop().time() < LONGEST_S:
@@ -170,8 +172,13 @@ def by_half_hours(seed: int) -> Outcome:
 
 
 def all_of(play_one: Callable[[int], Outcome], seeds: Iterable[int]) -> list[Outcome]:
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
+    with ProcessPoolExecutor(os.cpu_count(), initializer=_hush) as pool:
         return list(pool.map(play_one, seeds))
+
+
+def _hush() -> None:
+    """Every cut is meant here: nobody need read of it."""
+    logging.disable(logging.CRITICAL)
 
 
 def race(seeds: int) -> list[Figure]:
