@@ -43,6 +43,10 @@ fuzz: $(VENV)/.dev ## Feed each decoder a million seeded streams; ARGS="--decode
 chaos: $(VENV)/.dev ## Kill gateway, broker and worker for ten minutes under load, then audit; ARGS="--minutes 2 --seed 1"
 	$(BIN)/python -m tests.processes.chaos $(ARGS)
 
+.PHONY: world
+world: $(VENV)/.dev ## Play estates under weather, by seed; SEEDS=10000 for a release, ARGS="--seed N --tell" for one
+	$(BIN)/python -m simulators.world --seeds $(or $(SEEDS),200) $(ARGS)
+
 .PHONY: bench
 bench: $(VENV)/.dev ## Measure against peers and limits, print the table, draw docs/figures/bench-*.svg; ARGS="--only line"
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -1,0 +1,109 @@
+"""`python -m simulators.world`: one seed with its weather, or many until one fails; on a PostgreSQL of its own."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from cloud.db import Database, migrate
+from simulators.world import campaign
+from simulators.world.story import Told, tell
+from wattwell.postgres import Postgres
+from wattwell.supervise import free_port
+
+EACH_S = 20.0  # between two words on progress
+
+
+def main() -> int:
+    """Exit status 0 where all invariants held, 1 where one did not."""
+    parser = argparse.ArgumentParser(
+        prog="simulators.world", description="Gateways and cloud under weather, by seed."
+    )
+    parser.add_argument("--seed", type=int, help="only this one")
+    parser.add_argument("--tell", action="store_true", help="say the weather, and what is logged")
+    parser.add_argument("--seeds", type=int, default=200, help="so many, from --first on")
+    parser.add_argument("--first", type=int, default=1)
+    parser.add_argument("--days", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=2, help="processes")
+    given = parser.parse_args()
+    with installed(1 if given.seed is not None else given.jobs) as urls:
+        if given.seed is not None:
+            return _one(given.seed, urls[0], days=given.days, is_told=given.tell)
+        return _many(range(given.first, given.first + given.seeds), urls, days=given.days)
+
+
+@contextmanager
+def installed(databases: int) -> Iterator[list[str]]:
+    """So many migrated databases on a server that ends with the block."""
+    with tempfile.TemporaryDirectory() as folder:
+        # As root, the server runs as another user, who must reach its folder.
+        Path(folder).chmod(0o711)
+        with Postgres(Path(folder, "postgres"), port=free_port()) as server:
+            yield [make_database(server, f"world_{number}") for number in range(databases)]
+
+
+def make_database(server: Postgres, name: str) -> str:
+    """A migrated database whose commits need not survive: nobody cuts the cloud's power here."""
+    server.create_database(name)
+    migrate(server.dsn(name))
+    with psycopg.connect(server.admin_dsn, autocommit=True) as connection:
+        connection.execute(
+            sql.SQL("ALTER DATABASE {} SET synchronous_commit = off").format(sql.Identifier(name))
+        )
+    return server.dsn(name)
+
+
+def _one(seed: int, url: str, *, days: int, is_told: bool) -> int:
+    if is_told:
+        logging.basicConfig(level=logging.INFO, format="    %(levelname)-8s %(name)s: %(message)s")
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+    else:
+        logging.disable(logging.CRITICAL)
+    with closing(Database(url, connections=3)) as database:
+        told = tell(seed, database, days=days, say=_say if is_told else None)
+    if told.broken is not None:
+        _say(campaign.line(told))
+        return 1
+    said = ", ".join(f"{name} {count:g}" for name, count in told.counts.items())
+    _say(f"seed {seed} holds in {told.took_s:.1f} s; digest {told.digest}; {said}")
+    return 0
+
+
+def _many(seeds: range, urls: list[str], *, days: int) -> int:
+    began = said_at = time.monotonic()
+    told = 0
+
+    def on_told(one: Told) -> None:
+        nonlocal told, said_at
+        told += 1
+        now = time.monotonic()
+        if now - said_at >= EACH_S:
+            said_at = now
+            each_s = (now - began) / told
+            left_min = each_s * (len(seeds) - told) / 60
+            _say(f"{told} of {len(seeds)} seeds hold, {each_s:.2f} s each, {left_min:.0f} min left")
+
+    failed = campaign.run(seeds, urls, days=days, on_told=on_told)
+    if failed is not None:
+        _say(campaign.line(failed))
+        return 1
+    took_s = time.monotonic() - began
+    _say(f"{told} seeds of {days} days hold, in {took_s:.0f} s")
+    return 0
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+"""Many seeds over several processes, each with a database of its own, until one fails."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from multiprocessing.context import SpawnProcess
+from multiprocessing.queues import Queue
+
+from cloud.db import Database
+from simulators.world.story import Told, tell
+
+REPRODUCE = ".venv/bin/python -m simulators.world --seed {}"
+
+
+def line(told: Told) -> str:
+    """One line that says what failed, and how to see it again."""
+    return f"seed {told.seed} breaks {told.broken}; again: {REPRODUCE.format(told.seed)} --tell"
+
+
+def run(
+    seeds: Iterable[int],
+    urls: Sequence[str],
+    *,
+    days: int,
+    on_told: Callable[[Told], None] = lambda told: None,
+) -> Told | None:
+    """The first seed told that fails, None if all hold. urls are of migrated databases, one for each process."""
+    context = multiprocessing.get_context("spawn")
+    todo: Queue[int | None] = context.Queue()
+    done: Queue[Told] = context.Queue()
+    given = list(seeds)
+    for seed in given:
+        todo.put(seed)
+    for _ in urls:
+        todo.put(None)
+    workers: list[SpawnProcess] = [
+        context.Process(target=_work, args=(url, days, todo, done), daemon=True) for url in urls
+    ]
+    for worker in workers:
+        worker.start()
+    try:
+        for _ in given:
+            told = done.get()
+            on_told(told)
+            if told.broken is not None:
+                return told
+        return None
+    finally:
+        for worker in workers:
+            worker.terminate()
+            worker.join()
+
+
+def _work(url: str, days: int, todo: Queue[int | None], done: Queue[Told]) -> None:
+    logging.disable(logging.CRITICAL)
+    with closing(Database(url, connections=3)) as database:
+        while (seed := todo.get()) is not None:
+            done.put(tell(seed, database, days=days))

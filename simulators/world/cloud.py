@@ -1,0 +1,354 @@
+"""The cloud of the world: its own services on PostgreSQL, called as workers, pages and the scheduler call them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID, uuid4
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from pydantic import TypeAdapter
+from sqlalchemy import text, update
+from sqlmodel import Session, col
+
+from cloud import tables
+from cloud.auth import SignedIn
+from cloud.channels import ChannelAway, Order, Payment
+from cloud.db import Database
+from cloud.services import downlog, estate, overrides, topups, uplog
+from cloud.services.downlog import Batch
+from prepaid import wire
+from prepaid.money import Money
+from prepaid.point import Meter, ServicePoint
+from prepaid.reading import Supply
+from prepaid.wire import PointSet, TariffSet, Visit
+from simulators.world.plan import MOST_L, MOST_W, EstatePlan, Plan, PointPlan
+
+CHANNEL = "sandbox"
+LONGEST_PIN = timedelta(days=30)
+SWEEP = timedelta(minutes=2)
+LOCKED_WITHIN_S = 5.0
+_POINT = TypeAdapter(ServicePoint)
+
+
+class WorkerDies(Exception):
+    """A worker is killed before it commits: all that it did is undone, and nobody is answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estate:
+    """One organization as the cloud knows it."""
+
+    number: int
+    organization_id: UUID
+    operator: SignedIn
+    gateway_id: UUID
+    gateway_no: str
+    accounts: tuple[UUID, ...]
+    purses: tuple[UUID, ...]
+    points: tuple[ServicePoint, ...]
+    commodities: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Channel:
+    """A payment company that keeps its orders in memory, and is now and then away."""
+
+    expires: Callable[[], datetime]
+    name: str = CHANNEL
+    is_away: bool = False
+    paid: dict[str, Payment] = field(default_factory=dict)
+
+    def order(
+        self, *, out_trade_no: str, amount: Money, description: str, return_url: str
+    ) -> Order:
+        return Order(f"http://pay.test/{out_trade_no}", self.expires())
+
+    def payment(self, out_trade_no: str) -> Payment | None:
+        if self.is_away:
+            raise ChannelAway
+        return self.paid.get(out_trade_no)
+
+    def read_notice(self, headers: object, body: bytes, *, now: datetime) -> Payment:
+        raise AssertionError("no notice is read in this world: payments are handed over")
+
+
+class Cloud:
+    """now gives the cloud's time; send carries a payload down to whoever listens on a gateway's topic."""
+
+    def __init__(
+        self,
+        database: Database,
+        key: Ed25519PrivateKey,
+        plan: Plan,
+        dice: random.Random,
+        *,
+        now: Callable[[], datetime],
+        send: Callable[[str, bytes], None],
+    ) -> None:
+        self.database = database
+        self._key = key
+        self._plan = plan
+        self._dice = dice
+        self.now = now
+        self._send = send
+        self.channel = Channel(expires=lambda: now() + timedelta(hours=2))
+        self.payments: dict[
+            str, tuple[UUID, Payment]
+        ] = {}  # by transaction; the purse that it is for
+        self.worker_dies = 0.0
+        self.told = 0
+
+    # As a worker does.
+
+    def receive(self, gateway_no: str, payload: bytes) -> None:
+        """What cloud.worker.Worker does with a message, each step in its order."""
+        envelope = wire.unpack(payload)
+        now = self.now()
+        dies = self._dice.random() < self.worker_dies
+        try:
+            with self.database.system() as session:
+                gateway = uplog.gateway_of(session, gateway_no)
+                assert gateway is not None
+                halt = uplog.receive(session, gateway, envelope, now=now)
+                session.flush()
+                batches: Sequence[Batch] = ()
+                if halt is None:
+                    batches = downlog.claim(session, now=now, gateway_id=gateway.id)
+                answers = batches or [downlog.answer(gateway, halt)]
+                if dies and self._dice.random() < 0.5:
+                    raise WorkerDies
+        except WorkerDies:
+            return
+        if not dies:
+            self._answer(answers, gateway.id)
+
+    def push(self, gateway_id: UUID) -> None:
+        """Sends what is due: a worker hears of new entries, and looks again while a gateway has not taken them."""
+        with self.database.system() as session:
+            batches = downlog.claim(session, now=self.now(), gateway_id=gateway_id)
+        self._answer(batches, gateway_id)
+
+    def _answer(self, batches: Sequence[Batch], gateway_id: UUID) -> None:
+        for batch in batches:
+            entries = tuple(wire.sign(entry, self._key) for entry in batch.entries)
+            self.told += len(entries)
+            envelope = wire.Envelope(entries, batch.cursor, halt=batch.halt)
+            self._send(batch.gateway_no, wire.pack(envelope))
+            if entries:
+                again_s = downlog.RESEND.total_seconds() + 0.5
+                asyncio.get_running_loop().call_later(again_s, self.push, gateway_id)
+
+    def _soon(self, gateway_id: UUID) -> None:
+        asyncio.get_running_loop().call_later(0.05, self.push, gateway_id)
+
+    # As pages and the scheduler do.
+
+    def top_up(self, estate: Estate, purse: int, fen: int, how: str) -> None:
+        """A customer pays; how tells what becomes of the channel's notice."""
+        key = UUID(int=self._dice.getrandbits(128), version=4)
+        for _ in range(2 if how == "asked twice" else 1):
+            topup = topups.create(
+                self.database,
+                self.channel,
+                organization_id=estate.organization_id,
+                account_id=estate.accounts[0],
+                purse_id=estate.purses[purse],
+                amount=Money(fen),
+                idempotency_key=key,
+                page_url="http://cloud.test/t",
+            )
+        with self.database.system() as session:
+            session.execute(
+                update(tables.TopUp)
+                .where(col(tables.TopUp.id) == topup.id)
+                .values(created_at=self.now())
+            )
+        transaction = f"{len(self.payments)}-{topup.id}"
+        payment = Payment(topup.out_trade_no, transaction, Money(fen), self.now())
+        self.channel.paid[topup.out_trade_no] = payment
+        self.payments[transaction] = (estate.purses[purse], payment)
+        if how == "at once":
+            self._at_once(payment)
+        for _ in range({"lost": 0, "at once": 0, "twice": 2}.get(how, 1)):
+            topups.book(self.database, payment, channel=CHANNEL, now=self.now())
+        self._soon(estate.gateway_id)
+
+    def _at_once(self, payment: Payment) -> None:
+        """Two web programs are given one notice: the second meets what the first has not yet committed."""
+        arrived: list[bool] = []
+        now = self.now()
+        other = threading.Thread(
+            target=lambda: arrived.append(
+                topups.book(self.database, payment, channel=CHANNEL, now=now)
+            )
+        )
+        with self.database.system() as session:
+            topups.confirm(session, payment, channel=CHANNEL, now=now)
+            session.flush()
+            other.start()
+            self._wait_until_it_waits(session, other)
+        other.join()
+        assert arrived == [True], "the notice that came second is booked as well, by the first"
+
+    def _wait_until_it_waits(self, session: Session, other: threading.Thread) -> None:
+        """Until the database says that somebody waits for us, or nobody had to."""
+        end = time.monotonic() + LOCKED_WITHIN_S
+        while other.is_alive() and time.monotonic() < end:
+            waiting = session.execute(
+                text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            ).scalar_one()
+            if waiting:
+                return
+            time.sleep(0.001)
+
+    def sweep(self) -> int:
+        """The scheduler asks the channel about orders whose notice never came."""
+        return topups.sweep(
+            self.database, {CHANNEL: self.channel}, now=self.now(), is_stopping=lambda: False
+        )
+
+    def pin(self, estate: Estate, point: int, supply: Supply, until: datetime) -> None:
+        id = estate.points[point].id
+        with self.database.organization(estate.organization_id) as session:
+            standing = overrides.in_force(session, id, now=self.now())
+            try:
+                overrides.pin(
+                    session,
+                    id,
+                    supply=supply,
+                    until=until,
+                    why="the weather",
+                    instead_of=standing.id if standing else None,
+                    by=estate.operator,
+                    longest=LONGEST_PIN,
+                    now=self.now(),
+                )
+            except overrides.Protected:
+                return
+        self._soon(estate.gateway_id)
+
+    def unpin(self, estate: Estate, point: int) -> None:
+        id = estate.points[point].id
+        with self.database.organization(estate.organization_id) as session:
+            standing = overrides.in_force(session, id, now=self.now())
+            if standing is not None:
+                overrides.end(session, id, standing.id, by=estate.operator, now=self.now())
+        self._soon(estate.gateway_id)
+
+    def release_brake(self, estate: Estate) -> bool:
+        """Whether there was one to release."""
+        with self.database.organization(estate.organization_id) as session:
+            try:
+                overrides.release_brake(session, estate.gateway_id, by=estate.operator)
+            except overrides.NotBraked:
+                return False
+        self._soon(estate.gateway_id)
+        return True
+
+    def change_tariff(self, estate: Estate, point: int) -> None:
+        """From its next reading on a point is charged by another document."""
+        commodity = estate.commodities[point]
+        document = self._plan.tariffs[f"{commodity}-2"]
+        with self.database.system() as session:
+            published = _publish_tariff(session, estate.organization_id, document)
+            (gateway,) = downlog.lock(session, [estate.gateway_id])
+            row = session.get_one(tables.ServicePoint, estate.points[point].id)
+            row.tariff_id = published.id
+            session.add(row)
+            changed = replace(estate.points[point], tariff=f"{commodity}-2")
+            downlog.append(session, gateway, [TariffSet(document), PointSet(changed)])
+        self._soon(estate.gateway_id)
+
+    def visit_all(self, estate: Estate) -> None:
+        with self.database.system() as session:
+            (gateway,) = downlog.lock(session, [estate.gateway_id])
+            downlog.append(session, gateway, [Visit(point.id) for point in estate.points])
+        self._soon(estate.gateway_id)
+
+    # Building.
+
+    def build(self, number: int, plan: EstatePlan) -> Estate:
+        """An organization with all that the plan says, by the services that pages use."""
+        name = f"{self._plan.seed}-{number}-{uuid4().hex[:8]}"
+        with self.database.system() as session:
+            organization = estate.add_organization(session, name)
+            user = tables.User(
+                organization_id=organization.id, login=name, name="王工", password_hash="none"
+            )
+            session.add(user)
+            site = estate.add_site(session, organization.id, name)
+            room = estate.add_room(session, estate.add_building(session, site, "A"), "0301", 3)
+            gateway, _ = estate.add_gateway(session, site, f"GW-{name}")
+            for commodity in dict.fromkeys(point.commodity for point in plan.points):
+                _publish_tariff(session, organization.id, self._plan.tariffs[commodity])
+            account = estate.open_account(session, room, "张三")
+            purses = [estate.add_purse(session, account, purpose) for purpose in plan.purposes]
+            points = []
+            for place, point in enumerate(plan.points):
+                row = estate.add_point(
+                    session,
+                    room=room,
+                    gateway=gateway,
+                    purse=purses[point.purse],
+                    name=f"{number}.{place} {point.commodity}",
+                    commodity=point.commodity,
+                    meter=meter_of(number, place, point),
+                    tariff_code=point.commodity,
+                    policy=point.policy,
+                )
+                points.append(
+                    ServicePoint(
+                        row.id,
+                        row.name,
+                        meter_of(number, place, point),
+                        point.commodity,
+                        purses[point.purse].id,
+                        point.policy,
+                    )
+                )
+            session.flush()
+            return Estate(
+                number=number,
+                organization_id=organization.id,
+                operator=SignedIn(user.id, organization.id, user.login, user.name),
+                gateway_id=gateway.id,
+                gateway_no=gateway.gateway_no,
+                accounts=(account.id,),
+                purses=tuple(purse.id for purse in purses),
+                points=tuple(points),
+                commodities=tuple(point.commodity for point in plan.points),
+            )
+
+
+def _publish_tariff(session: Session, organization_id: UUID, document: Any) -> Any:
+    return estate.publish_tariff(session, organization_id, document)
+
+
+def meter_of(number: int, place: int, point: PointPlan) -> Meter:
+    """The meter as the estate's books have it."""
+    is_water = point.commodity == "cold_water"
+    address = f"{7833 if is_water else 2017:04}{number:04}{place:04}" + "00" * is_water
+    most = Decimal(MOST_L if is_water else MOST_W) / 1000
+    settings = (
+        {"meter_type": "10"}
+        if is_water
+        else {"password": "123456", "level": "4", "operator": "00000001"}
+    )
+    return Meter(
+        meter_no=address,
+        protocol="cjt188-2004" if is_water else "dlt645-2007",
+        line="L1",
+        address=address,
+        digits=6,
+        step=Decimal("0.01"),
+        max_per_hour=most,
+        settings=settings,
+    )

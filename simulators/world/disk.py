@@ -1,0 +1,216 @@
+"""The disk under a gateway's ledger: it may fail at a write, and a power cut takes what was not synced.
+
+SQLite's promise is modelled, not its file system: in WAL mode with synchronous FULL a commit that has returned
+survives; with less, what was written since the last checkpoint may be lost (sqlite.org, WAL mode, "Performance
+Considerations"). What the ledger says of itself is watched at each commit, in its own transaction.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+FULL = 2  # PRAGMA synchronous
+WRITES = ("INSERT", "UPDATE", "REPLAC", "DELETE")
+WAL_HEADER, FRAME_HEADER = 32, 24
+
+
+class PowerCut(BaseException):
+    """Nothing goes on after this instant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A position that a commit has put in the place of another, both as JSON; was is None for the first."""
+
+    point: str
+    was: str | None
+    body: str
+    tariff: str
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """A transfer that is no charge, booked by a commit."""
+
+    id: str
+    book: str
+    fen: int
+
+
+@dataclass(slots=True)
+class Commit:
+    """What a commit has changed that the world looks at: positions, credits, and points that were pinned."""
+
+    positions: list[Saved]
+    credits: list[Credit]
+    pinned: list[str]
+
+
+_WATCH = """
+CREATE TEMP TABLE saved (point TEXT, was TEXT, body TEXT);
+CREATE TEMP TABLE credited (id TEXT, book TEXT, fen INTEGER);
+CREATE TEMP TABLE pinned (point TEXT);
+CREATE TEMP TRIGGER first_saved AFTER INSERT ON main.position
+  BEGIN INSERT INTO saved VALUES (NEW.point, NULL, NEW.body); END;
+CREATE TEMP TRIGGER saved_again AFTER UPDATE ON main.position
+  BEGIN INSERT INTO saved VALUES (NEW.point, OLD.body, NEW.body); END;
+CREATE TEMP TRIGGER credit_booked AFTER INSERT ON main.transfer WHEN NEW.reason <> 'charge'
+  BEGIN INSERT INTO credited VALUES (NEW.id, NEW.credit, NEW.amount_fen); END;
+CREATE TEMP TRIGGER first_pinned AFTER INSERT ON main.override
+  BEGIN INSERT INTO pinned VALUES (NEW.point); END;
+CREATE TEMP TRIGGER pinned_again AFTER UPDATE ON main.override
+  BEGIN INSERT INTO pinned VALUES (NEW.point); END;
+CREATE TEMP TRIGGER let_go AFTER DELETE ON main.override
+  BEGIN INSERT INTO pinned VALUES (OLD.point); END;
+"""
+
+
+class Disk:
+    """The disk of one machine. Counters run down to what is to happen; None: nothing is."""
+
+    def __init__(self, dice: random.Random) -> None:
+        self._dice = dice
+        self.is_dark = False
+        self.fails_at: int | None = None  # this many writes from now
+        self.is_full = False
+        self.cuts_at: tuple[int, bool] | None = (
+            None  # so many commits from now; before, or after it
+        )
+        self.on_cut: Callable[[], None] = lambda: None
+        self.on_commit: Callable[[Commit], None] = lambda commit: None
+        self.db: Any = None  # the connection that was opened last
+
+    def connection(self) -> type[sqlite3.Connection]:
+        """For edge.store.Store."""
+        disk = self
+
+        class Spoken(sqlite3.Connection):
+            is_watched = False
+
+            def __init__(self, *given: Any, **named: Any) -> None:
+                super().__init__(*given, **named)
+                disk.db = self
+
+            def execute(self, statement: str, /, *values: Any) -> sqlite3.Cursor:
+                return disk.speak(self, super().execute, statement, *values)
+
+            def said(self, statement: str) -> list[Any]:
+                return super().execute(statement).fetchall()
+
+        return Spoken
+
+    def speak(
+        self,
+        db: Any,
+        execute: Callable[..., sqlite3.Cursor],
+        statement: str,
+        *values: Any,
+    ) -> sqlite3.Cursor:
+        if self.is_dark:
+            raise PowerCut
+        word = statement.lstrip()[:6].upper()
+        if word == "BEGIN " and not db.is_watched:
+            db.executescript(_WATCH)
+            db.is_watched = True
+        if word == "COMMIT":
+            return self._commit(db, execute)
+        if word in WRITES:
+            self._fail()
+        return execute(statement, *values)
+
+    def _fail(self) -> None:
+        if self.fails_at is not None:
+            self.fails_at -= 1
+            if self.fails_at <= 0:
+                self.is_full, self.fails_at = True, None
+        if self.is_full:
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorcode = sqlite3.SQLITE_FULL
+            error.sqlite_errorname = "SQLITE_FULL"
+            raise error
+
+    def _commit(self, db: Any, execute: Callable[..., sqlite3.Cursor]) -> sqlite3.Cursor:
+        is_cut, is_after = False, False
+        if self.cuts_at is not None:
+            left, is_after = self.cuts_at
+            is_cut = left <= 1
+            self.cuts_at = None if is_cut else (left - 1, is_after)
+        if is_cut and not is_after:
+            self._cut()
+        done = execute("COMMIT")
+        self.on_commit(_commit_of(db))
+        if is_cut:
+            self._cut()
+        return done
+
+    def _cut(self) -> None:
+        self.on_cut()
+        raise PowerCut
+
+    def freeze(self, path: Path) -> Frozen:
+        """What is on the disk at this instant: what was not synced is lost, by seed."""
+        ((synchronous,),) = self.db.said("PRAGMA synchronous")
+        parts = {}
+        for name in ("", "-wal"):
+            part = path.with_name(path.name + name)
+            if part.exists():
+                parts[part] = part.read_bytes()
+        wal = path.with_name(f"{path.name}-wal")
+        if synchronous < FULL and parts.get(wal):
+            ((page,),) = self.db.said("PRAGMA page_size")
+            frames = (len(parts[wal]) - WAL_HEADER) // (FRAME_HEADER + page)
+            kept = self._dice.randint(0, max(frames, 0))
+            parts[wal] = parts[wal][: WAL_HEADER + kept * (FRAME_HEADER + page)]
+        return Frozen(path, parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """A ledger's files as a power cut left them."""
+
+    path: Path
+    parts: dict[Path, bytes]
+
+    def thaw(self) -> None:
+        """They are what is found when the power is back, whatever the program did to them while it ended."""
+        for name in ("", "-wal", "-shm"):
+            self.path.with_name(self.path.name + name).unlink(missing_ok=True)
+        for part, content in self.parts.items():
+            part.write_bytes(content)
+            part.chmod(0o600)
+
+
+_SAVED = """
+SELECT point, was, s.body, json_extract(p.body, '$.tariff')
+FROM temp.saved s LEFT JOIN main.point p ON p.id = s.point
+"""
+
+
+def _commit_of(db: Any) -> Commit:
+    commit = Commit(
+        [Saved(*row) for row in db.said(_SAVED)],
+        [Credit(*row) for row in db.said("SELECT id, book, fen FROM temp.credited")],
+        [point for (point,) in db.said("SELECT point FROM temp.pinned")],
+    )
+    for table, found in (
+        ("saved", commit.positions),
+        ("credited", commit.credits),
+        ("pinned", commit.pinned),
+    ):
+        if found:
+            db.said(f"DELETE FROM temp.{table}")
+    return commit
+
+
+def copy_ledger(path: Path, to: Path) -> None:
+    """A copy of a ledger that nobody has open, as a person makes one with cp."""
+    for name in ("", "-wal"):
+        part = path.with_name(path.name + name)
+        if part.exists():
+            shutil.copy(part, to.with_name(to.name + name))

@@ -1,0 +1,447 @@
+"""One seed from beginning to end: two estates, their gateways, the cloud, the weather, and what is so afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+import re
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import select
+from sqlmodel import col
+
+from cloud import tables
+from cloud.db import Database
+from edge.store import Store
+from prepaid.reading import Supply
+from simulators.clock import SimulatedLoop
+from simulators.world import verdict
+from simulators.world.cloud import Cloud, Estate
+from simulators.world.disk import copy_ledger
+from simulators.world.line import Line
+from simulators.world.machine import Machine
+from simulators.world.meters import AnyMeter, ElectricityMeter, Flow, Habit, WaterMeter
+from simulators.world.network import Network
+from simulators.world.plan import BEGIN, HOUR_S, Happening, Plan, What, plan
+from simulators.world.truth import Broken, Truth
+
+LOOKS_S = (600.0, 4000.0, 4000.0, 600.0)  # after the weather; then everything is in its place
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_HASHES = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What became of a seed. broken is None where all invariants held; digest is of both logs' bodies."""
+
+    seed: int
+    broken: Broken | None
+    digest: str
+    counts: dict[str, float]
+    took_s: float
+
+
+def tell(
+    seed: int, database: Database, *, days: int = 3, say: Callable[[str], None] | None = None
+) -> Told:
+    """Runs one seed. database is migrated; it gets two organizations of its own."""
+    began = time.monotonic()
+    with (
+        tempfile.TemporaryDirectory(dir=_memory()) as folder,
+        asyncio.Runner(loop_factory=SimulatedLoop) as runner,
+    ):
+        story = Story(plan(seed, days), database, Path(folder), say)
+        try:
+            broken = runner.run(story.run())
+        except Exception as error:
+            if say is not None:
+                raise
+            broken = Broken(
+                "crash", f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            )
+        digest = hashlib.sha256(story.bodies.encode()).hexdigest()[:16]
+    return Told(seed, broken, digest, story.counts, time.monotonic() - began)
+
+
+def _memory() -> str | None:
+    """A folder in memory where there is one: what is synced there costs no time."""
+    return "/dev/shm" if Path("/dev/shm").is_dir() else None
+
+
+class Story:
+    def __init__(
+        self, plan: Plan, database: Database, folder: Path, say: Callable[[str], None] | None
+    ) -> None:
+        self.plan = plan
+        self._folder = folder
+        self._say = say
+        self._broken: Broken | None = None
+        self._crash: BaseException | None = None
+        self._ended = asyncio.Event()
+        self._key = Ed25519PrivateKey.from_private_bytes(random.Random(plan.seed).randbytes(32))
+        self.network = Network(self._dice("network"), self._receive)
+        self.cloud = Cloud(
+            database,
+            self._key,
+            plan,
+            self._dice("cloud"),
+            now=self.now,
+            send=self.network.down,
+        )
+        self.truth = Truth(plan, now=self.now, fail=self._fail, position_told=self._position_told)
+        self.database = database
+        self.estates: list[Estate] = []
+        self.meters: list[list[AnyMeter]] = []
+        self.machines: list[list[Machine]] = []
+        self.serving: list[Machine] = []  # of each estate the machine that is to serve
+        self.is_calm = False
+        self.bodies = ""
+        self.counts: dict[str, float] = {}
+        self._last_payload: dict[str, bytes] = {}
+
+    def _dice(self, what: str) -> random.Random:
+        return random.Random(f"{what} {self.plan.seed}")
+
+    def now(self) -> datetime:
+        return BEGIN + timedelta(seconds=asyncio.get_running_loop().time())
+
+    def _local(self) -> datetime:
+        return (self.now() + timedelta(hours=8)).replace(tzinfo=None)
+
+    def _milliseconds(self) -> int:
+        return int(asyncio.get_running_loop().time() * 1000)
+
+    def _fail(self, broken: Broken) -> None:
+        if self._broken is None:
+            self._broken = broken
+            self._ended.set()
+
+    def _crashed(self, error: BaseException) -> None:
+        if self._crash is None:
+            self._crash = error
+            self._ended.set()
+
+    def _receive(self, gateway_no: str, payload: bytes) -> None:
+        self._last_payload[gateway_no] = payload
+        self.cloud.receive(gateway_no, payload)
+
+    def _position_told(self, point: UUID) -> bool:
+        with self.database.system() as session:
+            return session.get_one(tables.PointState, point).position is not None
+
+    # From beginning to end.
+
+    async def run(self) -> Broken | None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(
+            lambda loop, what: self._crashed(what.get("exception") or RuntimeError(what["message"]))
+        )
+        live = asyncio.create_task(self._live())
+        ended = asyncio.create_task(self._ended.wait())
+        await asyncio.wait((live, ended), return_when=asyncio.FIRST_COMPLETED)
+        for task in (live, ended):
+            task.cancel()
+        for machines in self.machines:
+            for machine in machines:
+                await machine.power_off()
+        if self._crash is not None:
+            raise self._crash
+        if self._broken is None and not live.cancelled() and (error := live.exception()):
+            if not isinstance(error, Broken):
+                raise error
+            self._broken = error
+        return self._broken
+
+    async def _live(self) -> None:
+        for number, planned in enumerate(self.plan.estates):
+            self.estates.append(self.cloud.build(number, planned))
+            self.meters.append(self._make_meters(number))
+            self.truth.add(
+                self.estates[number],
+                {
+                    point.id: meter
+                    for point, meter in zip(
+                        self.estates[number].points, self.meters[number], strict=True
+                    )
+                },
+            )
+            gateway_no = self.estates[number].gateway_no
+            self.network.loss[gateway_no] = planned.loss
+            self.network.doubling[gateway_no] = planned.doubling
+            self.network.slow_s[gateway_no] = planned.slow_s
+            self.machines.append([])
+            self.serving.append(self._machine(number, "first"))
+            self.serving[number].power_on()
+        self.cloud.worker_dies = max(estate.worker_dies for estate in self.plan.estates)
+        for happening in self.plan.weather:
+            await self._until(happening.at_s)
+            if self._say is not None:
+                self._say(str(happening))
+            await self._happen(happening)
+        await self._until(self.plan.ends_s)
+        await self._clear_up()
+        verdict.judge(self)
+
+    async def _until(self, at_s: float) -> None:
+        await asyncio.sleep(max(0.0, at_s - asyncio.get_running_loop().time()))
+
+    def _make_meters(self, number: int) -> list[AnyMeter]:
+        meters: list[AnyMeter] = []
+        for place, planned in enumerate(self.plan.estates[number].points):
+            point = self.estates[number].points[place]
+            flow = Flow(planned.draws, planned.opening, self._milliseconds)
+            address = point.meter.address
+
+            def on_trip(id: str = str(point.id)) -> None:
+                self.truth.tripped(self.truth.points[id])
+
+            if planned.commodity == "electricity":
+                habit = Habit(planned.presses_after_s)
+                meters.append(ElectricityMeter(address, flow, habit, on_trip))
+            else:
+                meters.append(WaterMeter(address, flow, on_trip))
+        return meters
+
+    def _machine(self, number: int, name: str) -> Machine:
+        folder = self._folder / f"{number}-{name}"
+        folder.mkdir()
+        estate, planned = self.estates[number], self.plan.estates[number]
+        line = Line(self.meters[number], self._dice(f"line {number} {name}"), self._local)
+        line.noise = planned.noise
+        machine = Machine(
+            f"{number}-{name}",
+            folder,
+            estate.gateway_no,
+            line,
+            self.network.link(estate.gateway_no),
+            self._dice(f"machine {number} {name}"),
+            key=self._key.public_key(),
+            settle_s=planned.settle_s,
+            true_time=self.now,
+            on_failure=self._crashed,
+        )
+        line.on_use = lambda: setattr(self.truth, "acting", machine)
+        machine.disk.on_commit = lambda commit: self.truth.committed(machine, commit)
+        self.machines[number].append(machine)
+        return machine
+
+    # The weather.
+
+    async def _happen(self, happening: Happening) -> None:
+        number, lasts_s = happening.estate, happening.lasts_s
+        estate, machine = self.estates[number], self.serving[number]
+        loop = asyncio.get_running_loop()
+        match happening.what:
+            case What.TOP_UP:
+                self.cloud.top_up(estate, happening.which, happening.number, happening.more)
+                if happening.more == "lost":
+                    loop.call_later(200.0, self.cloud.sweep)
+            case What.LINK:
+                self._link(number, is_up=True)
+                loop.call_later(lasts_s, self._link_down, number)
+            case What.POWER_CUT:
+                machine.cut_power(lasts_s)
+            case What.CUT_AT_COMMIT:
+                machine.cut_power_at(
+                    happening.number, is_after=bool(happening.which), off_s=lasts_s
+                )
+            case What.CUT_AT_REQUEST:
+                machine.cut_power_at_request(happening.number, lasts_s)
+            case What.NOISE:
+                machine.line.noise = happening.number / 100
+                machine.disturb()
+                loop.call_later(lasts_s, self._quiet, machine, self.plan.estates[number].noise)
+            case What.DEAD_METER:
+                self.meters[number][happening.which].is_dead = True
+                machine.disturb()
+                loop.call_later(lasts_s, self._revive, number, happening.which)
+            case What.LINE_AWAY:
+                machine.line.is_away = True
+                machine.disturb()
+                loop.call_later(lasts_s, self._line_back, machine)
+            case What.DISK_FULL:
+                machine.disk.fails_at = happening.number
+                machine.disturb()
+                loop.call_later(lasts_s, self._room, machine)
+            case What.CLOCK:
+                machine.shift = timedelta(seconds=lasts_s)
+            case What.CLOCK_RIGHT:
+                machine.shift = timedelta(0)
+            case What.BACKUP:
+                await machine.power_off()
+                copy_ledger(machine.path, self._folder / f"{number}-copy")
+                if machine.path.exists():
+                    machine.back_up(self._folder / f"{number}-backup")
+                machine.power_on()
+            case What.RESTORE:
+                await self._restore(number, machine, lasts_s)
+            case What.OLD_COPY:
+                await machine.power_off()
+                if (copy := self._folder / f"{number}-copy").exists():
+                    machine.put_back(copy)
+                self._calm_link(number, lasts_s)
+                machine.power_on()
+            case What.SPARE:
+                await machine.power_off()
+                spare = self.serving[number] = self._machine(number, "spare")
+                spare.take_over()
+                loop.call_later(lasts_s, spare.power_on)
+            case What.OLD_RETURNS:
+                self._calm_link(number, HOUR_S)
+                self.machines[number][0].power_on()
+            case What.TARIFF:
+                self.cloud.change_tariff(estate, happening.which)
+            case What.PIN:
+                until = self.now() + timedelta(seconds=lasts_s)
+                self.cloud.pin(estate, happening.which, Supply(happening.more), until)
+            case What.UNPIN:
+                self.cloud.unpin(estate, happening.which)
+            case What.RELEASE:
+                self.release_brake(estate)
+            case What.LIE:
+                self._lie(number)
+            case _:
+                raise AssertionError(f"nobody makes {happening.what} happen")
+
+    def release_brake(self, estate: Estate) -> None:
+        if self.cloud.release_brake(estate):
+            self.truth.brake_released(estate)
+
+    async def _restore(self, number: int, machine: Machine, lasts_s: float) -> None:
+        await machine.power_off()
+        if (backup := self._folder / f"{number}-backup").exists():
+            machine.restore(backup)
+        machine.power_on()
+
+    def _link(self, number: int, *, is_up: bool) -> None:
+        for link in self.network.links[self.estates[number].gateway_no]:
+            link.set(is_up=is_up)
+
+    def _link_down(self, number: int) -> None:
+        if not self.is_calm:
+            self._link(number, is_up=False)
+
+    def _calm_link(self, number: int, lasts_s: float) -> None:
+        """Nothing is lost between this gateway and the cloud, for a while at least."""
+        gateway_no = self.estates[number].gateway_no
+        self.network.loss[gateway_no] = 0.0
+        self.network.slow_s[gateway_no] = 0.1
+        self.cloud.worker_dies = 0.0
+        self._link(number, is_up=True)
+        asyncio.get_running_loop().call_later(lasts_s, self._link_down, number)
+
+    def _quiet(self, machine: Machine, noise: float) -> None:
+        machine.line.noise = noise
+        machine.disturb()
+
+    def _revive(self, number: int, which: int) -> None:
+        self.meters[number][which].is_dead = False
+        self.serving[number].disturb()
+
+    def _line_back(self, machine: Machine) -> None:
+        machine.line.is_away = False
+        machine.disturb()
+
+    def _room(self, machine: Machine) -> None:
+        machine.disk.is_full, machine.disk.fails_at = False, None
+        machine.disturb()
+
+    def _lie(self, number: int) -> None:
+        """What one gateway said is said again in the name of the other organization's."""
+        said = self._last_payload.get(self.estates[number].gateway_no)
+        if said is not None:
+            self.cloud.receive(self.estates[1 - number].gateway_no, said)
+
+    # Afterwards.
+
+    async def _clear_up(self) -> None:
+        """The weather clears; whatever was to come of it has until the end of the calm."""
+        self.is_calm = True
+        self.cloud.worker_dies = 0.0
+        for number, estate in enumerate(self.estates):
+            self._calm_link(number, 0.0)
+            self.network.doubling[estate.gateway_no] = 0.0
+            for meter in self.meters[number]:
+                meter.is_dead = False
+            for machine in self.machines[number]:
+                machine.shift = timedelta(0)
+                machine.line.noise, machine.line.is_away = 0.0, False
+                machine.line.before_write = lambda: None
+                machine.disk.cuts_at = None
+                self._room(machine)
+            self.serving[number].power_on()
+        self.cloud.sweep()
+        for look_s in LOOKS_S:
+            for estate in self.estates:
+                self.release_brake(estate)
+                self.cloud.visit_all(estate)
+                self._greet(estate.number)
+            await asyncio.sleep(look_s)
+            if not (unsettled := self._unsettled()) and look_s == LOOKS_S[-1]:
+                return
+        raise Broken("convergence", f"not within {sum(LOOKS_S) / HOUR_S:.0f} h: {unsettled}")
+
+    def _greet(self, number: int) -> None:
+        """The link comes up anew, so that the gateway speaks and is answered."""
+        self._link(number, is_up=False)
+        self._link(number, is_up=True)
+
+    def _unsettled(self) -> str:
+        """What one side has not told the other yet."""
+        for number, machine in enumerate(self.serving):
+            store = machine.store
+            with self.database.system() as session:
+                gateway = session.get_one(tables.Gateway, self.estates[number].gateway_id)
+            if store is None:
+                return f"{machine.name} does not run"
+            if store.hold is not None:
+                return f"{machine.name} is held: {store.hold}"
+            if gateway.up_log != store.log or gateway.up_seq != store.last_seq():
+                return (
+                    f"the cloud has {gateway.up_seq} entries of {machine.name}'s {store.last_seq()}"
+                )
+            cursor = store.cursor()
+            if cursor is None or cursor.seq != gateway.down_seq or store.acked() != gateway.up_seq:
+                return f"{machine.name} has {cursor} of the cloud's {gateway.down_seq} entries"
+        return ""
+
+    def store(self, number: int) -> Store:
+        store = self.serving[number].store
+        assert store is not None
+        return store
+
+    def take_digest(self) -> None:
+        """Both logs of both gateways, with names in the place of the ids that the cloud drew."""
+        names: dict[str, str] = {}
+
+        def name(found: re.Match[str]) -> str:
+            return names.setdefault(found[0], f"<{len(names)}>")
+
+        told: list[str] = []
+        for number, estate in enumerate(self.estates):
+            for point in estate.points:
+                names[str(point.id)] = point.name
+            for place, purse in enumerate(estate.purses):
+                names[str(purse)] = f"purse {number}.{place}"
+            row = tables.DownEntry
+            with self.database.system() as session:
+                told += session.execute(
+                    select(col(row.body))
+                    .where(col(row.gateway_id) == estate.gateway_id)
+                    .order_by(col(row.seq))
+                ).scalars()
+            told += [entry.body for entry in self.store(number).unacked(0)]
+            told += [
+                body
+                for (body,) in self.store(number)._db.execute("SELECT body FROM up ORDER BY seq")
+            ]
+        plain = sorted(_UUID.sub(lambda found: names.get(found[0], "<id>"), body) for body in told)
+        self.bodies = "\n".join(plain)

@@ -1,0 +1,347 @@
+"""What is really so, and whether it is what gateway and cloud say: the invariants of docs/world.md."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+from uuid import UUID
+
+from pydantic import TypeAdapter
+
+from prepaid import ledger, tariff_document
+from prepaid.deadline import Line as ServedLine
+from prepaid.deadline import most_per_day, overdraft_bound
+from prepaid.point import Policy, ServicePoint
+from prepaid.rating import Position
+from prepaid.reading import Supply
+from simulators import oracle
+from simulators.world.cloud import Estate
+from simulators.world.disk import Commit, Saved
+from simulators.world.machine import LEAST_S, Machine
+from simulators.world.meters import AnyMeter
+from simulators.world.plan import Plan
+
+_POSITION = TypeAdapter(Position)
+QUIET_FROM, QUIET_TO, OFFSET = 22, 7, timedelta(hours=8)  # as the plan has it
+RESTORED_WITHIN_S = 180.0
+BRAKE_LEAST, BRAKE_WITHIN_S = 5, 600.0
+SETTLED_S = 900.0  # after something kept a machine from its work
+
+
+class Broken(Exception):
+    """An invariant does not hold; name says which."""
+
+    def __init__(self, name: str, text: str) -> None:
+        super().__init__(f"{name}: {text}")
+        self.name = name
+        self.text = text
+
+
+@dataclass(slots=True)
+class Point:
+    """A service point, its meter, and where its account really stands after which position."""
+
+    estate: Estate
+    place: int
+    point: ServicePoint
+    meter: AnyMeter
+    accounts: dict[bytes, oracle.Account]
+    latest: bytes | None = None
+
+    @property
+    def policy(self) -> Policy:
+        return self.point.policy
+
+    @property
+    def id(self) -> str:
+        return str(self.point.id)
+
+
+class Truth:
+    """fail is told the first that does not hold; positions_told says what the cloud has of a point."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        now: Callable[[], datetime],
+        fail: Callable[[Broken], None],
+        position_told: Callable[[UUID], bool],
+    ) -> None:
+        self._plan = plan
+        self._now = now
+        self._fail = fail
+        self._position_told = position_told
+        self.points: dict[str, Point] = {}
+        self.credits: dict[str, tuple[str, int]] = {}  # known to the gateway: book and fen, by id
+        self.acting: Machine | None = None  # who uses its line now
+        self.trips = 0
+        self._trips: dict[int, list[tuple[float, str]]] = defaultdict(list)
+        self.worst_overdraft = Fraction(0)
+        self.judged_overdrafts = 0
+        self.judged_restores = 0
+
+    def add(self, estate: Estate, meters: Mapping[UUID, AnyMeter]) -> None:
+        for place, point in enumerate(estate.points):
+            self.points[str(point.id)] = Point(estate, place, point, meters[point.id], {})
+
+    # What a gateway commits.
+
+    def committed(self, machine: Machine, commit: Commit) -> None:
+        for saved in commit.positions:
+            self._follow(saved)
+        for credit in commit.credits:
+            known = self.credits.setdefault(credit.id, (credit.book, credit.fen))
+            if known != (credit.book, credit.fen):
+                self._break("credits", f"transfer {credit.id} is booked as {credit}, was {known}")
+        books = {credit.book for credit in commit.credits}
+        for point in self.points.values():
+            if ledger.prepaid(point.point.purse) in books or point.id in commit.pinned:
+                self._expect(machine, point)
+
+    def _follow(self, saved: Saved) -> None:
+        """The account after a position is what the account before it comes to by the reading."""
+        point = self.points[saved.point]
+        position = _POSITION.validate_json(saved.body)
+        key = _POSITION.dump_json(position)
+        if key in point.accounts:
+            point.latest = key  # one that we know, as by a store that was rebuilt
+            return
+        reading = position.reading
+        if reading.total not in point.meter.flow.shown:
+            self._break(
+                "readings", f"{point.point.name}: its register never showed {reading.total}"
+            )
+            return
+        was = None
+        if saved.was is not None:
+            was = _POSITION.dump_json(_POSITION.validate_json(saved.was))
+            if was not in point.accounts:
+                self._break(
+                    "charges", f"{point.point.name}: a position of nobody's is gone on from"
+                )
+                return
+        elif point.accounts and self._position_told(point.point.id):
+            self._break("charges", f"{point.point.name}: its account begins again")
+            return
+        document = self._plan.tariffs[saved.tariff]
+        if was is None:
+            account = oracle.Account(document, reading.at, Fraction(reading.total))
+        else:
+            account = self._settled(point.accounts[was], document, reading.at, reading.total)
+        point.accounts[key] = account
+        point.latest = key
+        self._compare(point, position, account)
+
+    def _settled(
+        self, before: oracle.Account, document: Mapping[str, Any], at: datetime, total: Decimal
+    ) -> oracle.Account:
+        account = replace(
+            before,
+            tariff=document,
+            lines={key: list(line) for key, line in before.lines.items()},
+            counted=dict(before.counted),
+            posted=dict(before.posted),
+            known=set(before.known),
+        )
+        if self._plan.clocks_jump:
+            account.at = at - timedelta(seconds=1)  # prices do not hang on the time here
+        register = Fraction(total)
+        if register < account.register:
+            account.register -= 10**6  # it rolled over
+        account.settle(at, register)
+        return account
+
+    def _compare(self, point: Point, position: Position, account: oracle.Account) -> None:
+        costs = {one.item: Fraction(one.cost) for one in position.running if one.cost}
+        posted = {one.item: one.posted.fen for one in position.running if one.posted.fen}
+        really = {item: cost for item, cost in account.items().items() if cost}
+        due = {item: fen for item, fen in account.posted.items() if fen}
+        if costs != really or posted != due:
+            self._break(
+                "charges",
+                f"{point.point.name} at {position.reading.at}, register {position.reading.total}: costs "
+                f"{_shown(costs)} posted {posted}, really {_shown(really)} posted {due}",
+            )
+
+    # What a purse really holds.
+
+    def cost(self, point: Point) -> int:
+        """What the point has cost up to this instant, in fen."""
+        if point.latest is None:
+            return 0
+        account = point.accounts[point.latest]
+        now = max(self._now(), account.at)
+        settled = self._settled(account, account.tariff, now, point.meter.flow.register())
+        return sum(settled.posted.values())
+
+    def available(self, purse: UUID) -> int:
+        """What the gateway was credited, less what has really been used; in fen."""
+        book = ledger.prepaid(purse)
+        credited = sum(fen for name, fen in self.credits.values() if name == book)
+        return credited - sum(self.cost(p) for p in self.points.values() if p.point.purse == purse)
+
+    # What meters are told.
+
+    def tripped(self, point: Point) -> None:
+        """A contact is about to open, or a valve to close."""
+        machine, policy, name = self.acting, point.policy, point.point.name
+        assert machine is not None
+        assert machine.store is not None
+        self.trips += 1
+        wall = machine.wall()
+        if machine.store.hold is not None:
+            self._break("holds", f"{name} is cut by a store that is held")
+        if policy.is_protected:
+            self._break("protection", f"{name} is cut, and nobody may")
+            return
+        override = machine.store.override(point.point.id)
+        if override is not None and override.until > wall:
+            if override.supply is Supply.ON:
+                self._break("overrides", f"{name} is cut, and an operator keeps it supplied")
+            return
+        available, level = self.available(point.point.purse), cut_fen(policy)
+        if available > level:
+            self._break(
+                "credit",
+                f"{name} is cut with credit: {available} fen are there, the cut is at {level}",
+            )
+        hour = (wall + OFFSET).hour
+        if policy.quiet is not None and (hour >= QUIET_FROM or hour < QUIET_TO):
+            self._break("quiet times", f"{name} is cut at {wall + OFFSET:%H:%M}, a quiet time")
+        self._count(point)
+        if self._is_undisturbed(machine, point):
+            self._judge_overdraft(point, Fraction(level - available))
+
+    def _count(self, point: Point) -> None:
+        now = asyncio.get_running_loop().time()
+        number = point.estate.number
+        lately = [(at, id) for at, id in self._trips[number] if now - at < BRAKE_WITHIN_S]
+        lately = [(at, id) for at, id in lately if id != point.id] + [(now, point.id)]
+        self._trips[number] = lately
+        if len(lately) > BRAKE_LEAST:
+            self._break("brake", f"{len(lately)} points of one gateway are cut within 10 minutes")
+
+    def brake_released(self, estate: Estate) -> None:
+        self._trips[estate.number].clear()
+
+    def _is_undisturbed(self, machine: Machine, point: Point) -> bool:
+        """Whether nothing kept the gateway from cutting in time."""
+        estate, policy = self._plan.estates[point.estate.number], point.policy
+        settled_s = estate.settle_s + SETTLED_S
+        return (
+            machine.disturbed_at + settled_s < asyncio.get_running_loop().time()
+            and not estate.noise
+            and not self._plan.clocks_jump
+            and policy.quiet is None
+            and not policy.notice
+            and policy.max_cut_current_a is None
+            and not any(
+                h.estate == point.estate.number and h.what.value in ("tariff", "pin")
+                for h in self._plan.weather
+            )
+        )
+
+    def _judge_overdraft(self, point: Point, overdraft: Fraction) -> None:
+        paid = [p for p in self.points.values() if p.point.purse == point.point.purse]
+        since, now = self._now() - timedelta(days=1), self._now()
+        per_day, unseen = Decimal(0), Decimal(0)
+        for each in paid:
+            document = self._plan.tariffs[each.point.tariff]
+            tariff = tariff_document.parse(document)
+            per_day += most_per_day(each.point, tariff, since=since, until=now)
+            unseen += tariff.highest_price(since, now) * each.point.meter.step * 100 + 3
+        served = ServedLine(
+            interval=timedelta(seconds=LEAST_S),
+            points=len(point.estate.points),
+            woken=len(point.estate.points) + 1,
+            visit=timedelta(seconds=3),
+            retries=2,
+            travel=timedelta(seconds=60),
+        )
+        bound = overdraft_bound(served, per_day=per_day, unseen=unseen)
+        self.judged_overdrafts += 1
+        self.worst_overdraft = max(self.worst_overdraft, overdraft / bound.fen)
+        if overdraft > bound.fen:
+            self._break(
+                "overdraft",
+                f"{point.point.name} is cut {float(overdraft):.0f} fen too late, the bound is {bound.fen}",
+            )
+
+    # What must follow within one visit.
+
+    def _expect(self, machine: Machine, point: Point) -> None:
+        """The gateway has just heard of money or of an operator: within a visit the supply is as it should be."""
+        since = asyncio.get_running_loop().time()
+        asyncio.get_running_loop().call_later(
+            RESTORED_WITHIN_S, self._is_followed, machine, point, since
+        )
+
+    def _is_followed(self, machine: Machine, point: Point, since: float) -> None:
+        estate = self._plan.estates[point.estate.number]
+        store = machine.store
+        if (
+            machine.disturbed_at >= since - SETTLED_S
+            or not machine.is_on
+            or store is None
+            or store.hold is not None
+            or estate.noise
+            or self._plan.clocks_jump
+            or store.history(point.point.id).is_held
+        ):
+            return
+        wanted = self.wanted(machine, point, at_least_fen=2)
+        if wanted is None:
+            return
+        self.judged_restores += 1
+        meter = point.meter
+        is_so = (not meter.is_off or meter.is_armed) if wanted is Supply.ON else meter.is_off
+        if not is_so:
+            self._break(
+                "supply",
+                f"{point.point.name} is to be {wanted}, and is not {RESTORED_WITHIN_S:.0f} s after the gateway "
+                "was told",
+            )
+
+    def wanted(self, machine: Machine, point: Point, *, at_least_fen: int = 0) -> Supply | None:
+        """The supply that a point should have, None where it may be either."""
+        assert machine.store is not None
+        policy, wall = point.policy, machine.wall()
+        if policy.is_protected:
+            return Supply.ON
+        override = machine.store.override(point.point.id)
+        if override is not None and override.until > wall:
+            if override.supply is Supply.OFF and policy.max_cut_current_a is not None:
+                return None  # what flows may be too much to be cut
+            return override.supply
+        if override is not None and override.until > wall - timedelta(minutes=10):
+            return None
+        available, level = self.available(point.point.purse), cut_fen(policy)
+        if available > level + at_least_fen:
+            return Supply.ON
+        if available > level or at_least_fen:
+            return None  # a cut for want of credit has a time of its own
+        hour = (wall + OFFSET).hour
+        is_quiet = policy.quiet is not None and (hour >= QUIET_FROM or hour < QUIET_TO)
+        return None if is_quiet else Supply.OFF
+
+    def _break(self, name: str, text: str) -> None:
+        self._fail(Broken(name, text))
+
+
+def cut_fen(policy: Policy) -> int:
+    """The balance at which a purse is cut: prepaid.credit.cut_level, reckoned again."""
+    level = policy.cut_at.fen - policy.overdraft.fen
+    if policy.emergency is not None and policy.emergency.is_automatic:
+        level -= policy.emergency.amount.fen
+    return level
+
+
+def _shown(costs: Mapping[str, Fraction]) -> str:
+    return ", ".join(f"{item} {float(cost):.6f}" for item, cost in costs.items())

@@ -1,0 +1,228 @@
+"""After the weather: both sides' books against each other, and against what really flowed."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select, text
+from sqlmodel import col
+
+from cloud import tables
+from cloud.services import ledger as books
+from cloud.tables import metadata
+from edge import ledger_file
+from prepaid import ledger
+from prepaid.ledger import Reason, prepaid
+from prepaid.money import Money
+from prepaid.reading import Supply
+from simulators.world.truth import Broken, Point
+
+if TYPE_CHECKING:
+    from simulators.world.story import Story
+
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+QUOTED = {"rejected"}  # tables that keep what others said as they said it
+
+
+def judge(story: Story) -> None:
+    """Raises Broken for the first invariant that does not hold."""
+    story.take_digest()
+    for number in range(len(story.estates)):
+        _payments(story, number)
+        _charges(story, number)
+        _balances(story, number)
+        _copies(story, number)
+        _supply(story, number)
+        _rejected(story, number)
+    _organizations(story)
+    truth = story.truth
+    story.counts = {
+        "visits": sum(m.line.requests for machines in story.machines for m in machines),
+        "starts": sum(m.starts for machines in story.machines for m in machines),
+        "trips": truth.trips,
+        "payments": len(story.cloud.payments),
+        "overdrafts": truth.judged_overdrafts,
+        "worst overdraft": float(truth.worst_overdraft),
+        "supplies": truth.judged_restores,
+    }
+
+
+def _payments(story: Story, number: int) -> None:
+    """Each payment is credited once, in the cloud's books and in its log for the gateway."""
+    estate = story.estates[number]
+    paid = {
+        (str(purse), f"sandbox:{transaction}"): payment.amount.fen
+        for transaction, (purse, payment) in story.cloud.payments.items()
+        if purse in estate.purses
+    }
+    with story.database.system() as session:
+        rows = session.execute(
+            select(tables.Transfer).where(
+                col(tables.Transfer.organization_id) == estate.organization_id,
+                col(tables.Transfer.reason) != Reason.CHARGE.value,
+            )
+        ).scalars()
+        booked = sorted(
+            ((str(ledger.purse_of(row.credit)), row.cause), row.amount_fen) for row in rows
+        )
+        entries = session.execute(
+            select(col(tables.DownEntry.body)).where(
+                col(tables.DownEntry.gateway_id) == estate.gateway_id
+            )
+        ).scalars()
+        sent = sorted(
+            message["transfer"]["cause"]
+            for message in map(json.loads, entries)
+            if message["kind"] == "credited"
+        )
+    if booked != sorted(paid.items()):
+        raise Broken("payments", f"paid were {sorted(paid.items())}, booked are {booked}")
+    if sent != sorted(cause for _, cause in paid):
+        raise Broken("payments", f"paid were {sorted(paid)}, the gateway was told {sent}")
+
+
+def _charges(story: Story, number: int) -> None:
+    """What each point was charged is the cost of what its register moved."""
+    estate, store = story.estates[number], story.store(number)
+    with story.database.system() as session:
+        rows = session.execute(
+            select(tables.Transfer).where(
+                col(tables.Transfer.organization_id) == estate.organization_id,
+                col(tables.Transfer.reason) == Reason.CHARGE.value,
+            )
+        ).scalars()
+        charged: defaultdict[tuple[str, str], int] = defaultdict(int)
+        for row in rows:
+            point, item, *_ = row.cause.split(":")
+            charged[point, item] += row.amount_fen
+    for point in estate.points:
+        true = story.truth.points[str(point.id)]
+        if true.latest is None:
+            raise Broken("charges", f"{point.name} was never read")
+        account = true.accounts[true.latest]
+        due = {item: fen for item, fen in account.posted.items() if fen}
+        found = {item: fen for (id, item), fen in charged.items() if id == str(point.id) and fen}
+        if due != found:
+            raise Broken("charges", f"{point.name} cost {due}, the cloud has {found}")
+        shown = true.meter.flow.register()
+        position = store.position(point.id)
+        if store.history(point.id).is_held:
+            continue  # a person must look first
+        if position is None or position.reading.total != shown:
+            raise Broken(
+                "charges",
+                f"{point.name} shows {shown}, charged is up to {position and position.reading.total}",
+            )
+
+
+def _balances(story: Story, number: int) -> None:
+    """Both sides have the same balance for every purse, equal to the fold of their transfers."""
+    estate, store = story.estates[number], story.store(number)
+    with ledger_file.looking(story.serving[number].path) as db:
+        fold = ledger_file.fold(db)
+    for purse in estate.purses:
+        with story.database.system() as session:
+            cloud = books.balance(session, purse)
+            rows = books.transfers_of(session, prepaid(purse))
+        cloud_fold = sum(t.amount.fen * (1 if t.credit == prepaid(purse) else -1) for t in rows)
+        really = Money(
+            sum(p.amount.fen for whose, p in story.cloud.payments.values() if whose == purse)
+            - sum(
+                sum(true.accounts[true.latest].posted.values())
+                for true in story.truth.points.values()
+                if true.point.purse == purse and true.latest is not None
+            )
+        )
+        found = {
+            "gateway": store.balance(purse),
+            "gateway's fold": Money(fold.get(prepaid(purse), 0)),
+            "cloud": cloud,
+            "cloud's fold": Money(cloud_fold),
+        }
+        if any(balance != really for balance in found.values()):
+            said = ", ".join(f"{name} {balance}" for name, balance in found.items())
+            raise Broken("balances", f"purse {purse} of estate {number} holds {really}: {said}")
+
+
+def _copies(story: Story, number: int) -> None:
+    """The ledger is sound, and the gateway has every point as the cloud has it."""
+    estate, store = story.estates[number], story.store(number)
+    store.check(within_s=None)
+    known = store.points()
+    with story.database.system() as session:
+        for point in estate.points:
+            row = session.get_one(tables.ServicePoint, point.id)
+            tariff = session.get_one(tables.TariffDocument, row.tariff_id)
+            if point.id not in known or known[point.id].tariff != tariff.code:
+                raise Broken(
+                    "copies", f"{point.name} is charged by another tariff than {tariff.code}"
+                )
+            state = session.get_one(tables.PointState, point.id)
+            position = store.position(point.id)
+            if store.history(point.id).is_held or position is None:
+                continue
+            if state.total != position.reading.total:
+                raise Broken(
+                    "copies",
+                    f"{point.name}: the cloud has {state.total}, charged is {position.reading.total}",
+                )
+
+
+def _supply(story: Story, number: int) -> None:
+    """The supply is what it should be, by money, people and the hour."""
+    machine, store = story.serving[number], story.store(number)
+    for point in story.estates[number].points:
+        true: Point = story.truth.points[str(point.id)]
+        if store.history(point.id).is_held:
+            continue
+        wanted = story.truth.wanted(machine, true)
+        meter = true.meter
+        is_on = not meter.is_off or meter.is_armed
+        if (wanted is Supply.ON and not is_on) or (wanted is Supply.OFF and is_on):
+            row = store.supply(point.id)
+            raise Broken(
+                "supply",
+                f"{point.name} should be {wanted}, is {'on' if is_on else 'off'}: {row and row.why}, "
+                f"{story.truth.available(point.purse)} fen",
+            )
+
+
+def _rejected(story: Story, number: int) -> None:
+    """Neither side has kept an entry of the other that it could not apply."""
+    estate, store = story.estates[number], story.store(number)
+    if store.rejected():
+        raise Broken("rejected", f"the gateway refuses {store.rejected()}")
+    with story.database.system() as session:
+        row = tables.Rejected
+        found = session.execute(
+            select(col(row.seq), col(row.reason)).where(
+                col(row.gateway_id) == estate.gateway_id, col(row.log) == store.log
+            )
+        ).all()
+    if found:
+        raise Broken("rejected", f"the cloud refuses {[tuple(each) for each in found]}")
+
+
+def _organizations(story: Story) -> None:
+    """No row of one organization names anything of the other's, and each sees its own rows alone."""
+    named: list[dict[str, str]] = []
+    for estate in story.estates:
+        found: dict[str, str] = {}
+        for table in metadata.sorted_tables:
+            if "organization_id" not in table.columns or table.name in QUOTED:
+                continue
+            query = text(
+                f"SELECT row_to_json(t)::text FROM {table.name} t WHERE organization_id = :id"
+            )
+            with story.database.system() as session:
+                rows = session.execute(query, {"id": estate.organization_id}).scalars().all()
+            for row in rows:
+                for id in _UUID.findall(row):
+                    found.setdefault(id, f"{table.name}: {row[:300]}")
+        named.append(found)
+    if common := named[0].keys() & named[1].keys():
+        first = sorted(common)[0]
+        raise Broken("organizations", f"{first} is in {named[0][first]} and in {named[1][first]}")

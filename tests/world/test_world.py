@@ -1,0 +1,76 @@
+"""The world of gateways and cloud under weather: simulators.world. docs/world.md says what it checks.
+
+More seeds than in the daily run: make world SEEDS=10000.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import pytest
+
+from cloud.db import Database
+from simulators.world import campaign
+from simulators.world.__main__ import make_database
+from simulators.world.plan import plan
+from simulators.world.story import tell
+from simulators.world.truth import Broken
+from wattwell.postgres import Postgres
+
+pytestmark = pytest.mark.processes
+
+SEEDS = int(os.environ.get("WATTWELL_SEEDS", "20"))
+DAYS = 3
+
+
+@contextmanager
+def databases(server: Postgres, count: int) -> Iterator[list[str]]:
+    names = [f"world_{uuid.uuid4().hex}" for _ in range(count)]
+    yield [make_database(server, name) for name in names]
+    for name in names:
+        server.drop_database(name)
+
+
+@pytest.fixture
+def quiet() -> Iterator[None]:
+    """What thousands of simulated hours log is not kept."""
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+def test_whatever_the_weather_the_books_agree_with_what_really_flowed(postgres: Postgres):
+    with databases(postgres, 2) as urls:
+        failed = campaign.run(range(1, SEEDS + 1), urls, days=DAYS)
+
+    assert failed is None, campaign.line(failed)
+
+
+def test_a_seed_tells_the_same_story_each_time(postgres: Postgres, quiet: None):
+    with databases(postgres, 1) as (url,), closing(Database(url, connections=3)) as database:
+        first, again, other = (tell(seed, database, days=1) for seed in (7, 7, 8))
+
+    assert first.broken is None
+    assert first.counts["visits"] > 0
+    assert (first.digest, first.counts) == (again.digest, again.counts)
+    assert other.digest != first.digest
+
+
+def test_the_weather_of_many_seeds_is_of_every_kind():
+    seen = {happening.what.value for seed in range(100) for happening in plan(seed, DAYS).weather}
+
+    assert {"power-cut", "cut-at-commit", "disk-full", "clock", "old-copy", "spare"} <= seen
+    assert any(len(estate.points) > 5 for seed in range(100) for estate in plan(seed, 1).estates)
+
+
+def test_a_seed_that_fails_is_told_in_one_line_that_plays_it_again():
+    told = campaign.Told(1234, Broken("charges", "a fen is missing"), "", {}, 1.0)
+
+    assert campaign.line(told) == (
+        "seed 1234 breaks charges: a fen is missing; again: "
+        ".venv/bin/python -m simulators.world --seed 1234 --tell"
+    )
