@@ -22,7 +22,7 @@ from cloud import tables
 from cloud.auth import SignedIn
 from cloud.channels import ChannelAway, Order, Payment
 from cloud.db import Database
-from cloud.services import downlog, estate, overrides, topups, uplog
+from cloud.services import answers, downlog, estate, overrides, topups, uplog
 from cloud.services.downlog import Batch
 from prepaid import wire
 from prepaid.money import Money
@@ -104,7 +104,6 @@ class Cloud:
             str, tuple[UUID, Payment]
         ] = {}  # by transaction; the purse that it is for
         self.worker_dies = 0.0
-        self.told = 0
 
     # As a worker does.
 
@@ -117,18 +116,13 @@ class Cloud:
             with self.database.system() as session:
                 gateway = uplog.gateway_of(session, gateway_no)
                 assert gateway is not None
-                halt = uplog.receive(session, gateway, envelope, now=now)
-                session.flush()
-                batches: Sequence[Batch] = ()
-                if halt is None:
-                    batches = downlog.claim(session, now=now, gateway_id=gateway.id)
-                answers = batches or [downlog.answer(gateway, halt)]
+                answer = answers.answer(session, gateway, envelope, now=now)
                 if dies and self._dice.random() < 0.5:
                     raise WorkerDies
         except WorkerDies:
             return
         if not dies:
-            self._answer(answers, gateway.id)
+            self._answer([answer], gateway.id)
 
     def push(self, gateway_id: UUID) -> None:
         """Sends what is due: a worker hears of new entries, and looks again while a gateway has not taken them."""
@@ -138,11 +132,8 @@ class Cloud:
 
     def _answer(self, batches: Sequence[Batch], gateway_id: UUID) -> None:
         for batch in batches:
-            entries = tuple(wire.sign(entry, self._key) for entry in batch.entries)
-            self.told += len(entries)
-            envelope = wire.Envelope(entries, batch.cursor, halt=batch.halt)
-            self._send(batch.gateway_no, wire.pack(envelope))
-            if entries:
+            self._send(batch.gateway_no, answers.seal(batch, self._key, at=self.now()))
+            if batch.entries:
                 again_s = downlog.RESEND.total_seconds() + 0.5
                 asyncio.get_running_loop().call_later(again_s, self.push, gateway_id)
 
@@ -286,7 +277,7 @@ class Cloud:
             session.add(user)
             site = estate.add_site(session, organization.id, name)
             room = estate.add_room(session, estate.add_building(session, site, "A"), "0301", 3)
-            gateway, _ = estate.add_gateway(session, site, f"GW-{name}")
+            gateway = estate.add_gateway(session, site, f"GW-{name}")
             for commodity in dict.fromkeys(point.commodity for point in plan.points):
                 _publish_tariff(session, organization.id, self._plan.tariffs[commodity])
             account = estate.open_account(session, room, "张三")

@@ -20,6 +20,7 @@ from edge.ledger_file import StoreFull, StoreUnusable
 from edge.store import Hold, Store
 from edge.sync import Sync
 from edge.upkeep import Upkeep, open_ledger
+from prepaid.seal import KeySet
 from simulators.world.disk import Disk, Frozen, PowerCut, copy_ledger
 from simulators.world.line import Line
 from simulators.world.network import Link
@@ -173,7 +174,7 @@ class Machine:
                 store,
                 agent,
                 self.link,
-                key=self._key,
+                keys=KeySet([self._key]),
                 resend_s=RESEND_S,
                 heartbeat_s=HEARTBEAT_S,
                 now=self.wall,
