@@ -71,8 +71,8 @@ class StoreHeld(Exception):
 class Store:
     """Reads at any time; writes only inside `transaction()`, and all of one transaction or nothing is kept.
 
-    connection is how the file is spoken to, boot names the machine's present start: of a simulated machine, both
-    are its own.
+    connection is how the file is spoken to, flush how its journal is brought to the disk, boot names the machine's
+    present start: of a simulated machine, they are its own.
 
     Raises StoreTaken, StoreUnusable, StoreDamaged and StoreFull (edge.ledger_file), each a sentence for a
     person.
@@ -84,9 +84,11 @@ class Store:
         gateway_no: str,
         *,
         connection: type[sqlite3.Connection] = sqlite3.Connection,
+        flush: Callable[[Path], None] = ledger_file.journal_to_disk,
         boot: Callable[[], UUID | None] = ledger_file.this_boot,
     ) -> None:
         self._path = path
+        self._flush = flush
         self.gateway_no = gateway_no
         self._connection = connection
         self._this_boot = boot
@@ -221,7 +223,7 @@ class Store:
     def to_disk(self) -> None:
         """All that was committed is on disk when this returns. Raises StoreUnusable."""
         if self._waiting:
-            ledger_file.journal_to_disk(self._path)
+            self._flush(self._path)
             self._waiting = 0
 
     def _wait_for_disk(self, waits: bool) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import shutil
 import sqlite3
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,6 +86,7 @@ class Disk:
         self.on_cut: Callable[[], None] = lambda: None
         self.on_commit: Callable[[Commit], None] = lambda commit: None
         self.db: Any = None  # the connection that was opened last
+        self._synced: Journal | None = None  # so far its journal is on the disk for certain
 
     def connection(self) -> type[sqlite3.Connection]:
         """For edge.store.Store."""
@@ -95,7 +97,8 @@ class Disk:
 
             def __init__(self, *given: Any, **named: Any) -> None:
                 super().__init__(*given, **named)
-                disk.db = self
+                self.path = Path(given[0])
+                disk.db, disk._synced = self, None
 
             def execute(self, statement: str, /, *values: Any) -> sqlite3.Cursor:
                 return disk.speak(self, super().execute, statement, *values)
@@ -118,6 +121,7 @@ class Disk:
         if word == "BEGIN " and not db.is_watched:
             db.executescript(_WATCH)
             db.is_watched = True
+            self._synced = _journal(db.path)  # what was found when it was opened
         if word == "COMMIT":
             return self._commit(db, execute)
         if word in WRITES:
@@ -144,6 +148,9 @@ class Disk:
         if is_cut and not is_after:
             self._cut()
         done = execute("COMMIT")
+        ((synchronous,),) = db.said("PRAGMA synchronous")
+        if synchronous >= FULL:
+            self._synced = _journal(db.path)
         self.on_commit(_commit_of(db))
         if is_cut:
             self._cut()
@@ -153,21 +160,46 @@ class Disk:
         self.on_cut()
         raise PowerCut
 
+    def flush(self, path: Path) -> None:
+        """For edge.store.Store: all that was committed is on the disk."""
+        if self.is_dark:
+            raise PowerCut
+        self._synced = _journal(path)
+
     def freeze(self, path: Path) -> Frozen:
-        """What is on the disk at this instant: what was not synced is lost, by seed."""
-        ((synchronous,),) = self.db.said("PRAGMA synchronous")
+        """What is on the disk at this instant: of what was not synced a part is lost, by seed, the last of it."""
         parts = {}
-        for name in ("", "-wal"):
-            part = path.with_name(path.name + name)
+        wal = path.with_name(f"{path.name}-wal")
+        for part in (path, wal):
             if part.exists():
                 parts[part] = part.read_bytes()
-        wal = path.with_name(f"{path.name}-wal")
-        if synchronous < FULL and parts.get(wal):
+        now, synced = _journal(path), self._synced
+        if wal in parts and now is not None:
+            least = synced.frames if synced is not None and synced.salt == now.salt else 0
+            kept = self._dice.randint(least, now.frames) if least < now.frames else now.frames
             ((page,),) = self.db.said("PRAGMA page_size")
-            frames = (len(parts[wal]) - WAL_HEADER) // (FRAME_HEADER + page)
-            kept = self._dice.randint(0, max(frames, 0))
             parts[wal] = parts[wal][: WAL_HEADER + kept * (FRAME_HEADER + page)]
         return Frozen(path, parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """How far a write-ahead log goes; salt is another once it was begun anew, after a checkpoint."""
+
+    salt: bytes
+    frames: int
+
+
+def _journal(path: Path) -> Journal | None:
+    """As the index beside it says (sqlite.org, WAL file format: the header of the WAL-index)."""
+    index, wal = path.with_name(f"{path.name}-shm"), path.with_name(f"{path.name}-wal")
+    if not index.exists() or not wal.exists():
+        return None
+    with index.open("rb") as file:
+        header = file.read(48)
+    if len(header) < 48:
+        return None
+    return Journal(header[32:40], int.from_bytes(header[16:20], sys.byteorder))
 
 
 @dataclass(frozen=True, slots=True)

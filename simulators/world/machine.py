@@ -214,7 +214,13 @@ class Machine:
             await asyncio.sleep(3600.0)
 
     def _open_store(self, path: Path, gateway_no: str) -> Store:
-        return Store(path, gateway_no, connection=self.disk.connection(), boot=lambda: self._boot)
+        return Store(
+            path,
+            gateway_no,
+            connection=self.disk.connection(),
+            flush=self.disk.flush,
+            boot=lambda: self._boot,
+        )
 
     # By hand, while the program does not run.
 
