@@ -23,7 +23,7 @@ from wattwell.postgres import Postgres
 
 pytestmark = pytest.mark.processes
 
-SEEDS = int(os.environ.get("WATTWELL_SEEDS", "20"))
+SEEDS = int(os.environ.get("WATTWELL_SEEDS", "12"))
 DAYS = 3
 
 
