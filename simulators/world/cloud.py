@@ -6,8 +6,8 @@ import asyncio
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -20,7 +20,16 @@ from sqlmodel import Session, col
 
 from cloud import tables
 from cloud.auth import SignedIn
-from cloud.channels import ChannelAway, Order, Payment
+from cloud.channels import (
+    ChannelRefused,
+    Notice,
+    Order,
+    Payer,
+    Payment,
+    Refund,
+    Refunded,
+    Way,
+)
 from cloud.db import Database
 from cloud.services import answers, downlog, estate, overrides, topups, uplog
 from cloud.services.downlog import Batch
@@ -57,26 +66,40 @@ class Estate:
     commodities: tuple[str, ...]
 
 
-@dataclass(slots=True)
-class Channel:
-    """A payment company that keeps its orders in memory, and is now and then away."""
+class Company:
+    """A payment company (cloud.channels.Channel) that keeps its orders in memory."""
 
-    expires: Callable[[], datetime]
-    name: str = CHANNEL
-    is_away: bool = False
-    paid: dict[str, Payment] = field(default_factory=dict)
+    name = CHANNEL
+    ways = frozenset(Way)
+    acknowledged = ("text/plain", "taken")
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self._now = now
+        self.paid: dict[str, Payment] = {}
 
     def order(
-        self, *, out_trade_no: str, amount: Money, description: str, return_url: str
+        self,
+        *,
+        out_trade_no: str,
+        amount: Money,
+        description: str,
+        return_url: str,
+        way: Way,
+        payer: Payer,
     ) -> Order:
-        return Order(f"http://pay.test/{out_trade_no}", self.expires())
+        return Order(f"http://pay.test/{out_trade_no}", self._now() + timedelta(hours=2))
 
     def payment(self, out_trade_no: str) -> Payment | None:
-        if self.is_away:
-            raise ChannelAway
         return self.paid.get(out_trade_no)
 
-    def read_notice(self, headers: object, body: bytes, *, now: datetime) -> Payment:
+    def close(self, out_trade_no: str) -> None:
+        if out_trade_no in self.paid:
+            raise ChannelRefused(reason="it is paid")
+
+    def refund(self, refund: Refund) -> Refunded:
+        raise AssertionError(f"{refund} is asked for, and everybody has paid once")
+
+    def read_notice(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> Notice:
         raise AssertionError("no notice is read in this world: payments are handed over")
 
 
@@ -99,7 +122,7 @@ class Cloud:
         self._dice = dice
         self.now = now
         self._send = send
-        self.channel = Channel(expires=lambda: now() + timedelta(hours=2))
+        self.channel = Company(now)
         self.payments: dict[
             str, tuple[UUID, Payment]
         ] = {}  # by transaction; the purse that it is for

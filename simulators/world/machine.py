@@ -14,9 +14,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from edge import ledger_file
 from edge.__main__ import FIRST_WORD_S
-from edge.agent import Agent, Pace
+from edge.agent import Agent
 from edge.bus import Bus
 from edge.ledger_file import StoreFull, StoreUnusable
+from edge.pace import Pace
 from edge.store import Hold, Store
 from edge.sync import Sync
 from edge.upkeep import Upkeep, open_ledger

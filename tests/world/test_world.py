@@ -23,7 +23,7 @@ from wattwell.postgres import Postgres
 
 pytestmark = pytest.mark.processes
 
-SEEDS = int(os.environ.get("WATTWELL_SEEDS", "12"))
+SEEDS = int(os.environ.get("WATTWELL_SEEDS", "6"))
 DAYS = 3
 
 
