@@ -6,9 +6,11 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -16,21 +18,36 @@ from edge import ledger_file
 from edge.__main__ import FIRST_WORD_S
 from edge.agent import Agent
 from edge.bus import Bus
+from edge.clock import Clock
+from edge.clock_setting import ClockRules
 from edge.ledger_file import StoreFull, StoreUnusable
+from edge.meter_clocks import MeterClocks
 from edge.pace import Pace
-from edge.store import Hold, Store
+from edge.store import Hold, Store, StoreHeld
 from edge.sync import Sync
+from edge.timekeeping import Timekeeper, latest_told
+from edge.trust import Rules
 from edge.upkeep import Upkeep, open_ledger
+from edge.witness import Quorum
 from prepaid.seal import KeySet
 from simulators.world.disk import Disk, Frozen, PowerCut, copy_ledger
 from simulators.world.line import Line
 from simulators.world.network import Link
+from simulators.world.plan import ZONE
 
 LEAST_S = 600.0
 RESEND_S = 30.0
 HEARTBEAT_S = 3600.0
 RESTART_S = 5.0  # as a service that ended is started again
 KEPT = timedelta(days=90)
+KEEP_S = 600.0
+CLOCKS = ClockRules(
+    zone=ZoneInfo(ZONE),
+    quorum=Quorum(least=2, within=timedelta(seconds=60)),
+    sets_meters=True,
+    sets_by_address=False,
+    set_from=timedelta(seconds=30),
+)
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +78,7 @@ class Machine:
         self.disk = Disk(dice)
         self.disk.on_cut = self._power_is_gone
         self.shift = timedelta(0)
+        self.has_time_service = True
         self.is_retired = False  # it is not started again by itself
         self.store: Store | None = None
         self.starts = 0
@@ -73,6 +91,7 @@ class Machine:
         self._supervisor: asyncio.Task[None] | None = None
         self._frozen: Frozen | None = None
         self._boot = UUID(int=0)
+        self._booted = 0.0
         self._off_s = 1.0
 
     def wall(self) -> datetime:
@@ -85,7 +104,7 @@ class Machine:
     def power_on(self) -> None:
         """The machine starts, and with it the program."""
         if self._supervisor is None:
-            self._boot = UUID(int=self._dice.getrandbits(128), version=4)
+            self._boots()
             self._supervisor = asyncio.create_task(self._supervise(), name=f"machine {self.name}")
 
     async def power_off(self) -> None:
@@ -151,7 +170,7 @@ class Machine:
             if self._frozen is not None:
                 self._frozen = None
                 await asyncio.sleep(self._off_s)
-                self._boot = UUID(int=self._dice.getrandbits(128), version=4)
+                self._boots()
                 continue
             if not isinstance(error, StoreUnusable | StoreFull):
                 self.on_failure(error or AssertionError(f"the program of {self.name} ended"))
@@ -167,7 +186,8 @@ class Machine:
         self.store = store
         bus = Bus("L1", self.line, baud=9600, delay_s=0.0)
         try:
-            agent = Agent(store, {"L1": bus}, self.wall, Pace(self._settle_s, LEAST_S))
+            clock = self._clock_of(store)
+            agent = Agent(store, {"L1": bus}, clock, Pace(self._settle_s, LEAST_S))
             agent.wait_with_cuts()
             if store.hold is not None:
                 agent.pause()
@@ -178,7 +198,8 @@ class Machine:
                 keys=KeySet([self._key]),
                 resend_s=RESEND_S,
                 heartbeat_s=HEARTBEAT_S,
-                now=self.wall,
+                now=lambda: clock.now().at,
+                on_time=clock.hear_cloud,
             )
             store.on_append = sync.stir
             upkeep = Upkeep(
@@ -186,8 +207,12 @@ class Machine:
                 self.path,
                 kept=KEPT,
                 reserve_bytes=4096,
-                now=self.wall,
+                now=lambda: clock.now().at,
                 free_bytes=lambda folder: 0 if self.disk.is_full else 10**9,
+            )
+            timekeeper = Timekeeper(store, clock, wake=agent.wake)
+            meter_clocks = MeterClocks(
+                store, {"L1": bus}, clock, CLOCKS, points=agent.points, alarm=agent.alarm
             )
             self.link.changed, self.link.deliver = sync.link_changed, sync.deliver
             self.link.is_dark = False
@@ -196,7 +221,7 @@ class Machine:
                     group.create_task(agent.run())
                     group.create_task(sync.run())
                     group.create_task(sync.first_word(within_s=FIRST_WORD_S))
-                    group.create_task(self._keep_up(upkeep))
+                    group.create_task(self._keep_up(upkeep, timekeeper, meter_clocks))
             except BaseExceptionGroup as gone:
                 raise _first(gone) from gone
         finally:
@@ -207,12 +232,35 @@ class Machine:
             if self._frozen is not None:
                 self._frozen.thaw()
 
-    async def _keep_up(self, upkeep: Upkeep) -> None:
-        """Upkeep.run, which looks each minute, would be most of what the world does."""
+    async def _keep_up(
+        self, upkeep: Upkeep, timekeeper: Timekeeper, meter_clocks: MeterClocks
+    ) -> None:
+        """What these do by themselves each few seconds would be most of what the world does."""
         while True:
             upkeep.look()
             await upkeep.forget()
-            await asyncio.sleep(3600.0)
+            for _ in range(6):
+                timekeeper.look()
+                with suppress(StoreHeld, StoreFull):
+                    await meter_clocks.step()
+                await asyncio.sleep(KEEP_S)
+
+    def _clock_of(self, store: Store) -> Clock:
+        """As edge.timekeeping.clock_of makes it, of this machine's own time service and counter."""
+        return Clock(
+            self.wall,
+            tick=lambda: asyncio.get_running_loop().time() - self._booted,
+            system=lambda: timedelta(0) if self.has_time_service else None,
+            rules=Rules(),
+            believes_wall=False,
+            boot=self._boot,
+            kept=store.kept_time(),
+            latest=latest_told(store),
+        )
+
+    def _boots(self) -> None:
+        self._boot = UUID(int=self._dice.getrandbits(128), version=4)
+        self._booted = asyncio.get_running_loop().time()
 
     def _open_store(self, path: Path, gateway_no: str) -> Store:
         return Store(

@@ -272,8 +272,10 @@ class Story:
                 machine.disturb()
                 loop.call_later(lasts_s, self._room, machine)
             case What.CLOCK:
+                machine.has_time_service = False
                 machine.shift = timedelta(seconds=lasts_s)
             case What.CLOCK_RIGHT:
+                machine.has_time_service = True
                 machine.shift = timedelta(0)
             case What.BACKUP:
                 await machine.power_off()
@@ -372,7 +374,7 @@ class Story:
             for meter in self.meters[number]:
                 meter.is_dead = False
             for machine in self.machines[number]:
-                machine.shift = timedelta(0)
+                machine.shift, machine.has_time_service = timedelta(0), True
                 machine.line.noise, machine.line.is_away = 0.0, False
                 machine.line.before_write = lambda: None
                 machine.disk.cuts_at = None

@@ -29,6 +29,7 @@ from simulators.world.plan import Plan
 
 _POSITION = TypeAdapter(Position)
 QUIET_FROM, QUIET_TO, OFFSET = 22, 7, timedelta(hours=8)  # as the plan has it
+CLOCK_OFF = timedelta(minutes=6)  # a clock that is trusted may be wrong by five
 RESTORED_WITHIN_S = 180.0
 BRAKE_LEAST, BRAKE_WITHIN_S = 5, 600.0
 SETTLED_S = 900.0  # after something kept a machine from its work
@@ -195,26 +196,27 @@ class Truth:
         assert machine is not None
         assert machine.store is not None
         self.trips += 1
-        wall = machine.wall()
+        now = self._now()
         if machine.store.hold is not None:
             self._break("holds", f"{name} is cut by a store that is held")
         if policy.is_protected:
             self._break("protection", f"{name} is cut, and nobody may")
             return
         override = machine.store.override(point.point.id)
-        if override is not None and override.until > wall:
+        if override is not None and override.until > now + CLOCK_OFF:
             if override.supply is Supply.ON:
                 self._break("overrides", f"{name} is cut, and an operator keeps it supplied")
             return
+        if override is not None and override.until > now - CLOCK_OFF:
+            return  # it ends just now, by one clock or the other
         available, level = self.available(point.point.purse), cut_fen(policy)
         if available > level:
             self._break(
                 "credit",
                 f"{name} is cut with credit: {available} fen are there, the cut is at {level}",
             )
-        hour = (wall + OFFSET).hour
-        if policy.quiet is not None and (hour >= QUIET_FROM or hour < QUIET_TO):
-            self._break("quiet times", f"{name} is cut at {wall + OFFSET:%H:%M}, a quiet time")
+        if _is_quiet(policy, now - CLOCK_OFF) and _is_quiet(policy, now + CLOCK_OFF):
+            self._break("quiet times", f"{name} is cut at {now + OFFSET:%H:%M}, a quiet time")
         self._count(point)
         if self._is_undisturbed(machine, point):
             self._judge_overdraft(point, Fraction(level - available))
@@ -312,27 +314,30 @@ class Truth:
     def wanted(self, machine: Machine, point: Point, *, at_least_fen: int = 0) -> Supply | None:
         """The supply that a point should have, None where it may be either."""
         assert machine.store is not None
-        policy, wall = point.policy, machine.wall()
+        policy, now = point.policy, self._now()
         if policy.is_protected:
             return Supply.ON
         override = machine.store.override(point.point.id)
-        if override is not None and override.until > wall:
+        if override is not None and override.until > now + CLOCK_OFF:
             if override.supply is Supply.OFF and policy.max_cut_current_a is not None:
                 return None  # what flows may be too much to be cut
             return override.supply
-        if override is not None and override.until > wall - timedelta(minutes=10):
+        if override is not None and override.until > now - CLOCK_OFF:
             return None
         available, level = self.available(point.point.purse), cut_fen(policy)
         if available > level + at_least_fen:
             return Supply.ON
         if available > level or at_least_fen:
             return None  # a cut for want of credit has a time of its own
-        hour = (wall + OFFSET).hour
-        is_quiet = policy.quiet is not None and (hour >= QUIET_FROM or hour < QUIET_TO)
-        return None if is_quiet else Supply.OFF
+        return None if _is_quiet(policy, now) else Supply.OFF
 
     def _break(self, name: str, text: str) -> None:
         self._fail(Broken(name, text))
+
+
+def _is_quiet(policy: Policy, now: datetime) -> bool:
+    hour = (now + OFFSET).hour
+    return policy.quiet is not None and (hour >= QUIET_FROM or hour < QUIET_TO)
 
 
 def cut_fen(policy: Policy) -> int:
