@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import psycopg
 from sqlalchemy.exc import DBAPIError
 
 from cloud.db import Database, connect_args
-from cloud.errors import first_line
+from cloud.errors import CannotStart, first_line
 from cloud.services import enrolment
+from cloud.settings import Settings
 from cloud.tables import utc_now
+from wattwell.broker import nats_users
+from wattwell.installation import write_private
 
 log = logging.getLogger(__name__)
 
@@ -42,14 +50,19 @@ class Follower:
         """Follows in a thread of its own, until stop."""
         self._thread.start()
 
-    def stop(self) -> None:
+    def end(self) -> None:
+        """Lets run return."""
         self._ends.set()
+
+    def stop(self) -> None:
+        """Ends the thread, if it was started, and the connection."""
+        self.end()
         if self._thread.is_alive():
             self._thread.join()
         self._database.close()
 
     def run(self) -> None:
-        """Follows until stop is called."""
+        """Follows until end or stop is called."""
         while not self._ends.is_set():
             try:
                 self._follow()
@@ -83,3 +96,42 @@ class Follower:
         if users != self._last:
             self._tell(users)
             self._last = users
+
+
+def write(settings: Settings, to: Path, *, follow: bool, then: str | None) -> None:
+    """Writes the users for `authorization { include "FILE" }` of a NATS server's configuration.
+
+    With follow it goes on until it is told to stop (SIGTERM, SIGINT), and writes each change. then is a command for
+    the shell, run after each. Raises CannotStart where the database does not answer.
+    """
+    parts = urlsplit(settings.nats_url)
+    cloud = (unquote(parts.username or ""), unquote(parts.password or ""))
+    if not all(cloud):
+        raise CannotStart(
+            "nats_url names no user and password, by which the cloud itself is to be admitted."
+        )
+
+    def tell(gateways: Mapping[str, str]) -> None:
+        users = json.dumps(nats_users(gateways, cloud=cloud), indent=1)  # JSON is valid there
+        write_private(to, f"users: {users}\n")
+        log.info("%s: %s gateways' credentials are admitted", to, len(gateways))
+        if then is not None:
+            ended = subprocess.run(then, shell=True, check=False)
+            if ended.returncode != 0:
+                log.error(
+                    "%s ended with status %s: the broker may not know its new users",
+                    *(then, ended.returncode),
+                )
+
+    follower = Follower(settings.database_url, tell)
+    if not follow:
+        try:
+            follower.look()
+        except DBAPIError as error:
+            raise CannotStart(f"The database does not answer: {first_line(error)}.") from None
+        finally:
+            follower.stop()
+        return
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: follower.end())
+    follower.run()

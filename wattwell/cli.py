@@ -83,6 +83,42 @@ def cloud_migrate(config: Config) -> None:
     db.migrate(_cloud_settings(config).database_url)
 
 
+@cloud.command("broker-users")
+def cloud_broker_users(
+    config: Config,
+    to: Annotated[Path, typer.Option(help="The file to write, for `include` in nats.conf.")],
+    follow: Annotated[bool, typer.Option("--follow", help="Go on, and write each change.")] = False,
+    then: Annotated[
+        str | None,
+        typer.Option(help="A command to run after each change, as `systemctl reload nats`."),
+    ] = None,
+) -> None:
+    """Write whom a NATS server of your own is to admit: the cloud, and the gateways that are enrolled."""
+    from wattwell import broker_users
+
+    broker_users.write(_cloud_settings(config), to, follow=follow, then=then)
+
+
+@cloud.command("new-key")
+def cloud_new_key(
+    to: Annotated[Path, typer.Argument(help="The file to write: secrets/next_signing_key.")],
+) -> None:
+    """Make a signing key, and print its public half for further_keys in cloud.toml."""
+    import base64
+
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from prepaid.enrolment import written_key
+    from wattwell.installation import write_private
+
+    if to.exists():
+        typer.echo(f"{to} is there already; it is left as it is.", err=True)
+        raise typer.Exit(1)
+    key = Ed25519PrivateKey.generate()
+    write_private(to, base64.b64encode(key.private_bytes_raw()).decode())
+    typer.echo(written_key(key.public_key()))
+
+
 def _cloud_settings(path: Path) -> Settings:
     """The settings, or the end of the program with a sentence for each that is wrong."""
     from cloud.settings import BadSettings, Settings
