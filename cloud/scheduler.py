@@ -18,7 +18,7 @@ from cloud import events
 from cloud.channels import Channel, configured
 from cloud.db import Database, check_role, connect_args, place
 from cloud.errors import first_line
-from cloud.services import channel_refunds, downlog, topups
+from cloud.services import channel_refunds, downlog, signing_keys, topups
 from cloud.settings import Settings
 from cloud.tables import Gateway, LoginFailure, SignIn, utc_now
 
@@ -50,7 +50,7 @@ def run(settings: Settings) -> None:
                     log.info("the database at %s answers again", database.where)
                 is_away = False
                 check_role(database)
-                _lead(connection, database, channels, stop)
+                _lead(connection, database, settings, channels, stop)
         except (psycopg.OperationalError, OperationalError) as error:
             if not is_away:
                 log.warning(
@@ -66,6 +66,7 @@ def run(settings: Settings) -> None:
 def _lead(
     connection: psycopg.Connection[tuple[object, ...]],
     database: Database,
+    settings: Settings,
     channels: dict[str, Channel],
     stop: threading.Event,
 ) -> None:
@@ -78,7 +79,7 @@ def _lead(
         if stop.wait(CHECK_S):
             return
     log.info("this scheduler leads")
-    scheduler = _jobs(database, channels, stop)
+    scheduler = _jobs(database, settings, channels, stop)
     scheduler.start()
     try:
         while not stop.wait(CHECK_S):
@@ -94,7 +95,7 @@ def _is_leader(connection: psycopg.Connection[tuple[object, ...]]) -> bool:
 
 
 def _jobs(
-    database: Database, channels: dict[str, Channel], stop: threading.Event
+    database: Database, settings: Settings, channels: dict[str, Channel], stop: threading.Event
 ) -> BackgroundScheduler:
     """Each job may be run twice, or by an old leader that does not know it yet, with one effect."""
     scheduler = BackgroundScheduler(timezone=UTC)
@@ -129,6 +130,11 @@ def _jobs(
     def forget_sign_ins() -> None:
         forget(database)
 
+    def announce_keys() -> None:
+        with database.system() as session:
+            signing_keys.announce(session, settings)
+
+    every(timedelta(minutes=1), announce_keys)
     every(timedelta(seconds=15), ask_for_payments)
     every(timedelta(seconds=15), give_back_second_payments)
     every(timedelta(seconds=15), notice_silent_gateways)

@@ -10,11 +10,13 @@ import signal
 import sys
 import time
 from datetime import UTC, datetime
+from functools import partial
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from edge.agent import Agent
 from edge.bus import Bus
+from edge.credentials import learn
 from edge.field.room import LineAtHand, MeterRoom
 from edge.field.status import STUCK_S
 from edge.field.tap import Tap
@@ -106,6 +108,7 @@ async def _serve(config: Path, settings: Settings, store: Store) -> None:
         credential=settings.credential,
         now=lambda: clock.now().at,
         on_time=clock.hear_cloud,
+        learn=partial(learn, config.parent) if settings.credentials is not None else None,
     )
     store.on_append = sync.stir
     logbook = Logbook()

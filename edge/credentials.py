@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from pydantic import Base64Bytes, TypeAdapter, ValidationError
 from edge.access import Access, broker_at
 from prepaid.enrolment import Grant, read_key
 from prepaid.seal import KeySet
+from prepaid.wire import CloudKeys
 
 CREDENTIALS, KEY = "credentials.json", "gateway.key"
 RENEW_AFTER = 2 / 3  # of the time for which they are good
@@ -106,6 +107,24 @@ def read(folder: Path) -> Credentials | None:
 def write(folder: Path, credentials: Credentials) -> None:
     """Raises OSError; the file that was there is then as it was."""
     _write_private(folder / CREDENTIALS, _CREDENTIALS.dump_json(credentials, indent=2))
+
+
+def learn(folder: Path, message: CloudKeys) -> KeySet | None:
+    """Keeps the cloud's new keys: all that are good from now on, None if newer ones are known.
+
+    Raises ValueError if they cannot be used, OSError if they cannot be written.
+    """
+    try:
+        credentials = read(folder)
+    except BadCredentials as error:
+        raise OSError(None, str(error)) from error
+    if credentials is None:
+        raise ValueError("this gateway is not enrolled")
+    if message.number <= credentials.keys_number:
+        return None
+    keys = KeySet(map(read_key, message.keys))
+    write(folder, replace(credentials, cloud_keys=message.keys, keys_number=message.number))
+    return keys
 
 
 def own_key(folder: Path) -> Ed25519PrivateKey:

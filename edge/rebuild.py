@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import partial
 from uuid import UUID
 
+from edge.credentials import learn
 from edge.link import MqttLink
 from edge.settings import Settings
 from edge.store import Store
@@ -42,6 +44,7 @@ async def rebuild(settings: Settings, store: Store) -> None:
         resend_s=settings.resend_s,
         heartbeat_s=settings.heartbeat_s,
         credential=settings.credential,
+        learn=partial(learn, settings.ledger.parent) if settings.credentials is not None else None,
     )
     store.on_append = sync.stir
     link.start(sync)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -135,11 +136,11 @@ class Renewal:
         if not self._link.is_up:
             return None
         try:
-            files.write(self._config.parent, renewed)
-        except OSError as error:
+            files.write(self._config.parent, self._with_newest_keys(renewed))
+        except (OSError, BadCredentials) as error:
             self._tried = None
             await self._link.use(self._settings.access)
-            return self._put_off(f"they cannot be written: {error.strerror}")
+            return self._put_off(f"they cannot be written: {error}")
         self._tried = None
         self._seen = self._stamp()
         self._settings = load(self._config, os.environ)
@@ -152,6 +153,13 @@ class Renewal:
         self._retry_s = FIRST_RETRY_S
         self._rests_until = asyncio.get_running_loop().time() + LEAST_S
         return None
+
+    def _with_newest_keys(self, renewed: Credentials) -> Credentials:
+        """With keys that the cloud named since. Raises BadCredentials."""
+        kept = files.read(self._config.parent)
+        if kept is None or kept.keys_number <= renewed.keys_number:
+            return renewed
+        return replace(renewed, cloud_keys=kept.cloud_keys, keys_number=kept.keys_number)
 
     def _put_off(self, why: str) -> None:
         """Tried again later; said once until it is done."""
@@ -173,7 +181,11 @@ class Renewal:
         except BadSettings as error:
             log.error("%s; the credentials in use stay in use", error)
             return
-        self._settings, self._tried = settings, None
+        before, self._settings = self._settings, settings
+        if settings.access == before.access:  # other keys of the cloud, at most
+            self._sync.trust(settings.cloud_keys, credential=settings.credential)
+            return
+        self._tried = None
         self._next, self._retry_s, self._trouble = float("-inf"), FIRST_RETRY_S, None
         log.info("credentials number %s are used from now on", settings.credential)
         await self._link.use(settings.access)

@@ -32,6 +32,7 @@ from prepaid.wire import (
     BadMessage,
     BrakeReleased,
     Carried,
+    CloudKeys,
     Credited,
     Cursor,
     Down,
@@ -100,6 +101,10 @@ class _Sent:
     at: float
 
 
+Learn = Callable[[CloudKeys], KeySet | None]
+"""Keeps the cloud's new keys for good, before the entry counts as applied: all that are good now, None if they are
+known already. Raises ValueError if they cannot be used, OSError if they cannot be kept."""
+
 CloudTime = Callable[[datetime, timedelta], None]
 
 
@@ -115,7 +120,8 @@ class Sync:
     """Sends what the cloud has not applied, applies what it sends. One batch is under way at a time.
 
     on_time is told the cloud's time (UTC) with each answer that came soon after our word, and how long it took.
-    credential is the number of the credentials by which we speak, so that the cloud ends older ones.
+    credential is the number of the credentials by which we speak, so that the cloud ends older ones; learn is for a
+    gateway that was enrolled, and can keep new keys.
     """
 
     def __init__(
@@ -130,6 +136,7 @@ class Sync:
         now: Callable[[], datetime] = _utc_now,
         on_time: CloudTime = _no_matter,
         credential: int | None = None,
+        learn: Learn | None = None,
     ) -> None:
         self._store = store
         self._agent = agent
@@ -140,6 +147,7 @@ class Sync:
         self._now = now
         self._on_time = on_time
         self._credential = credential
+        self._learn = learn
         self._inbox: deque[tuple[bytes, float]] = deque()  # with the loop's time when it came
         self._answers = Answers()
         self._forgeries = Forgeries()
@@ -466,12 +474,28 @@ class Sync:
             case TapsClosed(point=id, at=at):
                 self._close_taps(id, at)
                 return lambda: self._agent.wake([id])
+            case CloudKeys():
+                return self._learned(message)
             case Standing() | Carried() | Lent() | Resumed():
                 if message.log != self._store.log or self._store.hold is not Hold.REBUILDING:
                     return lambda: None  # it was said to a store that has been replaced since
                 return self._rebuild(message)
             case _:
                 raise AssertionError(f"not a message: {message}")
+
+    def _learned(self, message: CloudKeys) -> Callable[[], None]:
+        if self._learn is None:
+            raise Cannot("the cloud has other keys, and cloud.key is in gateway.toml: enrol it")
+        try:
+            keys = self._learn(message)
+        except ValueError as error:
+            raise Cannot(f"keys that cannot be used: {error}") from error
+        except OSError as error:
+            raise StoreFull(f"the cloud's new keys cannot be written: {error.strerror}") from error
+        if keys is None:
+            return lambda: None
+        log.info("the cloud's keys are %s from now on", ", ".join(keys.ids))
+        return lambda: self.trust(keys, credential=self._credential)
 
     def _release_brake(self, by: str) -> None:
         store = self._store

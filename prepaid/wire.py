@@ -302,6 +302,16 @@ class TapsClosed:
     kind: Literal["taps-closed"] = "taps-closed"
 
 
+@dataclass(frozen=True, slots=True)
+class CloudKeys:
+    """The cloud's keys (base64) that are good from now on, in the place of all before. number grows with each such
+    word, so that an old one that is sent again says nothing."""
+
+    number: int
+    keys: tuple[str, ...]
+    kind: Literal["cloud-keys"] = "cloud-keys"
+
+
 # Down, to a store that takes over from another. log names the store that is meant: any other ignores them.
 
 
@@ -360,6 +370,7 @@ Down = Annotated[
     | BrakeReleased
     | EmergencyTaken
     | TapsClosed
+    | CloudKeys
     | Standing
     | Carried
     | Lent

@@ -9,22 +9,20 @@ from __future__ import annotations
 import base64
 import logging
 import secrets
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
 import bcrypt
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy import ColumnElement, func, select, text, true, update
 from sqlmodel import Session, col
 
 from cloud import events, tables
 from cloud.auth import SignedIn
 from cloud.errors import CloudError
-from cloud.services import challenges, downlog
+from cloud.services import challenges, downlog, signing_keys
 from cloud.services.gateway_keys import code_key
 from cloud.settings import Settings
-from prepaid.enrolment import Enrol, Grant, Renew, Token, seal_grant, secret_hash, written_key
+from prepaid.enrolment import Enrol, Grant, Renew, Token, seal_grant, secret_hash
 from prepaid.seal import NotSigned
 
 log = logging.getLogger(__name__)
@@ -221,6 +219,7 @@ def _issue(
         expires_at=now + timedelta(days=settings.credential_days),
     )
     session.add(issued)
+    signing_keys.given(gateway, settings)
     _told(session, gateway)
     return Grant(
         gateway_no=gateway.gateway_no,
@@ -230,7 +229,7 @@ def _issue(
         number=issued.number,
         user=user_name(gateway.gateway_no, issued.number),
         password=password,
-        cloud_keys=tuple(map(written_key, cloud_keys(settings))),
+        cloud_keys=tuple(gateway.keys_told),
         keys_number=gateway.keys_number,
         code_key=base64.b64encode(
             code_key(settings.code_secret, gateway_no=gateway.gateway_no)
@@ -238,11 +237,6 @@ def _issue(
         issued_at=issued.issued_at,
         expires_at=issued.expires_at,
     )
-
-
-def cloud_keys(settings: Settings) -> Sequence[Ed25519PublicKey]:
-    """The keys that gateways are to hold good; the one that we sign with first."""
-    return (settings.signing_key.public_key(), *settings.further_keys)
 
 
 def _token(session: Session, secret: str) -> tuple[tables.EnrolmentToken, tables.Gateway]:

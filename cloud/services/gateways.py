@@ -20,7 +20,8 @@ class GatewayCard:
 
     enrolled_at is when its machine was enrolled, renewed_at when it last got others by itself; both, and
     expires_at, are None unless it has credentials that are good now. token_until is until when a token can still be
-    used; revoked_by who revoked the gateway, None if it is not revoked.
+    used; revoked_by who revoked the gateway, None if it is not revoked; knows_keys whether it has taken what it was
+    last told of our signing keys.
     """
 
     gateway_id: UUID
@@ -35,6 +36,7 @@ class GatewayCard:
     token_until: datetime | None
     revoked_at: datetime | None
     revoked_by: str | None
+    knows_keys: bool
 
     @property
     def is_enrolled(self) -> bool:
@@ -44,7 +46,7 @@ class GatewayCard:
 _CARDS = text("""
     SELECT g.id AS gateway_id, g.gateway_no, s.name AS site, g.heard_at, g.revoked_at, u.name AS revoked_by,
            (SELECT count(*) FROM points p WHERE p.gateway_id = g.id) AS points,
-           good.expires_at, good.renewed_at,
+           good.expires_at, good.renewed_at, g.keys_number <= g.down_acked AS knows_keys,
            (SELECT max(c.issued_at) FROM gateway_credentials c
              WHERE c.gateway_id = g.id AND c.public_key = good.public_key AND c.token_id IS NOT NULL) AS enrolled_at,
            (SELECT max(t.expires_at) FROM enrolment_tokens t
@@ -100,4 +102,5 @@ def _card(row: Any, now: datetime) -> GatewayCard:
         token_until=row.token_until,
         revoked_at=row.revoked_at,
         revoked_by=row.revoked_by,
+        knows_keys=row.knows_keys,
     )

@@ -14,7 +14,7 @@ from sqlalchemy import select
 from cloud import tables
 from cloud.attempts import Attempts
 from cloud.auth import SignedIn
-from cloud.services import answers, downlog, enrolment, uplog
+from cloud.services import answers, downlog, enrolment, gateways, signing_keys, uplog
 from cloud.services.challenges import StaleChallenge
 from cloud.services.gateway_keys import code_key
 from cloud.settings import BadSettings, Settings
@@ -24,7 +24,8 @@ from edge import enrol as edge
 from edge.cloud_http import Refused, Unreachable, checked
 from edge.enrol import CannotEnrol
 from prepaid.enrolment import Enrol, Renew, Token, open_first_grant, written_key
-from prepaid.wire import Envelope
+from prepaid.seal import KeySet
+from prepaid.wire import CloudKeys, Envelope, read_down
 from tests.cloud.conftest import NOON
 
 pytestmark = pytest.mark.processes
@@ -337,6 +338,40 @@ def test_staff_of_another_organization_enrol_and_revoke_nothing_here(
             enrolment.issue_token(session, settings, home.gateway_id, by=stranger, now=NOON)
         with pytest.raises(enrolment.NoSuchGateway):
             enrolment.revoke(session, home.gateway_id, by=stranger, now=NOON)
+
+
+def test_gateways_are_told_once_that_another_key_is_to_follow_and_keep_it(
+    issue, enrol, database, settings, home, tmp_path, keys
+):
+    enrol(issue())
+    folder, old = tmp_path / "one", keys.cloud.public_key()
+    new = Ed25519PrivateKey.generate().public_key()
+    more = settings.model_copy(update={"further_keys": (new,)})
+    with database.system() as session:
+        assert (
+            signing_keys.announce(session, settings) == 0
+        )  # it was given these with its credentials
+    with database.system() as session:
+        assert signing_keys.announce(session, more) == 1
+    with database.system() as session:
+        assert signing_keys.announce(session, more) == 0
+        row = tables.DownEntry
+        last = session.execute(select(row).order_by(row.seq.desc()).limit(1)).scalar_one()
+        assert not gateways.one(session, home.organization_id, home.gateway_id, now=NOON).knows_keys
+        session.get_one(tables.Gateway, home.gateway_id).down_acked = last.seq
+        session.flush()
+        assert gateways.one(session, home.organization_id, home.gateway_id, now=NOON).knows_keys
+    message = read_down(last.body)
+    assert message == CloudKeys(last.seq, (written_key(old), written_key(new)))
+
+    assert files.learn(folder, message).ids == KeySet([old, new]).ids
+    kept = files.read(folder)
+    assert kept is not None
+    assert kept.cloud_keys == message.keys
+    assert files.learn(folder, message) is None  # as when the whole log is sent again
+    assert files.learn(folder, CloudKeys(last.seq - 1, (written_key(old),))) is None
+    with pytest.raises(ValueError, match="without a key"):
+        files.learn(folder, CloudKeys(last.seq + 1, ()))
 
 
 def test_an_old_number_that_is_claimed_ends_nothing(issue, enrol, users, speak, post, tmp_path):

@@ -12,8 +12,9 @@ from uuid import UUID, uuid4
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from edge.sync import MOST_BYTES, Sync
+from edge.sync import MOST_BYTES, Learn, Sync
 from prepaid import ledger, wire
+from prepaid.enrolment import read_key, written_key
 from prepaid.ledger import Reason, Transfer
 from prepaid.money import Money
 from prepaid.reading import Supply
@@ -21,6 +22,7 @@ from prepaid.seal import KeySet, seal
 from prepaid.supply import Override, Why
 from prepaid.wire import (
     BrakeReleased,
+    CloudKeys,
     Credited,
     Cursor,
     Down,
@@ -54,7 +56,7 @@ from tests.prepaid.values import read
 class Cloud:
     """The other end: it applies cursor + 1, answers with its cursor, and keeps its own log."""
 
-    def __init__(self, room: Room) -> None:
+    def __init__(self, room: Room, learn: Learn | None = None) -> None:
         self.is_up = False
         self.key = Ed25519PrivateKey.generate()
         self.log = uuid4()
@@ -75,6 +77,7 @@ class Cloud:
             resend_s=5,
             heartbeat_s=30,
             on_time=lambda at, round_trip: self.times.append((at, round_trip)),
+            learn=learn,
         )
         room.store.on_append = self.sync.stir
 
@@ -470,6 +473,62 @@ async def test_an_old_word_of_the_cloud_that_is_said_again_changes_nothing(tmp_p
     assert room.store.acked() == acked  # no old cursor is believed
     assert room.store.balance(PURSE) == Money.yuan("21.00")
     assert len(cloud.times) == times  # nor an old time
+    running.cancel()
+
+
+@simulated
+async def test_one_key_of_the_cloud_follows_another_without_a_word_lost(tmp_path: Path):
+    room = Room(tmp_path)
+    kept: list[CloudKeys] = []
+
+    def learn(message: CloudKeys) -> KeySet:
+        kept.append(message)
+        return KeySet(map(read_key, message.keys))
+
+    cloud = Cloud(room, learn)
+    running = asyncio.create_task(cloud.sync.run())
+    cloud.connect()
+    old, new = cloud.key, Ed25519PrivateKey.generate()
+    both = CloudKeys(1, tuple(written_key(key.public_key()) for key in (old, new)))
+    cloud.write(both)
+    await asyncio.sleep(40)
+    assert kept == [both]
+
+    cloud.key = new
+    cloud.write(CloudKeys(2, (written_key(new.public_key()),)))
+    await asyncio.sleep(40)
+    cloud.write(Credited(top_up("20.00")))
+    await asyncio.sleep(40)
+    assert room.store.balance(PURSE) == Money.yuan("21.00")
+
+    cloud.key = old
+    cloud.entries.append(wire.sign(Entry(cloud.log, 4, "{}"), old))
+    await asyncio.sleep(40)
+    assert room.store.cursor() == Cursor(cloud.log, 3)  # the old key is good no more
+    running.cancel()
+
+
+@simulated
+async def test_keys_that_cannot_be_kept_wait_and_what_follows_them_too(tmp_path: Path):
+    room = Room(tmp_path)
+    disk_is_full = True
+
+    def learn(message: CloudKeys) -> KeySet:
+        if disk_is_full:
+            raise OSError(28, "No space left on device")
+        return KeySet(map(read_key, message.keys))
+
+    cloud = Cloud(room, learn)
+    running = asyncio.create_task(cloud.sync.run())
+    cloud.connect()
+    cloud.write(CloudKeys(1, (written_key(cloud.key.public_key()),)))
+    cloud.write(Credited(top_up("20.00")))
+    await asyncio.sleep(40)
+    assert room.store.cursor() is None
+
+    disk_is_full = False
+    await asyncio.sleep(40)
+    assert room.store.balance(PURSE) == Money.yuan("21.00")
     running.cancel()
 
 
