@@ -7,7 +7,7 @@ import logging
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -63,7 +63,7 @@ class Renewal:
         sync: Trusting,
         *,
         now: Callable[[], datetime],
-        open_post: Callable[[Credentials, datetime], Post] | None = None,
+        open_post: Callable[[Credentials], Post] | None = None,
         in_thread: Callable[..., Awaitable[Credentials]] = asyncio.to_thread,
     ) -> None:
         self._config = config
@@ -104,7 +104,7 @@ class Renewal:
 
     async def _renew(self, current: Credentials) -> None:
         try:
-            post = self._open_post(current, self._now())
+            post = self._open_post(current)
             folder = self._config.parent
             renewed = await self._in_thread(enrol.renew, folder, current, post=post)
         except Refused as error:
@@ -212,5 +212,7 @@ class Renewal:
         return found.st_ino, found.st_mtime_ns
 
 
-def _post_to(credentials: Credentials, now: datetime) -> Post:
-    return posting(credentials.cloud_url, tls_context(credentials.https_ca, now=now))
+def _post_to(credentials: Credentials) -> Post:
+    # Certificates are looked at by the machine's clock, whatever we know of the time.
+    context = tls_context(credentials.https_ca, now=datetime.now(UTC))
+    return posting(credentials.cloud_url, context)

@@ -77,7 +77,7 @@ class Cloud:
             expires_at=at + 90 * DAY,
         )
 
-    def open_post(self, credentials: Credentials, now: datetime) -> Post:
+    def open_post(self, credentials: Credentials) -> Post:
         return self.post
 
     def post(self, path: str, body: Mapping[str, object]) -> bytes:

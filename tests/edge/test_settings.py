@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import base64
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from edge import credentials
 from edge.access import Access, BrokerAt
 from edge.clock_settings import SystemClock
+from edge.credentials import Credentials
 from edge.place import ListenAt, ModbusTcpAt, SerialAt, TcpAt
-from edge.settings import BadSettings, load
+from edge.settings import BadSettings, contact, load
 
 GOOD = """\
 gateway_no = "GW-0001"
@@ -196,3 +200,82 @@ def test_a_missing_password_names_where_it_is_looked_for(tmp_path: Path):
     path.write_text(GOOD.replace('password_file = "password"\n', ""))
     with pytest.raises(BadSettings, match="WATTWELL_GATEWAY_PASSWORD"):
         load(path, {})
+
+
+def enrolled(folder: Path, *, gateway_no: str = "GW-0001") -> Credentials:
+    key = base64.b64encode(
+        Ed25519PrivateKey.from_private_bytes(bytes(32)).public_key().public_bytes_raw()
+    )
+    given = Credentials(
+        gateway_no=gateway_no,
+        cloud_url="https://cloud.test",
+        https_ca=None,
+        brokers=("mqtts://broker.test:8883",),
+        broker_ca=None,
+        number=3,
+        user="GW-0001.3",
+        password="granted",
+        cloud_keys=(key.decode(),),
+        keys_number=0,
+        code_key=bytes(32),
+        issued_at=datetime(2026, 11, 1, tzinfo=UTC),
+        expires_at=datetime(2027, 1, 30, tzinfo=UTC),
+    )
+    credentials.write(folder, given)
+    return given
+
+
+BARE = 'gateway_no = "GW-0001"\n' + GOOD[GOOD.index("[[line]]") :]
+
+
+def test_an_enrolled_gateway_needs_neither_key_nor_password_nor_broker(tmp_path: Path):
+    given = enrolled(tmp_path)
+
+    settings = load(write(tmp_path, BARE), {})
+
+    at = BrokerAt("broker.test", 8883, is_tls=True)
+    assert settings.access == Access((at,), "GW-0001.3", "granted", ca=None)
+    assert (settings.credential, settings.code_key) == (3, bytes(32))
+    assert settings.cloud_keys.ids == given.keys.ids
+
+
+def test_what_enrolment_gave_goes_before_an_old_key_and_password(tmp_path: Path):
+    enrolled(tmp_path)
+    settings = load(write(tmp_path, GOOD), {"WATTWELL_GATEWAY_PASSWORD": "old"})
+    assert (settings.access.user, settings.access.password) == ("GW-0001.3", "granted")
+    assert settings.access.brokers == (BrokerAt("127.0.0.1", 1883, is_tls=False),)  # named by hand
+
+
+def test_a_gateway_that_was_not_enrolled_is_told_how(tmp_path: Path):
+    with pytest.raises(BadSettings, match="is not enrolled: run `wattwell edge enrol`"):
+        load(write(tmp_path, BARE), {})
+    assert contact(write(tmp_path, BARE)).gateway_no == "GW-0001"
+
+
+def test_credentials_of_another_gateway_are_refused(tmp_path: Path):
+    enrolled(tmp_path, gateway_no="GW-0002")
+    with pytest.raises(BadSettings, match=r"gateway_no is GW-0001, and .* is for gateway GW-0002"):
+        load(write(tmp_path, BARE), {})
+
+
+def test_damaged_credentials_are_refused(tmp_path: Path):
+    (tmp_path / credentials.CREDENTIALS).write_text("{")
+    with pytest.raises(BadSettings, match="damaged: enrol this gateway again"):
+        load(write(tmp_path, BARE), {})
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ('url = "cloud.test"', "line 3: cloud.url: cloud.test is not an address like"),
+        ('url = "http://cloud.test"', "needs https"),
+        ('broker = "mqtts://"', "line 3: cloud.broker: must be mqtts://HOST:PORT"),
+        ('ca_file = "none.pem"', r"cloud.ca_file: .*none.pem cannot be used: No such file"),
+        ('ca_file = "password"', r"cloud.ca_file: .*password cannot be used: it is no certificate"),
+    ],
+)
+def test_how_the_cloud_is_reached_is_checked(tmp_path: Path, line: str, sentence: str):
+    enrolled(tmp_path)
+    text = BARE.replace("\n", f"\n[cloud]\n{line}\n", 1)
+    with pytest.raises(BadSettings, match=sentence):
+        load(write(tmp_path, text), {})
