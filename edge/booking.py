@@ -200,9 +200,7 @@ class Booking:
             current_a=current_a,
             put_off=self._put_off.get(point.id, 0),
             switched_ago=None if moved is None else _seconds(now.tick - moved),
-            off_for=None
-            if off is None or off.since is None
-            else self._clock.since(off.since, self._went_off.get(point.id)),
+            off_for=self._off_for(point.id, off, now),
             power_back_ago=None,
             place=0,
         )
@@ -236,6 +234,18 @@ class Booking:
         if warned is not None and warned.is_dated and now.is_trusted and warned.at <= now.at:
             return now.at - warned.at
         return self._clock.running
+
+    def _off_for(self, point: UUID, off: Off | None, now: Moment) -> timedelta | None:
+        """How long the supply has been off, None if that cannot be known: then it is asked for the taps.
+
+        Over a restart the time on the wall counts, where it was trusted when it was noted and is now.
+        """
+        tick = self._went_off.get(point)
+        if tick is not None:
+            return _seconds(now.tick - tick)
+        if off is None or off.since is None or not now.is_trusted or off.since > now.at:
+            return None
+        return now.at - off.since
 
     def report(self, point: ServicePoint, want: Desired, seen: Supply | None, at: datetime) -> None:
         """Tell a change of supply or of what is wanted, and end the command that is proved by it.
@@ -382,7 +392,7 @@ class Booking:
         off = self._store.off(point)
         if seen is Supply.OFF and off is None and row is not None and row.seen is not None:
             if row.seen is not Supply.OFF:
-                self._store.save_off(point, Off(at, None))
+                self._store.save_off(point, Off(at if self._clock.now().is_trusted else None, None))
                 self._went_off[point] = self._clock.tick()
         elif seen in (Supply.ON, Supply.ARMED) and off is not None:
             self._store.save_off(point, None)
