@@ -487,6 +487,21 @@ async def test_after_a_short_cut_nobody_is_asked_for_the_taps_also_not_after_a_r
     assert not room.meter.contact_open
 
 
+@simulated
+async def test_a_cut_of_which_no_trusted_clock_tells_how_long_it_was_is_asked_for(tmp_path: Path):
+    room = Room(tmp_path, points=(ASKING,))
+    await visit(room, "100.00")
+    await visit(room, "102.00")
+    room.store.close()
+    room.store = Store(tmp_path / "ledger.sqlite", "GW-0001")
+    room.start(settle_s=60, system=lambda: None)  # after a power cut nobody keeps the clock
+    room.credit("20.00")
+
+    assert (await visit(room, "102.00")).why is Why.TAPS
+    codes.close_taps(room.store, ASKING.id, EVENING)
+    assert (await visit(room, "102.00")).wanted is Supply.ON
+
+
 def test_a_book_is_called_as_everywhere(store: Store):
     enter(store, KEY, code(1, "50.00"), PURSE, at(0))
     (book,) = store._db.execute("SELECT book FROM typed").fetchone()
