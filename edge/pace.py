@@ -117,6 +117,8 @@ class LinePace:
 
         Counted at each visit; said when it starts and when it ends. who is the point and its purse, for people.
         """
+        if not late_s and self._behind is None:
+            return
         line = self.line()
         if not line.visit:
             return  # nothing is promised before the first answer

@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import itemgetter
 from uuid import UUID
 
 SLACK_S = 1.0  # about what asking a silent meter takes: so long nobody else may be due
@@ -183,10 +184,10 @@ class Rounds:
         overdue = min(held, key=lambda id: held[id].latest, default=None)
         if overdue is not None and held[overdue].latest <= now:
             return overdue
-        first = min(self._due, key=self._due.__getitem__, default=None)
-        if first is not None and self._due[first] <= now:
+        first, due = min(self._due.items(), key=itemgetter(1), default=(None, math.inf))
+        if first is not None and due <= now:
             return first
-        if first is None or self._due[first] > now + SLACK_S:
+        if due > now + SLACK_S:
             silent = min(held, key=lambda id: held[id].since, default=None)
             if silent is not None and held[silent].since <= now:
                 return silent

@@ -84,7 +84,8 @@ def shortest_interval(*, points: int, visit: timedelta, share: Decimal) -> timed
 
     All of them at this pace together take share of the line's time; visit is what one visit takes.
     """
-    return ceil(Fraction(points * (visit // _MICROSECOND)) / Fraction(share)) * _MICROSECOND
+    over, under = share.as_integer_ratio()
+    return -(-points * (visit // _MICROSECOND) * under // over) * _MICROSECOND  # rounded up
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
