@@ -40,6 +40,7 @@ Price = Annotated[
 ]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Tariff = Annotated[int, Field(ge=1, le=63)]
+TimeOfDay = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
 Whole = Annotated[int, Field(ge=0)]
 Day = Annotated[int, Field(ge=0, le=28)]
 
@@ -132,9 +133,7 @@ class ElectricityConfig:
     ] = field(default_factory=lambda: {"2": "000000", "4": "000000"})
     phases: Literal[1, 3] = 1
     tariffs: Tariff = 4
-    periods: dict[Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")], Tariff] = field(
-        default_factory=lambda: {"00:00": 1}
-    )
+    periods: dict[TimeOfDay, Tariff] = field(default_factory=lambda: {"00:00": 1})
     relay_travel_ms: Annotated[int, Field(ge=0, le=120_000)] = 0
     answers_with_word: bool = False
     programming_key: bool = False
@@ -191,7 +190,8 @@ class WaterConfig:
 @checked(frozen=True, slots=True, config=_STRICT)
 class ModbusConfig:
     """A meter whose registers a profile of protocols/modbus/profiles lays out. base and varying are watts,
-    or litres an hour of a water meter; values are what stands in registers that nothing is measured for."""
+    or litres an hour of a water meter; values are what stands in registers instead of what is measured for them.
+    periods is the rate number by the time of day from which it holds."""
 
     protocol: Literal["modbus-rtu", "modbus-tcp"]
     line: str
@@ -205,6 +205,7 @@ class ModbusConfig:
     travel_ms: Annotated[int, Field(ge=0, le=120_000)] = 0
     battery_days: Whole | None = None
     values: dict[str, int] = field(default_factory=dict)
+    periods: dict[TimeOfDay, Tariff] = field(default_factory=dict)
     faults: FaultsConfig = field(default_factory=FaultsConfig)
     faults_after_s: Seconds = 0
 
@@ -429,6 +430,12 @@ def _of_modbus(meter: ModbusConfig) -> Iterator[str]:
     if meter.profile not in profiles.names():
         yield f"profile: there is no {meter.profile}; there are {', '.join(profiles.names())}"
         return
+    rates = len(profiles.load(meter.profile).bands)
+    for time, rate in meter.periods.items():
+        if rate > rates:
+            yield f"periods.{time}: {meter.profile} counts under {rates} rate numbers"
+    if meter.periods and "00:00" not in meter.periods:
+        yield "periods: from 00:00 on"
     known = profiles.load(meter.profile).registers
     for name, value in meter.values.items():
         if name not in known:

@@ -41,7 +41,7 @@ def make(
         case WaterConfig():
             return _water(config, bench, faults, clock, local_time)
         case ModbusConfig():
-            return _modbus(config, bench, faults, clock)
+            return _modbus(config, bench, faults, clock, local_time)
 
 
 def own_faults(config: AnyMeterConfig, bench: Config, line: Faults) -> OwnFaults:
@@ -178,17 +178,25 @@ def _prepaid(purse: WaterPurseConfig) -> water.Prepaid:
 NEVER_M3 = 999_999
 
 
-def _modbus(config: ModbusConfig, bench: Config, faults: OwnFaults, clock: Clock) -> ModbusMeter:
+def _modbus(
+    config: ModbusConfig,
+    bench: Config,
+    faults: OwnFaults,
+    clock: Clock,
+    local_time: LocalTime,
+) -> ModbusMeter:
     return ModbusMeter(
         int(config.address),
         profiles.load(config.profile),
         clock=clock,
+        local_time=local_time,
         register=Register(
             config.opening, Load(config.base, config.varying, config.seed), bench.time_scale
         ),
         make=modbus_meter.Make(
             travel=config.travel_ms * MILLISECOND,
             values=config.values,
+            periods={at.replace(":", ""): rate for at, rate in config.periods.items()},
             battery_days=config.battery_days,
             faults=faults,
         ),

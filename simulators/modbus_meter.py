@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from decimal import Decimal
 from struct import pack, unpack
 
@@ -22,7 +23,7 @@ from protocols.modbus.profile import (
 )
 from protocols.modbus.slave import Declined, Fault, Table
 from simulators.faults import OwnFaults
-from simulators.physics import MAINS_V, UNIT, Battery, Clock, State, shown, whole
+from simulators.physics import MAINS_V, UNIT, Battery, Clock, LocalTime, State, shown, whole
 from simulators.physics import Register as Total
 
 LINE_V = 380
@@ -34,10 +35,11 @@ HOLDS_16 = {3: Table.HOLDING, 4: Table.INPUT}
 @dataclass(frozen=True, slots=True)
 class Make:
     """How a meter was made and set up: travel is how long its relay or valve takes, values what stands in
-    registers that nothing is measured for, by name."""
+    registers, by name, instead of what is measured for them. periods is the rate number by hhmm."""
 
     travel: int = 0
     values: Mapping[str, int] = field(default_factory=dict)
+    periods: Mapping[str, int] = field(default_factory=dict)
     battery_days: int | None = None
     faults: OwnFaults = field(default_factory=OwnFaults)
 
@@ -50,7 +52,14 @@ class ModbusMeter:
     """
 
     def __init__(
-        self, unit: int, profile: Profile, *, clock: Clock, register: Total, make: Make
+        self,
+        unit: int,
+        profile: Profile,
+        *,
+        clock: Clock,
+        local_time: LocalTime,
+        register: Total,
+        make: Make,
     ) -> None:
         self.unit = unit
         self.profile = profile
@@ -59,7 +68,10 @@ class ModbusMeter:
         if make.faults.has("rollover", make.faults.after):
             register.total = 10**6 * UNIT - UNIT // 2
         self._clock = clock
+        self._local_time = local_time
         self.at = clock()
+        self.by_rate = [0] * max(1, len(profile.bands))
+        self.by_rate[self._only_rate - 1] = register.total
         self.battery = Battery(make.battery_days, register.time_scale)
         self.is_off = False
         self.ordered: Supply | None = None  # None where the meter decides itself
@@ -123,14 +135,37 @@ class ModbusMeter:
     def _reset(self) -> None:
         self.was_reset = True
         self.register.total = 0
+        self.by_rate = [0] * len(self.by_rate)
 
     def _run(self, until: int) -> None:
-        drawn = 0 if self.is_off else self.register.drawn(self.at, until)
-        if self.is_half_open:
-            drawn = self.register.drawn(self.at, until) // 2
-        if not self._has("stuck_register"):
-            self.register.total += drawn
-        self.at = until
+        while self.at < until:
+            rate, end = self._rate(until)
+            drawn = 0 if self.is_off else self.register.drawn(self.at, end)
+            if self.is_half_open:
+                drawn = self.register.drawn(self.at, end) // 2
+            if not self._has("stuck_register"):
+                self.register.total += drawn
+                self.by_rate[rate - 1] += drawn
+            self.at = end
+
+    @property
+    def _only_rate(self) -> int:
+        """The rate number that all is counted under where there are no periods: flat 平, or else the first."""
+        bands = [rate.band for rate in self.profile.bands]
+        return bands.index("flat") + 1 if "flat" in bands else 1
+
+    def _rate(self, until: int) -> tuple[int, int]:
+        """The rate number that is counted under now, and until when at most it is."""
+        periods = sorted(self.make.periods.items())
+        if not periods:
+            return self._only_rate, until
+        here = self._local_time() - timedelta(microseconds=self._clock() - self.at)
+        begun = [rate for start, rate in periods if start <= f"{here:%H%M}"]
+        later = [start for start, _ in periods if start > f"{here:%H%M}"]
+        midnight = here.replace(hour=0, minute=0, second=0, microsecond=0)
+        hour, minute = (int(later[0][:2]), int(later[0][2:])) if later else (24, 0)
+        turn = midnight + timedelta(hours=hour, minutes=minute)
+        return begun[-1], min(until, self.at + (turn - here) // timedelta(microseconds=1))
 
     def _has(self, fault: str) -> bool:
         return self.make.faults.has(fault, self.at)
@@ -235,7 +270,7 @@ class ModbusMeter:
         return (serial >> 24) + (serial >> 8) & 0x1234
 
     def _refresh(self, register: Register) -> None:
-        measured = self._measured(register)
+        measured = None if register.name in self.make.values else self._measured(register)
         if measured is not None:
             self._store(register, measured)
         known = self.profile.switch
@@ -297,7 +332,10 @@ class ModbusMeter:
         return None
 
     def _energy(self, name: str, share: int) -> Decimal:
-        """The total; a phase's part; in the tariff in force all of it, for these meters keep one."""
+        """The total; a phase's part; what was counted under a rate number."""
+        for number, rate in enumerate(self.profile.bands):
+            if rate.register == name:
+                return shown(self.by_rate[number])
         total = shown(self.register.total)
         if any(part in name for part in BACKWARD):
             return Decimal(0)
@@ -328,6 +366,7 @@ class ModbusMeter:
         written = [[table.value, address, word] for (table, address), word in self.words.items()]
         return {
             "total": self.register.total,
+            "by_rate": self.by_rate,
             "at": self.at,
             "is_off": self.is_off,
             "ordered": self.ordered and self.ordered.value,
@@ -339,6 +378,11 @@ class ModbusMeter:
     def resume(self, state: State) -> None:
         """Go on from a state. Raises KeyError, ValueError or TypeError if it is not one of a Modbus meter."""
         self.register.total = whole(state, "total")
+        match state["by_rate"]:
+            case list() as counted if len(counted) == len(self.by_rate):
+                self.by_rate = [int(one) for one in counted]
+            case other:
+                raise ValueError(f"by_rate is {other!r}")
         self.at = whole(state, "at")
         self.is_off = bool(state["is_off"])
         self.ordered = None if state["ordered"] is None else Supply(state["ordered"])

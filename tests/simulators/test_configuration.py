@@ -107,6 +107,16 @@ address = "1"
             'profile = "ytl_orwe504"\nvalues = { relais = 1 }',
             "values.relais: ytl_orwe504 has no such register",
         ),
+        (
+            LINE + '[[meter]]\nprotocol = "modbus-rtu"\nline = "L1"\naddress = "1"\n'
+            'profile = "ytl_orwe514"\nperiods = { "00:00" = 3 }',
+            "periods.00:00: ytl_orwe514 counts under 2 rate numbers",
+        ),
+        (
+            LINE + '[[meter]]\nprotocol = "modbus-rtu"\nline = "L1"\naddress = "1"\n'
+            'profile = "ytl_orwe514"\nperiods = { "08:00" = 2 }',
+            "periods: from 00:00 on",
+        ),
         *(
             (
                 LINE + '[[meter]]\nprotocol = "modbus-rtu"\nline = "L1"\naddress = "1"\n'

@@ -255,3 +255,53 @@ async def test_a_gateway_may_be_silent_or_hang_up_in_the_middle(bench):
         await ask_over_tcp(bench, "faults = { silence = 1 }", within_s=0.2)
     with pytest.raises(ConnectionResetError):
         await ask_over_tcp(bench, "faults = { truncation = 1 }")
+
+
+def test_what_is_given_for_a_measured_register_stands_there_instead_of_what_is_measured(bench):
+    # the mains of the bench are 220 V; 2200 W at that are 10 A
+    its = bench(meters("acrel_ddsy1352", more="values = { voltage = 187 }"))
+    layout = profile.load("acrel_ddsy1352")
+
+    values = its.ask(profile.read_values(1, layout, ["voltage", "current"], DIRECT), modbus=True)
+
+    assert values == {"voltage": 187, "current": 10}
+
+
+def test_energy_is_counted_under_the_rate_number_of_the_hour(bench, clock):
+    # the bench begins at 20:00; 2.2 kW: an hour of rate 2, three of rate 4; what was there before is flat
+    periods = 'periods = { "00:00" = 4, "08:00" = 2, "21:00" = 4 }'
+    its = bench(meters("acrel_dtsy1352", more=periods))
+    layout = profile.load("acrel_dtsy1352")
+    clock.pass_s(4 * HOUR)
+
+    names = ["energy_total", *(rate.register for rate in layout.bands)]
+    values = its.ask(profile.read_values(1, layout, names, DIRECT), modbus=True)
+
+    assert values == {
+        "energy_total": Decimal("108.80"),
+        "energy_sharp": Decimal("0.00"),
+        "energy_peak": Decimal("2.20"),
+        "energy_flat": Decimal("100.00"),
+        "energy_valley": Decimal("6.60"),
+    }
+    # over midnight rate 4 goes on, to 08:00
+    clock.pass_s(9 * HOUR)
+    later = its.ask(profile.read_values(1, layout, names, DIRECT), modbus=True)
+    assert later["energy_valley"] == Decimal("24.20")  # eight hours more
+    assert later["energy_peak"] == Decimal("4.40")  # one hour more
+
+
+def test_what_was_counted_under_each_rate_number_survives(bench, clock):
+    text = meters("acrel_dtsy1352", head='state = "state"', more='periods = { "00:00" = 1 }')
+    its = bench(text)
+    clock.pass_s(HOUR)
+    its.ask(master.read_holding(1, address=0, count=2), modbus=True)
+    its.building.save()
+    its.building.close()
+
+    layout = profile.load("acrel_dtsy1352")
+    values = bench(text).ask(
+        profile.read_values(1, layout, ["energy_sharp", "energy_flat"], DIRECT), modbus=True
+    )
+
+    assert values == {"energy_sharp": Decimal("2.20"), "energy_flat": Decimal("100.00")}
