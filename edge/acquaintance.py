@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +24,7 @@ class Acquaintances:
 
     def __init__(self) -> None:
         self._refused: dict[UUID, tuple[Meter, frozenset[Any]]] = {}
+        self._shy: dict[UUID, Meter] = {}
 
     def known(self, point: UUID, meter: Meter, *, byte_s: float, turn_s: float) -> Known:
         """What its driver is to know; byte_s and turn_s are what a byte and a request take on its line."""
@@ -32,6 +34,14 @@ class Acquaintances:
             byte_us=round(byte_s * 1e6),
             turn_us=-(-round(turn_s * 1e6) // TURN_STEP_US) * TURN_STEP_US,
         )
+
+    def boldly(self, point: UUID, meter: Meter, known: Known) -> Known:
+        """To be asked for more at once than is documented, unless it was silent at that before."""
+        return replace(known, is_bold=self._shy.get(point) != meter)
+
+    def scare(self, point: UUID, meter: Meter) -> None:
+        """It was silent when it was boldly asked: perhaps for that."""
+        self._shy[point] = meter
 
     def note(self, point: UUID, meter: Meter, refused: frozenset[Any]) -> None:
         """The meter refuses this now."""

@@ -76,6 +76,7 @@ class Measuring:
         known = self._met.known(
             point.id, meter, byte_s=self._bus.byte_s, turn_s=self._bus.turn_s(whom(meter))
         )
+        known = self._met.boldly(point.id, meter, known)
         try:
             measured = await self._bus.run(
                 lambda: driver.measure(meter, known),
@@ -88,6 +89,8 @@ class Measuring:
         except Unwanted:
             return False
         except (NoReply, LineAway, BadMeter, ProtocolError) as error:
+            if isinstance(error, NoReply):
+                self._met.scare(point.id, meter)
             # Its visits tell people what is wrong with it.
             log.debug("%s cannot be measured: %s", point.name, error)
             return True

@@ -191,7 +191,8 @@ class WaterConfig:
 class ModbusConfig:
     """A meter whose registers a profile of protocols/modbus/profiles lays out. base and varying are watts,
     or litres an hour of a water meter; values are what stands in registers instead of what is measured for them.
-    periods is the rate number by the time of day from which it holds."""
+    periods is the rate number by the time of day from which it holds; with fills_gaps it answers 0 for addresses
+    between those of the profile."""
 
     protocol: Literal["modbus-rtu", "modbus-tcp"]
     line: str
@@ -206,6 +207,7 @@ class ModbusConfig:
     battery_days: Whole | None = None
     values: dict[str, int] = field(default_factory=dict)
     periods: dict[TimeOfDay, Tariff] = field(default_factory=dict)
+    fills_gaps: bool = False
     faults: FaultsConfig = field(default_factory=FaultsConfig)
     faults_after_s: Seconds = 0
 

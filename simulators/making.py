@@ -197,6 +197,7 @@ def _modbus(
             travel=config.travel_ms * MILLISECOND,
             values=config.values,
             periods={at.replace(":", ""): rate for at, rate in config.periods.items()},
+            fills_gaps=config.fills_gaps,
             battery_days=config.battery_days,
             faults=faults,
         ),

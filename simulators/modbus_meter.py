@@ -35,11 +35,13 @@ HOLDS_16 = {3: Table.HOLDING, 4: Table.INPUT}
 @dataclass(frozen=True, slots=True)
 class Make:
     """How a meter was made and set up: travel is how long its relay or valve takes, values what stands in
-    registers, by name, instead of what is measured for them. periods is the rate number by hhmm."""
+    registers, by name, instead of what is measured for them. periods is the rate number by hhmm. With fills_gaps
+    addresses between those of the profile read 0; else it refuses them."""
 
     travel: int = 0
     values: Mapping[str, int] = field(default_factory=dict)
     periods: Mapping[str, int] = field(default_factory=dict)
+    fills_gaps: bool = False
     battery_days: int | None = None
     faults: OwnFaults = field(default_factory=OwnFaults)
 
@@ -86,6 +88,11 @@ class ModbusMeter:
         for start, count in profile.blocks:
             for address in range(start, start + count):
                 self.words.setdefault((Table.HOLDING, address), 0)
+        if make.fills_gaps:
+            for table in {table for table, _ in self.words}:
+                known = [address for held, address in self.words if held is table]
+                for address in range(min(known), max(known)):
+                    self.words.setdefault((table, address), 0)
         if profile.even_reads:
             for table, address in list(self.words):
                 self.words.setdefault((table, address ^ 1), 0)

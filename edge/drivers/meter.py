@@ -25,12 +25,14 @@ class Known:
 
     refused is what the meter has refused, as its driver gave it the last time: the driver's own affair, to be kept
     for the meter and handed in again. byte_us is what a byte takes on the line, turn_us what each request costs
-    beside its bytes: the meter's delay and the gap.
+    beside its bytes: the meter's delay and the gap. is_bold is whether addresses that nobody has documented may be
+    read along: where a meter that is silent at them does no harm, and is not asked so again.
     """
 
     refused: frozenset[Any] = frozenset()
     byte_us: int = 1146
     turn_us: int = 60_000
+    is_bold: bool = False
 
 
 STRANGER = Known()

@@ -229,7 +229,9 @@ def _profile(meter: Meter) -> Profile:
 
 def _fetch(unit: int, profile: Profile, wanted: set[str], known: Known) -> Exchange[Frame, Fetched]:
     cost = Cost(known.byte_us, known.turn_us)
-    return profiles.fetch(unit, profile, wanted, cost=cost, refused=known.refused)
+    return profiles.fetch(
+        unit, profile, wanted, cost=cost, refused=known.refused, is_bold=known.is_bold
+    )
 
 
 def _supply(said: profiles.Supply | None) -> Supply | None:

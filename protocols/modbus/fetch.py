@@ -29,8 +29,10 @@ def fetch(
     *,
     cost: Cost,
     refused: frozenset[Read],
+    is_bold: bool = False,
 ) -> Exchange[Frame, Fetched]:
-    """The wanted registers and those they depend on, as far as the meter has them, by the cheapest plan.
+    """The wanted registers and those they depend on, as far as the meter has them, by the cheapest plan,
+    a bold one or not.
 
     What is refused together is read in halves, cut at the widest gap, down to the registers that are refused
     alone: so the smallest reads that are refused become known, and are not tried again by a plan that is told.
@@ -39,7 +41,7 @@ def fetch(
     """
     words: dict[tuple[int, int], int] = {}
     found = set(refused)
-    for read, registers in steps(profile, frozenset(wanted), cost, refused):
+    for read, registers in steps(profile, frozenset(wanted), cost, refused, is_bold):
         yield from _halve(unit, profile, read, registers, words, found)
     return Fetched(words, refused if len(found) == len(refused) else frozenset(found))
 

@@ -54,6 +54,7 @@ def plan(
     *,
     cost: Cost = USUAL,
     refused: frozenset[Read] = frozenset(),
+    is_bold: bool = False,
 ) -> tuple[Read, ...]:
     """The reads that fetch the wanted registers and those they depend on, in order of address.
 
@@ -61,21 +62,30 @@ def plan(
     read than to ask around, where the gap is registers of the profile or lies in one of its blocks: a meter
     may refuse a read that touches an address it does not know. Values are never cut in two.
 
+    A bold plan reads unknown addresses along too: many meters answer 0 for them. Who runs it must know what to do
+    with one that refuses, or is silent.
+
     refused are reads that this meter has refused: none is planned that has one of them within, and a register
     that it refuses alone is left out.
 
     Raises ValueError for a name that is not in the profile or cannot be read.
     """
-    return tuple(read for read, _ in steps(profile, frozenset(wanted), cost, refused))
+    return tuple(read for read, _ in steps(profile, frozenset(wanted), cost, refused, is_bold))
 
 
 @lru_cache(maxsize=1024)
-def steps(profile: Profile, wanted: frozenset[str], cost: Cost, refused: frozenset[Read]) -> Steps:
+def steps(
+    profile: Profile,
+    wanted: frozenset[str],
+    cost: Cost,
+    refused: frozenset[Read],
+    is_bold: bool,
+) -> Steps:
     """The reads of `plan`, each with the registers that it is for."""
     here = [one for one in needed(profile, wanted) if covering(profile, [one]) not in refused]
     found: Steps = ()
     for _, registers in groupby(here, key=lambda one: one.function):
-        found += _cheapest(profile, list(registers), cost, refused)
+        found += _cheapest(profile, list(registers), cost, refused, is_bold)
     return found
 
 
@@ -106,10 +116,14 @@ def covering(profile: Profile, registers: Sequence[Register]) -> Read:
 
 
 def _cheapest(
-    profile: Profile, registers: list[Register], cost: Cost, refused: frozenset[Read]
+    profile: Profile,
+    registers: list[Register],
+    cost: Cost,
+    refused: frozenset[Read],
+    is_bold: bool,
 ) -> Steps:
     """The cheapest way to the first n registers is that to the first m, and one read for the rest of them."""
-    known = _documented(profile, registers[0].function)
+    known = None if is_bold else _documented(profile, registers[0].function)
     best: list[tuple[int, Steps]] = [(0, ())]
     for end in range(1, len(registers) + 1):
         ways: list[tuple[int, Steps]] = []
@@ -125,15 +139,15 @@ def _cheapest(
 
 
 def _is_allowed(
-    profile: Profile, read: Read, known: frozenset[int], refused: frozenset[Read]
+    profile: Profile, read: Read, known: frozenset[int] | None, refused: frozenset[Read]
 ) -> bool:
-    """Whether a read of several registers may be tried."""
+    """Whether a read of several registers may be tried; only known addresses, or any where that is None."""
     inside = range(read.address, read.address + read.count)
     if profile.even_reads:
         inside = inside[1:-1]  # an odd end is read along, whether or not it is known
     return (
         read.count <= profile.largest_read
-        and known.issuperset(inside)
+        and (known is None or known.issuperset(inside))
         and not any(read.holds(one) for one in refused)
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from decimal import Decimal
@@ -20,8 +20,17 @@ from prepaid.point import ServicePoint
 from prepaid.wire import Measured, Read
 from protocols import bcd
 from protocols.dlt645.frame import Decoder
+from protocols.modbus.slave import Table
 from tests.edge import simulated as simulated_room
-from tests.edge.simulated import ELECTRICITY, Room, clock, simulated, until
+from tests.edge.simulated import (
+    ELECTRICITY,
+    ModbusMeter,
+    Room,
+    Wire,
+    clock,
+    simulated,
+    until,
+)
 
 
 def slow(point: ServicePoint) -> ServicePoint:
@@ -183,3 +192,73 @@ async def test_a_meter_that_measures_nothing_says_nothing(tmp_path: Path):
 
     assert VOLTAGES in asked(room)
     assert not room.told(Measured)
+
+
+SDM120 = replace(
+    POWER,
+    meter=replace(
+        POWER.meter, protocol="modbus", address="1", settings={"profile": "eastron_sdm120"}
+    ),
+)
+
+
+class Mute(ModbusMeter):
+    """It says nothing at all to a request that touches an address that it has not."""
+
+    def read(self, table: Table, address: int, count: int) -> Sequence[int]:
+        if any(at not in self.tables[table] for at in range(address, address + count)):
+            raise Mute.Silence
+        return super().read(table, address, count)
+
+    class Silence(Exception):
+        pass
+
+
+class MuteWire(Wire):
+    async def write(self, data: bytes) -> None:
+        try:
+            await super().write(data)
+        except Mute.Silence:
+            return
+
+
+def counts(room: Room) -> list[int]:
+    """Of the registers of each read."""
+    return [int.from_bytes(request[4:6], "big") for request in room.wire.requests]
+
+
+async def measured_twice(room: Room) -> None:
+    async with serving(room, settle_s=600, measure_s=300):
+        await asyncio.sleep(400)
+
+
+@simulated
+async def test_unknown_addresses_are_read_along_where_the_meter_gives_them(tmp_path: Path):
+    # 9600: the five values from 0 to 31 by one request of 32, then 70 and 71
+    room = Room(tmp_path, [SDM120])
+    meter = ModbusMeter("eastron_sdm120")
+    meter.tables[Table.INPUT].update(
+        {at: 0 for at in range(400) if at not in meter.tables[Table.INPUT]}
+    )
+    room.wire = Wire([meter])
+    await measured_twice(room)
+
+    assert max(counts(room)) > 2
+    assert len(room.told(Measured)) == 2
+
+
+@simulated
+async def test_a_meter_that_is_silent_at_unknown_addresses_is_not_asked_for_them_again(
+    tmp_path: Path,
+):
+    room = Room(tmp_path, [SDM120])
+    room.wire = MuteWire([Mute("eastron_sdm120")])
+    async with serving(room, settle_s=600, measure_s=300):
+        await asyncio.sleep(200)
+        assert max(counts(room)) > 2
+        assert not room.told(Measured)
+        room.wire.requests.clear()
+        await asyncio.sleep(300)
+
+    assert max(counts(room)) == 2
+    assert len(room.told(Measured)) == 1
