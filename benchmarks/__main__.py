@@ -21,7 +21,7 @@ from rich.console import Console
 from benchmarks.figure import Figure, draw, table
 
 FIGURES = Path(__file__).parent.parent / "docs" / "figures"
-MODULES = ("decode", "rating", "visit", "line", "urgent", "overdraft")
+MODULES = ("decode", "rating", "visit", "line", "values", "urgent", "overdraft")
 LOOPS = 200_000
 
 
