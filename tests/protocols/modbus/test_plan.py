@@ -211,15 +211,15 @@ def test_whatever_a_meter_refuses_all_that_it_has_is_read_and_soon_nothing_is_re
 
 def run(meter: Meter, profile: Profile, refused: frozenset[Read]):
     exchange = fetch(1, profile, profile.registers, cost=USUAL, refused=refused)
-    request = next(exchange)
-    while True:
-        (frame,) = Decoder(requests=True).feed(request)
-        reply = answer(meter, frame)
-        assert reply is not None
-        try:
+    try:
+        request = next(exchange)  # nothing is asked of a meter that is known to have nothing
+        while True:
+            (frame,) = Decoder(requests=True).feed(request)
+            reply = answer(meter, frame)
+            assert reply is not None
             request = exchange.send(reply)
-        except StopIteration as end:
-            return end.value
+    except StopIteration as end:
+        return end.value
 
 
 def is_refused(meter: Meter, read: Read) -> bool:
