@@ -41,6 +41,7 @@ from protocols.exchange import Exchange, ProtocolError
 log = logging.getLogger(__name__)
 
 STEP_S = 20.0  # between two meters of a line
+IDLE_S = 300.0  # between two looks where none is due
 WITNESS_STEP_S = 2.0  # the same while the clock is not trusted
 DAY_S = 86400.0  # between two looks at one meter's clock
 WITNESS_AGAIN_S = 600.0  # the same while the clock is not trusted
@@ -82,26 +83,33 @@ class MeterClocks:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
+            has_asked = False
             try:
-                await self.step()
+                has_asked = await self.step()
             except (StoreHeld, StoreFull) as error:
                 log.debug("nothing is noted of the meters' clocks: %s", error)
-            await asyncio.sleep(STEP_S if self._clock.now().is_trusted else WITNESS_STEP_S)
+            if not self._clock.now().is_trusted:
+                await asyncio.sleep(WITNESS_STEP_S)
+            else:
+                await asyncio.sleep(STEP_S if has_asked or self._off else IDLE_S)
 
-    async def step(self) -> None:
-        """Ask the next meter of each line that is due, and set the lines whose clocks need it.
+    async def step(self) -> bool:
+        """Ask the next meter of each line that is due, and set the lines whose clocks need it; whether any was.
 
         Raises StoreHeld and StoreFull.
         """
         if self._store.hold is not None:
-            return
+            return False
+        has_asked = False
         for line, bus in self._buses.items():
             try:
                 if (point := self._next(line)) is not None:
+                    has_asked = True
                     await self._ask(point, bus)
                 await self._set_line(line, bus)
             except LineAway as error:
                 log.debug("the clocks on line %s are not read: %s", line, error)
+        return has_asked
 
     def _next(self, line: str) -> ServicePoint | None:
         now = self._clock.now()

@@ -18,7 +18,8 @@ from prepaid.wire import GatewayAlarm, Trouble
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 5.0
+LOOK_S = 60.0
+DOUBT_LOOK_S = 5.0  # the same while the clock is not trusted
 SAVE_S = 600.0  # between two savings of a trusted time
 PATIENCE = timedelta(minutes=2)  # a source may take so long to be heard of before a person is told
 
@@ -66,7 +67,7 @@ class Timekeeper:
         """Until cancelled."""
         while True:
             self.look()
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(LOOK_S if self._was_trusted else DOUBT_LOOK_S)
 
     def look(self) -> None:
         """Say what has changed, once; and save the time now and then."""

@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from edge.clock import CloudTime
 from edge.sync import MOST_BYTES, Learn, Sync
 from prepaid import ledger, wire
 from prepaid.enrolment import read_key, written_key
@@ -56,7 +57,9 @@ from tests.prepaid.values import read
 class Cloud:
     """The other end: it applies cursor + 1, answers with its cursor, and keeps its own log."""
 
-    def __init__(self, room: Room, learn: Learn | None = None) -> None:
+    def __init__(
+        self, room: Room, learn: Learn | None = None, on_time: CloudTime | None = None
+    ) -> None:
         self.is_up = False
         self.key = Ed25519PrivateKey.generate()
         self.log = uuid4()
@@ -76,7 +79,7 @@ class Cloud:
             keys=KeySet([self.key.public_key()]),
             resend_s=5,
             heartbeat_s=30,
-            on_time=lambda at, round_trip: self.times.append((at, round_trip)),
+            on_time=on_time or (lambda at, round_trip: self.times.append((at, round_trip))),
             learn=learn,
         )
         room.store.on_append = self.sync.stir
