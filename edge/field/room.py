@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +16,7 @@ from edge.drivers import DRIVERS, Driver, Seen
 from edge.field.job import Jobs
 from edge.field.said import TROUBLES, Said, of_error, why_not
 from edge.field.tap import Heard, Tap
+from edge.pace import Bound
 from edge.place import Place
 from edge.rows import Checked
 from edge.store import Store
@@ -22,6 +24,8 @@ from prepaid.point import ServicePoint
 from prepaid.reading import Supply
 from prepaid.wire import FieldWork, Work
 from protocols.exchange import Exchange
+
+BOUND_S = 60.0  # in which the bounds of all lines are found once
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,7 @@ class MeterRoom:
         self.lines = lines
         self.now = now
         self.jobs = Jobs(now)
+        self._bounds: dict[str, Bound] = {}
 
     def point(self, id: UUID) -> ServicePoint:
         """Raises CannotDo if there is none."""
@@ -73,6 +78,20 @@ class MeterRoom:
                 protocol=point.meter.protocol,
             )
         return self.line(point.meter.line), driver
+
+    def bound(self, line: str) -> Bound:
+        """What is promised of a line: as it was up to a minute ago, since to find it takes milliseconds."""
+        known = self._bounds.get(line)
+        if known is None:
+            known = self._bounds[line] = self.agent.bound(line)
+        return known
+
+    async def keep_bounds(self) -> None:
+        """Finds the bounds anew, one line after another so that no line waits for it. Until cancelled."""
+        while True:
+            for name in self.lines:
+                self._bounds[name] = self.agent.bound(name)
+                await asyncio.sleep(BOUND_S / len(self.lines))
 
     def begin_work(self, point: UUID, work: Work, *, by: str) -> None:
         """On disk when this returns, so that it is known even if the power goes now. Raises StoreFull, StoreHeld."""

@@ -150,7 +150,7 @@ def line_status(room: MeterRoom, name: str) -> LineStatus:
         name,
         str(room.lines[name].place),
         room.agent.metrics(name),
-        room.agent.bound(name),
+        room.bound(name),
         len(points),
         sum((id, AlarmKind.SILENT) in alarms for id in points),
         name in room.agent.stuck_lines(STUCK_S),

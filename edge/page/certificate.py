@@ -1,9 +1,14 @@
-"""A certificate that the gateway makes for its own page, so that the PIN is not read on the way."""
+"""A certificate that the gateway makes for its own page, so that the PIN is not read on the way.
+
+It is made once in a gateway's life, by a program of its own: what that needs would take 5 MB of the gateway's memory
+for good.
+"""
 
 from __future__ import annotations
 
 import os
 import socket
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,13 +17,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from edge.page.server import certificate_beside
+
 FROM = datetime(2025, 1, 1, tzinfo=UTC)  # a gateway's clock may not be set yet
 FOR = timedelta(days=20 * 365)
-
-
-def beside(ledger: Path) -> tuple[Path, Path]:
-    """Certificate and key."""
-    return ledger.with_name("page.crt"), ledger.with_name("page.key")
 
 
 def made(ledger: Path, gateway_no: str) -> tuple[Path, Path]:
@@ -26,7 +28,7 @@ def made(ledger: Path, gateway_no: str) -> tuple[Path, Path]:
 
     Raises OSError.
     """
-    certificate, key = beside(ledger)
+    certificate, key = certificate_beside(ledger)
     if certificate.exists() and key.exists():
         return certificate, key
     secret = ec.generate_private_key(ec.SECP256R1())
@@ -63,3 +65,7 @@ def _write(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+if __name__ == "__main__":
+    made(Path(sys.argv[1]), sys.argv[2])

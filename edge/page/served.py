@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+import sys
 
 from edge.field.room import MeterRoom
 from edge.field.status import Link
-from edge.page import certificate
 from edge.page.app import create_api, create_page
 from edge.page.desk import Desk
 from edge.page.logbook import Logbook
 from edge.page.pin import Pin, pin_beside
-from edge.page.server import forget, listen, listen_beside, serve, socket_beside
+from edge.page.server import certificate_beside, forget, listen, listen_beside, serve, socket_beside
 from edge.page.session import Sessions
 from edge.settings import PageSettings, Settings
 
@@ -25,6 +25,7 @@ async def page(settings: Settings, room: MeterRoom, link: Link, logbook: Logbook
     beside = socket_beside(settings.ledger)
     try:
         async with asyncio.TaskGroup() as group:
+            group.create_task(room.keep_bounds())
             if (listening := listen_beside(beside)) is not None:
                 group.create_task(serve(create_api(Desk(room, link, logbook)), listening))
             if settings.page is not None:
@@ -41,12 +42,16 @@ async def _for_technicians(
         return
     keys = None
     if wanted.is_https:
-        try:
-            keys = certificate.made(settings.ledger, settings.gateway_no)
-        except OSError as error:
-            log.error("the page is not served, as it has no certificate: %s", error)
-            listening.close()
-            return
+        keys = certificate_beside(settings.ledger)
+        if not all(file.exists() for file in keys):
+            making = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "edge.page.certificate"),
+                *(str(settings.ledger), settings.gateway_no),
+            )
+            if await making.wait() != 0:
+                log.error("the page is not served, as its certificate %s cannot be made", keys[0])
+                listening.close()
+                return
     tick = asyncio.get_running_loop().time
     pin = Pin(pin_beside(settings.ledger), tick)
     if not pin.is_set():

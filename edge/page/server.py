@@ -14,6 +14,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 log = logging.getLogger(__name__)
+logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
 
 MOST_CONNECTIONS = 64
 KEEP_ALIVE_S = 10
@@ -22,6 +23,11 @@ CLOSE_S = 2
 
 def socket_beside(ledger: Path) -> Path:
     return ledger.with_name("gateway.sock")
+
+
+def certificate_beside(ledger: Path) -> tuple[Path, Path]:
+    """That of the page, and its key."""
+    return ledger.with_name("page.crt"), ledger.with_name("page.key")
 
 
 async def serve(

@@ -23,7 +23,7 @@ from edge.page.server import listen, serve
 from edge.page.session import COOKIE, Sessions
 from prepaid.point import Restore, ServicePoint
 from tests.edge.field.rooms import FieldRoom
-from tests.edge.simulated import ELECTRICITY, WATER, ElectricityMeter
+from tests.edge.simulated import ELECTRICITY, WATER, WATER_PURSE, ElectricityMeter
 
 PIN = "274915"
 DIRECT = replace(ELECTRICITY, policy=replace(ELECTRICITY.policy, restore=Restore.DIRECT))
@@ -54,14 +54,17 @@ def browser(app: ASGIApp, **headers: str) -> Browser:
     )
 
 
-def desk_of(at: FieldRoom, folder: Path) -> Desk:
+def desk_of(at: FieldRoom, folder: Path, *, code_key: bytes | None = None) -> Desk:
     tick = asyncio.get_running_loop().time
-    return Desk(at.room, Link(), Logbook(), Pin(folder / "page.pin", tick), Sessions(tick))
+    pin = Pin(folder / "page.pin", tick)
+    return Desk(at.room, Link(), Logbook(), pin, Sessions(tick), code_key=code_key)
 
 
-def signed_in(at: FieldRoom, folder: Path, name: str = "李工") -> Browser:
+def signed_in(
+    at: FieldRoom, folder: Path, name: str = "李工", *, code_key: bytes | None = None
+) -> Browser:
     """The page as who has given the PIN sees it."""
-    desk = desk_of(at, folder)
+    desk = desk_of(at, folder, code_key=code_key)
     assert desk.sessions is not None
     seen = browser(create_page(desk))
     seen.cookies.set(COOKIE, desk.sessions.open(name))
@@ -105,7 +108,9 @@ def house(folder: Path, count: int = 6) -> FieldRoom:
         meter=replace(DIRECT.meter, meter_no="202310450199", address="000000000001"),
     )
     at = FieldRoom(folder, [*points, lost])
-    at.credit("500.00")
+    # Enough for two minutes of the fast physics, so that the line has slack.
+    at.credit("5000.00")
+    at.credit("5000.00", purse=WATER_PURSE, cause="sandbox:3")
     for number in (*range(2, count), 99):
         at.wire.meters.append(ElectricityMeter(f"2023104501{number:02}", f"{number}.00"))
     return at

@@ -12,6 +12,9 @@ from edge.page import pin as pins
 from edge.page import words
 from edge.page.app import create_page
 from edge.page.session import COOKIE
+from prepaid import offline_code
+from prepaid.money import Money
+from prepaid.offline_code import Credit
 from prepaid.reading import Supply
 from tests.edge.field.rooms import FieldRoom
 from tests.edge.page.gateways import DIRECT, PIN, browser, desk_of, house, signed_in
@@ -250,3 +253,33 @@ def test_a_sentence_is_told_in_the_language_asked_for():
     sentence = said("Off, read back after %(seconds)s s.", seconds="2.0")
     assert words.told(sentence, "en") == "Off, read back after 2.0 s."
     assert words.told(sentence, "zh") == "2.0 秒后读回：已断开。"
+
+
+# What a customer asks for at the gateway.
+
+CODE_KEY = bytes(range(32))
+
+
+@simulated
+async def test_an_offline_code_is_credited_once_on_the_page_of_its_point(tmp_path: Path):
+    at = FieldRoom(tmp_path, (DIRECT,))
+    credit = Credit(number=at.store.last_credit(DIRECT.purse) + 1, amount=Money.yuan("20.00"))
+    code = offline_code.make(CODE_KEY, purse=DIRECT.purse, credit=credit)
+    seen = signed_in(at, tmp_path, code_key=CODE_KEY)
+    here = f"/points/{DIRECT.id}"
+    async with at.serving():
+        wrong = await seen.submit(here, f"{here}/code", code="0" * 20)
+        right = await seen.submit(here, f"{here}/code", code=code)
+        again = await seen.submit(here, f"{here}/code", code=code)
+
+    assert "This code is not right" in wrong.text
+    assert "¥20.00 credited; the balance is ¥21.00." in right.text  # with the ¥1.00 it held
+    assert "This code was typed before" in again.text
+    assert at.store.balance(DIRECT.purse) == Money.yuan("21.00")
+
+
+@simulated
+async def test_a_gateway_that_is_not_enrolled_says_that_it_cannot_check_codes(tmp_path: Path):
+    at = FieldRoom(tmp_path, (DIRECT,))
+    shown = (await signed_in(at, tmp_path).get(f"/points/{DIRECT.id}")).text
+    assert "This gateway is not enrolled" in shown
