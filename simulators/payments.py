@@ -214,5 +214,5 @@ class Books:
             self._owed.append(notice)
 
     @property
-    def owed(self) -> int:
-        return len(self._owed)
+    def orders(self) -> tuple[Order, ...]:
+        return tuple(self._orders.values())

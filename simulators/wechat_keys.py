@@ -1,4 +1,4 @@
-"""WeChat Pay's keys: platform certificates that rotate, or a public key; what they sign, and what they seal."""
+"""WeChat Pay's keys and the merchant's: certificates that rotate, or a public key; what is signed and sealed."""
 
 from __future__ import annotations
 
@@ -19,6 +19,18 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
 BITS = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Merchant:
+    """Who may place orders, and what their requests are verified with. site: the domain of their H5 pages."""
+
+    mchid: str
+    appid: str
+    app_secret: str
+    key: rsa.RSAPublicKey
+    key_serial: str
+    site: str
 
 
 @dataclass(frozen=True, slots=True)

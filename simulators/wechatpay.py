@@ -11,20 +11,20 @@ import re
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from datetime import date
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 
+from simulators import wechat_bill
 from simulators.payments import Books, Order, Owed, Refund, Trouble
-from simulators.wechat_keys import PlatformKeys
+from simulators.wechat_keys import Merchant, PlatformKeys
 
 ANSWER_WITHIN_S = 5.0
 STATUS = {"ORDER_NOT_EXIST": 404, "RESOURCE_NOT_EXISTS": 404, "SIGN_ERROR": 401}
@@ -33,18 +33,6 @@ _AUTHORIZATION = re.compile(
     r'WECHATPAY2-SHA256-RSA2048 mchid="(?P<mchid>[^"]*)",nonce_str="(?P<nonce>[^"]*)",'
     r'signature="(?P<signature>[^"]*)",timestamp="(?P<timestamp>\d+)",serial_no="(?P<serial>[^"]*)"'
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Merchant:
-    """Who may place orders, and what their requests are verified with. site: the domain of their H5 pages."""
-
-    mchid: str
-    appid: str
-    app_secret: str
-    key: RSAPublicKey
-    key_serial: str
-    site: str
 
 
 class WeChatPay:
@@ -57,6 +45,7 @@ class WeChatPay:
         self.books = Books("42000")
         self.is_away = False
         self.certificates_asked = 0
+        self.spoil_bill: Callable[[bytes], bytes] = lambda packed: packed
         self._codes: dict[str, str] = {}
         self.app = FastAPI(docs_url=None, redoc_url=None)
         self.app.exception_handler(Trouble)(self._refuse)
@@ -69,6 +58,8 @@ class WeChatPay:
             ("POST", "/v3/refund/domestic/refunds", self._refund),
             ("GET", "/v3/refund/domestic/refunds/{out_refund_no}", self._query_refund),
             ("GET", "/v3/certificates", self._certificates),
+            ("GET", "/v3/bill/tradebill", self._bill),
+            ("GET", "/v3/billdownload/file", self._bill_file),
             ("GET", "/h5", self._h5),
             ("POST", "/h5", self._pay_h5),
             ("POST", "/bridge", self._bridge),
@@ -190,6 +181,23 @@ class WeChatPay:
         await self._signed(request)
         self.certificates_asked += 1
         return self._answer(self.keys.listed())
+
+    async def _bill(self, request: Request, bill_date: str, bill_type: str) -> Response:
+        """Also of today, so that a test need not wait for tomorrow at ten."""
+        await self._signed(request)
+        made = wechat_bill.of_day(self.books.orders, date.fromisoformat(bill_date), self.merchant)
+        if bill_type != "ALL" or made is None:
+            raise Trouble("NO_STATEMENT_EXIST")
+        said = {"hash_type": "SHA1", "hash_value": made[1]}
+        return self._answer(
+            {**said, "download_url": f"{self.url}/v3/billdownload/file?token={bill_date}"}
+        )
+
+    async def _bill_file(self, request: Request, token: str) -> Response:
+        await self._signed(request)
+        made = wechat_bill.of_day(self.books.orders, date.fromisoformat(token), self.merchant)
+        assert made is not None
+        return Response(self.spoil_bill(made[0]), media_type="application/x-gzip")
 
     def _h5(self, request: Request) -> Response:
         order = self.books.by_link(self._h5_link(request))

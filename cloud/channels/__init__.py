@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
@@ -99,6 +100,20 @@ class Refunded:
     at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class BillLine:
+    """A line of a channel's daily bill: a payment, or with out_refund_no a refund.
+
+    fee is what the channel keeps, in yuan as exact as the bill; below zero where it gives some back.
+    """
+
+    out_trade_no: str
+    transaction_id: str
+    out_refund_no: str | None
+    amount: Money
+    fee: Decimal
+
+
 Notice = Payment | Refunded | None
 
 
@@ -146,3 +161,14 @@ class Bridged(Protocol):
 
     def bridge(self, prepay_id: str) -> dict[str, str]:
         """What a page in the channel's own browser passes to it, signed now."""
+
+
+@runtime_checkable
+class Billed(Protocol):
+    """A channel that says each day what it collected and gave back."""
+
+    def bill(self, day: date) -> tuple[BillLine, ...]:
+        """The payments and refunds of a day, by the channel's clock; none where nothing happened.
+
+        Raises ChannelAway (also: it is not made yet), or ChannelRefused if it is damaged.
+        """

@@ -9,13 +9,14 @@ import json
 import time
 import uuid
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal, TypeVar
 from urllib.parse import quote
 
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from cloud.channels import (
+    BillLine,
     ChannelAway,
     ChannelRefused,
     Forged,
@@ -27,6 +28,7 @@ from cloud.channels import (
     Refunded,
     RefundState,
     Way,
+    wechat_bill,
 )
 from cloud.channels.wechat_line import Line, Unsigned
 from prepaid.money import Money
@@ -73,6 +75,12 @@ class _RefundSaid(BaseModel):
     status: Literal["SUCCESS", "CLOSED", "PROCESSING", "ABNORMAL"]
     success_time: AwareDatetime | None = None
     amount: _RefundAmount
+
+
+class _Bill(BaseModel):
+    hash_type: Literal["SHA1"]
+    hash_value: str = Field(pattern=r"^[0-9A-Fa-f]{40}$")
+    download_url: str
 
 
 _STATES = {
@@ -185,6 +193,23 @@ class WeChat:
         ):
             raise ChannelRefused(reason=f"refund {refund.out_refund_no} is of another payment")
         return said
+
+    def bill(self, day: date) -> tuple[BillLine, ...]:
+        path = f"/v3/bill/tradebill?bill_date={day.isoformat()}&bill_type=ALL&tar_type=GZIP"
+        status, text = self._line.ask("GET", path)
+        code = _code(text)
+        if code == "NO_STATEMENT_EXIST":
+            return ()
+        if code == "STATEMENT_CREATING":
+            raise ChannelAway
+        made = _parsed(_Bill, _checked(status, text))
+        status, packed = self._line.fetch(made.download_url)
+        if status != 200:
+            raise ChannelAway
+        try:
+            return wechat_bill.read(packed, sha1=made.hash_value)
+        except wechat_bill.BadBill as error:
+            raise ChannelRefused(reason=f"the bill of {day} is damaged: {error}") from error
 
     def read_notice(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> Notice:
         timestamp = headers.get("wechatpay-timestamp", "")

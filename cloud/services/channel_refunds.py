@@ -179,7 +179,16 @@ def hear(
         said.transaction_id,
         said.amount.fen,
     )
-    if not is_same or row.done_at is not None:
+    if not is_same:
+        log.error(
+            "channel %s says of refund %s that it is ¥%s of payment %s: that is not what was asked for",
+            channel,
+            said.out_refund_no,
+            said.amount,
+            said.transaction_id,
+        )
+        return False
+    if row.done_at is not None:
         return False
     row.said = said.said
     row.asked_at = now if is_asked else row.asked_at

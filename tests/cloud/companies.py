@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from fastapi import FastAPI
 
 from simulators import alipay
-from simulators.wechat_keys import PlatformKeys
-from simulators.wechatpay import Merchant, WeChatPay
+from simulators.wechat_keys import Merchant, PlatformKeys
+from simulators.wechatpay import WeChatPay
 
 MCHID, APPID, APP_SECRET = "1900000109", "wx0123456789abcdef", "a" * 32
 KEY_SERIAL = "5157F09EFDC096DE15EBE81A47057A7232F1B8E1"
