@@ -37,8 +37,9 @@ from simulators.world.plan import ZONE
 
 LEAST_S = 600.0
 RESEND_S = 30.0
-HEARTBEAT_S = 3600.0
+HEARTBEAT_S = 900.0
 RESTART_S = 5.0  # as a service that ended is started again
+CLEAR_S = 900.0
 KEPT = timedelta(days=90)
 KEEP_S = 600.0
 CLOCKS = ClockRules(
@@ -82,7 +83,7 @@ class Machine:
         self.is_retired = False  # it is not started again by itself
         self.store: Store | None = None
         self.starts = 0
-        self.disturbed_at = 0.0  # when something last kept it from its work
+        self.clear_from = 0.0  # from when on nothing keeps it from its work any more
         self._dice = dice
         self._key = key
         self._settle_s = settle_s
@@ -148,8 +149,14 @@ class Machine:
 
         self.line.before_write = before_write
 
-    def disturb(self) -> None:
-        self.disturbed_at = asyncio.get_running_loop().time()
+    def disturb(self, *, after_s: float = CLEAR_S) -> None:
+        """Something keeps it from its work now; so long after it, all is read and planned again."""
+        now = asyncio.get_running_loop().time()
+        self.clear_from = max(self.clear_from, now + after_s)
+
+    def disturb_line(self) -> None:
+        """Something does that makes meters seem silent, which are then tried ever more rarely."""
+        self.disturb(after_s=self._settle_s + CLEAR_S)
 
     def _power_is_gone(self) -> None:
         """What is on the disk stays as it is; nothing that the program still does has an effect."""

@@ -37,6 +37,7 @@ class Flow:
         self._total = int(opening * UNIT)
         self._is_on = True
         self.shown: set[Decimal] = set()  # whatever the register was seen to show
+        self.looks: list[int] = []  # when it was looked at, in ms
 
     def run(self) -> None:
         """Let flow what has flown up to now."""
@@ -74,7 +75,13 @@ class Flow:
         """The register, to somebody who asks over the line."""
         shown = self.register()
         self.shown.add(shown)
+        self.looks.append(self._clock())
         return shown
+
+    def looks_within(self, ms: int) -> int:
+        """How often somebody has looked in the time up to now."""
+        since = self._clock() - ms
+        return sum(at >= since for at in self.looks[-10:])
 
 
 @dataclass(frozen=True, slots=True)

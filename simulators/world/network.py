@@ -45,6 +45,11 @@ class Network:
         self.links.setdefault(gateway_no, []).append(link)
         return link
 
+    def clear(self, gateway_no: str) -> None:
+        """From now on nothing is lost, doubled or late."""
+        self.loss[gateway_no] = self.doubling[gateway_no] = 0.0
+        self.slow_s[gateway_no] = 0.1
+
     def up(self, gateway_no: str, payload: bytes) -> None:
         self._carry(gateway_no, lambda: self._receive(gateway_no, payload))
 

@@ -25,14 +25,14 @@ from simulators.world.cloud import Estate
 from simulators.world.disk import Commit, Saved
 from simulators.world.machine import LEAST_S, Machine
 from simulators.world.meters import AnyMeter
-from simulators.world.plan import Plan
+from simulators.world.plan import Plan, What
 
 _POSITION = TypeAdapter(Position)
 QUIET_FROM, QUIET_TO, OFFSET = 22, 7, timedelta(hours=8)  # as the plan has it
 CLOCK_OFF = timedelta(minutes=6)  # a clock that is trusted may be wrong by five
+LOOKS, FRESH_MS = 2, 300_000  # a cut needs two fresh looks
 RESTORED_WITHIN_S = 180.0
 BRAKE_LEAST, BRAKE_WITHIN_S = 5, 600.0
-SETTLED_S = 900.0  # after something kept a machine from its work
 
 
 class Broken(Exception):
@@ -215,6 +215,8 @@ class Truth:
                 "credit",
                 f"{name} is cut with credit: {available} fen are there, the cut is at {level}",
             )
+        if point.meter.flow.looks_within(FRESH_MS) < LOOKS:
+            self._break("looks", f"{name} is cut after one look at its register")
         if _is_quiet(policy, now - CLOCK_OFF) and _is_quiet(policy, now + CLOCK_OFF):
             self._break("quiet times", f"{name} is cut at {now + OFFSET:%H:%M}, a quiet time")
         self._count(point)
@@ -236,16 +238,18 @@ class Truth:
     def _is_undisturbed(self, machine: Machine, point: Point) -> bool:
         """Whether nothing kept the gateway from cutting in time."""
         estate, policy = self._plan.estates[point.estate.number], point.policy
-        settled_s = estate.settle_s + SETTLED_S
+        elapsed_s = asyncio.get_running_loop().time()
         return (
-            machine.disturbed_at + settled_s < asyncio.get_running_loop().time()
+            machine.clear_from < elapsed_s
             and not estate.noise
             and not self._plan.clocks_jump
             and policy.quiet is None
             and not policy.notice
             and policy.max_cut_current_a is None
             and not any(
-                h.estate == point.estate.number and h.what.value in ("tariff", "pin")
+                h.estate == point.estate.number
+                and h.what in (What.TARIFF, What.PIN)
+                and h.at_s <= elapsed_s
                 for h in self._plan.weather
             )
         )
@@ -289,7 +293,7 @@ class Truth:
         estate = self._plan.estates[point.estate.number]
         store = machine.store
         if (
-            machine.disturbed_at >= since - SETTLED_S
+            machine.clear_from > since
             or not machine.is_on
             or store is None
             or store.hold is not None
