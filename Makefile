@@ -47,6 +47,10 @@ chaos: $(VENV)/.dev ## Kill gateway, broker and worker for ten minutes under loa
 world: $(VENV)/.dev ## Play estates under weather, by seed; SEEDS=10000 for a release, ARGS="--seed N --tell" for one
 	$(BIN)/python -m simulators.world --seeds $(or $(SEEDS),200) $(ARGS)
 
+.PHONY: mutants
+mutants: $(VENV)/.dev ## Plant bugs one at a time and see the world find each; ARGS="--only brake" for some
+	$(BIN)/python -m simulators.world.mutants $(ARGS)
+
 .PHONY: bench
 bench: $(VENV)/.dev ## Measure against peers and limits, print the table, draw docs/figures/bench-*.svg; ARGS="--only line"
 	$(BIN)/python -m benchmarks $(ARGS)

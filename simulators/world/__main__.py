@@ -34,7 +34,11 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=1)
     parser.add_argument("--days", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=2, help="processes")
+    parser.add_argument("--database", action="append", help="a migrated one, instead of our own")
     given = parser.parse_args()
+    if given.database:
+        seeds = range(given.first, given.first + given.seeds)
+        return _many(seeds, given.database, days=given.days)
     with installed(1 if given.seed is not None else given.jobs) as urls:
         if given.seed is not None:
             return _one(given.seed, urls[0], days=given.days, is_told=given.tell)

@@ -208,21 +208,19 @@ def _rejected(story: Story, number: int) -> None:
 
 def _organizations(story: Story) -> None:
     """No row of one organization names anything of the other's, and each sees its own rows alone."""
-    named: list[dict[str, str]] = []
-    for estate in story.estates:
-        found: dict[str, str] = {}
+    named: list[dict[str, str]] = [{} for _ in story.estates]
+    with story.database.system() as session:
         for table in metadata.sorted_tables:
             if "organization_id" not in table.columns or table.name in QUOTED:
                 continue
             query = text(
                 f"SELECT row_to_json(t)::text FROM {table.name} t WHERE organization_id = :id"
             )
-            with story.database.system() as session:
-                rows = session.execute(query, {"id": estate.organization_id}).scalars().all()
-            for row in rows:
-                for id in _UUID.findall(row):
-                    found.setdefault(id, f"{table.name}: {row[:300]}")
-        named.append(found)
+            for found, estate in zip(named, story.estates, strict=True):
+                rows = session.execute(query, {"id": estate.organization_id}).scalars()
+                for row in rows:
+                    for id in _UUID.findall(row):
+                        found.setdefault(id, f"{table.name}: {row[:300]}")
     if common := named[0].keys() & named[1].keys():
         first = sorted(common)[0]
         raise Broken("organizations", f"{first} is in {named[0][first]} and in {named[1][first]}")
