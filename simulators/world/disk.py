@@ -46,11 +46,15 @@ class Credit:
 
 @dataclass(slots=True)
 class Commit:
-    """What a commit has changed that the world looks at: positions, credits, and points that were pinned."""
+    """What a commit has changed that the world looks at: positions, credits, and points that were pinned.
+
+    is_held: the store is, after it.
+    """
 
     positions: list[Saved]
     credits: list[Credit]
     pinned: list[str]
+    is_held: bool
 
 
 _WATCH = """
@@ -229,6 +233,7 @@ def _commit_of(db: Any) -> Commit:
         [Saved(*row) for row in db.said(_SAVED)],
         [Credit(*row) for row in db.said("SELECT id, book, fen FROM temp.credited")],
         [point for (point,) in db.said("SELECT point FROM temp.pinned")],
+        is_held=db.said("SELECT hold FROM main.gateway")[0][0] is not None,
     )
     for table, found in (
         ("saved", commit.positions),

@@ -94,6 +94,7 @@ class Machine:
         self._boot = UUID(int=0)
         self._booted = 0.0
         self._off_s = 1.0
+        self._is_held = False
 
     def wall(self) -> datetime:
         return self._true_time() + self.shift
@@ -154,6 +155,12 @@ class Machine:
         now = asyncio.get_running_loop().time()
         self.clear_from = max(self.clear_from, now + after_s)
 
+    def note_hold(self, is_held: bool) -> None:
+        """A store that is held, or was until now, keeps it from its work."""
+        if is_held or self._is_held:
+            self.disturb()
+        self._is_held = is_held
+
     def disturb_line(self) -> None:
         """Something does that makes meters seem silent, which are then tried ever more rarely."""
         self.disturb(after_s=self._settle_s + CLEAR_S)
@@ -191,6 +198,7 @@ class Machine:
             self.path, self.gateway_no, now=self.wall(), open_store=self._open_store
         )
         self.store = store
+        self._is_held = store.hold is not None
         bus = Bus("L1", self.line, baud=9600, delay_s=0.0)
         try:
             clock = self._clock_of(store)

@@ -207,9 +207,9 @@ MUTANTS = (
     ),
 )
 SAMPLE = (
+    "a remainder is dropped",
     "what is posted is lost from the position",
     "the gateway skips one entry too many",
-    "the cloud moves balances by what was booked before",
 )
 
 

@@ -39,9 +39,12 @@ class Broken(Exception):
     """An invariant does not hold; name says which."""
 
     def __init__(self, name: str, text: str) -> None:
-        super().__init__(f"{name}: {text}")
+        super().__init__(name, text)
         self.name = name
         self.text = text
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.text}"
 
 
 @dataclass(slots=True)
@@ -95,6 +98,7 @@ class Truth:
     # What a gateway commits.
 
     def committed(self, machine: Machine, commit: Commit) -> None:
+        machine.note_hold(commit.is_held)
         for saved in commit.positions:
             self._follow(saved)
         for credit in commit.credits:
