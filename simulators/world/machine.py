@@ -58,6 +58,7 @@ class Machine:
 
     def __init__(
         self,
+        number: int,
         name: str,
         folder: Path,
         gateway_no: str,
@@ -71,6 +72,8 @@ class Machine:
         on_failure: Callable[[BaseException], None],
     ) -> None:
         self.name = name
+        self.number = number
+        self.on_open: Callable[[Hold | None], None] = lambda hold: None
         self.on_failure = on_failure
         self.gateway_no = gateway_no
         self.path = folder / "ledger.sqlite"
@@ -199,6 +202,7 @@ class Machine:
         )
         self.store = store
         self._is_held = store.hold is not None
+        self.on_open(store.hold)
         bus = Bus("L1", self.line, baud=9600, delay_s=0.0)
         try:
             clock = self._clock_of(store)

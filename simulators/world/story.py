@@ -217,6 +217,7 @@ class Story:
         line = Line(self.meters[number], self._dice(f"line {number} {name}"), self._local)
         line.noise = planned.noise
         machine = Machine(
+            number,
             f"{number}-{name}",
             folder,
             estate.gateway_no,
@@ -230,6 +231,7 @@ class Story:
         )
         line.on_use = lambda: setattr(self.truth, "acting", machine)
         machine.disk.on_commit = lambda commit: self.truth.committed(machine, commit)
+        machine.on_open = lambda hold: self.truth.found_old(machine, hold)
         self.machines[number].append(machine)
         return machine
 

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from pydantic import TypeAdapter
 
+from edge.store import Hold
 from prepaid import ledger, tariff_document
 from prepaid.deadline import Line as ServedLine
 from prepaid.deadline import most_per_day, overdraft_bound
@@ -99,6 +100,8 @@ class Truth:
 
     def committed(self, machine: Machine, commit: Commit) -> None:
         machine.note_hold(commit.is_held)
+        if commit.is_held and machine.store is not None:
+            self.found_old(machine, machine.store.hold)
         for saved in commit.positions:
             self._follow(saved)
         for credit in commit.credits:
@@ -109,6 +112,12 @@ class Truth:
         for point in self.points.values():
             if ledger.prepaid(point.point.purse) in books or point.id in commit.pinned:
                 self._expect(machine, point)
+
+    def found_old(self, machine: Machine, hold: Hold | None) -> None:
+        """A ledger is found to be an old copy only where somebody has put one back."""
+        put_back = {h.estate for h in self._plan.weather if h.what in (What.OLD_COPY, What.RESTORE)}
+        if hold in (Hold.BEHIND, Hold.FORKED) and machine.number not in put_back:
+            self._break("copies", f"the ledger of {machine.name} is {hold}, and nobody put it back")
 
     def _follow(self, saved: Saved) -> None:
         """The account after a position is what the account before it comes to by the reading."""
