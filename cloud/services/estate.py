@@ -209,8 +209,11 @@ def add_point(
     meter: Meter,
     tariff_code: str,
     policy: Policy,
+    id: UUID | None = None,
 ) -> ServicePoint:
     """A service point, sent down to its gateway after its tariff and what its purse was credited so far.
+
+    It is given an id unless it brings one, as in a simulated world that is to be the same each time.
 
     Raises Taken (the meter, or its address on the line), NoSuchTariff, WrongPurse or BadValue.
     """
@@ -238,6 +241,7 @@ def add_point(
         )
     ).scalar_one()
     row = ServicePoint(
+        id=id or uuid4(),
         organization_id=room.organization_id,
         room_id=room.id,
         gateway_id=locked.id,

@@ -317,6 +317,7 @@ class Cloud:
                     meter=meter_of(number, place, point),
                     tariff_code=point.commodity,
                     policy=point.policy,
+                    id=UUID(int=self._dice.getrandbits(128), version=4),
                 )
                 points.append(
                     ServicePoint(

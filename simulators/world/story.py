@@ -52,7 +52,7 @@ class Told:
 def tell(
     seed: int, database: Database, *, days: int = 3, say: Callable[[str], None] | None = None
 ) -> Told:
-    """Runs one seed. database is migrated; it gets two organizations of its own."""
+    """Runs one seed. database is migrated; it gets two organizations of its own, and any seed only once."""
     began = time.monotonic()
     with (
         tempfile.TemporaryDirectory(dir=_memory()) as folder,
