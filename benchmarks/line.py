@@ -28,12 +28,12 @@ from uuid import UUID
 
 from benchmarks.figure import Figure
 from edge.agent import Agent
-from edge.bus import GAP_BITS, GAP_S, Bus
-from edge.clock import Clock
-from edge.pace import Pace
-from edge.place import SerialAt
-from edge.ports import port_to
-from edge.store import Store
+from edge.clocks.clock import Clock
+from edge.ledger.store import Store
+from edge.lines.bus import GAP_BITS, GAP_S, Bus
+from edge.lines.pace import Pace
+from edge.lines.place import SerialAt
+from edge.lines.ports import port_to
 from prepaid import ledger
 from prepaid.ledger import Reason, Transfer
 from prepaid.money import Money

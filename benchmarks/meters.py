@@ -15,7 +15,7 @@ from math import floor
 from typing import Protocol
 from uuid import UUID
 
-from edge.store import Store
+from edge.ledger.store import Store
 from prepaid import ledger
 from prepaid.ledger import Reason, Transfer
 from prepaid.money import Money

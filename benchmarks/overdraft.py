@@ -28,10 +28,10 @@ from uuid import UUID
 from benchmarks import meters
 from benchmarks.figure import Figure
 from edge.agent import Agent
-from edge.bus import Bus
-from edge.clock import Clock
-from edge.pace import Pace
-from edge.store import Store
+from edge.clocks.clock import Clock
+from edge.ledger.store import Store
+from edge.lines.bus import Bus
+from edge.lines.pace import Pace
 from prepaid.money import Money
 from prepaid.point import Policy, Restore, ServicePoint
 from simulators.clock import SimulatedLoop

@@ -17,7 +17,7 @@ from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
 
-from edge.store import Store
+from edge.ledger.store import Store
 from prepaid import rating
 from prepaid.point import Meter, Policy, ServicePoint
 from prepaid.reading import Reading, Supply

@@ -25,10 +25,10 @@ from pathlib import Path
 from benchmarks import meters
 from benchmarks.figure import Figure
 from edge.agent import Agent
-from edge.bus import GAP_BITS, GAP_S, Bus
-from edge.clock import Clock
-from edge.pace import Pace
-from edge.store import Store
+from edge.clocks.clock import Clock
+from edge.ledger.store import Store
+from edge.lines.bus import GAP_BITS, GAP_S, Bus
+from edge.lines.pace import Pace
 from prepaid.money import Money
 from prepaid.point import Policy, Restore, ServicePoint
 

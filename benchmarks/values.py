@@ -24,10 +24,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.figure import Figure
-from edge.bus import BITS_PER_BYTE, GAP_BITS, GAP_S, Bus
 from edge.drivers import modbus
-from edge.place import SerialAt
-from edge.ports import port_to
+from edge.lines.bus import BITS_PER_BYTE, GAP_BITS, GAP_S, Bus
+from edge.lines.place import SerialAt
+from edge.lines.ports import port_to
 from protocols.exchange import Exchange
 from protocols.modbus import profile as profiles
 from protocols.modbus.frame import Frame

@@ -28,12 +28,12 @@ from pathlib import Path
 from benchmarks import meters
 from benchmarks.figure import Figure
 from edge.agent import Agent
-from edge.bus import Bus
-from edge.clock import Clock
+from edge.clocks.clock import Clock
 from edge.drivers import DRIVERS
-from edge.pace import Pace
-from edge.store import Store
-from edge.upkeep import Upkeep
+from edge.ledger.store import Store
+from edge.ledger.upkeep import Upkeep
+from edge.lines.bus import Bus
+from edge.lines.pace import Pace
 from prepaid.money import Money
 from simulators.clock import SimulatedLoop
 

@@ -15,25 +15,25 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from edge.agent import Agent
-from edge.bus import Bus
-from edge.credentials import learn
+from edge.clocks.meter_clocks import MeterClocks
+from edge.clocks.timekeeping import Timekeeper, clock_of
 from edge.field.room import LineAtHand, MeterRoom
 from edge.field.status import STUCK_S
 from edge.field.tap import Tap
-from edge.ledger_file import StoreFull, StoreTaken, StoreUnusable
-from edge.meter_clocks import MeterClocks
-from edge.pace import Pace
+from edge.ledger.ledger_file import StoreFull, StoreTaken, StoreUnusable
+from edge.ledger.rebuild import link_of
+from edge.ledger.store import Store
+from edge.ledger.upkeep import Upkeep, open_ledger
+from edge.lines.bus import Bus
+from edge.lines.pace import Pace
+from edge.lines.place import Place
+from edge.lines.ports import port_to
 from edge.page.logbook import Logbook
 from edge.page.served import page
-from edge.place import Place
-from edge.ports import port_to
-from edge.rebuild import link_of
-from edge.renewal import Renewal
 from edge.settings import BadSettings, LineSettings, LogSettings, Settings, load
-from edge.store import Store
-from edge.sync import Sync
-from edge.timekeeping import Timekeeper, clock_of
-from edge.upkeep import Upkeep, open_ledger
+from edge.uplink.credentials import learn
+from edge.uplink.renewal import Renewal
+from edge.uplink.sync import Sync
 from edge.watchdog import feed
 
 log = logging.getLogger("edge")

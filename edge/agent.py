@@ -10,23 +10,23 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from edge.acquaintance import Acquaintances, whom
 from edge.booking import Booking, Settled, is_proved
-from edge.bus import TRIES, Bus, NoReply, Unwanted
 from edge.buzzer import Buzzers
-from edge.clock import Clock
+from edge.clocks.clock import Clock
+from edge.clocks.power_return import PowerReturn
 from edge.drivers import DRIVERS, BadMeter, Driver, Known, wants_bands
-from edge.ledger_file import StoreFull
+from edge.ledger.ledger_file import StoreFull
+from edge.ledger.rows import Intent
+from edge.ledger.store import Store, StoreHeld
+from edge.lines.acquaintance import Acquaintances, whom
+from edge.lines.bus import TRIES, Bus, NoReply, Unwanted
+from edge.lines.metrics import LineMetrics
+from edge.lines.pace import Bound, LinePace, Pace
+from edge.lines.patience import rounds_off
+from edge.lines.ports import LineAway
+from edge.lines.rounds import Rounds
 from edge.measuring import Measuring
-from edge.metrics import LineMetrics
-from edge.pace import Bound, LinePace, Pace
-from edge.patience import rounds_off
-from edge.ports import LineAway
-from edge.power_return import PowerReturn
 from edge.purses import Load, Purses
-from edge.rounds import Rounds
-from edge.rows import Intent
-from edge.store import Store, StoreHeld
 from prepaid.point import Restore, ServicePoint
 from prepaid.reading import Reading, Supply
 from prepaid.supply import Override, Situation, Why, is_satisfied

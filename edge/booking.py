@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
-from edge.clock import Clock, Moment
-from edge.power_return import PowerReturn
-from edge.rows import Off, SupplyRow
-from edge.store import Store
+from edge.clocks.clock import Clock, Moment
+from edge.clocks.power_return import PowerReturn
+from edge.ledger.rows import Off, SupplyRow
+from edge.ledger.store import Store
 from edge.warned import Buzzer, Warned
 from prepaid import rating
 from prepaid.credit import cut_level, is_repaid

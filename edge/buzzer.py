@@ -9,11 +9,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from edge.acquaintance import whom
-from edge.bus import Bus, NoReply
-from edge.clock import Clock
+from edge.clocks.clock import Clock
 from edge.drivers import BadMeter, Driver
-from edge.store import Store
+from edge.ledger.store import Store
+from edge.lines.acquaintance import whom
+from edge.lines.bus import Bus, NoReply
 from edge.warned import Buzzer
 from prepaid.point import Meter, ServicePoint
 from protocols.exchange import Exchange, ProtocolError, Refused

@@ -15,8 +15,8 @@ from datetime import datetime, timedelta
 from typing import ClassVar
 from uuid import UUID
 
-from edge.rows import Lending, Off, Typed
-from edge.store import Store
+from edge.ledger.rows import Lending, Off, Typed
+from edge.ledger.store import Store
 from prepaid import offline_code
 from prepaid.credit import CreditState, credit_state
 from prepaid.money import Money

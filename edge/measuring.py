@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from uuid import UUID
 
-from edge.acquaintance import Acquaintances, whom
-from edge.bus import Bus, NoReply, Unwanted
 from edge.drivers import DRIVERS, BadMeter
-from edge.ledger_file import StoreFull
-from edge.ports import LineAway
-from edge.rounds import SLACK_S
-from edge.store import Store, StoreHeld
+from edge.ledger.ledger_file import StoreFull
+from edge.ledger.store import Store, StoreHeld
+from edge.lines.acquaintance import Acquaintances, whom
+from edge.lines.bus import Bus, NoReply, Unwanted
+from edge.lines.ports import LineAway
+from edge.lines.rounds import SLACK_S
 from prepaid.momentary import Momentary
 from prepaid.point import ServicePoint
 from prepaid.wire import Measured

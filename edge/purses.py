@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal, localcontext
 from uuid import UUID
 
-from edge.store import Store
+from edge.ledger.store import Store
 from prepaid.credit import cut_level, levels
 from prepaid.deadline import Drain, most_per_day, next_read
 from prepaid.decimals import EXACT, NOTHING

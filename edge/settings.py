@@ -21,13 +21,13 @@ from pydantic import (
     field_validator,
 )
 
-from edge.access import Access, BadCertificate, BrokerAt, broker_at, tls_context
-from edge.clock_settings import ClockSettings, ClockTable
-from edge.cloud_http import check_address
-from edge.credentials import BadCredentials, Credentials
-from edge.credentials import read as read_credentials
-from edge.pace import SHARE
-from edge.place import ListenAt, SerialAt, TcpAt, host_and_port, port_at
+from edge.clocks.clock_settings import ClockSettings, ClockTable
+from edge.lines.pace import SHARE
+from edge.lines.place import ListenAt, SerialAt, TcpAt, host_and_port, port_at
+from edge.uplink.access import Access, BadCertificate, BrokerAt, broker_at, tls_context
+from edge.uplink.cloud_http import check_address
+from edge.uplink.credentials import BadCredentials, Credentials
+from edge.uplink.credentials import read as read_credentials
 from prepaid.enrolment import read_key
 from prepaid.seal import KeySet
 

@@ -42,11 +42,11 @@ def enrol(
     ] = False,
 ) -> None:
     """Enrol this gateway with its cloud: it makes its key, and gets its credentials and the cloud's keys."""
-    from edge import enrol as enrolment
-    from edge.access import BadCertificate, tls_context
-    from edge.cloud_http import Refused, Unreachable, check_address, posting
-    from edge.credentials import CREDENTIALS, BadCredentials
     from edge.settings import BadSettings, contact
+    from edge.uplink import enrol as enrolment
+    from edge.uplink.access import BadCertificate, tls_context
+    from edge.uplink.cloud_http import Refused, Unreachable, check_address, posting
+    from edge.uplink.credentials import CREDENTIALS, BadCredentials
     from prepaid.enrolment import BadToken, Token
 
     try:
@@ -82,7 +82,7 @@ def backup(
     to: Annotated[Path, typer.Argument(help="The file to write.", dir_okay=False)], config: Config
 ) -> None:
     """Copy the ledger into one file while the gateway works, and look the copy through."""
-    from edge import ledger_file
+    from edge.ledger import ledger_file
     from edge.settings import ledger_beside
 
     with _sentences():
@@ -101,8 +101,8 @@ def restore(
 
     Nothing is read, charged or switched by it until the cloud has said what it missed.
     """
-    from edge import ledger_file
-    from edge.store import Hold
+    from edge.ledger import ledger_file
+    from edge.ledger.store import Hold
 
     settings = settings_of(config)
     with _sentences():
@@ -124,7 +124,7 @@ def restore(
 @app.command("check")
 def check(config: Config) -> None:
     """Look the whole ledger through: its pages, the chain of its log, and that balances are the sum of transfers."""
-    from edge import ledger_file
+    from edge.ledger import ledger_file
     from edge.settings import ledger_beside
 
     ledger = ledger_beside(config)
@@ -145,8 +145,8 @@ def takeover(
     Its ledger is rebuilt from what the cloud knows, the charges that nobody told it from the meters'
     registers. The other gateway must be off for good: it will be refused, and leaves its lines alone.
     """
-    from edge import ledger_file, rebuild
-    from edge.store import Hold, Store
+    from edge.ledger import ledger_file, rebuild
+    from edge.ledger.store import Hold, Store
 
     settings = _settings(config, os.environ)
     with _sentences():
@@ -178,7 +178,7 @@ def takeover(
 @contextmanager
 def _sentences() -> Iterator[None]:
     """What is wrong with a ledger ends the command with its sentence."""
-    from edge.ledger_file import StoreFull, StoreTaken, StoreUnusable
+    from edge.ledger.ledger_file import StoreFull, StoreTaken, StoreUnusable
 
     try:
         yield

@@ -46,8 +46,8 @@ def status(config: Config, as_json: AsJson = False) -> None:
             else:
                 gateway_screen.draw(now, points)
             raise typer.Exit(int(gateway_screen.needs_somebody(now)))
-    from edge.ledger_file import StoreUnusable
-    from edge.onlooker import read_standing
+    from edge.ledger.ledger_file import StoreUnusable
+    from edge.ledger.onlooker import read_standing
 
     try:
         standing = read_standing(settings.ledger)
@@ -135,11 +135,11 @@ def _scan_there(
 
 
 def _scan_here(line: LineSettings, asked: Any, found: list[dict[str, Any]], *, shows: bool) -> None:
-    from edge.bus import Bus
     from edge.field.scan import BAUDS
+    from edge.lines.bus import Bus
+    from edge.lines.place import ModbusTcpAt, Place, SerialAt
+    from edge.lines.ports import LineAway, port_to
     from edge.page.api import found_object
-    from edge.place import ModbusTcpAt, Place, SerialAt
-    from edge.ports import LineAway, port_to
     from edge.technician import scan as scanning
     from edge.technician.answers import Protocol
 
@@ -232,13 +232,13 @@ async def _read_here(settings: Settings, wanted: str) -> dict[str, Any]:
     """As /api/read answers."""
     from datetime import UTC, datetime
 
-    from edge.bus import Bus
     from edge.drivers import DRIVERS
     from edge.field.link import same_number
     from edge.field.said import TROUBLES, of_error
     from edge.field.tap import Tap
-    from edge.onlooker import read_standing
-    from edge.ports import port_to
+    from edge.ledger.onlooker import read_standing
+    from edge.lines.bus import Bus
+    from edge.lines.ports import port_to
 
     points = [there.point for there in read_standing(settings.ledger).points]
     named = [
@@ -351,8 +351,8 @@ def _got(answer: httpx.Response) -> Any:
 @contextmanager
 def _alone(settings: Settings) -> Iterator[None]:
     """No gateway works on these lines meanwhile."""
-    from edge import ledger_file
-    from edge.ledger_file import StoreTaken, StoreUnusable
+    from edge.ledger import ledger_file
+    from edge.ledger.ledger_file import StoreTaken, StoreUnusable
 
     try:
         lock = ledger_file.take(settings.ledger)

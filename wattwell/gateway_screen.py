@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from edge.onlooker import PointThere, Standing
+from edge.ledger.onlooker import PointThere, Standing
 
 MOST_NAMED = 20
 

@@ -18,9 +18,9 @@ from sqlalchemy.exc import OperationalError
 from cloud import db
 from cloud.db import Database
 from cloud.settings import Settings
-from edge import credentials, enrol
-from edge.access import tls_context
-from edge.cloud_http import posting
+from edge.uplink import credentials, enrol
+from edge.uplink.access import tls_context
+from edge.uplink.cloud_http import posting
 from simulators import estate
 from wattwell import seed, supervise
 from wattwell.broker import Broker

@@ -19,7 +19,7 @@ from cloud.services import board, topups
 from cloud.services.board import PointCard, RoomCard
 from cloud.services.topups import Stages
 from cloud.tables import Balance, Gateway, Organization, ServicePoint
-from edge import onlooker
+from edge.ledger import onlooker
 from prepaid import wire
 from prepaid.money import Money
 from prepaid.reading import Supply

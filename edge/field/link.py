@@ -8,7 +8,7 @@ from dataclasses import replace
 from edge.drivers import DRIVERS
 from edge.field.room import MeterRoom
 from edge.field.said import why_not
-from edge.place import SerialAt
+from edge.lines.place import SerialAt
 from edge.technician.answers import Protocol
 from edge.technician.scan import Found
 from prepaid.point import Meter, ServicePoint

@@ -11,15 +11,15 @@ from typing import Any
 from uuid import UUID
 
 from edge.agent import Agent
-from edge.bus import Bus
 from edge.drivers import DRIVERS, Driver, Seen
 from edge.field.job import Jobs
 from edge.field.said import TROUBLES, Said, of_error, why_not
 from edge.field.tap import Heard, Tap
-from edge.pace import Bound
-from edge.place import Place
-from edge.rows import Checked
-from edge.store import Store
+from edge.ledger.rows import Checked
+from edge.ledger.store import Store
+from edge.lines.bus import Bus
+from edge.lines.pace import Bound
+from edge.lines.place import Place
 from prepaid.point import ServicePoint
 from prepaid.reading import Supply
 from prepaid.wire import FieldWork, Work

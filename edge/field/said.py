@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from edge.bus import Garbled, NoReply
 from edge.drivers import BadMeter
-from edge.ledger_file import StoreFull
-from edge.ports import LineAway
-from edge.store import StoreHeld
+from edge.ledger.ledger_file import StoreFull
+from edge.ledger.store import StoreHeld
+from edge.lines.bus import Garbled, NoReply
+from edge.lines.ports import LineAway
 from protocols.exchange import ProtocolError, Refused
 
 

@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from edge.bus import REPLY_S, Bus, Decoders
 from edge.field.job import Job, Kind
 from edge.field.room import LineAtHand, MeterRoom
 from edge.field.said import Said, Tone, said
-from edge.place import ModbusTcpAt, Place, SerialAt
+from edge.lines.bus import REPLY_S, Bus, Decoders
+from edge.lines.place import ModbusTcpAt, Place, SerialAt
 from edge.technician import scan as scanning
 from edge.technician.answers import Protocol
 from edge.technician.scan import Found, Note, Progress, Wanted

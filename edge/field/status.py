@@ -11,10 +11,10 @@ from uuid import UUID
 
 from edge.field.link import is_open
 from edge.field.room import MeterRoom
-from edge.metrics import LineMetrics
-from edge.pace import Bound
-from edge.rows import Checked
-from edge.store import Hold, Store
+from edge.ledger.rows import Checked
+from edge.ledger.store import Hold, Store
+from edge.lines.metrics import LineMetrics
+from edge.lines.pace import Bound
 from prepaid.credit import CreditState, credit_state
 from prepaid.money import Money
 from prepaid.point import ServicePoint

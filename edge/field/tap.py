@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from edge.port import Port
+from edge.lines.port import Port
 from edge.technician.parts import without_password
 
 KEPT = 200

@@ -18,8 +18,8 @@ from edge.field.room import look
 from edge.field.said import CannotDo
 from edge.field.scan import Asked
 from edge.field.status import PointStatus, Status, point_status
+from edge.lines.place import SerialAt
 from edge.page.desk import Desk
-from edge.place import SerialAt
 from edge.technician.scan import Found
 
 STATUS: TypeAdapter[Status] = TypeAdapter(Status)

@@ -10,9 +10,9 @@ from edge.field import link as linking
 from edge.field import scan as scanning
 from edge.field.said import CannotDo, Said, why_not
 from edge.field.status import PointStatus, line_status, point_status
+from edge.lines.place import SerialAt
 from edge.page.door import desk_of, form_of, page_for
 from edge.page.session import Session
-from edge.place import SerialAt
 from edge.technician.answers import Protocol
 from edge.technician.scan import Found, known_addresses, units
 from protocols.modbus import profile as profiles

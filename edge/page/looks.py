@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from edge.field.said import Tone
 from edge.field.status import LineStatus, PointStatus
+from edge.ledger.store import Hold
 from edge.page.words import N_
-from edge.store import Hold
 from prepaid.reading import Supply
 from prepaid.supply import Why
 from prepaid.wire import AlarmKind, Trouble, Work

@@ -14,9 +14,9 @@ from edge.field.job import Job
 from edge.field.room import Look, look
 from edge.field.said import CannotDo, Said, why_not
 from edge.field.status import PointStatus, checks_of, point_status
+from edge.ledger.rows import Checked
 from edge.page.door import desk_of, form_of, page_for
 from edge.page.session import Session
-from edge.rows import Checked
 from prepaid.point import ServicePoint
 from prepaid.supply import Why
 from prepaid.wire import Work

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from typing import Protocol as Shape
 
-from edge.bus import REPLY_S, Decoders, NoReply
-from edge.place import Place, TcpAt
+from edge.lines.bus import REPLY_S, Decoders, NoReply
+from edge.lines.place import Place, TcpAt
 from edge.technician.answers import Protocol, split_cj188, split_dlt645
 from edge.technician.meters import Cj188, Dlt1997, Dlt2007
 from edge.technician.words import METER_TYPES

@@ -93,7 +93,7 @@ class Disk:
         self._synced: Journal | None = None  # so far its journal is on the disk for certain
 
     def connection(self) -> type[sqlite3.Connection]:
-        """For edge.store.Store."""
+        """For edge.ledger.store.Store."""
         disk = self
 
         class Spoken(sqlite3.Connection):
@@ -165,7 +165,7 @@ class Disk:
         raise PowerCut
 
     def flush(self, path: Path) -> None:
-        """For edge.store.Store: all that was committed is on the disk."""
+        """For edge.ledger.store.Store: all that was committed is on the disk."""
         if self.is_dark:
             raise PowerCut
         self._synced = _journal(path)

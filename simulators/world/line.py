@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from edge.port import LineAway
+from edge.lines.port import LineAway
 from simulators.world.meters import AnyMeter
 
 DELAY_S = 0.1

@@ -14,21 +14,21 @@ from zoneinfo import ZoneInfo
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from edge import ledger_file
 from edge.__main__ import FIRST_WORD_S
 from edge.agent import Agent
-from edge.bus import Bus
-from edge.clock import Clock
-from edge.clock_setting import ClockRules
-from edge.ledger_file import StoreFull, StoreUnusable
-from edge.meter_clocks import MeterClocks
-from edge.pace import Pace
-from edge.store import Hold, Store, StoreHeld
-from edge.sync import Sync
-from edge.timekeeping import Timekeeper, latest_told
-from edge.trust import Rules
-from edge.upkeep import Upkeep, open_ledger
-from edge.witness import Quorum
+from edge.clocks.clock import Clock
+from edge.clocks.clock_setting import ClockRules
+from edge.clocks.meter_clocks import MeterClocks
+from edge.clocks.timekeeping import Timekeeper, latest_told
+from edge.clocks.trust import Rules
+from edge.clocks.witness import Quorum
+from edge.ledger import ledger_file
+from edge.ledger.ledger_file import StoreFull, StoreUnusable
+from edge.ledger.store import Hold, Store, StoreHeld
+from edge.ledger.upkeep import Upkeep, open_ledger
+from edge.lines.bus import Bus
+from edge.lines.pace import Pace
+from edge.uplink.sync import Sync
 from prepaid.seal import KeySet
 from simulators.world.disk import Disk, Frozen, PowerCut, copy_ledger
 from simulators.world.line import Line
@@ -265,7 +265,7 @@ class Machine:
                 await asyncio.sleep(KEEP_S)
 
     def _clock_of(self, store: Store) -> Clock:
-        """As edge.timekeeping.clock_of makes it, of this machine's own time service and counter."""
+        """As edge.clocks.timekeeping.clock_of makes it, of this machine's own time service and counter."""
         return Clock(
             self.wall,
             tick=lambda: asyncio.get_running_loop().time() - self._booted,

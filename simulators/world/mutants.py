@@ -33,13 +33,13 @@ class Mutant:
 MUTANTS = (
     Mutant(
         "entries are told before they are on the disk",
-        "edge/store.py",
+        "edge/ledger/store.py",
         "        self.to_disk()\n        return self._up.after(",
         "        return self._up.after(",
     ),
     Mutant(
         "credits do not wait for the disk",
-        "edge/store.py",
+        "edge/ledger/store.py",
         "waits = not is_derived or self._waiting >= GROUP",
         "waits = False",
     ),
@@ -57,25 +57,25 @@ MUTANTS = (
     ),
     Mutant(
         "a gateway ignores which log the cloud follows",
-        "edge/sync.py",
+        "edge/uplink/sync.py",
         "        if cursor.log != store.log:\n",
         "        if cursor.log.int < 0:\n",
     ),
     Mutant(
         "the gateway skips one entry too many",
-        "edge/sync.py",
+        "edge/uplink/sync.py",
         "                if entry.seq < expected:\n",
         "                if entry.seq <= expected:\n",
     ),
     Mutant(
         "the gateway takes entries out of order",
-        "edge/sync.py",
+        "edge/uplink/sync.py",
         "                if entry.seq > expected:\n",
         "                if entry.seq > expected + 1000:\n",
     ),
     Mutant(
         "a credit wakes nobody",
-        "edge/sync.py",
+        "edge/uplink/sync.py",
         'log.info("%s credited to purse %s", transfer.amount, purse)\n'
         "                return lambda: self._agent.wake_purse(purse)",
         'log.info("%s credited to purse %s", transfer.amount, purse)\n'
@@ -83,13 +83,13 @@ MUTANTS = (
     ),
     Mutant(
         "the gateway sends nothing again",
-        "edge/sync.py",
+        "edge/uplink/sync.py",
         "if self._sent is not None and now >= self._sent.at + self._resend_s:",
         "if self._sent is not None and now < 0:",
     ),
     Mutant(
         "the cursor moves after the transaction",
-        "edge/sync.py",
+        "edge/uplink/sync.py",
         "                self._store.move_cursor(Cursor(entry.log, entry.seq))\n",
         "\n                def later(cursor: Cursor = Cursor(entry.log, entry.seq)) -> None:\n"
         "                    with self._store.transaction():\n"
@@ -141,19 +141,19 @@ MUTANTS = (
     ),
     Mutant(
         "a point is read no sooner for being nearly empty",
-        "edge/pace.py",
+        "edge/lines/pace.py",
         "        return min(max(lasts_s, self.interval_s(len(self._near))), self._pace.settle_s)",
         "        return self._pace.settle_s",
     ),
     Mutant(
         "a restored backup is not held",
-        "edge/ledger_file.py",
+        "edge/ledger/ledger_file.py",
         'db.execute("UPDATE gateway SET hold = ?", (hold,))',
         'db.execute("UPDATE gateway SET hold = ?", (None,))',
     ),
     Mutant(
         "an old copy of the ledger is not looked for",
-        "edge/store.py",
+        "edge/ledger/store.py",
         "        if noted.acked <= self.last_seq():\n",
         "        if noted.acked <= self.last_seq() + 10**9:\n",
     ),

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 
 class Link:
-    """The link of one machine (edge.sync.Link)."""
+    """The link of one machine (edge.uplink.sync.Link)."""
 
     def __init__(self, network: Network, gateway_no: str) -> None:
         self.is_up = False

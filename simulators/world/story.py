@@ -20,7 +20,7 @@ from sqlmodel import col
 
 from cloud import tables
 from cloud.db import Database
-from edge.store import Store
+from edge.ledger.store import Store
 from prepaid.reading import Supply
 from simulators.clock import SimulatedLoop
 from simulators.world import verdict

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from pydantic import TypeAdapter
 
-from edge.store import Hold
+from edge.ledger.store import Hold
 from prepaid import ledger, tariff_document
 from prepaid.deadline import Line as ServedLine
 from prepaid.deadline import most_per_day, overdraft_bound

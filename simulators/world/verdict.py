@@ -13,7 +13,7 @@ from sqlmodel import col
 from cloud import tables
 from cloud.services import ledger as books
 from cloud.tables import metadata
-from edge import ledger_file
+from edge.ledger import ledger_file
 from prepaid import ledger
 from prepaid.ledger import Reason, prepaid
 from prepaid.money import Money

@@ -19,10 +19,10 @@ from cloud.services.challenges import StaleChallenge
 from cloud.services.gateway_keys import code_key
 from cloud.settings import BadSettings, Settings
 from cloud.tables import utc_now
-from edge import credentials as files
-from edge import enrol as edge
-from edge.cloud_http import Refused, Unreachable, checked
-from edge.enrol import CannotEnrol
+from edge.uplink import credentials as files
+from edge.uplink import enrol as edge
+from edge.uplink.cloud_http import Refused, Unreachable, checked
+from edge.uplink.enrol import CannotEnrol
 from prepaid.enrolment import Enrol, Renew, Token, open_first_grant, written_key
 from prepaid.seal import KeySet
 from prepaid.wire import CloudKeys, Envelope, read_down
@@ -67,7 +67,7 @@ def enrol(post, home, tmp_path):
     def enrol(token, *, machine="one", gateway_no=home.gateway_no, post=post):
         folder = tmp_path / machine
         folder.mkdir(exist_ok=True)
-        return edge.enrol(
+        return edge.uplink.enrol(
             folder, token, gateway_no=gateway_no, post=post, cloud_url=CLOUD, https_ca=None
         )
 

@@ -15,8 +15,8 @@ from cloud.auth import SignedIn
 from cloud.services import codes, emergency, ledger, taps, topups
 from cloud.services.emergency import By
 from cloud.services.gateway_keys import code_key
-from edge import ledger_file, onlooker
 from edge.codes import HasArrived, IsTyped, Wrong, enter, take_emergency
+from edge.ledger import ledger_file, onlooker
 from prepaid import offline_code
 from prepaid.ledger import income, prepaid
 from prepaid.money import ZERO, Money

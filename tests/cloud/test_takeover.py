@@ -19,13 +19,13 @@ from cloud import tables
 from cloud.db import Database
 from cloud.services import answers, downlog, estate, ledger, uplog
 from cloud.services.downlog import Batch
-from edge import ledger_file
 from edge.agent import Agent
-from edge.bus import Bus
-from edge.clock import Clock
-from edge.pace import Pace
-from edge.store import Hold, Store
-from edge.sync import Sync
+from edge.clocks.clock import Clock
+from edge.ledger import ledger_file
+from edge.ledger.store import Hold, Store
+from edge.lines.bus import Bus
+from edge.lines.pace import Pace
+from edge.uplink.sync import Sync
 from prepaid import wire
 from prepaid.ledger import Reason, Transfer, clearing, prepaid
 from prepaid.money import Money

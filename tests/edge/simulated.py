@@ -14,13 +14,13 @@ from typing import Any
 from uuid import UUID
 
 from edge.agent import Agent
-from edge.bus import Bus
-from edge.clock import Clock, loop_time
-from edge.pace import Pace
-from edge.ports import LineAway
-from edge.store import Store
-from edge.timekeeping import latest_told
-from edge.trust import Rules
+from edge.clocks.clock import Clock, loop_time
+from edge.clocks.timekeeping import latest_told
+from edge.clocks.trust import Rules
+from edge.ledger.store import Store
+from edge.lines.bus import Bus
+from edge.lines.pace import Pace
+from edge.lines.ports import LineAway
 from prepaid import ledger, wire
 from prepaid.ledger import Reason, Transfer
 from prepaid.money import Money

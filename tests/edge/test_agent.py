@@ -12,10 +12,10 @@ from uuid import UUID
 import pytest
 
 from edge.agent import Agent
-from edge.bus import Bus
-from edge.clock import Clock
-from edge.ledger_file import StoreFull
-from edge.pace import Pace
+from edge.clocks.clock import Clock
+from edge.ledger.ledger_file import StoreFull
+from edge.lines.bus import Bus
+from edge.lines.pace import Pace
 from prepaid.ledger import Reason, Transfer, credit_balance, income, prepaid
 from prepaid.money import Money
 from prepaid.point import Policy, Restore

@@ -18,14 +18,14 @@ from zoneinfo import ZoneInfo
 
 from edge import codes
 from edge.agent import Agent
-from edge.bus import Bus
-from edge.clock import Clock, loop_time, unkept
-from edge.clock_setting import ClockRules
-from edge.meter_clocks import MeterClocks
-from edge.pace import Pace
-from edge.timekeeping import Timekeeper, latest_told
-from edge.trust import Rules, Source
-from edge.witness import Quorum
+from edge.clocks.clock import Clock, loop_time, unkept
+from edge.clocks.clock_setting import ClockRules
+from edge.clocks.meter_clocks import MeterClocks
+from edge.clocks.timekeeping import Timekeeper, latest_told
+from edge.clocks.trust import Rules, Source
+from edge.clocks.witness import Quorum
+from edge.lines.bus import Bus
+from edge.lines.pace import Pace
 from prepaid import offline_code
 from prepaid.ledger import Reason
 from prepaid.money import Money
@@ -54,7 +54,7 @@ from tests.edge.simulated import (
     top_up,
     until,
 )
-from tests.edge.test_sync import Cloud
+from tests.edge.uplink.test_sync import Cloud
 
 DAY = 86400.0
 CODE_KEY = bytes(range(32))

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 
-from edge import codes, ledger_file, onlooker
+from edge import codes
 from edge.codes import (
     ALARM_AFTER,
     FREE,
@@ -27,8 +27,9 @@ from edge.codes import (
     Wrong,
     enter,
 )
-from edge.store import Hold, Store
-from edge.upkeep import Upkeep
+from edge.ledger import ledger_file, onlooker
+from edge.ledger.store import Hold, Store
+from edge.ledger.upkeep import Upkeep
 from prepaid import offline_code, wire
 from prepaid.ledger import TransferIdReused, prepaid
 from prepaid.money import ZERO, Money

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from edge.bus import Bus
 from edge.drivers import BadMeter, Seen, modbus
+from edge.lines.bus import Bus
 from prepaid.point import Meter, Restore
 from prepaid.reading import Supply
 from protocols.exchange import Refused, Unexpected

@@ -19,8 +19,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from paho.mqtt.enums import CallbackAPIVersion
 
-from edge.onlooker import read_balances
-from edge.store import Store
+from edge.ledger.onlooker import read_balances
+from edge.ledger.store import Store
 from prepaid import wire
 from prepaid.money import Money
 from prepaid.seal import seal

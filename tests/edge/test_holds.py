@@ -9,9 +9,9 @@ from uuid import uuid4
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from edge.rows import Intent
-from edge.store import Hold, Store, StoreHeld
-from edge.sync import Sync
+from edge.ledger.rows import Intent
+from edge.ledger.store import Hold, Store, StoreHeld
+from edge.uplink.sync import Sync
 from prepaid import wire
 from prepaid.money import ZERO, Money
 from prepaid.reading import Supply

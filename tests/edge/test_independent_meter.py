@@ -17,12 +17,12 @@ import pytest
 from dlt645 import MeterServerService
 
 from edge.agent import Agent
-from edge.bus import Bus
-from edge.clock import Clock
-from edge.pace import Pace
-from edge.place import TcpAt
-from edge.ports import tcp_port
-from edge.store import Store
+from edge.clocks.clock import Clock
+from edge.ledger.store import Store
+from edge.lines.bus import Bus
+from edge.lines.pace import Pace
+from edge.lines.place import TcpAt
+from edge.lines.ports import tcp_port
 from prepaid.money import Money
 from prepaid.reading import Supply
 from prepaid.wire import Alarm, AlarmKind, Charged, SupplyChanged, read_up

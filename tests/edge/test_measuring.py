@@ -9,12 +9,12 @@ from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
-from edge.acquaintance import Acquaintances
 from edge.agent import Agent
-from edge.bus import Bus
-from edge.clock import Clock
+from edge.clocks.clock import Clock
+from edge.lines.acquaintance import Acquaintances
+from edge.lines.bus import Bus
+from edge.lines.pace import Pace
 from edge.measuring import Measuring
-from edge.pace import Pace
 from prepaid.momentary import Measurand
 from prepaid.point import ServicePoint
 from prepaid.wire import Measured, Read

@@ -10,8 +10,8 @@ from uuid import UUID
 import pytest
 
 from benchmarks.overdraft import outcome
+from edge.ledger.store import Store
 from edge.purses import Purses
-from edge.store import Store
 from prepaid.money import Money
 from tests.edge.simulated import ELECTRICITY, EVENING, POWER_TARIFF
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from uuid import UUID
 
 from edge.agent import Agent, Pace
-from edge.bus import Bus
-from edge.clock import Clock
-from edge.store import Store
+from edge.clocks.clock import Clock
+from edge.ledger.store import Store
+from edge.lines.bus import Bus
 from prepaid.point import Restore, ServicePoint
 from prepaid.supply import Why
 from prepaid.wire import SupplyChanged, read_up

@@ -10,12 +10,12 @@ from zoneinfo import ZoneInfo
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from edge import credentials
-from edge.access import Access, BrokerAt
-from edge.clock_settings import SystemClock
-from edge.credentials import Credentials
-from edge.place import ListenAt, ModbusTcpAt, SerialAt, TcpAt
+from edge.clocks.clock_settings import SystemClock
+from edge.lines.place import ListenAt, ModbusTcpAt, SerialAt, TcpAt
 from edge.settings import BadSettings, contact, load
+from edge.uplink import credentials
+from edge.uplink.access import Access, BrokerAt
+from edge.uplink.credentials import Credentials
 
 GOOD = """\
 gateway_no = "GW-0001"

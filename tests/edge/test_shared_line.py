@@ -8,8 +8,8 @@ from decimal import Decimal
 
 import pytest
 
-from edge.bus import Bus
 from edge.drivers import Known, cj188, dlt645, modbus
+from edge.lines.bus import Bus
 from prepaid.reading import Supply
 from protocols import bcd
 from protocols.dlt645 import frame as dlt645_frame

@@ -9,8 +9,8 @@ from uuid import UUID
 
 import pytest
 
-from edge.clock import Clock, KeptTime, unkept
-from edge.trust import Rules, Source, Told
+from edge.clocks.clock import Clock, KeptTime, unkept
+from edge.clocks.trust import Rules, Source, Told
 
 NOON = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
 BOOT = UUID(int=1)
@@ -235,7 +235,7 @@ def test_the_cloud_alone_can_take_back_a_time_that_was_wrongly_trusted():
 def contradiction(caplog: pytest.LogCaptureFixture, say: Callable[[], None]) -> list[str]:
     caplog.clear()
     say()
-    return [r.getMessage() for r in caplog.records if r.name == "edge.clock"]
+    return [r.getMessage() for r in caplog.records if r.name == "edge.clocks.clock"]
 
 
 def test_a_source_that_contradicts_is_logged_once_and_anew_after_it_agreed(

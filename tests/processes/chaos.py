@@ -29,7 +29,7 @@ import psycopg
 
 from cloud import auth
 from cloud.db import Database
-from edge import ledger_file
+from edge.ledger import ledger_file
 from prepaid import ledger, wire
 from prepaid.money import Money
 from prepaid.reading import Supply

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from edge.onlooker import read_log
+from edge.ledger.onlooker import read_log
 from wattwell.programs import wait_for
 from wattwell.supervise import free_port
 

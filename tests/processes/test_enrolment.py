@@ -15,8 +15,8 @@ from cloud.auth import SignedIn
 from cloud.db import Database
 from cloud.services import enrolment
 from cloud.tables import utc_now
-from edge import credentials as files
-from edge.credentials import Credentials
+from edge.uplink import credentials as files
+from edge.uplink.credentials import Credentials
 from wattwell import seed
 from wattwell.programs import Programs, wait_for
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from edge.bus import Bus, Garbled, NoReply
 from edge.drivers import cj188, dlt645
+from edge.lines.bus import Bus, Garbled, NoReply
 from protocols.cj188 import master as cj188_master
 from protocols.cj188.items import Valve
 from protocols.cj188.master import ValveCommand

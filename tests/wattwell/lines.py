@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
-from edge.bus import Bus
-from edge.place import Place, TcpAt
-from edge.ports import LineAway
+from edge.lines.bus import Bus
+from edge.lines.place import Place, TcpAt
+from edge.lines.ports import LineAway
 from protocols.cj188 import frame as cj188
 from protocols.cj188 import slave as cj188_slave
 from protocols.dlt645 import frame as dlt645

@@ -12,7 +12,7 @@ from click.testing import Result
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from typer.testing import CliRunner
 
-from edge.store import Hold, Store
+from edge.ledger.store import Hold, Store
 from prepaid.money import Money
 from prepaid.wire import Read
 from tests.edge.simulated import ELECTRICITY, PURSE, top_up

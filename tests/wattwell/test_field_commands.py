@@ -17,9 +17,9 @@ from click.testing import Result
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from typer.testing import CliRunner
 
+from edge.ledger.store import Store
 from edge.page.app import create_api
 from edge.page.server import listen_beside, serve, socket_beside
-from edge.store import Store
 from prepaid.wire import AlarmKind
 from tests.edge.field.rooms import FieldRoom
 from tests.edge.page.gateways import DIRECT, PIN, desk_of

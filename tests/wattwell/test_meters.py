@@ -7,8 +7,8 @@ from decimal import Decimal
 
 import pytest
 
-from edge.bus import Garbled, NoReply
-from edge.ports import LineAway
+from edge.lines.bus import Garbled, NoReply
+from edge.lines.ports import LineAway
 from edge.technician.meters import (
     CannotDo,
     Cj188,

@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 from rich.console import Console
 
-from edge.place import Place, SerialAt
+from edge.lines.place import Place, SerialAt
 from edge.technician import scan as scanning
 from edge.technician.answers import Protocol
 from edge.technician.scan import Event, Found, Note, Progress, Wanted

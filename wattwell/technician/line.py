@@ -8,9 +8,9 @@ from typing import TypeVar
 
 from rich.console import Console
 
-from edge.bus import Bus, Garbled, NoReply
-from edge.place import ModbusTcpAt, Place, TcpAt
-from edge.ports import LineAway, Port, port_to
+from edge.lines.bus import Bus, Garbled, NoReply
+from edge.lines.place import ModbusTcpAt, Place, TcpAt
+from edge.lines.ports import LineAway, Port, port_to
 from edge.technician.meters import CannotDo, Cj188, Dlt1997, Dlt2007, Meter, ModbusMeter
 from edge.technician.parts import without_password
 from protocols.exchange import Exchange, ProtocolError, Refused

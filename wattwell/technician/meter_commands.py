@@ -21,9 +21,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from edge.bus import Bus, NoReply
-from edge.place import FORMAT, ModbusTcpAt, Place, SerialAt
-from edge.ports import LineAway
+from edge.lines.bus import Bus, NoReply
+from edge.lines.place import FORMAT, ModbusTcpAt, Place, SerialAt
+from edge.lines.ports import LineAway
 from edge.technician import scan as scanning
 from edge.technician.answers import Protocol
 from edge.technician.meters import (

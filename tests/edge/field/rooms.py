@@ -9,12 +9,12 @@ from datetime import timedelta
 from pathlib import Path
 
 from edge.agent import Agent
-from edge.bus import Bus
 from edge.field.job import Job
 from edge.field.room import LineAtHand, MeterRoom
 from edge.field.tap import Tap
-from edge.pace import Pace
-from edge.place import Place, SerialAt
+from edge.lines.bus import Bus
+from edge.lines.pace import Pace
+from edge.lines.place import Place, SerialAt
 from prepaid.point import ServicePoint
 from prepaid.wire import AlarmKind, FieldWork
 from tests.edge.simulated import ELECTRICITY, WATER, Room, clock, until

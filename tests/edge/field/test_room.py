@@ -12,7 +12,7 @@ import pytest
 from edge.field import console, link, scan
 from edge.field.room import look
 from edge.field.said import CannotDo
-from edge.place import Place, SerialAt
+from edge.lines.place import Place, SerialAt
 from edge.technician.answers import Protocol
 from edge.technician.scan import Found
 from prepaid.reading import Supply

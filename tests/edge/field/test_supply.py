@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.clock import unkept
+from edge.clocks.clock import unkept
 from edge.field import supply
 from edge.field.said import CannotDo
 from prepaid.calendar import Calendar

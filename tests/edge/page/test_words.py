@@ -7,8 +7,8 @@ import re
 import pytest
 from babel.messages.pofile import read_po
 
+from edge.ledger.store import Hold
 from edge.page import looks, words
-from edge.store import Hold
 from prepaid.reading import Supply
 from prepaid.supply import Why
 from prepaid.wire import AlarmKind, Trouble, Work

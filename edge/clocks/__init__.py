@@ -1,0 +1,1 @@
+"""Which time is believed, and the clocks in the meters."""

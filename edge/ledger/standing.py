@@ -1,0 +1,33 @@
+"""Where a service point stands as far as the cloud was told, taken over by a new store."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from edge.ledger.rows import SupplyRow
+from edge.ledger.store import Store
+from prepaid.register import Doubt, History, Kind
+from prepaid.wire import Standing
+
+
+def save(store: Store, standing: Standing) -> None:
+    """The point is read, charged and switched from there on. Inside a transaction."""
+    point = standing.point
+    if standing.position is not None:
+        store.save_position(point, standing.position)
+    store.save_history(point, _history(standing))
+    if standing.why is not None:
+        store.save_supply(
+            point, SupplyRow(standing.supply, standing.wanted, standing.why, standing.commanded_at)
+        )
+    for alarm, since in standing.alarms.items():
+        store.save_alarm(point, alarm, since)
+
+
+def _history(standing: Standing) -> History:
+    """What a spare gateway knows of a register: the cloud was told of no more than the doubtful reading."""
+    if standing.doubt is None:
+        return History()
+    charged = standing.position.reading.at if standing.position is not None else standing.doubt.at
+    since = max(standing.doubt.at - charged, timedelta(0))
+    return History(doubt=Doubt(standing.doubt, since, Kind.JUMP))
