@@ -18,6 +18,7 @@ def test_each_planted_bug_replaces_a_text_that_stands_once_in_the_tree():
 
 
 @pytest.mark.processes
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", SAMPLE)
 def test_a_planted_bug_is_found_within_a_few_seeds(postgres: Postgres, name: str):
     (mutant,) = (mutant for mutant in MUTANTS if mutant.name == name)

@@ -22,9 +22,9 @@ from simulators.world.story import tell
 from simulators.world.truth import Broken
 from wattwell.postgres import Postgres
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
 
-SEEDS = int(os.environ.get("WATTWELL_SEEDS", "60"))
+SEEDS = int(os.environ.get("WATTWELL_SEEDS", "20"))
 DAYS = 3
 
 
