@@ -5,9 +5,9 @@ The token 注册码 is 35 characters in seven groups of five, of Crockford's bas
     16 of chance, which the cloud knows only the SHA-256 of; 16 of the SHA-256 of the cloud's signing key, so
     that no other cloud can answer; 3 to find a slip of the finger.
 
-The gateway sends the first sixteen, its public key and a proof that it has the private one. The cloud's answer, a
-Grant, is sealed (prepaid.seal) for the nonce of the request. To renew its credentials 凭据 the gateway signs a
-challenge that the cloud gave it a moment before, so that no clock is needed on its side.
+The gateway sends the first sixteen, its number, its public key and a proof that it has the private one. The
+cloud's answer, a Grant, is sealed (prepaid.seal) for the nonce of the request. To renew its credentials 凭据 the
+gateway signs a challenge that the cloud gave it a moment before, so that no clock is needed on its side.
 """
 
 from __future__ import annotations
@@ -98,21 +98,24 @@ def _letters(of: bytes, count: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Enrol:
-    """A gateway asks to be enrolled. public_key is its Ed25519 key in base64; it signs the whole."""
+    """A gateway asks to be enrolled as gateway_no. public_key is its Ed25519 key in base64; it signs the whole."""
 
     secret: str
+    gateway_no: str
     public_key: str
     nonce: str
     signature: str
 
     @classmethod
-    def by(cls, token: Token, key: Ed25519PrivateKey) -> Enrol:
+    def by(cls, token: Token, key: Ed25519PrivateKey, *, gateway_no: str) -> Enrol:
         public, nonce = written_key(key.public_key()), secrets.token_urlsafe(16)
-        return cls(token.secret, public, nonce, _sign(key, _asked(token.secret, public, nonce)))
+        signature = _sign(key, _asked(token.secret, gateway_no, public, nonce))
+        return cls(token.secret, gateway_no, public, nonce, signature)
 
     def verify(self) -> None:
         """Raises NotSigned if the sender has not the private key."""
-        _verify(self.public_key, self.signature, _asked(self.secret, self.public_key, self.nonce))
+        said = _asked(self.secret, self.gateway_no, self.public_key, self.nonce)
+        _verify(self.public_key, self.signature, said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,8 +220,8 @@ def _verify(public_key: str, signature: str, said: bytes) -> None:
         raise NotSigned("the request is not signed with the gateway's key") from error
 
 
-def _asked(secret: str, public_key: str, nonce: str) -> bytes:
-    return f"wattwell enrol 1\n{secret}\n{public_key}\n{nonce}".encode()
+def _asked(secret: str, gateway_no: str, public_key: str, nonce: str) -> bytes:
+    return f"wattwell enrol 2\n{secret}\n{gateway_no}\n{public_key}\n{nonce}".encode()
 
 
 def _challenged(gateway_no: str, challenge: str) -> bytes:

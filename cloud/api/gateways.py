@@ -25,6 +25,7 @@ Short = Annotated[str, Field(max_length=300)]
 
 class Enrolment(BaseModel):
     secret: Short
+    gateway_no: Short
     public_key: Short
     nonce: Annotated[str, Field(min_length=16, max_length=64)]
     signature: Short

@@ -57,6 +57,14 @@ class TokenUsed(CloudError):
     )
 
 
+class OtherGateway(CloudError):
+    status = 409
+    sentence = (
+        "The token is for gateway {gateway_no}, and this is {asked} by its gateway.toml. Mend that, or use this"
+        " gateway's own token. The token is still good."
+    )
+
+
 class NotTheGateway(CloudError):
     status = 403
     sentence = "The request is not signed with the key of an enrolled gateway. Enrol it again."
@@ -100,7 +108,9 @@ def enrol(session: Session, settings: Settings, asked: Enrol, *, now: datetime) 
     Asked again with the same key while the token lives it answers again, with another password: power may
     fail at a gateway before it has written down the first. A machine with another key loses what it had.
 
-    Needs a system session. Raises NoSuchToken, TokenOver, TokenUsed or NotTheGateway.
+    A token typed at a gateway of another number is left as it was, and so is the gateway that it is for.
+
+    Needs a system session. Raises NoSuchToken, TokenOver, TokenUsed, OtherGateway or NotTheGateway.
     """
     try:
         asked.verify()
@@ -111,6 +121,8 @@ def enrol(session: Session, settings: Settings, asked: Enrol, *, now: datetime) 
         raise TokenUsed
     if token.ended_at is not None or token.expires_at <= now:
         raise TokenOver
+    if asked.gateway_no != gateway.gateway_no:
+        raise OtherGateway(gateway_no=gateway.gateway_no, asked=asked.gateway_no)
     if token.used_by_key is None:
         token.used_at, token.used_by_key = now, asked.public_key
     gateway.revoked_at = gateway.revoked_by = None

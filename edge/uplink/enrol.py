@@ -26,7 +26,7 @@ def enrol(
     the key is on disk before the cloud hears of it. Raises CannotEnrol, BadCredentials, OSError, Unreachable or
     Refused (edge.uplink.cloud_http).
     """
-    asked = Enrol.by(token, files.own_key(folder))
+    asked = Enrol.by(token, files.own_key(folder), gateway_no=gateway_no)
     answer = post("/api/enrol", asdict(asked))
     try:
         grant = open_first_grant(answer, token, nonce=asked.nonce)

@@ -19,7 +19,8 @@ LogIn = Callable[[Page], Page]
 
 def enrol(town: Town, token: str) -> None:
     """A machine shows this token."""
-    asked = Enrol.by(Token.read(token), Ed25519PrivateKey.generate())
+    key = Ed25519PrivateKey.generate()
+    asked = Enrol.by(Token.read(token), key, gateway_no="GW-TOWN")
     with town.database.system() as session:
         enrolment.enrol(session, town.settings, asked, now=datetime.now(UTC))
 

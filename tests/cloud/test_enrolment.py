@@ -194,14 +194,34 @@ def test_an_answer_that_was_altered_on_the_way_is_not_taken(issue, enrol, post, 
     assert files.read(tmp_path / "one") is None
 
 
-def test_a_token_of_another_gateway_is_found_out_before_anything_is_written(issue, enrol, tmp_path):
-    with pytest.raises(CannotEnrol, match="The token is for gateway GW-home, and this is GW-0002"):
-        enrol(issue(), gateway_no="GW-0002")
+def test_a_token_that_was_typed_at_the_wrong_gateway_is_still_good_at_the_right_one(
+    issue, enrol, users, tmp_path
+):
+    enrol(issue(), machine="serving")
+    token = issue()
+
+    with pytest.raises(Refused, match="The token is for gateway GW-home, and this is GW-0002"):
+        enrol(token, machine="wrong", gateway_no="GW-0002")
+
+    assert files.read(tmp_path / "wrong") is None
+    assert list(users()) == ["GW-home.1"]  # the machine that serves goes on
+    assert enrol(token, machine="right").number == 2
+
+
+def test_the_credentials_of_another_gateway_are_not_written(issue, enrol, post, home, tmp_path):
+    def for_home(path, body):
+        asked = Enrol.by(token, files.own_key(tmp_path / "one"), gateway_no=home.gateway_no)
+        return post(path, {**asdict(asked)})
+
+    token = issue()
+    with pytest.raises(CannotEnrol):
+        enrol(token, gateway_no="GW-0002", post=for_home)
     assert files.read(tmp_path / "one") is None
 
 
-def test_who_has_not_the_key_that_he_shows_gets_nothing(issue, post):
-    asked = asdict(Enrol.by(issue(), Ed25519PrivateKey.generate()))
+def test_who_has_not_the_key_that_he_shows_gets_nothing(issue, post, home):
+    key = Ed25519PrivateKey.generate()
+    asked = asdict(Enrol.by(issue(), key, gateway_no=home.gateway_no))
     other = written_key(Ed25519PrivateKey.generate().public_key())
     with pytest.raises(Refused, match="not signed with the key"):
         post("/api/enrol", {**asked, "public_key": other})
@@ -402,9 +422,9 @@ def test_attempts_are_counted_for_each_address_and_forgotten_after_ten_minutes()
     attempts.count("a", now=NOON + timedelta(minutes=10))
 
 
-def test_the_answer_is_kept_by_nobody_on_the_way(issue, web):
+def test_the_answer_is_kept_by_nobody_on_the_way(issue, web, home):
     token = issue()
-    asked = Enrol.by(token, Ed25519PrivateKey.generate())
+    asked = Enrol.by(token, Ed25519PrivateKey.generate(), gateway_no=home.gateway_no)
     answer = web.post("/api/enrol", json=asdict(asked))
     assert answer.headers["cache-control"] == "no-store"
     assert open_first_grant(answer.content, token, nonce=asked.nonce).number == 1

@@ -25,9 +25,9 @@ def token_on(html: str) -> Token | None:
 
 
 @pytest.fixture
-def enrol(database, settings):
+def enrol(database, settings, home):
     def enrol(token: Token) -> None:
-        asked = Enrol.by(token, Ed25519PrivateKey.generate())
+        asked = Enrol.by(token, Ed25519PrivateKey.generate(), gateway_no=home.gateway_no)
         with database.system() as session:
             enrolment.enrol(session, settings, asked, now=utc_now())
 

@@ -79,11 +79,12 @@ def test_two_tokens_of_a_cloud_differ_and_bear_the_same_fingerprint():
 
 def test_who_asks_has_the_private_key():
     token = Token.new(CLOUD.public_key())
-    asked = Enrol.by(token, GATEWAY)
+    asked = Enrol.by(token, GATEWAY, gateway_no="GW-0001")
     asked.verify()
     for forged in (
         replace(asked, public_key=written_key(THIEF.public_key())),
         replace(asked, nonce="another"),
+        replace(asked, gateway_no="GW-0002"),
         replace(asked, secret="0" * 16),
         replace(asked, signature=""),
         replace(asked, public_key="?"),

@@ -51,7 +51,8 @@ class Office:
         with self.database.system() as session:
             token = enrolment.issue_token(session, self.settings, id, by=self.by, now=now)
         with self.database.system() as session:
-            asked = Enrol.by(token, Ed25519PrivateKey.generate())
+            key = Ed25519PrivateKey.generate()
+            asked = Enrol.by(token, key, gateway_no=self.home.gateway_no)
             enrolment.enrol(session, self.settings, asked, now=utc_now())
 
     def revoke(self) -> None:
