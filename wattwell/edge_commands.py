@@ -51,6 +51,11 @@ def enrol(
 
     try:
         known = contact(config)
+        if cloud is None and known.url is None:
+            raise ValueError(
+                f"The cloud's address is not known: say --cloud https://…, as the cloud's page shows it "
+                f"with the token, or set url under [cloud] in {config}"
+            )
         url = check_address(cloud or known.url or "", is_plain_allowed=plain_http)
         credentials = enrolment.enrol(
             config.parent,

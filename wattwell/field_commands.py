@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import httpx
 
     from edge.settings import LineSettings, Settings
+    from edge.technician.answers import Protocol
 
 app = typer.Typer()
 
@@ -32,7 +33,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 def status(config: Config, as_json: AsJson = False) -> None:
     """How the gateway is: lines, meters, backlog, clock, alarms, and how far a purse can be overdrawn.
 
-    Exit status: 0 all is well, 1 something needs a person, 2 it cannot be told.
+    Exit status: 0 it works, also where single meters are silent or in doubt; 1 it does not run, is held, has a
+    trouble, is in doubt of the time, or a line is stuck; 2 it cannot be told.
     """
     from wattwell import gateway_screen
 
@@ -93,8 +95,10 @@ def scan(
     place = _line(settings, line)
     try:
         asked = Asked(
-            bauds=tuple(int(rate) for rate in bauds.split(",") if rate.strip()),
-            protocols=tuple(Protocol(one.strip()) for one in protocols.split(",") if one.strip()),
+            bauds=tuple(_rate(rate.strip()) for rate in bauds.split(",") if rate.strip()),
+            protocols=tuple(
+                _one_of(Protocol, one.strip()) for one in protocols.split(",") if one.strip()
+            ),
             known=known_addresses(known) if known else (),
             units=modbus_units(units),
             by_pairs=by_pairs,
@@ -115,6 +119,18 @@ def scan(
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False))
     raise typer.Exit(0 if found else 1)
+
+
+def _rate(text: str) -> int:
+    if not text.isdecimal():
+        raise ValueError(f"a rate is a number like 2400, and {text} is not")
+    return int(text)
+
+
+def _one_of(protocols: type[Protocol], text: str) -> Protocol:
+    if text not in set(protocols):
+        raise ValueError(f"no protocol is called {text}; there are {', '.join(protocols)}")
+    return protocols(text)
 
 
 def _scan_there(

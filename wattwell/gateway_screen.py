@@ -15,15 +15,11 @@ MOST_NAMED = 20
 
 
 def needs_somebody(now: dict[str, Any]) -> bool:
-    """Whether something is so that waiting alone will not end."""
-    counts = now["counts"]
+    """Whether the gateway itself needs a person. What single meters want is shown, and told to the office."""
     return bool(
         now["hold"]
         or now["troubles"]
         or not now["is_clock_trusted"]
-        or counts["silent"]
-        or counts["held"]
-        or counts["waiting"]
         or any(line["is_stuck"] for line in now["lines"])
     )
 
@@ -71,10 +67,9 @@ def _lines(lines: list[dict[str, Any]]) -> Table:
         "silent",
         "used",
         "answers",
-        "time-outs",
-        "garbled",
-        "missed",
-        "cut within, overdraft at most 透支上界",
+        "late",
+        "bound 透支上界",
+        folded="at",
     )
     for line in lines:
         metrics, bound = line["metrics"], line["bound"]
@@ -87,8 +82,6 @@ def _lines(lines: list[dict[str, Any]]) -> Table:
             Text(str(line["silent"]), style="yellow" if line["silent"] else ""),
             f"{used:.1%}",
             f"{metrics['answers']}/{metrics['requests']}",
-            str(metrics["timeouts"]),
-            str(metrics["garbled"]),
             str(metrics["missed"]),
             f"{bound['delay_s']:.0f} s, ¥{fen // 100}.{fen % 100:02}" if bound["delay_s"] else "–",
         )
@@ -158,10 +151,11 @@ def _draw_named(console: Console, named: list[tuple[str, list[str]]]) -> None:
         console.print(f"and {len(named) - MOST_NAMED} more", style="dim")
 
 
-def _table(*headings: str) -> Table:
+def _table(*headings: str, folded: str | None = None) -> Table:
+    """Where the terminal is narrow, one column is folded and the others are not; all are if none is named."""
     table = Table(box=SIMPLE_HEAD, border_style="dim", header_style="bold", pad_edge=False)
     for heading in headings:
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold", no_wrap=folded not in (None, heading))
     return table
 
 

@@ -171,6 +171,10 @@ def journal_to_disk(path: Path) -> None:
 @contextmanager
 def looking(path: Path) -> Iterator[sqlite3.Connection]:
     """To read, also while a gateway writes. Raises StoreUnusable if there is no ledger."""
+    if not path.exists():
+        raise StoreUnusable(
+            f"there is no ledger {path}: the gateway makes it when it is first started (`wattwell edge run`)"
+        )
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
             yield db

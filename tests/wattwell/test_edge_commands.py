@@ -103,7 +103,16 @@ def test_where_there_is_no_ledger_it_is_said_in_a_sentence(
     for words in (("check",), ("backup", ledger.with_name("copy.sqlite"))):
         missing = edge(*words)
         assert missing.exit_code == 1
-        assert "ledger.sqlite cannot be read: unable to open database file" in missing.output
+        assert f"there is no ledger {ledger}" in missing.output
+        assert "`wattwell edge run`" in missing.output
+
+
+def test_who_enrols_is_told_that_the_address_of_the_cloud_is_wanted(tmp_path: Path):
+    config = tmp_path / "gateway.toml"
+    config.write_text('gateway_no = "GW-0001"\n[[line]]\nname = "L1"\nport = "tcp:127.0.0.1:1"\n')
+    refused = CliRunner().invoke(app, ["edge", "enrol", "any", "--config", str(config)])
+    assert refused.exit_code == 1
+    assert "say --cloud https://" in refused.output
 
 
 def test_a_takeover_without_a_cloud_keeps_the_old_ledger_and_asks_on_at_the_next_start(

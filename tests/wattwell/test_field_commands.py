@@ -20,11 +20,12 @@ from typer.testing import CliRunner
 from edge.ledger.store import Store
 from edge.page.app import create_api
 from edge.page.server import listen_beside, serve, socket_beside
-from prepaid.wire import AlarmKind
+from prepaid.wire import AlarmKind, Trouble
 from tests.edge.field.rooms import FieldRoom
 from tests.edge.page.gateways import DIRECT, PIN, desk_of
 from tests.edge.simulated import ELECTRICITY, EVENING, POWER_TARIFF, WATER, until
 from wattwell.cli import app
+from wattwell.gateway_screen import needs_somebody
 
 
 def write(path: Path, more: str = "", port: str = "tcp:127.0.0.1:1") -> Path:
@@ -102,6 +103,25 @@ def test_a_gateway_that_runs_tells_how_it_is(edge: Callable[..., Result], tmp_pa
     assert [point["name"] for point in told["points"]] == ["0301 电", "0301 水"]
 
 
+def test_a_silent_meter_is_no_error_of_the_gateway_and_a_trouble_is(
+    edge: Callable[..., Result], tmp_path: Path
+):
+    with running(tmp_path):
+        told = json.loads(edge("status", "--json").output)
+
+    counts = {**told["counts"], "silent": 1, "held": 1, "waiting": 1}
+    assert not needs_somebody({**told, "counts": counts})
+    assert needs_somebody({**told, "troubles": {Trouble.DISK_FULL: EVENING.isoformat()}})
+
+
+def test_the_lines_fit_a_terminal_of_eighty_columns(config: Path, tmp_path: Path):
+    with running(tmp_path):
+        narrow = {"NO_COLOR": "1", "COLUMNS": "80"}
+        shown = CliRunner().invoke(app, ["edge", "status", "-c", str(config)], env=narrow)
+    for heading in ("points", "silent", "answers", "bound 透支上界"):
+        assert heading in shown.output
+
+
 def test_a_running_gateway_reads_a_meter_and_shows_its_frames(
     edge: Callable[..., Result], tmp_path: Path
 ):
@@ -123,6 +143,20 @@ def test_a_running_gateway_scans_a_line_while_it_serves_it(
     assert (found.exit_code, "cjt188       78330011223344" in found.output) == (0, True)
     assert "1 found." in found.output
     assert (wrong.exit_code, "There is no line L9; there are L1." in wrong.output) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "sentence"),
+    [
+        ("--protocol", "klingon", "no protocol is called klingon; there are dlt645-2007, "),
+        ("--baud", "fast", "a rate is a number like 2400, and fast is not"),
+    ],
+)
+def test_a_scan_that_cannot_be_says_what_there_is(
+    edge: Callable[..., Result], option: str, value: str, sentence: str
+):
+    wrong = edge("scan", "L1", option, value)
+    assert (wrong.exit_code, sentence in wrong.output) == (2, True), wrong.output
 
 
 def test_the_socket_is_for_the_owner_of_the_ledger_alone(tmp_path: Path):
