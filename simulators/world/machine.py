@@ -81,6 +81,7 @@ class Machine:
         self.link = link
         self.disk = Disk(dice)
         self.disk.on_cut = self._power_is_gone
+        self.ends_s = 0.0  # when the weather ends, and with it every outage
         self.shift = timedelta(0)
         self.has_time_service = True
         self.is_retired = False  # it is not started again by itself
@@ -186,7 +187,8 @@ class Machine:
             error = None if serving.cancelled() else serving.exception()
             if self._frozen is not None:
                 self._frozen = None
-                await asyncio.sleep(self._off_s)
+                left_s = self.ends_s - asyncio.get_running_loop().time()
+                await asyncio.sleep(min(self._off_s, max(left_s, RESTART_S)))
                 self._boots()
                 continue
             if not isinstance(error, StoreUnusable | StoreFull):
