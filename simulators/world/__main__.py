@@ -46,13 +46,20 @@ def main() -> int:
 
 
 @contextmanager
-def installed(databases: int) -> Iterator[list[str]]:
-    """So many migrated databases on a server that ends with the block."""
+def serving() -> Iterator[Postgres]:
+    """A server that ends with the block."""
     with tempfile.TemporaryDirectory() as folder:
         # As root, the server runs as another user, who must reach its folder.
         Path(folder).chmod(0o711)
         with Postgres(Path(folder, "postgres"), port=free_port()) as server:
-            yield [make_database(server, f"world_{number}") for number in range(databases)]
+            yield server
+
+
+@contextmanager
+def installed(databases: int) -> Iterator[list[str]]:
+    """So many migrated databases on a server that ends with the block."""
+    with serving() as server:
+        yield [make_database(server, f"world_{number}") for number in range(databases)]
 
 
 def make_database(server: Postgres, name: str) -> str:

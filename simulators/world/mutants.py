@@ -13,10 +13,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from simulators.world.__main__ import installed
+from simulators.world.__main__ import make_database, serving
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("prepaid", "protocols", "edge", "cloud", "simulators", "wattwell")
+JOBS = 2
 FOUND = re.compile(r"^seed (\d+) breaks ([^:]+): (.*); again: ", re.MULTILINE)
 
 
@@ -269,8 +270,9 @@ def main() -> int:
     given = parser.parse_args()
     chosen = [mutant for mutant in MUTANTS if not given.only or given.only in mutant.name]
     survived = 0
-    with installed(2) as urls:
-        for mutant in chosen:
+    with serving() as server:
+        for number, mutant in enumerate(chosen):
+            urls = [make_database(server, f"world_{number}_{job}") for job in range(JOBS)]
             caught = catch(mutant, urls, seeds=given.seeds, days=given.days)
             survived += caught.seed is None
             seed = "SURVIVES" if caught.seed is None else f"seed {caught.seed}"
