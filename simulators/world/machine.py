@@ -178,6 +178,7 @@ class Machine:
     async def _supervise(self) -> None:
         while True:
             self.disk.is_dark = self.line.is_dark = False
+            self.disturb()
             serving = self._serving = asyncio.create_task(
                 self._serve(), name=f"program {self.name}"
             )
