@@ -252,11 +252,16 @@ async def _read_here(settings: Settings, wanted: str) -> dict[str, Any]:
     from edge.field.link import same_number
     from edge.field.said import TROUBLES, of_error
     from edge.field.tap import Tap
+    from edge.ledger.ledger_file import StoreUnusable
     from edge.ledger.onlooker import read_standing
     from edge.lines.bus import Bus
     from edge.lines.ports import port_to
 
-    points = [there.point for there in read_standing(settings.ledger).points]
+    try:
+        points = [there.point for there in read_standing(settings.ledger).points]
+    except StoreUnusable as error:
+        typer.echo(f"No gateway runs here, and {error}", err=True)
+        raise typer.Exit(1) from None
     named = [
         point
         for point in points
@@ -266,7 +271,14 @@ async def _read_here(settings: Settings, wanted: str) -> dict[str, Any]:
         typer.echo(f"no service point, and no meter, is called {wanted!r}", err=True)
         raise typer.Exit(1)
     (point,) = named
-    line, driver = _line(settings, point.meter.line), DRIVERS[point.meter.protocol]
+    driver = DRIVERS.get(point.meter.protocol)
+    if driver is None:
+        typer.echo(
+            f"There is no driver for {point.meter.protocol}: the office must correct the meter.",
+            err=True,
+        )
+        raise typer.Exit(1)
+    line = _line(settings, point.meter.line)
     tap = Tap(port_to(line.at), lambda: datetime.now(UTC))
     bus = Bus(line.name, tap, baud=line.at.baud, delay_s=line.delay_s)
     total = supply = trouble = None

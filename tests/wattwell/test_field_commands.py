@@ -10,6 +10,7 @@ import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -197,6 +198,21 @@ def test_without_a_gateway_the_line_is_opened_from_here(edge: Callable[..., Resu
     scanned = edge("scan", "L1", "--protocol", "dlt645-2007")
     assert scanned.exit_code == 1
     assert "serial server 127.0.0.1:1 cannot be opened" in scanned.output
+
+
+def test_without_a_gateway_what_cannot_be_read_is_said_in_a_sentence(
+    edge: Callable[..., Result], config: Path
+):
+    missing = edge("read", "0301 电")
+    store = Store(config.with_name("ledger.sqlite"), "GW-0001")
+    with store.transaction():
+        store.save_point(replace(ELECTRICITY, meter=replace(ELECTRICITY.meter, protocol="other")))
+    store.close()
+    strange = edge("read", "0301 电")
+
+    assert (missing.exit_code, "there is no ledger" in missing.output) == (1, True), missing.output
+    assert strange.exit_code == 1, strange.output
+    assert "There is no driver for other" in strange.output
 
 
 def test_a_pin_is_kept_as_a_hash_for_the_owner_alone(edge: Callable[..., Result], tmp_path: Path):
