@@ -154,6 +154,19 @@ class Machine:
 
         self.line.before_write = before_write
 
+    def cut_power_at_word(self, words: int, off_s: float) -> None:
+        """The power goes when the gateway has just told the cloud something, that many words from now."""
+        left = words
+
+        def after_word() -> None:
+            nonlocal left
+            left -= 1
+            if left <= 0:
+                self.link.after_word = lambda: None
+                asyncio.get_running_loop().call_soon(self.cut_power, off_s)
+
+        self.link.after_word = after_word
+
     def disturb(self, *, after_s: float = CLEAR_S) -> None:
         """Something keeps it from its work now; so long after it, all is read and planned again."""
         now = asyncio.get_running_loop().time()

@@ -32,6 +32,7 @@ class What(StrEnum):
     POWER_CUT = "power-cut"
     CUT_AT_COMMIT = "cut-at-commit"
     CUT_AT_REQUEST = "cut-at-request"
+    CUT_AT_WORD = "cut-at-word"  # when it has told the cloud something
     NOISE = "noise"
     DEAD_METER = "dead-meter"
     LINE_AWAY = "line-away"
@@ -329,6 +330,8 @@ def _power(sky: _Sky) -> None:
         )
     for _ in sky.some(0.5, 4):
         sky.add(What.CUT_AT_REQUEST, lasts_s=dice.choice((1.0, 60.0)), number=dice.randint(1, 12))
+    for _ in sky.some(0.5, 4):
+        sky.add(What.CUT_AT_WORD, lasts_s=dice.choice((1.0, 60.0)), number=dice.randint(1, 4))
 
 
 def _things(sky: _Sky, estate: EstatePlan) -> None:

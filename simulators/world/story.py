@@ -258,6 +258,8 @@ class Story:
                 )
             case What.CUT_AT_REQUEST:
                 machine.cut_power_at_request(happening.number, lasts_s)
+            case What.CUT_AT_WORD:
+                machine.cut_power_at_word(happening.number, lasts_s)
             case What.NOISE:
                 machine.line.noise = happening.number / 100
                 machine.disturb_line()
@@ -375,6 +377,7 @@ class Story:
                 machine.shift, machine.has_time_service = timedelta(0), True
                 machine.line.noise, machine.line.is_away = 0.0, False
                 machine.line.before_write = lambda: None
+                machine.link.after_word = lambda: None
                 machine.disk.cuts_at = None
                 self._room(machine)
             self._link(number, is_up=True)
