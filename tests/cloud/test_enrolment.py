@@ -67,7 +67,7 @@ def enrol(post, home, tmp_path):
     def enrol(token, *, machine="one", gateway_no=home.gateway_no, post=post):
         folder = tmp_path / machine
         folder.mkdir(exist_ok=True)
-        return edge.uplink.enrol(
+        return edge.enrol(
             folder, token, gateway_no=gateway_no, post=post, cloud_url=CLOUD, https_ca=None
         )
 

@@ -43,7 +43,6 @@ ALLOWED: dict[tuple[str, str], str] = {}
 """Where a float is made all the same, and what is done with it."""
 
 DIVISIONS = {
-    ("deadline.py", "shortest_interval"): "Fraction",
     ("deadline.py", "overdraft_bound"): "Fraction",
     ("point.py", "Thresholds.__post_init__"): "timedelta / int",
     ("usual.py", "Usual.moved_on"): "timedelta / int",
