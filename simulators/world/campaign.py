@@ -8,11 +8,17 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from multiprocessing.context import SpawnProcess
 from multiprocessing.queues import Queue
+from queue import Empty
 
 from cloud.db import Database
 from simulators.world.story import Told, tell
 
+LOOK_S = 2.0
 REPRODUCE = ".venv/bin/python -m simulators.world --seed {}"
+
+
+class WorkerGone(Exception):
+    """A process was killed, or ended in a way that no seed explains. What it was at is not known to hold."""
 
 
 def line(told: Told) -> str:
@@ -27,7 +33,10 @@ def run(
     days: int,
     on_told: Callable[[Told], None] = lambda told: None,
 ) -> Told | None:
-    """The first seed told that fails, None if all hold. urls are of migrated databases, one for each process."""
+    """The first seed told that fails, None if all hold. urls are of migrated databases, one for each process.
+
+    Raises WorkerGone if a process ends before its time.
+    """
     context = multiprocessing.get_context("spawn")
     todo: Queue[int | None] = context.Queue()
     done: Queue[Told] = context.Queue()
@@ -43,7 +52,7 @@ def run(
         worker.start()
     try:
         for _ in given:
-            told = done.get()
+            told = _next(done, workers)
             on_told(told)
             if told.broken is not None:
                 return told
@@ -52,6 +61,16 @@ def run(
         for worker in workers:
             worker.terminate()
             worker.join()
+
+
+def _next(done: Queue[Told], workers: Sequence[SpawnProcess]) -> Told:
+    while True:
+        try:
+            return done.get(timeout=LOOK_S)
+        except Empty:
+            gone = [worker.exitcode for worker in workers if worker.exitcode]
+            if gone:
+                raise WorkerGone(f"a process of the campaign ended with status {gone[0]}") from None
 
 
 def _work(url: str, days: int, todo: Queue[int | None], done: Queue[Told]) -> None:
