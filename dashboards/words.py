@@ -1,7 +1,7 @@
 """Languages of the pages: the catalogues, and which one a request asks for.
 
 Message ids are the English sentences themselves, so English needs no catalogue. A translation is looked
-up in dashboards/locale/{language}/messages.po.
+up in the files of dashboards/locale/{language}/, one for each area of the pages.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 from io import BytesIO
 from pathlib import Path
 
+from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.support import NullTranslations, Translations
@@ -31,12 +32,26 @@ def load(language: str) -> NullTranslations:
     """The catalogue of a language; the empty one for English."""
     if language == "en":
         return NullTranslations()
-    with (LOCALE / language / "messages.po").open("rb") as source:
-        catalogue = read_po(source, locale=language)
     compiled = BytesIO()
-    write_mo(compiled, catalogue)
+    write_mo(compiled, catalogue(language))
     compiled.seek(0)
     return Translations(compiled)
+
+
+def catalogue(language: str, locale: Path = LOCALE) -> Catalog:
+    """All messages of a language. Raises ValueError for one that two of its files give differently."""
+    whole = Catalog(locale=language)
+    for path in sorted((locale / language).glob("*.po")):
+        with path.open("rb") as source:
+            part = read_po(source, locale=language)
+        for message in part:
+            known = whole.get(message.id)
+            if message.id and known is not None and known.string != message.string:
+                raise ValueError(
+                    f"{path.name} translates {message.id!r} in another way than a file before it"
+                )
+            whole[message.id] = message
+    return whole
 
 
 CATALOGUES = {language: load(language) for language in LANGUAGES}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
-from babel.messages.pofile import read_po
 
 from dashboards import words
 from dashboards.words import preferred
@@ -59,11 +59,18 @@ def test_the_browsers_preferred_language_is_taken_where_it_is_one_of_ours(
     assert preferred(header) == language
 
 
+def test_a_message_that_two_files_translate_differently_stops_the_pages(tmp_path: Path) -> None:
+    (tmp_path / "zh").mkdir()
+    for name, translated in (("a.po", "充值"), ("b.po", "缴费")):
+        (tmp_path / "zh" / name).write_text(f'msgid "Top up"\nmsgstr "{translated}"\n')
+
+    with pytest.raises(ValueError, match=r"b\.po translates 'Top up' in another way"):
+        words.catalogue("zh", tmp_path)
+
+
 def _catalogue(language: str) -> dict[str, tuple[str, ...]]:
-    with (words.LOCALE / language / "messages.po").open("rb") as source:
-        catalogue = read_po(source, locale=language)
     found: dict[str, tuple[str, ...]] = {}
-    for message in catalogue:
+    for message in words.catalogue(language):
         if message.id:
             key = message.id if isinstance(message.id, str) else message.id[0]
             strings = message.string
