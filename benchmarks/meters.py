@@ -28,6 +28,7 @@ from protocols.dlt645 import frame as dlt645_frame
 from protocols.dlt645 import slave as dlt645_slave
 from protocols.modbus import frame as modbus_frame
 from protocols.modbus import slave as modbus_slave
+from simulators.port import Arrived
 
 BEGIN = datetime(2026, 3, 1, tzinfo=UTC)
 PROTOCOLS = ("dlt645-2007", "cjt188-2004", "modbus")
@@ -163,7 +164,7 @@ class ModbusMeter(modbus_slave.Registers):
 RELAY = 0x001A
 
 
-class Wire:
+class Wire(Arrived):
     """A Port in memory at a line's true rate. Who is asked is found by the request's address, as the meters would.
 
     asked counts the requests; sent is told of each when its first byte goes out, said of each answer when its last
@@ -171,14 +172,13 @@ class Wire:
     """
 
     def __init__(self, baud: int) -> None:
+        super().__init__()
         self.byte_s = BITS_PER_BYTE / baud
         self.asked = 0
         self.cpu_s = 0.0
         self.sent: Callable[[Simulated, bytes], None] = lambda meter, request: None
         self.said: Callable[[Simulated, bytes, bytes], None] = lambda meter, request, answer: None
         self._meters: dict[bytes, Simulated] = {}
-        self._arrived = bytearray()
-        self._changed = asyncio.Event()
 
     def join(self, point: ServicePoint, meter: Simulated) -> None:
         self._meters[_key(point.meter.protocol, point.meter.address)] = meter
@@ -198,26 +198,12 @@ class Wire:
         if said:
             loop = asyncio.get_running_loop()
             after_s = meter.delay_s + len(said) * self.byte_s
-            loop.call_later(after_s, self._arrive, meter, request, said)
+            loop.call_later(after_s, self._say, meter, request, said)
         self.cpu_s += time.thread_time() - began
 
-    def _arrive(self, meter: Simulated, request: bytes, answer: bytes) -> None:
-        self._arrived += answer
-        self._changed.set()
+    def _say(self, meter: Simulated, request: bytes, answer: bytes) -> None:
+        self.arrive(answer)
         self.said(meter, request, answer)
-
-    async def read(self) -> bytes:
-        await self._changed.wait()
-        return self.drain()
-
-    def drain(self) -> bytes:
-        data = bytes(self._arrived)
-        self._arrived.clear()
-        self._changed.clear()
-        return data
-
-    def close(self) -> None:
-        self.drain()
 
 
 def _key(protocol: str, address: str) -> bytes:

@@ -20,8 +20,8 @@ from cloud.errors import CannotStart, first_line
 from cloud.services import enrolment
 from cloud.settings import Settings
 from cloud.tables import utc_now
+from edge.private_file import write_private
 from wattwell.broker import nats_users
-from wattwell.installation import write_private
 
 log = logging.getLogger(__name__)
 

@@ -108,8 +108,8 @@ def cloud_new_key(
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+    from edge.private_file import write_private
     from prepaid.enrolment import written_key
-    from wattwell.installation import write_private
 
     if to.exists():
         typer.echo(f"{to} is there already; it is left as it is.", err=True)

@@ -155,7 +155,6 @@ def _scan_here(line: LineSettings, asked: Any, found: list[dict[str, Any]], *, s
     from edge.lines.bus import Bus
     from edge.lines.place import ModbusTcpAt, Place, SerialAt
     from edge.lines.ports import LineAway, port_to
-    from edge.page.api import found_object
     from edge.technician import scan as scanning
     from edge.technician.answers import Protocol
 
@@ -181,7 +180,7 @@ def _scan_here(line: LineSettings, asked: Any, found: list[dict[str, Any]], *, s
         async for event in scanning.scan(visits, open_bus, wanted):
             match event:
                 case scanning.Found():
-                    _show({"found": found_object(event)}, found, shows=shows)
+                    _show({"found": event.as_object()}, found, shows=shows)
                 case scanning.Note():
                     _show({"note": event.sentence}, found, shows=shows)
                 case scanning.Progress():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import fcntl
-import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import IO
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from edge.private_file import write_private
 from wattwell import supervise
 
 
@@ -103,17 +103,6 @@ class Installation:
         path = self.folder / name
         path.mkdir(exist_ok=True)
         return path
-
-
-def write_private(path: Path, text: str) -> None:
-    """Writes a file that only its owner can read; a crash leaves the old one or the new one."""
-    unfinished = path.with_name(path.name + ".new")
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
 
 
 def _new_private_key() -> str:

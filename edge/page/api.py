@@ -18,7 +18,6 @@ from edge.field.room import look
 from edge.field.said import CannotDo
 from edge.field.scan import Asked
 from edge.field.status import PointStatus, Status, point_status
-from edge.lines.place import SerialAt
 from edge.page.desk import Desk
 from edge.technician.scan import Found
 
@@ -107,7 +106,7 @@ async def _events(job: Job) -> AsyncIterator[dict[str, object]]:
         is_over = job.is_over
         for one in job.found[shown:]:
             assert isinstance(one, Found)
-            yield {"found": found_object(one)}
+            yield {"found": one.as_object()}
         shown = len(job.found)
         for sentence in job.sentences[told:]:
             yield {"note": str(sentence)}
@@ -118,17 +117,6 @@ async def _events(job: Job) -> AsyncIterator[dict[str, object]]:
         if is_over:
             return
         await asyncio.sleep(LOOK_S)
-
-
-def found_object(one: Found) -> dict[str, object]:
-    at = one.place.at
-    return {
-        "protocol": one.protocol.value,
-        "address": one.address,
-        "baud": at.baud,
-        "format": at.format if isinstance(at, SerialAt) else None,
-        "said": one.said,
-    }
 
 
 def _refused(sentence: str, *, status: int = 409) -> Response:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
+
+from edge.private_file import write_private
 
 SHORTEST, LONGEST = 6, 64
 FREE = 3  # wrong ones before there is a wait
@@ -59,7 +60,7 @@ def save(path: Path, pin: str) -> None:
     Raises BadPin and OSError.
     """
     check(pin)
-    _write(path, _HASHER.hash(pin))
+    write_private(path, _HASHER.hash(pin))
     tries_of(path).unlink(missing_ok=True)
 
 
@@ -108,7 +109,7 @@ class Pin:
 
     def _note(self, wrong: int) -> None:
         if wrong:
-            _write(tries_of(self._path), json.dumps({"wrong": wrong}))
+            write_private(tries_of(self._path), json.dumps({"wrong": wrong}))
         else:
             tries_of(self._path).unlink(missing_ok=True)
 
@@ -123,19 +124,3 @@ def _fits(hashed: str, pin: str) -> bool:
         return _HASHER.verify(hashed.strip(), pin)
     except (VerifyMismatchError, VerificationError, InvalidHashError):
         return False
-
-
-def _write(path: Path, text: str) -> None:
-    """All of it or nothing, on disk, for the owner alone."""
-    new = path.with_name(f"{path.name}.new")
-    new.unlink(missing_ok=True)
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from typing import Protocol as Shape
 
 from edge.lines.bus import REPLY_S, Decoders, NoReply
-from edge.lines.place import Place, TcpAt
+from edge.lines.place import Place, SerialAt, TcpAt
 from edge.technician.answers import Protocol, split_cj188, split_dlt645
 from edge.technician.meters import Cj188, Dlt1997, Dlt2007
 from edge.technician.words import METER_TYPES
@@ -48,6 +48,17 @@ class Found:
     said: str
     refuses: bool = False
     settings: Mapping[str, str] = field(default_factory=dict)
+
+    def as_object(self) -> dict[str, object]:
+        """For JSON: what a person is shown of it. format is None where the line is no serial device."""
+        at = self.place.at
+        return {
+            "protocol": self.protocol.value,
+            "address": self.address,
+            "baud": at.baud,
+            "format": at.format if isinstance(at, SerialAt) else None,
+            "said": self.said,
+        }
 
 
 @dataclass(frozen=True, slots=True)

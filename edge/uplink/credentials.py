@@ -6,7 +6,6 @@ Both are for their owner alone (mode 0600), written whole or not at all, and on 
 from __future__ import annotations
 
 import base64
-import os
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import Base64Bytes, TypeAdapter, ValidationError
 
+from edge.private_file import write_private
 from edge.uplink.access import Access, broker_at
 from prepaid.enrolment import Grant, read_key
 from prepaid.seal import KeySet
@@ -106,7 +106,7 @@ def read(folder: Path) -> Credentials | None:
 
 def write(folder: Path, credentials: Credentials) -> None:
     """Raises OSError; the file that was there is then as it was."""
-    _write_private(folder / CREDENTIALS, _CREDENTIALS.dump_json(credentials, indent=2))
+    write_private(folder / CREDENTIALS, _CREDENTIALS.dump_json(credentials, indent=2))
 
 
 def learn(folder: Path, message: CloudKeys) -> KeySet | None:
@@ -132,7 +132,7 @@ def own_key(folder: Path) -> Ed25519PrivateKey:
     path = folder / KEY
     if not path.exists():
         made = Ed25519PrivateKey.generate()
-        _write_private(path, base64.b64encode(made.private_bytes_raw()) + b"\n")
+        write_private(path, base64.b64encode(made.private_bytes_raw()) + b"\n")
         return made
     try:
         raw = base64.b64decode(path.read_bytes().strip(), validate=True)
@@ -150,18 +150,3 @@ def _check(credentials: Credentials) -> None:
     _ = credentials.access, credentials.keys
     if len(credentials.code_key) != 32 or credentials.expires_at <= credentials.issued_at:
         raise ValueError("credentials that make no sense")
-
-
-def _write_private(path: Path, content: bytes) -> None:
-    unfinished = path.with_name(path.name + ".new")
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from edge.lines.port import LineAway
+from simulators.port import Arrived
 from simulators.world.meters import AnyMeter
 
 DELAY_S = 0.1
 LATE_S = 2.0
 
 
-class Line:
+class Line(Arrived):
     """A Port of a machine. noise is how often an answer goes wrong, from 0 to 1; before_write may cut the power."""
 
     def __init__(
         self, meters: Sequence[AnyMeter], dice: random.Random, local_time: Callable[[], datetime]
     ) -> None:
+        super().__init__()
         self.meters = meters
         self.noise = 0.0
         self.is_away = False
@@ -29,8 +30,6 @@ class Line:
         self.on_use: Callable[[], None] = lambda: None
         self._dice = dice
         self._local_time = local_time
-        self._arrived = bytearray()
-        self._changed = asyncio.Event()
 
     async def write(self, data: bytes) -> None:
         self.before_write()
@@ -62,22 +61,9 @@ class Line:
                     reply = self._dice.randbytes(self._dice.randint(1, 12)) + reply
                 case _:
                     delay_s += LATE_S
-        asyncio.get_running_loop().call_later(delay_s, self._arrive, reply)
+        self.arrive_later(delay_s, reply)
 
-    def _arrive(self, data: bytes) -> None:
+    def arrive(self, data: bytes) -> None:
+        """Nothing arrives while the gateway is without power."""
         if not self.is_dark:
-            self._arrived += data
-            self._changed.set()
-
-    async def read(self) -> bytes:
-        await self._changed.wait()
-        return self.drain()
-
-    def drain(self) -> bytes:
-        data = bytes(self._arrived)
-        self._arrived.clear()
-        self._changed.clear()
-        return data
-
-    def close(self) -> None:
-        self.drain()
+            super().arrive(data)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import socket
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,7 +11,6 @@ from decimal import Decimal
 from pathlib import Path
 from uuid import UUID, uuid4
 
-import uvicorn
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import FastAPI
 from sqlmodel import select
@@ -32,6 +29,7 @@ from prepaid.rating import Position, Running
 from prepaid.reading import Reading, Supply
 from prepaid.supply import Why
 from simulators import channel
+from tests.serving import listening, serve, url_of
 
 LOGIN, PASSWORD = "manager", "correct horse battery"
 
@@ -201,8 +199,8 @@ def open_town(
     migrate(database_url)
     database = Database(database_url)
     merchant, payer = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
-    cloud_socket, channel_socket = _socket(), _socket()
-    url, channel_url = _url(cloud_socket), _url(channel_socket)
+    cloud_socket, channel_socket = listening(), listening()
+    url, channel_url = url_of(cloud_socket), url_of(channel_socket)
     settings = Settings(
         database_url=database_url,
         nats_url="nats://cloud:x@127.0.0.1:1",
@@ -218,7 +216,7 @@ def open_town(
     ).model_copy(update=dict(further or {}))
     company = channel.create_app(_channel(folder, channel_url, payer, merchant))
     app = create_app(settings)
-    with _serve(company, channel_socket), _serve(app, cloud_socket):
+    with serve(company, channel_socket), serve(app, cloud_socket):
         yield _built(Town, url, settings, app, database)
         app.state.events.close()
     database.close()
@@ -265,28 +263,3 @@ def _channel(
         f'[merchant]\nname = "wattwell"\ntitle = "阳光物业"\npublic_key = "{public}"\n'
     )
     return channel.Settings.load(path)
-
-
-def _socket() -> socket.socket:
-    bound = socket.socket()
-    bound.bind(("127.0.0.1", 0))
-    return bound
-
-
-def _url(bound: socket.socket) -> str:
-    return f"http://127.0.0.1:{bound.getsockname()[1]}"
-
-
-@contextmanager
-def _serve(app: FastAPI, bound: socket.socket) -> Iterator[None]:
-    config = uvicorn.Config(app, log_level="warning", lifespan="on", timeout_graceful_shutdown=3)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
-    thread.start()
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        thread.join(timeout=15)
-        bound.close()
-    assert not thread.is_alive(), "the server did not stop"

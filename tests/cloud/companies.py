@@ -2,50 +2,21 @@
 
 from __future__ import annotations
 
-import socket
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import uvicorn
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from fastapi import FastAPI
 
 from simulators import alipay
 from simulators.wechat_keys import Merchant, PlatformKeys
 from simulators.wechatpay import WeChatPay
+from tests.serving import listening, serve, url_of
 
 MCHID, APPID, APP_SECRET = "1900000109", "wx0123456789abcdef", "a" * 32
 KEY_SERIAL = "5157F09EFDC096DE15EBE81A47057A7232F1B8E1"
 V3_KEY = "0123456789abcdefghijABCDEFGHIJkl"
 ALIPAY_APP, ALIPAY_SELLER = "2021000000000001", "2088000000000001"
-
-
-def listening() -> socket.socket:
-    bound = socket.socket()
-    bound.bind(("127.0.0.1", 0))
-    bound.listen(256)  # who calls before the program serves, waits
-    return bound
-
-
-def url_of(bound: socket.socket) -> str:
-    return f"http://127.0.0.1:{bound.getsockname()[1]}"
-
-
-@contextmanager
-def serve(app: FastAPI, bound: socket.socket) -> Iterator[None]:
-    config = uvicorn.Config(app, log_level="warning", lifespan="on", timeout_graceful_shutdown=3)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
-    thread.start()
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        thread.join(timeout=15)
-        bound.close()
-    assert not thread.is_alive(), "the server did not stop"
 
 
 def private_key() -> rsa.RSAPrivateKey:

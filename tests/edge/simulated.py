@@ -36,6 +36,7 @@ from protocols.modbus import frame as modbus_frame
 from protocols.modbus import profile as modbus_profile
 from protocols.modbus import slave as modbus_slave
 from simulators.clock import SimulatedLoop
+from simulators.port import Arrived
 
 STATUS_WORD_3 = 0x04000503
 EVENING = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
@@ -129,10 +130,11 @@ class ModbusMeter(modbus_slave.Registers):
 AnyMeter = ElectricityMeter | WaterMeter | ModbusMeter
 
 
-class Wire:
+class Wire(Arrived):
     """A Port in memory. Every request is heard by every meter on it; answers arrive after delay_s."""
 
     def __init__(self, meters: Iterable[AnyMeter]) -> None:
+        super().__init__()
         self.meters = list(meters)
         self.delay_s = 0.05
         self.is_silent = False
@@ -141,8 +143,6 @@ class Wire:
         self.noise = b""
         self.before_write: Callable[[], None] = lambda: None
         self.requests: list[bytes] = []
-        self._arrived = bytearray()
-        self._changed = asyncio.Event()
 
     async def write(self, data: bytes) -> None:
         if self.is_away:
@@ -156,26 +156,6 @@ class Wire:
         for meter in self.meters:
             for answer in _answers(meter, data):
                 self.arrive_later(self.delay_s, self.noise + answer)
-
-    def arrive_later(self, delay_s: float, data: bytes) -> None:
-        asyncio.get_running_loop().call_later(delay_s, self.arrive, data)
-
-    def arrive(self, data: bytes) -> None:
-        self._arrived += data
-        self._changed.set()
-
-    async def read(self) -> bytes:
-        await self._changed.wait()
-        return self.drain()
-
-    def drain(self) -> bytes:
-        data = bytes(self._arrived)
-        self._arrived.clear()
-        self._changed.clear()
-        return data
-
-    def close(self) -> None:
-        self.drain()
 
 
 def _answers(meter: AnyMeter, data: bytes) -> list[bytes]:

@@ -30,19 +30,19 @@ from simulators.configuration import (
     WaterConfig,
 )
 from simulators.faults import IN_THE_METER, NAMES, Faults, drawn
+from simulators.port import Arrived
 from tests.edge.simulated import simulated
 from tests.simulators.conftest import EVENING
 
 POWER, OTHER, WATER = "202610450101", "202610450102", "78330026100101"
 
 
-class MemoryPort:
+class End(Arrived):
     """A Port that is an end of a simulated line."""
 
     def __init__(self, hear: Callable[[bytes], None]) -> None:
+        super().__init__()
         self._hear = hear
-        self._arrived = bytearray()
-        self._changed = asyncio.Event()
         self.all = b""
 
     async def write(self, data: bytes) -> None:
@@ -51,21 +51,7 @@ class MemoryPort:
 
     def send(self, data: bytes) -> None:
         self.all += data
-        self._arrived += data
-        self._changed.set()
-
-    async def read(self) -> bytes:
-        await self._changed.wait()
-        return self.drain()
-
-    def drain(self) -> bytes:
-        data = bytes(self._arrived)
-        self._arrived.clear()
-        self._changed.clear()
-        return data
-
-    def close(self) -> None:
-        self.drain()
+        self.arrive(data)
 
 
 class Story:
@@ -108,7 +94,7 @@ class Story:
             local_time=lambda: EVENING + timedelta(seconds=loop.time()),
         )
         self.line = self.building.line(config.line[0])
-        self.port = MemoryPort(self.line.hear)
+        self.port = End(self.line.hear)
         self.line.ends.append(self.port)
         self.bus = Bus("L1", self.port, baud=9600, delay_s=0.0)
 

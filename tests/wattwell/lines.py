@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
@@ -16,6 +15,7 @@ from protocols.dlt645 import slave as dlt645_slave
 from protocols.modbus import frame as modbus
 from protocols.modbus import slave as modbus_slave
 from simulators.line import collide
+from simulators.port import Arrived
 from wattwell.technician.line import Live
 
 EVENING = datetime(2026, 6, 15, 18, 30)  # noqa: DTZ001  as meters tell it, without a zone
@@ -37,10 +37,11 @@ def electricity(address: str, total: str = "00018600") -> dlt645_slave.MeterStat
     )
 
 
-class Wire:
+class Wire(Arrived):
     """A Port. Each meter hears every request; what several say at once is spoiled."""
 
     def __init__(self, meters: Iterable[AnyMeter], *, reply_s: float = 0.05) -> None:
+        super().__init__()
         self.meters = list(meters)
         self.reply_s = reply_s
         self.garbles = False
@@ -49,8 +50,6 @@ class Wire:
         self.is_away = False
         self.echoes = False
         self.after: Callable[[], None] = lambda: None
-        self._arrived = bytearray()
-        self._changed = asyncio.Event()
 
     async def write(self, data: bytes) -> None:
         if self.is_away:
@@ -66,26 +65,8 @@ class Wire:
         if self.garbles:
             answers = [b"\x00\x55\xfe\x11"]
         if answers:
-            loop = asyncio.get_running_loop()
-            loop.call_later(self.reply_s, self.arrive, collide(answers))
+            self.arrive_later(self.reply_s, collide(answers))
         self.after()
-
-    def arrive(self, data: bytes) -> None:
-        self._arrived += data
-        self._changed.set()
-
-    async def read(self) -> bytes:
-        await self._changed.wait()
-        return self.drain()
-
-    def drain(self) -> bytes:
-        data = bytes(self._arrived)
-        self._arrived.clear()
-        self._changed.clear()
-        return data
-
-    def close(self) -> None:
-        self.drain()
 
 
 def answered(meter: AnyMeter, data: bytes) -> list[bytes]:

@@ -247,7 +247,7 @@ def scan(
     except LineAway as error:
         _fail(error, None, place)
     if as_json:
-        typer.echo(json.dumps([_found_object(one) for one in found], ensure_ascii=False))
+        typer.echo(json.dumps([one.as_object() for one in found], ensure_ascii=False))
     elif found:
         out.print(_found_table(found))
         out.print(f"{len(found)} {'meter' if len(found) == 1 else 'meters'}.")
@@ -323,17 +323,6 @@ async def look(
                 case scanning.Note():
                     heard.append(event)
                     bar.console.print(event.sentence, style="yellow", highlight=False)
-
-
-def _found_object(one: scanning.Found) -> dict[str, object]:
-    at = one.place.at
-    return {
-        "protocol": one.protocol.value,
-        "address": one.address,
-        "baud": at.baud,
-        "format": at.format if isinstance(at, SerialAt) else None,
-        "said": one.said,
-    }
 
 
 def _found_table(found: list[scanning.Found]) -> Table:
