@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date
 from uuid import UUID
 
-from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import select, text
 from sqlmodel import Session, col
 
 from cloud import tables
@@ -19,8 +18,8 @@ from prepaid.money import ZERO, Money
 def post(session: Session, organization_id: UUID, transfers: Iterable[Transfer]) -> int:
     """Books each transfer once, however often it is posted; the number that were new.
 
-    Balances and daily charges of the purses move with them. Locks in id order, so that postings at the
-    same time wait for each other and never deadlock.
+    Balances and daily charges of the purses move with them, each in one statement however many there are. Locks
+    in id order, so that postings at the same time wait for each other and never deadlock.
 
     Raises TransferIdReused if an id is booked with other content; the session must then be rolled back
     (to a savepoint before the call, at least).
@@ -28,14 +27,45 @@ def post(session: Session, organization_id: UUID, transfers: Iterable[Transfer])
     given = _distinct(transfers)
     if not given:
         return 0
-    rows = [_row(organization_id, given[id]) for id in sorted(given)]
-    booked = session.execute(
-        insert(tables.Transfer).on_conflict_do_nothing().returning(col(tables.Transfer.id)), rows
-    )
-    new = set(booked.scalars())
-    _check_known(session, organization_id, [t for id, t in given.items() if id not in new])
+    new = _book(session, organization_id, given)
+    if len(new) < len(given):
+        again = [transfer for id, transfer in given.items() if id not in new]
+        _check_known(session, organization_id, again)
     _move(session, organization_id, [given[id] for id in new])
     return len(new)
+
+
+_BOOK = text("""
+    INSERT INTO transfers (id, organization_id, debit, credit, amount_fen, reason, cause, at, posted_at)
+    SELECT t.id, :organization, t.debit, t.credit, t.fen, t.reason, t.cause, t.at, :now
+    FROM unnest(
+        CAST(:ids AS uuid[]), CAST(:debits AS text[]), CAST(:credits AS text[]), CAST(:fen AS bigint[]),
+        CAST(:reasons AS text[]), CAST(:causes AS text[]), CAST(:times AS timestamptz[])
+    ) AS t (id, debit, credit, fen, reason, cause, at)
+    ON CONFLICT DO NOTHING
+    RETURNING id
+""")
+
+
+def _book(session: Session, organization_id: UUID, given: Mapping[UUID, Transfer]) -> set[UUID]:
+    """Those that were not booked before."""
+    ids = sorted(given)
+    rows = [given[id] for id in ids]
+    booked = session.execute(
+        _BOOK,
+        {
+            "organization": organization_id,
+            "now": tables.utc_now(),
+            "ids": ids,
+            "debits": [row.debit for row in rows],
+            "credits": [row.credit for row in rows],
+            "fen": [row.amount.fen for row in rows],
+            "reasons": [row.reason.value for row in rows],
+            "causes": [row.cause for row in rows],
+            "times": [row.at for row in rows],
+        },
+    )
+    return set(booked.scalars())
 
 
 def balance(session: Session, purse_id: UUID) -> Money:
@@ -68,8 +98,6 @@ def _distinct(transfers: Iterable[Transfer]) -> dict[UUID, Transfer]:
 
 
 def _check_known(session: Session, organization_id: UUID, again: list[Transfer]) -> None:
-    if not again:
-        return
     row = tables.Transfer
     found = session.execute(
         select(row).where(
@@ -84,6 +112,22 @@ def _check_known(session: Session, organization_id: UUID, again: list[Transfer])
             )
 
 
+_MOVE_BALANCES = text("""
+    INSERT INTO balances AS b (organization_id, purse_id, balance_fen)
+    SELECT :organization, m.purse_id, m.fen
+    FROM unnest(CAST(:purses AS uuid[]), CAST(:fen AS bigint[])) AS m (purse_id, fen)
+    ON CONFLICT (purse_id) DO UPDATE SET balance_fen = b.balance_fen + excluded.balance_fen
+""")
+
+_MOVE_CHARGES = text("""
+    INSERT INTO daily_charges AS c (organization_id, purse_id, day, charged_fen)
+    SELECT :organization, m.purse_id, m.day, m.fen
+    FROM unnest(CAST(:purses AS uuid[]), CAST(:days AS date[]), CAST(:fen AS bigint[]))
+        AS m (purse_id, day, fen)
+    ON CONFLICT (purse_id, day) DO UPDATE SET charged_fen = c.charged_fen + excluded.charged_fen
+""")
+
+
 def _move(session: Session, organization_id: UUID, new: list[Transfer]) -> None:
     balances: defaultdict[UUID, int] = defaultdict(int)
     charged: defaultdict[tuple[UUID, date], int] = defaultdict(int)
@@ -95,55 +139,26 @@ def _move(session: Session, organization_id: UUID, new: list[Transfer]) -> None:
             if transfer.reason is Reason.CHARGE:
                 charged[purse, transfer.at.astimezone(UTC).date()] += transfer.amount.fen
     if balances:
-        upsert = insert(tables.Balance).values(
-            [
-                {
-                    "organization_id": organization_id,
-                    "purse_id": purse,
-                    "balance_fen": balances[purse],
-                }
-                for purse in sorted(balances)
-            ]
-        )
+        purses = sorted(balances)
         session.execute(
-            upsert.on_conflict_do_update(
-                index_elements=["purse_id"],
-                set_={"balance_fen": col(tables.Balance.balance_fen) + upsert.excluded.balance_fen},
-            )
+            _MOVE_BALANCES,
+            {
+                "organization": organization_id,
+                "purses": purses,
+                "fen": [balances[purse] for purse in purses],
+            },
         )
     if charged:
-        upsert = insert(tables.DailyCharge).values(
-            [
-                {
-                    "organization_id": organization_id,
-                    "purse_id": purse,
-                    "day": day,
-                    "charged_fen": charged[purse, day],
-                }
-                for purse, day in sorted(charged)
-            ]
-        )
+        keys = sorted(charged)
         session.execute(
-            upsert.on_conflict_do_update(
-                index_elements=["purse_id", "day"],
-                set_={
-                    "charged_fen": col(tables.DailyCharge.charged_fen) + upsert.excluded.charged_fen
-                },
-            )
+            _MOVE_CHARGES,
+            {
+                "organization": organization_id,
+                "purses": [purse for purse, _ in keys],
+                "days": [day for _, day in keys],
+                "fen": [charged[key] for key in keys],
+            },
         )
-
-
-def _row(organization_id: UUID, transfer: Transfer) -> dict[str, object]:
-    return {
-        "id": transfer.id,
-        "organization_id": organization_id,
-        "debit": transfer.debit,
-        "credit": transfer.credit,
-        "amount_fen": transfer.amount.fen,
-        "reason": transfer.reason.value,
-        "cause": transfer.cause,
-        "at": transfer.at,
-    }
 
 
 def _value(row: tables.Transfer) -> Transfer:
