@@ -86,6 +86,7 @@ REASONS = {
     Why.KEPT: N_("kept on by an operator"),
     Why.FORCED_OFF: N_("cut off by an operator"),
     Why.HELD: N_("reading in doubt"),
+    Why.VACANT: N_("vacant, by the site's rule"),
     Why.NO_TARIFF: N_("no tariff"),
     Why.CREDIT: N_("in credit"),
     Why.OVERDRAFT: N_("on overdraft"),

@@ -26,7 +26,7 @@ from edge.lines.patience import rounds_off
 from edge.lines.ports import LineAway
 from edge.lines.rounds import Rounds
 from edge.measuring import Measuring
-from edge.purses import Load, Purses
+from edge.purses import NO_LOAD, Load, Purses
 from prepaid.point import Restore, ServicePoint
 from prepaid.reading import Reading, Supply
 from prepaid.supply import Override, Situation, Why, is_satisfied
@@ -139,7 +139,7 @@ class Agent:
                 (DRIVERS[self._points[id].meter.protocol].TRAVEL_S for id in points), default=0.0
             )
             self._paces[name].woken = sum(
-                len(self._purses.points(self._points[id].purse)) > 1 for id in points
+                len(self._purses.beside(self._points[id])) > 1 for id in points
             )
             self._buses[name].remember(whom(self._points[id].meter) for id in points)
 
@@ -147,9 +147,9 @@ class Agent:
         """A service point is new or has changed: visit it as it is now."""
         self.reload()
         # Its purse may last less long than when its other points were planned.
-        purse = self._points[point].purse if point in self._points else None
-        for each in self._purses.points(purse) if purse is not None else ():
-            self._wake_soon(each.id)
+        if point in self._points:
+            for each in self._purses.beside(self._points[point]):
+                self._wake_soon(each.id)
 
     def wake(self, points: Iterable[UUID]) -> None:
         """Visit these before all others on their lines: of a visit under way, the next request waits for it."""
@@ -249,7 +249,7 @@ class Agent:
             self._visiting[id] = loop.time()
             self._paces[name].began(
                 late_s,
-                who=f"{point.name} (purse {point.purse})",
+                who=f"{point.name} (purse {point.purse or 'of nobody'})",
                 load=lambda: self._load(point.purse),
             )
             with bus.urgently() if is_urgent else nullcontext():
@@ -286,7 +286,9 @@ class Agent:
             self._line_failures[name] = 0
         return again_s
 
-    def _load(self, purse: UUID) -> Load:
+    def _load(self, purse: UUID | None) -> Load:
+        if purse is None:
+            return NO_LOAD
         at_most = timedelta(seconds=self._pace.settle_s)
         return self._purses.load(purse, now=self._clock.now().at, at_most=at_most)
 
@@ -300,7 +302,8 @@ class Agent:
 
     def bound(self, line: str) -> Bound:
         """How far purses of a line can be overdrawn at the most, as it is served now."""
-        purses = {p.purse for p in self._points.values() if p.meter.line == line}
+        paid = (p for p in self._points.values() if p.meter.line == line and p.purse is not None)
+        purses = {p.purse for p in paid}
         return self._paces[line].bound([self._load(purse) for purse in purses])
 
     async def _report(self) -> None:
@@ -606,5 +609,7 @@ class Agent:
         """Until the purse can be down to its next level, if all it pays for draws all it can."""
         at_most = timedelta(seconds=self._pace.settle_s)
         now = self._clock.now().at
+        if point.purse is None:
+            return self._paces[point.meter.line].wait_s(point.id, at_most)
         lasts = self._purses.lasts(point.purse, settled.available, now=now, at_most=at_most)
         return self._paces[point.meter.line].wait_s(point.id, lasts)

@@ -14,10 +14,11 @@ from edge.clocks.power_return import PowerReturn
 from edge.ledger.rows import Off, SupplyRow
 from edge.ledger.store import Store
 from edge.warned import Buzzer, Warned
-from prepaid import rating
+from prepaid import handover, rating
 from prepaid.credit import cut_level, is_repaid
+from prepaid.handover import Handover
 from prepaid.ledger import Transfer
-from prepaid.money import Money
+from prepaid.money import ZERO, Money
 from prepaid.point import ServicePoint
 from prepaid.rating import Charge, Position
 from prepaid.reading import Reading, Supply
@@ -34,11 +35,12 @@ ORDINARY = (Kind.MOVED, Kind.STILL)
 @dataclass(frozen=True, slots=True)
 class Weighed:
     """What a reading leads to. position is None where nothing can be charged; assessment is None where
-    there is nothing to judge the reading by."""
+    there is nothing to judge the reading by; handover is None unless somebody else pays from now on."""
 
     position: Position | None
     charges: tuple[Charge, ...]
     assessment: Assessment | None
+    handover: Handover | None = None
 
     @property
     def doubt(self) -> str | None:
@@ -115,7 +117,11 @@ class Booking:
             before = rating.rebased(before, reading.at - elapsed)
         if point.trusts_meter_bands and self._store.alarm_since(point.id, AlarmKind.CLOCK_WRONG):
             point = replace(point, trusts_meter_bands=False)  # its bands are of wrong hours
-        position, charges = rating.rate(point, tariff, before, reading, moved=assessment.moved)
+        moved = assessment.moved
+        if handover.is_due(point, before):
+            found = handover.hand_over(point, tariff, before, reading, moved=moved)
+            return Weighed(found.after, found.charges, assessment, found)
+        position, charges = rating.rate(point, tariff, before, reading, moved=moved)
         return Weighed(position, charges, assessment)
 
     def book(
@@ -127,13 +133,15 @@ class Booking:
         """
         store = self._store
         with store.transaction(is_derived=True):
-            before = store.balance(point.purse)
+            before = self._available(point)
             is_told = self._tell(point, reading, weighed.evidence, tick)
+            if weighed.handover is not None:
+                self._hand_over(point, weighed.handover)
             if weighed.position is not None:
                 self._charge(point, weighed.position, weighed.charges)
             if weighed.assessment is not None:
                 store.save_history(point.id, weighed.assessment.history)
-            available = store.balance(point.purse)
+            available = self._available(point)
             self._note_repaid(point.purse, available, reading.at)
             looks = self._looks.get(point.id)
             if weighed.position is not None:
@@ -185,8 +193,8 @@ class Booking:
         known = Situation(
             now=now.at,
             is_clock_trusted=now.is_trusted,
-            available=store.balance(point.purse),
-            is_emergency_taken=store.lent(point.purse) is not None,
+            available=self._available(point),
+            is_emergency_taken=self._is_lent(point),
             warned_ago=self._warned_ago(point.id, now),
             is_held=store.history(point.id).is_held,
             has_tariff=store.tariff(point.tariff) is not None,
@@ -203,8 +211,16 @@ class Booking:
             off_for=self._off_for(point.id, off, now),
             power_back_ago=None,
             place=0,
+            vacant=point.while_vacant if point.purse is None else None,
         )
         return self._staggered(point, known, now)
+
+    def _available(self, point: ServicePoint) -> Money:
+        """What the payer of a point holds; nothing where nobody pays."""
+        return ZERO if point.purse is None else self._store.balance(point.purse)
+
+    def _is_lent(self, point: ServicePoint) -> bool:
+        return point.purse is not None and self._store.lent(point.purse) is not None
 
     def _staggered(self, point: ServicePoint, known: Situation, now: Moment) -> Situation:
         """With its place among those that are given back after a power return, if it is to be one of them."""
@@ -316,6 +332,19 @@ class Booking:
         self._store.append(Read(point.id, reading, evidence))
         return True
 
+    def _hand_over(self, point: ServicePoint, found: Handover) -> None:
+        """Charge the payer before for the last time, and tell at which register the present one begins."""
+        transfers = rating.transfers(point, found.closed, found.closing_charges)
+        for transfer in transfers:
+            self._store.post(transfer)
+        self._store.append(Charged(point.id, found.closed, transfers))
+        self._store.save_position(point.id, found.opened)
+        self._store.append(Charged(point.id, found.opened, ()))
+        log.info(
+            "%s: from %s on %s pays, no longer %s",
+            *(point.name, found.opened.reading.total, found.opened.payer, found.closed.payer),
+        )
+
     def _charge(
         self,
         point: ServicePoint,
@@ -334,6 +363,8 @@ class Booking:
         self, point: ServicePoint, reading: Reading, weighed: Weighed, available: Money
     ) -> None:
         doubt, policy = weighed.doubt, point.policy
+        is_low = point.purse is not None and available <= policy.alarm_at
+        is_final = point.purse is not None and available <= policy.final_alarm_at
         stuck = [evidence.text for evidence in weighed.evidence if evidence.kind is Kind.STUCK]
         has_tariff = self._store.tariff(point.tariff) is not None
         states: tuple[tuple[AlarmKind, bool, Callable[[], str]], ...] = (
@@ -351,19 +382,19 @@ class Booking:
             ),
             (
                 AlarmKind.LOW_BALANCE,
-                available <= policy.alarm_at,
+                is_low,
                 lambda: f"the purse holds {available}",
             ),
             (
                 AlarmKind.FINAL_BALANCE,
-                available <= policy.final_alarm_at,
+                is_final,
                 lambda: f"the purse holds {available}",
             ),
         )
         for kind, is_on, text in states:
             if is_on is (self._store.alarm_since(point.id, kind) is None):
                 self.alarm(point, kind, reading.at, text(), is_on=is_on)
-        self._warn(point.id, is_on=available <= policy.final_alarm_at)
+        self._warn(point.id, is_on=is_final)
 
     def _warn(self, point: UUID, *, is_on: bool) -> None:
         """Note since when the customer is warned; a buzzer that sounds is remembered until it is off."""
@@ -398,9 +429,9 @@ class Booking:
             self._store.save_off(point, None)
             self._went_off.pop(point, None)
 
-    def _note_repaid(self, purse: UUID, available: Money, at: datetime) -> None:
+    def _note_repaid(self, purse: UUID | None, available: Money, at: datetime) -> None:
         """Ends emergency credit that was taken, once no point of the purse would be offered it."""
-        if self._store.lent(purse) is None:
+        if purse is None or self._store.lent(purse) is None:
             return
         paid_for = (p for p in self._store.points().values() if p.purse == purse)
         if all(is_repaid(p.policy, available) for p in paid_for):
@@ -411,8 +442,8 @@ class Booking:
     def _looked(self, point: ServicePoint, available: Money, tick: float) -> Looks:
         """Counts the looks in a row that found nothing left, each fresh while the next was taken."""
         last = self._looks.get(point.id)
-        is_taken = self._store.lent(point.purse) is not None
-        if available > cut_level(point.policy, is_emergency_taken=is_taken):
+        is_taken = self._is_lent(point)
+        if point.purse is None or available > cut_level(point.policy, is_emergency_taken=is_taken):
             return Looks(0, tick)
         is_fresh = last is not None and _seconds(tick - last.tick) <= point.policy.fresh_for
         return Looks(last.short + 1 if last is not None and is_fresh else 1, tick)

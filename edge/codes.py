@@ -105,7 +105,7 @@ class Entered:
     at: datetime
 
 
-def enter(store: Store, key: bytes | None, code: str, purse: UUID, now: datetime) -> Entered:
+def enter(store: Store, key: bytes | None, code: str, purse: UUID | None, now: datetime) -> Entered:
     """Takes a code as it was typed; its credit is on disk, the cloud will be told, and the points are woken.
 
     key is the gateway's code key, None before it is enrolled. Raises NoKey, Held, NoSuchPurse, NotACode, TooSoon,
@@ -113,6 +113,8 @@ def enter(store: Store, key: bytes | None, code: str, purse: UUID, now: datetime
     """
     if key is None:
         raise NoKey
+    if purse is None:
+        raise NoSuchPurse
     _points_of(store, purse)
     try:
         digits = offline_code.read(code)
@@ -180,11 +182,13 @@ def _forget_wrong(store: Store, now: datetime, text: str) -> None:
         log.info("wrong codes are forgotten: %s", text)
 
 
-def take_emergency(store: Store, purse: UUID, now: datetime) -> Money:
+def take_emergency(store: Store, purse: UUID | None, now: datetime) -> Money:
     """Lends what the policy offers; how far the balance may fall by it. Again changes nothing.
 
     Raises Held, NoSuchPurse or NotOffered.
     """
+    if purse is None:
+        raise NoSuchPurse
     points, available = _points_of(store, purse), store.balance(purse)
     amounts = [
         point.policy.emergency.amount
@@ -213,7 +217,7 @@ def close_taps(store: Store, point: UUID, now: datetime) -> None:
     Raises Held, NoSuchPurse where there is no such point, or NotAsked.
     """
     known = store.points().get(point)
-    if known is None:
+    if known is None or known.purse is None:
         raise NoSuchPurse
     _points_of(store, known.purse)
     row, off = store.supply(point), store.off(point)

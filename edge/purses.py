@@ -27,6 +27,9 @@ class Load:
     unseen: Decimal
 
 
+NO_LOAD = Load(NOTHING, NOTHING)
+
+
 class Purses:
     """The points of a gateway by the purse that pays for them, of whichever line."""
 
@@ -34,16 +37,24 @@ class Purses:
         self._store = store
         self._paid: dict[UUID, list[ServicePoint]] = {}
         for point in points:
+            if point.purse is None:
+                continue
             self._paid.setdefault(point.purse, []).append(point)
 
     def points(self, purse: UUID) -> list[ServicePoint]:
         """What the purse pays for."""
         return self._paid.get(purse, [])
 
+    def beside(self, point: ServicePoint) -> list[ServicePoint]:
+        """The point and all else that its purse pays for; the point alone where nobody pays."""
+        return [point] if point.purse is None else self.points(point.purse)
+
     def concerned(
         self, point: ServicePoint, *, before: Money, available: Money
     ) -> Iterable[ServicePoint]:
         """The other points of the purse for which it is now empty, or no longer is."""
+        if point.purse is None:
+            return
         is_taken = self._is_emergency_taken(point.purse)
         for other in self.points(point.purse):
             if other.id != point.id:

@@ -384,6 +384,7 @@ class _Batch:
                     instant(int(self.plan.edges[-1])),
                     position.opened_at,
                     position.number + int(often[row]),
+                    position.payer,
                 )
             )
 

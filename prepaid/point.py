@@ -11,6 +11,7 @@ from uuid import UUID
 
 from prepaid.money import ZERO, Money, typed
 from prepaid.quiet import Quiet
+from prepaid.reading import Supply
 
 
 class Restore(StrEnum):
@@ -176,8 +177,30 @@ def _check_positive(name: str, number: Decimal) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Opening:
+    """底度: what the register showed when the payer changed, as a person read it off, and when that was (UTC).
+
+    Raises TypeError if total is not a Decimal, ValueError if it is negative or at has no time zone.
+    """
+
+    total: Decimal
+    at: datetime
+
+    def __post_init__(self) -> None:
+        _check_decimal("an opening reading", self.total)
+        if not self.total.is_finite() or self.total < 0:
+            raise ValueError(f"an opening reading must be 0 or more, not {self.total}")
+        if self.at.tzinfo is None:
+            raise ValueError(f"the time of an opening reading needs a time zone: {self.at}")
+
+
+@dataclass(frozen=True, slots=True)
 class ServicePoint:
     """One thing supplied. name is what people call it ("0301 电"); tariff is the code of a tariff.
+
+    purse is None while nobody pays (空置): then what is used is measured and charged to nobody, and the supply
+    is kept as while_vacant says, ON or OFF. opening says at which register the present payer's use begins,
+    where a person has read it (None: at the first reading that the gateway takes for this payer).
 
     persons live behind the meter 户籍人口 (None: nobody has said how many) in households 合表户数; both
     may widen the tariff's tiers. With trusts_meter_bands the meter's own time-of-use registers say what was
@@ -188,8 +211,14 @@ class ServicePoint:
     name: str
     meter: Meter
     tariff: str
-    purse: UUID
+    purse: UUID | None
     policy: Policy
     persons: int | None = None
     households: int = 1
     trusts_meter_bands: bool = False
+    opening: Opening | None = None
+    while_vacant: Supply = Supply.OFF
+
+    def __post_init__(self) -> None:
+        if self.while_vacant is Supply.ARMED:
+            raise ValueError("a vacant point is kept ON or OFF; how supply returns is the policy's")

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal, localcontext
+from typing import Literal
+from uuid import UUID
 
 from prepaid import decimals, ledger
 from prepaid.calendar import instant
@@ -22,6 +24,12 @@ from prepaid.quantity import not_negative
 from prepaid.reading import Reading
 from prepaid.reckoning import BandSource, Counted, Metered, Part, Reckoned, Slice, reckon
 from prepaid.tariff import Tariff, TierPeriod
+
+NOBODY: Literal["nobody"] = "nobody"
+"""Who pays for what a vacant point 空置 uses."""
+
+Payer = UUID | Literal["nobody"]
+"""The purse that pays, or nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +48,8 @@ class Position:
     running has a total for each item ever charged; counted, by component's place, how far its tiers are
     filled. Fixed fees are charged until fees_until, which never runs back, whatever the clock does.
     opened_at is the time of the reading that opened it, number how often it has been charged since:
-    together they name a charge.
+    together they name a charge. payer is whose purse pays for what is used from its reading on; None is that
+    of the service point, from before a position said so.
     """
 
     reading: Reading
@@ -49,6 +58,7 @@ class Position:
     fees_until: datetime
     opened_at: datetime
     number: int
+    payer: Payer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +79,13 @@ def open_position(point: ServicePoint, tariff: Tariff, reading: Reading) -> Posi
         fees_until=reading.at,
         opened_at=reading.at,
         number=0,
+        payer=payer_of(point),
     )
+
+
+def payer_of(point: ServicePoint) -> Payer:
+    """Who pays for what a service point uses from now on."""
+    return NOBODY if point.purse is None else point.purse
 
 
 def rate(
@@ -90,8 +106,14 @@ def rate(
     The tariff may be another than before: it takes over like a new version, items by their name and
     counts of tiers by the component's place.
 
+    A position that nobody pays for goes on to the reading without charges.
+
     Raises TypeError if moved is not a Decimal, ValueError if it is negative or no number a register shows.
     """
+    if position.payer == NOBODY:
+        not_negative(moved, "moved")
+        fees_until = max(position.fees_until, reading.at)
+        return replace(position, reading=reading, fees_until=fees_until), ()
     with localcontext(decimals.EXACT):
         reckoned = _reckoned(point, tariff, position, reading, moved)
         return _settled(tariff, position, reading, reckoned)
@@ -151,6 +173,7 @@ def _settled(
         max(position.fees_until, reading.at),
         position.opened_at,
         position.number + bool(charges),
+        position.payer,
     )
     return after, tuple(charges)
 
@@ -184,15 +207,21 @@ def _amounts(reckoned: Reckoned) -> dict[str, Decimal]:
 def transfers(
     point: ServicePoint, position: Position, charges: tuple[Charge, ...]
 ) -> tuple[Transfer, ...]:
-    """The transfers that post the charges that led to position: from the purse's prepaid book to income.
+    """The transfers that post the charges that led to position: from its payer's prepaid book to income.
 
     The cause names the service point, the item, the position and its number. So a charge booked twice is
     one transfer, and a ledger that was put back and charges the same number again otherwise is found out.
     """
+    payer = position.payer if position.payer is not None else payer_of(point)
+    if payer == NOBODY:
+        if charges:
+            raise ValueError(f"nobody pays for {point.name}, so nothing can be charged")
+        return ()
+    assert isinstance(payer, UUID)
     opened = position.opened_at.isoformat()
     return tuple(
         Transfer(
-            debit=ledger.prepaid(point.purse),
+            debit=ledger.prepaid(payer),
             credit=ledger.income(charge.item),
             amount=charge.amount,
             reason=Reason.CHARGE,

@@ -30,6 +30,7 @@ class Why(StrEnum):
     KEPT = "kept"  # 强制保电: kept supplied by an operator
     FORCED_OFF = "forced-off"  # 强制拉闸: cut off by an operator
     HELD = "held"  # 读数存疑: left as it is until an operator has looked
+    VACANT = "vacant"  # 空置: nobody pays, the site's rule says what is supplied
     NO_TARIFF = "no-tariff"  # 无价格方案: nothing can be charged
     CREDIT = "credit"  # 余额充足
     OVERDRAFT = "overdraft"  # 透支用电
@@ -101,6 +102,7 @@ class Situation:
     off_for: timedelta | None  # how long it has been off
     power_back_ago: timedelta | None  # since power returned to the building
     place: int  # of this point among those restored after it, from 0
+    vacant: Supply | None = None  # what the site supplies while nobody pays; None: somebody pays
 
     def __post_init__(self) -> None:
         money.typed(self.available, "what is available")
@@ -143,6 +145,8 @@ def desired(policy: Policy, situation: Situation) -> Desired:
 def wanted(policy: Policy, situation: Situation) -> Desired:
     """Which supply people, evidence and money want, in this order, whether or not it may be brought about now.
 
+    Where nobody pays neither evidence nor money is asked.
+
     A protected point is cut by nobody; to cut it, end its protection first, as a meter told to protect
     (保电) demands as well. Of overrides the last that was given counts.
     """
@@ -151,6 +155,8 @@ def wanted(policy: Policy, situation: Situation) -> Desired:
         return Desired(Supply.ON, Why.PROTECTED)
     if override is not None:
         return _by_hand(override, situation)
+    if situation.vacant is not None:
+        return Desired(situation.vacant, Why.VACANT)
     if situation.is_held:
         return Desired(None, Why.HELD, is_alarm=True)
     if not situation.has_tariff:

@@ -48,7 +48,7 @@ class PointStatus:
     supply: Supply | None
     wanted: Supply | None
     why: Why | None
-    balance: Money
+    balance: Money | None  # None: nobody pays
     alarms: Mapping[AlarmKind, datetime]
     is_open: bool  # never read, or silent: it may wait for its meter
     has_switch: bool
@@ -175,7 +175,7 @@ def point_status(room: MeterRoom, point: ServicePoint) -> PointStatus:
         supply=row.seen if row is not None else None,
         wanted=row.wanted if row is not None else None,
         why=row.why if row is not None else None,
-        balance=store.balance(point.purse),
+        balance=store.balance(point.purse) if point.purse is not None else None,
         alarms={kind: since for kind in AlarmKind if (since := alarms.get((point.id, kind)))},
         is_open=is_open(room, point),
         has_switch=meter.has_switch,
@@ -184,7 +184,9 @@ def point_status(room: MeterRoom, point: ServicePoint) -> PointStatus:
 
 
 def _is_lending_offered(store: Store, point: ServicePoint) -> bool:
-    if point.policy.emergency is None or store.lent(point.purse) is not None:
+    if point.purse is None or point.policy.emergency is None:
+        return False
+    if store.lent(point.purse) is not None:
         return False
     available = store.balance(point.purse)
     state = credit_state(point.policy, available, is_emergency_taken=False)

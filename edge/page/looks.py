@@ -57,6 +57,7 @@ WHYS = {
     Why.KEPT: N_("kept on by hand"),
     Why.FORCED_OFF: N_("cut off by hand"),
     Why.HELD: N_("reading in doubt"),
+    Why.VACANT: N_("vacant, by the site's rule"),
     Why.NO_TARIFF: N_("no tariff"),
     Why.CREDIT: N_("credit"),
     Why.OVERDRAFT: N_("overdraft"),

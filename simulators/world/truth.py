@@ -195,8 +195,13 @@ class Truth:
         settled = self._settled(account, account.tariff, now, point.meter.flow.register())
         return sum(settled.posted.values())
 
-    def available(self, purse: UUID) -> int:
-        """What the gateway was credited, less what has really been used; in fen."""
+    def available(self, purse: UUID | None) -> int:
+        """What the gateway was credited, less what has really been used; in fen.
+
+        Raises ValueError for a vacant point: nobody pays, so nothing is available or lacking.
+        """
+        if purse is None:
+            raise ValueError("this world has no vacant points")
         book = ledger.prepaid(purse)
         credited = sum(fen for name, fen in self.credits.values() if name == book)
         return credited - sum(self.cost(p) for p in self.points.values() if p.point.purse == purse)
