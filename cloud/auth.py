@@ -96,6 +96,14 @@ def logout(session: Session, token: str) -> None:
     session.execute(delete(SignIn).where(col(SignIn.token_hash) == _hash(token)))
 
 
+def forget(session: Session, *, now: datetime) -> None:
+    """Deletes ended sign-ins, and counts of wrong passwords that no longer matter. Needs a system session."""
+    session.execute(delete(SignIn).where(col(SignIn.expires_at) <= now))
+    session.execute(
+        delete(LoginFailure).where(col(LoginFailure.last_at) <= now - timedelta(days=1))
+    )
+
+
 def signed_in(session: Session, token: str, *, now: datetime) -> SignedIn:
     """Who this cookie's token was given to. Needs a system session. Raises NotSignedIn."""
     found = session.execute(

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
-from sqlmodel import Session
+from sqlalchemy import text, update
+from sqlmodel import Session, col
 
+from cloud import events
 from cloud.services.downlog import ONLINE
 from cloud.services.enrolment import NoSuchGateway
+from cloud.tables import Gateway
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,3 +109,20 @@ def _card(row: Any, now: datetime) -> GatewayCard:
         revoked_by=row.revoked_by,
         knows_keys=row.knows_keys,
     )
+
+
+def note_silent(session: Session, *, now: datetime) -> int:
+    """Says once of each gateway that it went silent, to the log and to open pages; how many.
+
+    Needs a system session.
+    """
+    silent = session.execute(
+        update(Gateway)
+        .where(col(Gateway.silent_since).is_(None), col(Gateway.heard_at) <= now - ONLINE)
+        .values(silent_since=col(Gateway.heard_at))
+        .returning(col(Gateway.gateway_no), col(Gateway.organization_id), col(Gateway.heard_at))
+    ).all()
+    for gateway_no, organization_id, heard_at in silent:
+        log.warning("gateway %s is silent since %s", gateway_no, heard_at)
+        events.changed(session, organization_id)
+    return len(silent)

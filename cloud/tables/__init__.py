@@ -1,4 +1,4 @@
-"""The schema, a module per area: estate, devices, money. Only shape; the verbs are in cloud.services."""
+"""The schema, a module per area: estate, devices, money, operation. Only shape; the verbs are in cloud.services."""
 
 from cloud.tables.base import metadata, utc_now
 from cloud.tables.devices import (
@@ -42,6 +42,7 @@ from cloud.tables.money import (
     TopUp,
     Transfer,
 )
+from cloud.tables.operation import JobRun
 
 __all__ = [
     "Account",
@@ -60,6 +61,7 @@ __all__ = [
     "GatewayAlarm",
     "GatewayCredential",
     "GatewayLog",
+    "JobRun",
     "LoginFailure",
     "Measurement",
     "Occupancy",

@@ -23,7 +23,7 @@ from cloud.tables import Organization
 from cloud.tables.base import utc_now
 from cloud.web import CurrentUser, OpenEvents, SystemSession, UserSession, database
 from dashboards import errors, files, language, live, page, words
-from dashboards.manager import gateways, supply
+from dashboards.manager import gateways, jobs, supply
 from dashboards.state import Flag, of_room, summarize
 from dashboards.words import N_
 
@@ -32,6 +32,7 @@ router.include_router(language.router)
 router.include_router(files.router)
 router.include_router(supply.router)
 router.include_router(gateways.router)
+router.include_router(jobs.router)
 
 WRONG = N_("Login name or password is wrong.")
 LEAST_WIDE, MOST_WIDE = 3, 5  # rooms in a row: as many as the longest floor has, within these

@@ -8,14 +8,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
-
-from cloud import scheduler, tables
-from cloud.services import downlog
 
 pytestmark = pytest.mark.processes
 
@@ -85,26 +80,3 @@ def test_a_scheduler_whose_role_sees_everybodys_rows_does_not_start(
     refused = start()
     assert refused.process.wait(SOON_S) == 1
     assert not refused.leads.is_set()
-
-
-def test_a_gateway_that_went_silent_is_told_once(database, home, caplog):
-    with database.system() as session:
-        session.execute(
-            text("UPDATE gateways SET heard_at = :at"),
-            {"at": tables.utc_now() - downlog.ONLINE - timedelta(seconds=1)},
-        )
-    scheduler.note_silent(database)
-    scheduler.note_silent(database)
-    assert caplog.text.count(f"gateway {home.gateway_no} is silent since") == 1
-
-
-def test_what_has_ended_is_forgotten(database, home):
-    with database.system() as session:
-        session.execute(
-            text(
-                "INSERT INTO login_failures VALUES ('old', 9, now() - interval '2 days'), ('new', 9, now())"
-            )
-        )
-    scheduler.forget(database)
-    with database.system() as session:
-        assert session.execute(text("SELECT login FROM login_failures")).scalars().all() == ["new"]

@@ -12,8 +12,10 @@ from babel.messages.extract import extract_from_dir
 import cloud
 import dashboards
 from cloud.errors import CloudError
+from cloud.jobs import JOBS
 
 ROOT = Path(dashboards.__file__).parent
+CLOUD = Path(cloud.__file__).parent
 METHODS = [("**.py", "python"), ("**/templates/**.html", "jinja2.ext:babel_extract")]
 KEYWORDS = {"_": None, "gettext": None, "N_": None, "ngettext": (1, 2)}
 
@@ -33,6 +35,12 @@ def said_by_errors() -> set[str]:
         if not module.name.startswith("cloud.migrations"):
             importlib.import_module(module.name)
     return {error.sentence for error in _subclasses(CloudError)}
+
+
+def said_by_jobs() -> set[str]:
+    """What each job is, and the sentences in which they say what they have done."""
+    found = extract_from_dir(CLOUD, METHODS[:1], keywords={"Said": None})
+    return {job.what for job in JOBS} | {str(message) for _file, _line, message, _c, _x in found}
 
 
 def _subclasses(error: type[CloudError]) -> Iterator[type[CloudError]]:

@@ -1,0 +1,129 @@
+"""The jobs 定时任务: what happens by the clock, one line each. cloud.scheduler runs them, page /jobs shows them.
+
+Each may be run twice, be interrupted and begun again, or be run by an old leader that does not know it yet,
+with one effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from cloud import auth
+from cloud.channels import Channel
+from cloud.db import Database
+from cloud.services import channel_refunds, gateways, signing_keys, topups
+from cloud.services.job_runs import Said
+from cloud.settings import Settings
+
+ZONE = ZoneInfo("Asia/Shanghai")
+"""The zone of the time of day at which jobs run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a job works with. organization_id is whose run it is, None for a job that is run for all at once."""
+
+    database: Database
+    settings: Settings
+    channels: Mapping[str, Channel]
+    organization_id: UUID | None
+    now: datetime
+    is_stopping: Callable[[], bool]
+
+    @property
+    def organization(self) -> UUID:
+        """Whose run it is, in a job that is run for each."""
+        if self.organization_id is None:
+            raise ValueError("this job is run for all organizations at once")
+        return self.organization_id
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is to be done every so often, or once a day at a time of day in ZONE.
+
+    name is for programs; what says it to people in English, to be translated where it is shown. run gives
+    what was done, None if there was nothing to do. With for_each it is run for each organization by itself,
+    and the others go on where it fails for one.
+
+    Raises ValueError unless it has every or at.
+    """
+
+    name: str
+    what: str
+    run: Callable[[Context], Said | None]
+    every: timedelta | None = None
+    at: time | None = None
+    for_each: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.every is None) == (self.at is None):
+            raise ValueError(f"job {self.name} is run every so often, or at a time of day")
+
+    def due(self, now: datetime) -> datetime | None:
+        """When the run of the day was due last; None for a job that is run every so often."""
+        if self.at is None:
+            return None
+        local = now.astimezone(ZONE)
+        due = local.replace(hour=self.at.hour, minute=self.at.minute, second=0, microsecond=0)
+        return due if due <= local else due - timedelta(days=1)
+
+
+def _ask_for_payments(job: Context) -> Said | None:
+    booked = topups.sweep(job.database, job.channels, now=job.now, is_stopping=job.is_stopping)
+    return (
+        Said("Booked {payments} payments whose notice never came.", payments=booked)
+        if booked
+        else None
+    )
+
+
+def _give_back(job: Context) -> Said | None:
+    done = channel_refunds.sweep(
+        job.database, job.channels, now=job.now, is_stopping=job.is_stopping
+    )
+    return Said("Gave back {payments} payments.", payments=done) if done else None
+
+
+def _note_silent(job: Context) -> Said | None:
+    with job.database.system() as session:
+        silent = gateways.note_silent(session, now=job.now)
+    return Said("{gateways} gateways went silent.", gateways=silent) if silent else None
+
+
+def _announce_keys(job: Context) -> Said | None:
+    with job.database.system() as session:
+        told = signing_keys.announce(session, job.settings)
+    return Said("Told {gateways} gateways the keys of the cloud.", gateways=told) if told else None
+
+
+def _forget(job: Context) -> Said | None:
+    with job.database.system() as session:
+        auth.forget(session, now=job.now)
+    return None
+
+
+SECONDS_15 = timedelta(seconds=15)
+
+JOBS: tuple[Job, ...] = (
+    Job(
+        "announce-keys",
+        "Tell gateways the keys of the cloud",
+        _announce_keys,
+        every=timedelta(minutes=1),
+    ),
+    Job(
+        "ask-for-payments",
+        "Ask payment channels about unanswered orders",
+        _ask_for_payments,
+        every=SECONDS_15,
+    ),
+    Job("give-back-payments", "Give back second payments", _give_back, every=SECONDS_15),
+    Job("note-silent-gateways", "Notice gateways that went silent", _note_silent, every=SECONDS_15),
+    Job("forget-sign-ins", "Forget sign-ins that have ended", _forget, every=timedelta(hours=1)),
+)
+BY_NAME: Mapping[str, Job] = {job.name: job for job in JOBS}
