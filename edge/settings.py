@@ -23,7 +23,7 @@ from pydantic import (
 
 from edge.clocks.clock_settings import ClockSettings, ClockTable
 from edge.lines.pace import SHARE
-from edge.lines.place import ListenAt, SerialAt, TcpAt, host_and_port, port_at
+from edge.lines.place import ListenAt, SerialAt, TcpAt, checked_baud, host_and_port, port_at
 from edge.uplink.access import Access, BadCertificate, BrokerAt, broker_at, tls_context
 from edge.uplink.cloud_http import check_address
 from edge.uplink.credentials import BadCredentials, Credentials
@@ -215,14 +215,30 @@ def _read(path: Path) -> tuple[_File, str]:
         given = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise BadSettings([f"{path} is not TOML: {error}"]) from error
+    twice = [
+        f"{path}, line {_line_number(text, ('line', at, 'name'))}: line[{at + 1}].name: {name} is described before"
+        for at, name in _doubled(given)
+    ]
     try:
         file = _File.model_validate(given)
     except ValidationError as error:
-        raise BadSettings([_sentence(path, text, fault) for fault in error.errors()]) from error
-    names = [line.name for line in file.line]
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise BadSettings([f"{path}: line {', '.join(sorted(twice))} is described twice"])
+        faults = [_sentence(path, text, fault) for fault in error.errors()]
+        raise BadSettings(faults + twice) from error
+    if twice:
+        raise BadSettings(twice)
     return file, text
+
+
+def _doubled(given: dict[str, Any]) -> list[tuple[int, str]]:
+    """The lines whose name an earlier one has, also where the file has other faults."""
+    lines = given.get("line")
+    names = [
+        line.get("name") if isinstance(line, dict) else None
+        for line in (lines if isinstance(lines, list) else [])
+    ]
+    return [
+        (at, name) for at, name in enumerate(names) if isinstance(name, str) and name in names[:at]
+    ]
 
 
 def ledger_beside(config: Path) -> Path:
@@ -276,7 +292,7 @@ def _bytes(text: str) -> bytes:
 
 
 class _Cloud(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
     url: Annotated[str, AfterValidator(_is_cloud)] | None = None
     ca_file: str | None = None
     broker: Annotated[str, AfterValidator(_is_broker)] | None = None
@@ -287,10 +303,10 @@ class _Cloud(BaseModel):
 
 
 class _Line(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
     name: Annotated[str, Field(min_length=1)]
     port: Annotated[str, AfterValidator(_is_port)]
-    baud: Annotated[int, Field(ge=300, le=115200)] = 2400
+    baud: Annotated[int, AfterValidator(checked_baud)] = 2400
     delay_s: Annotated[float, Field(ge=0, le=30)] | None = None
     registration: Annotated[str, AfterValidator(_is_said)] | None = None
     heartbeat: Annotated[str, AfterValidator(_is_said)] | None = None
@@ -304,7 +320,7 @@ class _Line(BaseModel):
 
 
 class _Store(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
     kept_days: Annotated[int, Field(ge=1, le=3650)] = 90
     reserve_mb: Annotated[int, Field(ge=1, le=1024)] = 16
 
@@ -315,23 +331,23 @@ def _is_address(text: str) -> str:
 
 
 class _Page(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
     listen: Annotated[str, AfterValidator(_is_address)]
     https: bool = True
 
 
 class _Log(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
     file: Annotated[str, Field(min_length=1)]
     size_mb: Annotated[int, Field(ge=1, le=1024)] = 10
     kept: Annotated[int, Field(ge=1, le=100)] = 5
 
 
 class _File(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
     gateway_no: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
     poll_s: Annotated[float, Field(ge=0.1, le=3600)] = 900
-    poll_share: Annotated[Decimal, Field(gt=0, le=1)] = SHARE
+    poll_share: Annotated[Decimal, Field(gt=0, le=1, strict=False)] = SHARE
     measure_s: Annotated[float, Field(ge=0, le=86400)] = 900
     cloud: _Cloud = _Cloud()
     store: _Store = _Store()

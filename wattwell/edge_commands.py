@@ -31,7 +31,12 @@ def run(config: Config) -> None:
 
 @app.command("enrol")
 def enrol(
-    token: Annotated[str, typer.Argument(help="The token that the cloud's page showed.")],
+    token: Annotated[
+        list[str],
+        typer.Argument(
+            help="The token that the cloud's page showed, its groups apart or together."
+        ),
+    ],
     config: Config,
     cloud: Annotated[
         str | None,
@@ -59,7 +64,7 @@ def enrol(
         url = check_address(cloud or known.url or "", is_plain_allowed=plain_http)
         credentials = enrolment.enrol(
             config.parent,
-            Token.read(token),
+            Token.read("-".join(token)),
             gateway_no=known.gateway_no,
             post=posting(url, tls_context(known.ca, now=datetime.now(UTC))),
             cloud_url=url,

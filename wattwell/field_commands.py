@@ -239,7 +239,10 @@ def read(
         for frame in seen["frames"]:
             typer.echo(f"{'→' if frame['sent'] else '←'} {frame['hex']}", err=True)
         typer.echo(f"{seen['name']}, meter {seen['meter_no']} on line {seen['line']}:")
-        typer.echo(seen["trouble"] or f"{seen['total']}, supply {seen['supply'] or 'unknown'}")
+        typer.echo(
+            seen["trouble"]
+            or f"{seen['total']} {seen['unit']}, supply {seen['supply'] or 'unknown'}"
+        )
     raise typer.Exit(1 if seen["trouble"] else 0)
 
 
@@ -257,19 +260,19 @@ async def _read_here(settings: Settings, wanted: str) -> dict[str, Any]:
     from edge.lines.ports import port_to
 
     try:
-        points = [there.point for there in read_standing(settings.ledger).points]
+        there = read_standing(settings.ledger).points
     except StoreUnusable as error:
         typer.echo(f"No gateway runs here, and {error}", err=True)
         raise typer.Exit(1) from None
     named = [
-        point
-        for point in points
-        if point.name == wanted or same_number(point.meter.meter_no, wanted)
+        (one.point, one.unit)
+        for one in there
+        if one.point.name == wanted or same_number(one.point.meter.meter_no, wanted)
     ]
     if len(named) != 1:
         typer.echo(f"no service point, and no meter, is called {wanted!r}", err=True)
         raise typer.Exit(1)
-    (point,) = named
+    ((point, unit),) = named
     driver = DRIVERS.get(point.meter.protocol)
     if driver is None:
         typer.echo(
@@ -295,6 +298,7 @@ async def _read_here(settings: Settings, wanted: str) -> dict[str, Any]:
         "meter_no": point.meter.meter_no,
         "line": point.meter.line,
         "total": total,
+        "unit": unit,
         "supply": supply,
         "trouble": trouble,
         "frames": [
@@ -310,6 +314,12 @@ def pin(config: Config) -> None:
     from edge.page.pin import BadPin, pin_beside, save
     from edge.settings import ledger_beside
 
+    if not config.is_file():
+        typer.echo(
+            f"Not set: there is no {config}. Say --config with the file that the gateway is started with.",
+            err=True,
+        )
+        raise typer.Exit(2)
     try:
         if sys.stdin.isatty():
             chosen = typer.prompt("New PIN", hide_input=True, confirmation_prompt=True)

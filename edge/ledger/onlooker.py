@@ -28,13 +28,15 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class PointThere:
-    """A service point in a ledger: its register as last charged, its supply, and which alarms are on."""
+    """A service point in a ledger: its register as last charged, its supply, which alarms are on, and the unit
+    that its tariff names, "" where it has none."""
 
     point: ServicePoint
     total: str | None
     read_at: datetime | None
     supply: str | None
     alarms: frozenset[str]
+    unit: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +61,9 @@ def read_standing(path: Path) -> Standing:
             alarms.setdefault(point, set()).add(alarm)
         rows = db.execute(
             """SELECT p.id, p.body, json_extract(n.body, '$.reading.total'),
-                 json_extract(n.body, '$.reading.at'), s.seen
+                 json_extract(n.body, '$.reading.at'), s.seen, json_extract(t.body, '$.document.unit')
                FROM point p LEFT JOIN position n ON n.point = p.id LEFT JOIN supply s ON s.point = p.id
+               LEFT JOIN tariff t ON t.code = json_extract(p.body, '$.tariff')
                ORDER BY p.rowid"""
         ).fetchall()
     points = tuple(
@@ -70,8 +73,9 @@ def read_standing(path: Path) -> Standing:
             datetime.fromisoformat(read_at) if read_at else None,
             seen,
             frozenset(alarms.get(id, ())),
+            unit or "",
         )
-        for id, body, total, read_at, seen in rows
+        for id, body, total, read_at, seen, unit in rows
     )
     progress = read_progress(path)
     troubles = frozenset(alarms.get("", ()))

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, replace
 
 USUAL_BAUD = 2400
+BAUDS = (300, 600, 1200, 2400, 4800, 9600, 14400, 19200, 28800, 38400, 57600, 115200)
 TCP_DELAY_S = 0.3
 SERIAL_DELAY_S = 0.05
 
@@ -67,7 +68,14 @@ def port_at(text: str, baud: int) -> SerialAt | TcpAt:
         raise ValueError(
             'must be "serial:DEVICE,BAUD,8E1", "tcp:HOST:PORT", "modbus-tcp:HOST:PORT" or "tcp-listen:HOST:PORT"'
         )
-    return SerialAt(found["device"], int(found["baud"]), found["format"])
+    return SerialAt(found["device"], checked_baud(int(found["baud"])), found["format"])
+
+
+def checked_baud(baud: int) -> int:
+    """Raises ValueError for a rate that no meter is set to."""
+    if baud not in BAUDS:
+        raise ValueError(f"the baud rate must be one of {', '.join(map(str, BAUDS))}")
+    return baud
 
 
 def host_and_port(text: str) -> tuple[str, int]:

@@ -63,6 +63,7 @@ async def read(request: Request) -> Response:
             "line": point.meter.line,
             "at": seen.at.isoformat(),
             "total": None if seen.total is None else str(seen.total),
+            "unit": point_status(room, point).unit,
             "supply": seen.supply,
             "trouble": None if seen.trouble is None else str(seen.trouble),
             "frames": [

@@ -96,12 +96,23 @@ def posting(url: str, context: ssl.SSLContext) -> Post:
                 "name that with --ca-file; if this machine's clock is wrong, set it"
             ) from error
         except (OSError, http.client.HTTPException) as error:
-            raise Unreachable(f"{url} does not answer: {error or type(error).__name__}") from error
+            raise Unreachable(
+                f"{url} does not answer: {_reason(error)}. Look whether the address is right, and whether this "
+                "machine reaches it; then try again"
+            ) from error
         finally:
             connection.close()
         return checked(url, answer.status, said)
 
     return post
+
+
+def _reason(error: OSError | http.client.HTTPException) -> str:
+    if isinstance(error, TimeoutError):
+        return f"nothing came within {TIMEOUT_S:.0f} s"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__
 
 
 def checked(url: str, status: int, said: bytes) -> bytes:

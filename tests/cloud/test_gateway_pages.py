@@ -44,6 +44,7 @@ def test_a_token_is_shown_once_and_enrols_the_gateway(staff, home, enrol):
     token = token_on(shown.text)
     assert token is not None
     assert f"wattwell edge enrol {token.text}" in shown.text
+    assert "--cloud http://cloud.test --plain-http" in shown.text
     assert "<svg" in shown.text
     assert shown.headers["cache-control"] == "no-store"
     again = staff.get(page).text

@@ -44,6 +44,24 @@ def write(folder: Path, text: str) -> Path:
     return path
 
 
+def test_faults_of_every_kind_are_told_at_once(tmp_path: Path):
+    text = GOOD.replace('name = "L2"', 'name = "L1"').replace("poll_s = 2", 'poll_s = "2"')
+    path = write(
+        tmp_path, text.replace("2400,8E1", "1234,8E1") + '[page]\nlisten = "x"\nhttps = "yes"\n'
+    )
+
+    with pytest.raises(BadSettings) as raised:
+        load(path, {})
+
+    assert [error.partition(": ")[0].rpartition(", ")[2] for error in raised.value.errors] == [
+        "line 2",
+        "line 18",
+        "line 19",
+        "line 11",
+        "line 14",
+    ]
+
+
 def test_a_right_file_is_read_whole(tmp_path: Path):
     settings = load(write(tmp_path, GOOD), {})
 
@@ -165,7 +183,17 @@ def test_the_password_of_the_environment_wins(tmp_path: Path):
         ("delay_s = 3", "delay_s = -1", "line 16: line[2].delay_s: Input should be greater"),
         ("delay_s = 3", 'heartbeat = "7E"', "heartbeat: is for a DTU that dials in: port must"),
         ("delay_s = 3", 'registration = "hex:7"', "line 16: line[2].registration: must be a text"),
-        ('name = "L2"', 'name = "L1"', "line L1 is described twice"),
+        ('name = "L2"', 'name = "L1"', "line 14: line[2].name: L1 is described before"),
+        (
+            "2400,8E1",
+            "1234,8E1",
+            "line 11: line[1].port: the baud rate must be one of 300, 600, 1200",
+        ),
+        (
+            "delay_s = 3",
+            "baud = 1234",
+            "line 16: line[2].baud: the baud rate must be one of 300, 600",
+        ),
         ("[cloud]", "[cloud", "is not TOML: Expected ']'"),
     ],
 )

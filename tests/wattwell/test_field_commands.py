@@ -129,7 +129,9 @@ def test_a_running_gateway_reads_a_meter_and_shows_its_frames(
     with running(tmp_path):
         for wanted in ("0301 电", "201709320072", "https://maker.example/?m=201709320072"):
             seen = edge("read", wanted)
-            assert (seen.exit_code, "100.00, supply on" in seen.output) == (0, True), seen.output
+            assert (seen.exit_code, "100.00 kWh, supply on" in seen.output) == (0, True), (
+                seen.output
+            )
             assert "→ FE FE FE FE 68 72 00 32 09 17 20 68 11" in seen.output
         missing = edge("read", "0999 电")
     assert (missing.exit_code, "is called '0999 电'" in missing.output) == (1, True)
@@ -221,6 +223,17 @@ def test_a_pin_is_kept_as_a_hash_for_the_owner_alone(edge: Callable[..., Result]
     assert kept.read_text().startswith("$argon2id$")
     assert PIN not in kept.read_text()
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+
+
+def test_no_pin_is_left_beside_a_settings_file_that_is_not_there(
+    edge: Callable[..., Result], config: Path, tmp_path: Path
+):
+    config.unlink()
+
+    result = edge("pin", input=f"{PIN}\n")
+
+    assert (result.exit_code, f"there is no {config}" in result.output) == (2, True), result.output
+    assert not (tmp_path / "page.pin").exists()
 
 
 @pytest.mark.parametrize("pin", ["12345", "", "123456", "654321", "111111", "121212"])
