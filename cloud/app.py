@@ -11,22 +11,19 @@ from contextlib import asynccontextmanager
 from types import FrameType
 
 import uvicorn
-from fastapi import FastAPI, Request
-from fastapi.exception_handlers import http_exception_handler
+from fastapi import FastAPI
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
-from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, Response
 
+from cloud import refusals
 from cloud.api import channels, credit, gateways, health, overrides, rooms, topups
 from cloud.attempts import Attempts
 from cloud.channels import configured
 from cloud.db import Database, check_role, is_migrated
-from cloud.errors import CannotStart, CloudError, DatabaseAway, first_line
+from cloud.errors import CannotStart, first_line
 from cloud.events import Events
+from cloud.intake import Intake
 from cloud.settings import Settings
 from cloud.web import OriginCheck
-from dashboards import errors
 from dashboards.manager import views as manager
 from dashboards.tenant import views as tenant
 
@@ -61,11 +58,9 @@ def create_app(settings: Settings) -> FastAPI:
     )  # what to do when this program cannot go on; run also ends the server
     app.state.attempts = Attempts()
     app.state.channels = configured.channels(settings)
-    app.add_middleware(OriginCheck, public_url=settings.public_url, refuse=_refused)
-    app.add_exception_handler(CloudError, _refused)
-    app.add_exception_handler(OperationalError, _database_away)
-    app.add_exception_handler(PoolTimeout, _database_away)
-    app.add_exception_handler(HTTPException, _not_here)
+    app.add_middleware(OriginCheck, public_url=settings.public_url, refuse=refusals.refused)
+    app.add_middleware(Intake, refuse=refusals.refused)
+    refusals.install(app)
     for module in (
         health,
         channels,
@@ -159,33 +154,3 @@ def _listener(settings: Settings) -> socket.socket:
             " End the program that uses the port, or set listen to another."
         ) from None
     return listener
-
-
-async def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, CloudError)
-    if request.url.path.startswith("/api/"):
-        return JSONResponse({"code": error.code, "message": str(error)}, error.status)
-    return errors.response(request, error)
-
-
-async def _not_here(request: Request, error: Exception) -> Response:
-    """An address or method that we do not have."""
-    assert isinstance(error, HTTPException)
-    if error.status_code == 404 and not request.url.path.startswith(("/api/", "/static/")):
-        return errors.not_found(request)
-    return await http_exception_handler(request, error)
-
-
-async def _database_away(request: Request, error: Exception) -> Response:
-    log.error(
-        "%s %s: the database does not answer: %s",
-        request.method,
-        _route(request),
-        first_line(error),
-    )
-    return await _refused(request, DatabaseAway())
-
-
-def _route(request: Request) -> str:
-    """The address as its template: in a tenant's, the token stands for a password."""
-    return str(getattr(request.scope.get("route"), "path", "an unknown address"))

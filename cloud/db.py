@@ -8,7 +8,7 @@ from uuid import UUID
 
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import create_engine, text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
+from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError, ProgrammingError
 from sqlmodel import Session
 
 from cloud.errors import CannotStart
@@ -21,6 +21,9 @@ SCHEMA = "0011"  # the newest of cloud/migrations/versions
 # intervention; transaction rollback.
 _AWAY = ("08", "53", "57")
 _ROLLED_BACK = "40"
+# Numeric value out of range, datetime field overflow, string too long, character not in repertoire,
+# untranslatable character.
+_UNKEEPABLE = frozenset({"22003", "22008", "22001", "22021", "22P05"})
 
 
 class Database:
@@ -119,6 +122,13 @@ def is_entrys_fault(error: DBAPIError) -> bool:
     """
     state = _state(error) or ""
     return not (is_away(error) or state[:2] == _ROLLED_BACK or isinstance(error, ProgrammingError))
+
+
+def is_unkeepable(error: DataError) -> bool:
+    """Whether a value that came from outside cannot be kept as it is: too large, or with a character that no
+    text of the database holds. Other data exceptions are mistakes of a query."""
+    state = _state(error)
+    return state is None or state in _UNKEEPABLE
 
 
 def _state(error: DBAPIError) -> str | None:

@@ -9,10 +9,13 @@ class CloudError(Exception):
     """A request that cannot be served.
 
     sentence is English with {names}; values fill them. A page translates sentence first, then fills it.
+    field is what of the request it is about, by the name that the request has for it. A value `seconds` says
+    when to come again.
     """
 
     status: ClassVar[int] = 400
     sentence: ClassVar[str]
+    field: ClassVar[str | None] = None
 
     def __init__(self, **values: object) -> None:
         self.values = {name: str(value) for name, value in values.items()}
@@ -22,6 +25,52 @@ class CloudError(Exception):
     def code(self) -> str:
         """The error's name, for programs."""
         return type(self).__name__
+
+
+class BadInput(CloudError):
+    status = 422
+    sentence = "Something in this request is not as it should be, so nothing was done."
+
+
+class BadJson(CloudError):
+    status = 400
+    sentence = "The body of this request cannot be read as JSON in UTF-8, so nothing was done."
+
+
+class NotJson(CloudError):
+    status = 415
+    sentence = "This address takes JSON: send it with the content type application/json."
+
+
+class TooLong(CloudError):
+    status = 413
+    sentence = "This request is too long: at most {most} bytes are taken here. Nothing was done."
+
+
+class Unkeepable(CloudError):
+    status = 422
+    sentence = (
+        "A number in this request is too large, or a text holds a character that cannot be kept."
+        " Nothing was done."
+    )
+
+
+class NoSuchPage(CloudError):
+    status = 404
+    sentence = "There is no page at this address."
+
+
+class NoSuchMethod(CloudError):
+    status = 405
+    sentence = "This address does not take {method}."
+
+
+class OurFault(CloudError):
+    status = 500
+    sentence = (
+        "Something went wrong on our side, and it is in the log. Nothing was changed."
+        " Try again, or tell whoever runs this installation."
+    )
 
 
 class DatabaseAway(CloudError):

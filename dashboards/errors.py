@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from cloud.errors import CloudError, NoSuchLink, NotSignedIn, TooManyAttempts
 from dashboards import page
+from dashboards.fault_words import Fault
 from dashboards.words import CATALOGUES, N_, language_of
 
 TITLES = {
@@ -14,23 +18,28 @@ TITLES = {
     403: N_("Not done"),
     404: N_("Nothing here"),
     409: N_("Not done"),
+    422: N_("Not done"),
     429: N_("Too many attempts"),
+    500: N_("Something went wrong"),
     503: N_("Not available just now"),
 }
 LINK = N_("This link does not work")
-NOT_FOUND = N_("There is no page at this address.")
 
 
 def sentence(request: Request, error: CloudError) -> str:
     """What the error says, in the language the request asks for."""
+    return sentence_in(language_of(request), error)
+
+
+def sentence_in(language: str, error: CloudError) -> str:
     if isinstance(error, TooManyAttempts):
-        return _wait(request, int(error.values["seconds"]))
-    return page.say(request)(error.sentence).format_map(error.values)
+        return _wait(language, int(error.values["seconds"]))
+    return CATALOGUES[language].gettext(error.sentence).format_map(error.values)
 
 
-def _wait(request: Request, seconds: int) -> str:
+def _wait(language: str, seconds: int) -> str:
     """One second is not "1 seconds"."""
-    ngettext = CATALOGUES[language_of(request)].ngettext
+    ngettext = CATALOGUES[language].ngettext
     text = ngettext(
         "Too many wrong passwords for this name. Try again in %(num)s second.",
         "Too many wrong passwords for this name. Try again in %(num)s seconds.",
@@ -39,8 +48,11 @@ def _wait(request: Request, seconds: int) -> str:
     return text % {"num": seconds}
 
 
-def response(request: Request, error: CloudError) -> Response:
-    """The page for an error: logging in where that is what is missing, else what happened and a way on."""
+def response(request: Request, error: CloudError, faults: Sequence[Fault] = ()) -> Response:
+    """The page for an error: logging in where that is what is missing, else what happened and a way on.
+
+    faults are what is wrong with single fields.
+    """
     if "text/event-stream" in request.headers.get("accept", ""):
         return PlainTextResponse(sentence(request, error), status_code=error.status)
     if isinstance(error, NotSignedIn):
@@ -53,24 +65,16 @@ def response(request: Request, error: CloudError) -> Response:
             status=error.status,
             title=title,
             sentence=sentence(request, error),
+            faults=(),
             back=None,
         )
-    return _page(request, error.status, sentence(request, error))
+    return _page(request, error.status, sentence(request, error), faults)
 
 
-def not_found(request: Request) -> Response:
-    """The page for an address that is not ours."""
-    return _page(request, 404, page.say(request)(NOT_FOUND))
-
-
-def _page(request: Request, status: int, text: str) -> Response:
+def _page(request: Request, status: int, text: str, faults: Sequence[Fault]) -> Response:
     title = page.say(request)(TITLES.get(status, N_("That did not work")))
+    values: dict[str, Any] = {"status": status, "title": title, "sentence": text, "faults": faults}
     parts = request.url.path.split("/")
     if len(parts) > 2 and parts[1] == "t":
-        back = f"/t/{parts[2]}"
-        return page.render(
-            request, "tenant/error.html", status=status, title=title, sentence=text, back=back
-        )
-    return page.render(
-        request, "manager/error.html", status=status, title=title, sentence=text, back="/rooms"
-    )
+        return page.render(request, "tenant/error.html", back=f"/t/{parts[2]}", **values)
+    return page.render(request, "manager/error.html", back="/rooms", **values)

@@ -59,10 +59,13 @@ CATALOGUES = {language: load(language) for language in LANGUAGES}
 
 def language_of(request: HTTPConnection) -> str:
     """The language chosen on a page before, else the one the browser prefers, else the first of LANGUAGES."""
-    chosen = request.cookies.get(COOKIE)
-    if chosen in LANGUAGES:
-        return str(chosen)
-    return preferred(request.headers.get("accept-language", ""))
+    return chosen(request) or preferred(request.headers.get("accept-language", ""))
+
+
+def chosen(request: HTTPConnection) -> str | None:
+    """The language chosen on a page before."""
+    found = request.cookies.get(COOKIE)
+    return found if found in LANGUAGES else None
 
 
 def preferred(accept_language: str) -> str:

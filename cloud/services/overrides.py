@@ -54,11 +54,13 @@ class NoSwitch(CloudError):
 
 class BadEnd(CloudError):
     status = 422
+    field = "until"
     sentence = "An override needs an end that is yet to come, at most {days} days from now."
 
 
 class BadReason(CloudError):
     status = 422
+    field = "why"
     sentence = (
         "Please give the reason, in up to {most} characters. Whoever comes after you will read it."
     )

@@ -56,6 +56,7 @@ class NoSuchOrder(CloudError):
 
 class BadAmount(CloudError):
     status = 422
+    field = "amount_fen"
     sentence = "An amount to top up is more than ¥0 and at most ¥{most}."
 
 

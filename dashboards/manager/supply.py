@@ -166,12 +166,22 @@ def pin(
         overrides.pin(session, point.point_id, **wish)
     except CloudError as error:
         said = errors.sentence(request, error)
-        return _page(request, session, user, card, status=error.status, form=asked, error=said)
+        return _page(
+            request,
+            session,
+            user,
+            card,
+            status=error.status,
+            form=asked,
+            error=said,
+            field=error.field,
+        )
     return RedirectResponse(f"/rooms/{room_id}", status_code=303)
 
 
 class NothingChosen(CloudError):
     status = 422
+    field = "supply"
     sentence = "Choose whether the supply is to be kept on or cut off."
 
 
@@ -259,7 +269,9 @@ def _page(
     status: int = 200,
     form: Asked | None = None,
     error: str | None = None,
+    field: str | None = None,
 ) -> Response:
+    """field is what of the form the error is about."""
     return page.render(
         request,
         "manager/one_room.html",
@@ -269,6 +281,7 @@ def _page(
         most_days=request.app.state.settings.longest_override_days,
         form=form,
         error=error,
+        field=field,
         at=f"/rooms/{card.room_id}",
         **_shown(request, session, card, user),
         **_top(session, user),

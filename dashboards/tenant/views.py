@@ -14,7 +14,7 @@ from cloud import web
 from cloud.auth import Tenant
 from cloud.channels import ChannelRefused, Way
 from cloud.db import Database
-from cloud.errors import CloudError
+from cloud.errors import CloudError, NoSuchPage
 from cloud.events import Change
 from cloud.services import channel_refunds, codes, emergency, taps, topups
 from cloud.services import tenant as tenants
@@ -158,7 +158,7 @@ def result(
     try:
         wanted = UUID(topup_id)
     except ValueError:
-        return errors.not_found(request)
+        return errors.response(request, NoSuchPage())
     account = _account(request, session, tenant)
     stages, come, is_power = _progress(session, tenant, account, wanted)
     topup = session.get_one(TopUp, wanted)

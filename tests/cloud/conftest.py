@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -159,6 +160,12 @@ def built(postgres: Postgres) -> Built:
 @pytest.fixture
 def url(postgres: Postgres, built: Built) -> Iterator[str]:
     """A database with the estate `home`, as the cloud's own role sees it."""
+    with copied(postgres, built) as url:
+        yield url
+
+
+@contextmanager
+def copied(postgres: Postgres, built: Built) -> Iterator[str]:
     name = f"test_{uuid.uuid4().hex}"
     with psycopg.connect(postgres.admin_dsn, autocommit=True) as connection:
         connection.execute(
@@ -305,7 +312,11 @@ def keys() -> Keys:
 @pytest.fixture
 def settings_file(tmp_path: Path, keys: Keys) -> Path:
     """A whole cloud.toml with its secrets, for a database and a broker that are not there."""
-    secrets = tmp_path / "secrets"
+    return write_settings(tmp_path, keys)
+
+
+def write_settings(folder: Path, keys: Keys) -> Path:
+    secrets = folder / "secrets"
     secrets.mkdir()
     for name, value in {
         "database_url": "postgresql://wattwell:x@127.0.0.1:1/wattwell",
@@ -316,7 +327,7 @@ def settings_file(tmp_path: Path, keys: Keys) -> Path:
         "sandbox_merchant_key": text_of(keys.merchant),
     }.items():
         (secrets / name).write_text(value)
-    path = tmp_path / "cloud.toml"
+    path = folder / "cloud.toml"
     public = base64.b64encode(keys.channel.public_key().public_bytes_raw()).decode()
     path.write_text(
         'listen = "127.0.0.1:8080"\n'
@@ -332,6 +343,31 @@ def settings_file(tmp_path: Path, keys: Keys) -> Path:
 def settings(settings_file: Path, url: str) -> Settings:
     (settings_file.parent / "secrets" / "database_url").write_text(url)
     return Settings.load(settings_file)
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """An installation that the tests of a module share, as they leave it as it was: the estate `home` in a
+    database, and a client of its web program."""
+
+    home: Estate
+    database: Database
+    settings: Settings
+    web: TestClient
+
+
+@pytest.fixture(scope="module")
+def office(
+    postgres: Postgres, built: Built, keys: Keys, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Office]:
+    path = write_settings(tmp_path_factory.mktemp("office"), keys)
+    with copied(postgres, built) as url:
+        (path.parent / "secrets" / "database_url").write_text(url)
+        settings = Settings.load(path)
+        database = Database(url, connections=4)
+        with TestClient(create_app(settings), follow_redirects=False) as web:
+            yield Office(built.home, database, settings, web)
+        database.close()
 
 
 @pytest.fixture

@@ -153,6 +153,7 @@ def test_while_the_database_is_away_programs_get_503_and_a_sentence(settings_fil
         assert answer.json() == {
             "code": "DatabaseAway",
             "message": "The database does not answer. Nothing was changed; try again in a moment.",
+            "fields": [],
         }
         web.cookies.set(COOKIE, "x")
         page = web.get("/rooms")
@@ -172,7 +173,7 @@ def test_the_log_never_holds_a_tenants_link(settings_file, caplog):
 
 def test_an_unknown_address_is_a_page_for_people_and_json_for_programs(web):
     assert web.get("/nowhere").headers["content-type"].startswith("text/html")
-    assert web.get("/api/nowhere").json() == {"detail": "Not Found"}
+    assert web.get("/api/nowhere").json()["code"] == "NoSuchPage"
 
 
 def test_staff_take_cash_through_the_api_once(database, web, home):
