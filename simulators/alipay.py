@@ -10,9 +10,9 @@ import html
 import json
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl
 from zoneinfo import ZoneInfo
@@ -27,6 +27,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from prepaid.money import Money
+from simulators import alipay_bill
 from simulators.payments import Books, Order, Owed, Trouble
 
 BEIJING = ZoneInfo("Asia/Shanghai")
@@ -62,12 +63,14 @@ class Alipay:
         self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self.books = Books("20")
         self.is_away = False
+        self.spoil_bill: Callable[[bytes], bytes] = lambda packed: packed
         self._opened: set[str] = set()  # a trade comes into being when the customer opens it
         self._expires: dict[str, datetime] = {}
         self.app = FastAPI(docs_url=None, redoc_url=None)
         self.app.add_api_route(
             "/gateway.do", self._gateway, methods=["GET", "POST"], response_model=None
         )
+        self.app.add_api_route("/bill", self._bill, methods=["GET"], response_model=None)
         self.app.add_api_route("/cashier", self._cashier, methods=["POST"], response_model=None)
 
     @property
@@ -194,8 +197,18 @@ class Alipay:
                     "refund_amount": _yuan(refund.amount_fen),
                     "refund_status": "REFUND_SUCCESS",
                 }
+            case "alipay.data.dataservice.bill.downloadurl.query":
+                day = date.fromisoformat(values["bill_date"])
+                if alipay_bill.of_day(self.books.orders, day, self.merchant.seller_id) is None:
+                    raise Trouble("isp.bill_not_exist")
+                return {"bill_download_url": f"{self._site}/bill?day={day}"}
             case _:
                 raise Trouble("isv.invalid-method")
+
+    async def _bill(self, day: date) -> Response:
+        made = alipay_bill.of_day(self.books.orders, day, self.merchant.seller_id)
+        assert made is not None
+        return Response(self.spoil_bill(made), media_type="application/zip")
 
     def _refund(self, values: dict[str, Any]) -> dict[str, Any]:
         order = self.books.paid(values["trade_no"])

@@ -114,6 +114,10 @@ class BillLine:
     fee: Decimal
 
 
+class BadBill(ValueError):
+    """A bill's file is not the whole bill. The text says why."""
+
+
 Notice = Payment | Refunded | None
 
 

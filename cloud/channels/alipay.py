@@ -9,17 +9,20 @@ import base64
 import logging
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from http.client import HTTPException
 from typing import Any
 from urllib.parse import parse_qsl
 from zoneinfo import ZoneInfo
 
+import httpx
 from alipay import AliPay
 from alipay.exceptions import AliPayException, AliPayValidationError
 from alipay.utils import AliPayConfig
 
 from cloud.channels import (
+    BadBill,
+    BillLine,
     ChannelAway,
     ChannelRefused,
     Forged,
@@ -31,6 +34,7 @@ from cloud.channels import (
     Refunded,
     RefundState,
     Way,
+    alipay_bill,
 )
 from prepaid.money import Money
 
@@ -39,6 +43,9 @@ log = logging.getLogger(__name__)
 BEIJING = ZoneInfo("Asia/Shanghai")
 OPEN_FOR = timedelta(minutes=30)
 TIMEOUT_S = 5
+BILL_WITHIN_S = 60
+BILL_URL = "alipay.data.dataservice.bill.downloadurl.query"
+NO_BILL = "isp.bill_not_exist"
 DONE = "10000"
 NOT_THERE = "ACQ.TRADE_NOT_EXIST"
 PAID = frozenset({"TRADE_SUCCESS", "TRADE_FINISHED"})
@@ -160,6 +167,25 @@ class Alipay:
         state = RefundState.DONE if is_done else RefundState.UNDER_WAY
         return _refunded(refund, str(refund.amount), state)
 
+    def bill(self, day: date) -> tuple[BillLine, ...]:
+        asked = {"bill_type": "trade", "bill_date": day.isoformat()}
+        said = self._ask(lambda: self._sdk.server_api(BILL_URL, asked))
+        if said.get("sub_code") == NO_BILL:
+            return ()
+        url = _checked(said).get("bill_download_url")
+        if not isinstance(url, str) or not url.startswith(_scheme(self._url)):
+            raise ChannelAway
+        try:
+            file = httpx.get(url, timeout=BILL_WITHIN_S, follow_redirects=False)
+        except httpx.HTTPError as error:
+            raise ChannelAway from error
+        if file.status_code != 200:
+            raise ChannelAway
+        try:
+            return alipay_bill.read(file.content)
+        except BadBill as error:
+            raise ChannelRefused(reason=f"the bill of {day} is damaged: {error}") from error
+
     def read_notice(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> Notice:
         """Alipay sends the same notice for a day: how old it is says nothing, and it is booked once."""
         values = _form(body)
@@ -195,6 +221,11 @@ class Alipay:
         if not isinstance(said, dict):
             raise ChannelAway
         return said
+
+
+def _scheme(url: str) -> str:
+    """https:// of Alipay, http:// of one that is played on this machine."""
+    return url.partition("://")[0] + "://"
 
 
 def _checked(said: dict[str, Any]) -> dict[str, Any]:

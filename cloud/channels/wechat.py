@@ -16,6 +16,7 @@ from urllib.parse import quote
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from cloud.channels import (
+    BadBill,
     BillLine,
     ChannelAway,
     ChannelRefused,
@@ -208,7 +209,7 @@ class WeChat:
             raise ChannelAway
         try:
             return wechat_bill.read(packed, sha1=made.hash_value)
-        except wechat_bill.BadBill as error:
+        except BadBill as error:
             raise ChannelRefused(reason=f"the bill of {day} is damaged: {error}") from error
 
     def read_notice(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> Notice:

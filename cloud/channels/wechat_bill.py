@@ -9,7 +9,7 @@ import hashlib
 import zlib
 from decimal import Decimal, InvalidOperation
 
-from cloud.channels import BillLine
+from cloud.channels import BadBill, BillLine
 from prepaid.money import Money
 
 LARGEST = 512 * 1024 * 1024
@@ -19,10 +19,6 @@ STATE, AMOUNT = "交易状态", "订单金额"
 REFUND, REFUNDED = "商户退款单号", "申请退款金额"
 FEE, COUNT = "手续费", "总交易单数"
 NEEDED = (NUMBER, OURS, STATE, AMOUNT, REFUND, REFUNDED, FEE)
-
-
-class BadBill(ValueError):
-    """The file is not the whole bill. The text says why."""
 
 
 def read(packed: bytes, *, sha1: str) -> tuple[BillLine, ...]:
