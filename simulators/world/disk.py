@@ -7,6 +7,8 @@ Considerations"). What the ledger says of itself is watched at each commit, in i
 
 from __future__ import annotations
 
+import functools
+import os
 import random
 import shutil
 import sqlite3
@@ -17,12 +19,18 @@ from pathlib import Path
 from typing import Any
 
 FULL = 2  # PRAGMA synchronous
-WRITES = ("INSERT", "UPDATE", "REPLAC", "DELETE")
+WRITES = frozenset({"INSERT", "UPDATE", "REPLACE", "DELETE"})
+SPECIAL = WRITES | {"BEGIN", "COMMIT", "ROLLBACK", "PRAGMA"}
 WAL_HEADER, FRAME_HEADER = 32, 24
 
 
 class PowerCut(BaseException):
     """Nothing goes on after this instant."""
+
+
+@functools.cache
+def _first_word(statement: str) -> str:
+    return statement.split(None, 1)[0].upper()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,22 +66,69 @@ class Commit:
 
 
 _WATCH = """
-CREATE TEMP TABLE saved (point TEXT, was TEXT, body TEXT);
-CREATE TEMP TABLE credited (id TEXT, book TEXT, fen INTEGER);
-CREATE TEMP TABLE pinned (point TEXT);
 CREATE TEMP TRIGGER first_saved AFTER INSERT ON main.position
-  BEGIN INSERT INTO saved VALUES (NEW.point, NULL, NEW.body); END;
+  BEGIN SELECT seen_saved(NEW.point, NULL, NEW.body); END;
 CREATE TEMP TRIGGER saved_again AFTER UPDATE ON main.position
-  BEGIN INSERT INTO saved VALUES (NEW.point, OLD.body, NEW.body); END;
+  BEGIN SELECT seen_saved(NEW.point, OLD.body, NEW.body); END;
 CREATE TEMP TRIGGER credit_booked AFTER INSERT ON main.transfer WHEN NEW.reason <> 'charge'
-  BEGIN INSERT INTO credited VALUES (NEW.id, NEW.credit, NEW.amount_fen); END;
+  BEGIN SELECT seen_credited(NEW.id, NEW.credit, NEW.amount_fen); END;
 CREATE TEMP TRIGGER first_pinned AFTER INSERT ON main.override
-  BEGIN INSERT INTO pinned VALUES (NEW.point); END;
+  BEGIN SELECT seen_pinned(NEW.point); END;
 CREATE TEMP TRIGGER pinned_again AFTER UPDATE ON main.override
-  BEGIN INSERT INTO pinned VALUES (NEW.point); END;
+  BEGIN SELECT seen_pinned(NEW.point); END;
 CREATE TEMP TRIGGER let_go AFTER DELETE ON main.override
-  BEGIN INSERT INTO pinned VALUES (OLD.point); END;
+  BEGIN SELECT seen_pinned(OLD.point); END;
+CREATE TEMP TRIGGER held AFTER UPDATE OF hold ON main.gateway
+  BEGIN SELECT seen_hold(NEW.hold); END;
 """
+
+
+class Seen:
+    """What the transaction under way has changed: triggers tell it, in SQLite, whoever writes and however."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self._saved: list[tuple[str, str | None, str]] = []
+        self._credits: list[Credit] = []
+        self._pinned: list[str] = []
+        self._is_held = self._was_held = False
+
+    def begin(self) -> None:
+        """Watches from now on. A store that is replaced is another connection."""
+        self._db.create_function("seen_saved", 3, lambda *row: self._saved.append(row))
+        self._db.create_function("seen_credited", 3, lambda *row: self._credits.append(Credit(*row)))
+        self._db.create_function("seen_pinned", 1, self._pinned.append)
+        self._db.create_function("seen_hold", 1, self._hold)
+        self._db.executescript(_WATCH)
+        self._is_held = self._was_held = self._one("SELECT hold FROM main.gateway") is not None
+
+    def _hold(self, hold: str | None) -> None:
+        self._is_held = hold is not None
+
+    def _one(self, query: str, *values: str) -> Any:
+        return sqlite3.Connection.execute(self._db, query, values).fetchone()[0]
+
+    def rolled_back(self) -> None:
+        self._clear()
+        self._is_held = self._was_held
+
+    def committed(self) -> Commit:
+        commit = Commit(
+            [Saved(*row, self._tariff(row[0])) for row in self._saved],
+            list(self._credits),
+            list(self._pinned),
+            is_held=self._is_held,
+        )
+        self._was_held = self._is_held
+        self._clear()
+        return commit
+
+    def _clear(self) -> None:
+        for seen in (self._saved, self._credits, self._pinned):
+            seen.clear()
+
+    def _tariff(self, point: str) -> str:
+        return str(self._one("SELECT json_extract(body, '$.tariff') FROM main.point WHERE id = ?", point))
 
 
 class Disk:
@@ -97,15 +152,20 @@ class Disk:
         disk = self
 
         class Spoken(sqlite3.Connection):
-            is_watched = False
-
             def __init__(self, *given: Any, **named: Any) -> None:
                 super().__init__(*given, **named)
                 self.path = Path(given[0])
+                self.seen: Seen | None = None
+                self.waits = True  # for the disk, as of what it was told last
                 disk.db, disk._synced = self, None
 
             def execute(self, statement: str, /, *values: Any) -> sqlite3.Cursor:
-                return disk.speak(self, super().execute, statement, *values)
+                if disk.is_dark:
+                    raise PowerCut
+                word = _first_word(statement)
+                if word in SPECIAL:
+                    return disk.speak(self, super().execute, word, statement, *values)
+                return super().execute(statement, *values)
 
             def said(self, statement: str) -> list[Any]:
                 return super().execute(statement).fetchall()
@@ -116,20 +176,26 @@ class Disk:
         self,
         db: Any,
         execute: Callable[..., sqlite3.Cursor],
+        word: str,
         statement: str,
         *values: Any,
     ) -> sqlite3.Cursor:
-        if self.is_dark:
-            raise PowerCut
-        word = statement.lstrip()[:6].upper()
-        if word == "BEGIN " and not db.is_watched:
-            db.executescript(_WATCH)
-            db.is_watched = True
-            self._synced = _journal(db.path)  # what was found when it was opened
-        if word == "COMMIT":
-            return self._commit(db, execute)
-        if word in WRITES:
-            self._fail()
+        match word:
+            case "COMMIT":
+                return self._commit(db, execute)
+            case "BEGIN" if db.seen is None and statement.startswith("BEGIN IMMEDIATE"):
+                db.seen = Seen(db)
+                db.seen.begin()
+                self._synced = _journal(db.path)  # what was found when it was opened
+            case "ROLLBACK" if db.seen is not None:
+                db.seen.rolled_back()
+            case "PRAGMA":
+                done = execute(statement, *values)
+                ((synchronous,),) = db.said("PRAGMA synchronous")
+                db.waits = synchronous >= FULL
+                return done
+            case _ if word in WRITES:
+                self._fail()
         return execute(statement, *values)
 
     def _fail(self) -> None:
@@ -152,10 +218,10 @@ class Disk:
         if is_cut and not is_after:
             self._cut()
         done = execute("COMMIT")
-        ((synchronous,),) = db.said("PRAGMA synchronous")
-        if synchronous >= FULL:
+        if db.waits:
             self._synced = _journal(db.path)
-        self.on_commit(_commit_of(db))
+        if db.seen is not None:
+            self.on_commit(db.seen.committed())
         if is_cut:
             self._cut()
         return done
@@ -196,11 +262,15 @@ class Journal:
 
 def _journal(path: Path) -> Journal | None:
     """As the index beside it says (sqlite.org, WAL file format: the header of the WAL-index)."""
-    index, wal = path.with_name(f"{path.name}-shm"), path.with_name(f"{path.name}-wal")
-    if not index.exists() or not wal.exists():
+    index = f"{path}-shm"
+    try:
+        file = os.open(index, os.O_RDONLY)
+    except FileNotFoundError:
         return None
-    with index.open("rb") as file:
-        header = file.read(48)
+    try:
+        header = os.pread(file, 48, 0)
+    finally:
+        os.close(file)
     if len(header) < 48:
         return None
     return Journal(header[32:40], int.from_bytes(header[16:20], sys.byteorder))
@@ -220,29 +290,6 @@ class Frozen:
         for part, content in self.parts.items():
             part.write_bytes(content)
             part.chmod(0o600)
-
-
-_SAVED = """
-SELECT point, was, s.body, json_extract(p.body, '$.tariff')
-FROM temp.saved s LEFT JOIN main.point p ON p.id = s.point
-"""
-
-
-def _commit_of(db: Any) -> Commit:
-    commit = Commit(
-        [Saved(*row) for row in db.said(_SAVED)],
-        [Credit(*row) for row in db.said("SELECT id, book, fen FROM temp.credited")],
-        [point for (point,) in db.said("SELECT point FROM temp.pinned")],
-        is_held=db.said("SELECT hold FROM main.gateway")[0][0] is not None,
-    )
-    for table, found in (
-        ("saved", commit.positions),
-        ("credited", commit.credits),
-        ("pinned", commit.pinned),
-    ):
-        if found:
-            db.said(f"DELETE FROM temp.{table}")
-    return commit
 
 
 def copy_ledger(path: Path, to: Path) -> None:

@@ -86,6 +86,7 @@ class Truth:
         self.points: dict[str, Point] = {}
         self.credits: dict[str, tuple[str, int]] = {}  # known to the gateway: book and fen, by id
         self.acting: Machine | None = None  # who uses its line now
+        self._keys: dict[str, bytes] = {}  # positions by their bodies
         self.trips = 0
         self._trips: dict[int, list[tuple[float, str]]] = defaultdict(list)
         self.worst_overdraft = Fraction(0)
@@ -108,6 +109,8 @@ class Truth:
             known = self.credits.setdefault(credit.id, (credit.book, credit.fen))
             if known != (credit.book, credit.fen):
                 self._break("credits", f"transfer {credit.id} is booked as {credit}, was {known}")
+        if not commit.credits and not commit.pinned:
+            return
         books = {credit.book for credit in commit.credits}
         for point in self.points.values():
             if ledger.prepaid(point.point.purse) in books or point.id in commit.pinned:
@@ -123,7 +126,7 @@ class Truth:
         """The account after a position is what the account before it comes to by the reading."""
         point = self.points[saved.point]
         position = _POSITION.validate_json(saved.body)
-        key = _POSITION.dump_json(position)
+        key = self._keys[saved.body] = _POSITION.dump_json(position)
         if key in point.accounts:
             point.latest = key  # one that we know, as by a store that was rebuilt
             return
@@ -135,7 +138,7 @@ class Truth:
             return
         was = None
         if saved.was is not None:
-            was = _POSITION.dump_json(_POSITION.validate_json(saved.was))
+            was = self._key(saved.was)
             if was not in point.accounts:
                 self._break(
                     "charges", f"{point.point.name}: a position of nobody's is gone on from"
@@ -152,6 +155,12 @@ class Truth:
         point.accounts[key] = account
         point.latest = key
         self._compare(point, position, account)
+
+    def _key(self, body: str) -> bytes:
+        """A position as it is always written, whoever has written the body."""
+        if body not in self._keys:
+            self._keys[body] = _POSITION.dump_json(_POSITION.validate_json(body))
+        return self._keys[body]
 
     def _settled(
         self, before: oracle.Account, document: Mapping[str, Any], at: datetime, total: Decimal
