@@ -21,6 +21,8 @@ SCHEMA = "0011"  # the newest of cloud/migrations/versions
 # intervention; transaction rollback.
 _AWAY = ("08", "53", "57")
 _ROLLED_BACK = "40"
+
+_SEES = text("SELECT set_config(:name, :value, true)")
 # Numeric value out of range, datetime field overflow, string too long, character not in repertoire,
 # untranslatable character.
 _UNKEEPABLE = frozenset({"22003", "22008", "22001", "22021", "22P05"})
@@ -41,7 +43,7 @@ class Database:
             pool_size=connections,
             max_overflow=0,
             pool_timeout=10,
-            pool_pre_ping=True,
+            pool_use_lifo=True,  # the connection used last knows most statements
             hide_parameters=True,
         )
 
@@ -59,11 +61,17 @@ class Database:
 
     @contextmanager
     def _transaction(self, name: str, value: str) -> Iterator[Session]:
-        with Session(self._engine, expire_on_commit=False) as session, session.begin():
-            session.execute(
-                text("SELECT set_config(:name, :value, true)"), {"name": name, "value": value}
-            )
+        with Session(self._engine, expire_on_commit=False) as session:
+            try:
+                session.execute(_SEES, {"name": name, "value": value})
+            except DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+                # It broke while it was idle, and nothing is lost: the pool opens another.
+                session.rollback()
+                session.execute(_SEES, {"name": name, "value": value})
             yield session
+            session.commit()
 
     def close(self) -> None:
         self._engine.dispose()

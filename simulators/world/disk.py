@@ -96,7 +96,9 @@ class Seen:
     def begin(self) -> None:
         """Watches from now on. A store that is replaced is another connection."""
         self._db.create_function("seen_saved", 3, lambda *row: self._saved.append(row))
-        self._db.create_function("seen_credited", 3, lambda *row: self._credits.append(Credit(*row)))
+        self._db.create_function(
+            "seen_credited", 3, lambda *row: self._credits.append(Credit(*row))
+        )
         self._db.create_function("seen_pinned", 1, self._pinned.append)
         self._db.create_function("seen_hold", 1, self._hold)
         self._db.executescript(_WATCH)
@@ -128,7 +130,9 @@ class Seen:
             seen.clear()
 
     def _tariff(self, point: str) -> str:
-        return str(self._one("SELECT json_extract(body, '$.tariff') FROM main.point WHERE id = ?", point))
+        return str(
+            self._one("SELECT json_extract(body, '$.tariff') FROM main.point WHERE id = ?", point)
+        )
 
 
 class Disk:

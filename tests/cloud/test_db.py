@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 
@@ -178,6 +180,23 @@ def test_a_transaction_leaves_nothing_behind_for_the_next_on_its_connection(url,
         pass
     with database.organization(home.user_id) as session:  # nobody's organization
         assert session.execute(text("SELECT count(*) FROM rooms")).scalar_one() == 0
+    database.close()
+
+
+def test_connections_that_broke_while_they_were_idle_are_replaced_unnoticed(postgres, url, home):
+    database = Database(url, connections=2)
+    with database.system(), database.system():
+        pass  # two are in the pool
+    with psycopg.connect(postgres.admin_dsn, autocommit=True) as admin:
+        admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
+            (conninfo_to_dict(url)["dbname"],),
+        )
+
+    with database.organization(home.organization_id) as one, database.system() as other:
+        counted = text("SELECT count(*) FROM sites")
+        assert one.execute(counted).scalar_one() == 1
+        assert other.execute(counted).scalar_one() >= 1
     database.close()
 
 
