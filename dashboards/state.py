@@ -133,6 +133,7 @@ class PointState:
 def of_point(point: PointCard) -> PointState:
     """What is supplied now, or what is being switched to while wanted and seen differ."""
     key = _supply_key(point)
+    is_low = point.purse_id is not None and point.balance <= point.alarm_at
     looks = ELECTRICITY if point.commodity == "electricity" else WATER
     reason = ""
     if point.is_held:
@@ -141,7 +142,7 @@ def of_point(point: PointCard) -> PointState:
         reason = N_("credit on its way")
     elif point.why is not None and point.why is not Why.CREDIT:
         reason = REASONS[point.why]
-    return PointState(key, looks[key], reason, point.balance <= point.alarm_at)
+    return PointState(key, looks[key], reason, is_low)
 
 
 def is_credit_on_its_way(point: PointCard) -> bool:
@@ -188,7 +189,7 @@ def of_room(room: RoomCard) -> RoomState:
     found: set[Flag] = set()
     for point in room.points:
         state = of_point(point)
-        if state.key in _FLAG_OF_KEY:
+        if state.key in _FLAG_OF_KEY and not (point.purse_id is None and state.key == "off"):
             found.add(_FLAG_OF_KEY[state.key])
         found |= {
             flag
@@ -200,7 +201,7 @@ def of_room(room: RoomCard) -> RoomState:
             )
             if is_so
         }
-    if not room.points:
+    if room.account_id is None or not room.points:
         found.add(Flag.VACANT)
     return RoomState(tuple(flag for flag in Flag if flag in (found or {Flag.NORMAL})))
 
@@ -219,7 +220,9 @@ def summarize(rooms: Iterable[RoomCard]) -> Summary:
     listed = list(rooms)
     flags = [flag for room in listed for flag in of_room(room).flags]
     # A purse may pay for several service points; its money counts once.
-    balances = {point.purse_id: point.balance for room in listed for point in room.points}
+    balances = {
+        point.purse_id: point.balance for room in listed for point in room.points if point.purse_id
+    }
     return Summary(
         rooms=len(listed),
         counts={flag: flags.count(flag) for flag in Flag},

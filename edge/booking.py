@@ -101,6 +101,8 @@ class Booking:
         before = self._store.position(point.id)
         if before is None:
             return Weighed(rating.open_position(point, tariff, reading), (), None)
+        if before.payer is None:  # it was written before positions said who pays
+            before = replace(before, payer=rating.payer_of(point))
         charged_tick = self._charged_tick(point.id)
         elapsed = self._clock.since(before.reading.at, charged_tick)
         assessment = assess(

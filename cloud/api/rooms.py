@@ -23,7 +23,7 @@ class Point(BaseModel):
     name: str
     commodity: str
     meter_no: str
-    purse_id: UUID
+    purse_id: UUID | None
     balance_fen: int
     days_left: Decimal | None
     supply: Supply | None

@@ -54,7 +54,7 @@ class PointCard:
     name: str
     commodity: str
     meter_no: str
-    purse_id: UUID
+    purse_id: UUID | None  # None: nobody pays
     balance: Money
     days_left: Decimal | None
     supply: Supply | None
@@ -167,9 +167,9 @@ def cards(
     points = session.execute(
         _POINTS, {"organization": organization_id, "rooms": [row.id for row in found]}
     ).all()
-    a_day = charges_per_day(session, {row.purse_id for row in points}, now=now)
+    a_day = charges_per_day(session, {row.purse_id for row in points if row.purse_id}, now=now)
     pins = overrides.all_in_force(session, {row.id for row in points}, now=now)
-    loans = emergency.open_loans(session, {row.purse_id for row in points})
+    loans = emergency.open_loans(session, {row.purse_id for row in points if row.purse_id})
     for row in points:
         of_room[row.room_id].append(
             _card(
@@ -210,7 +210,9 @@ def _card(
 ) -> PointCard:
     policy, balance = _POLICY.validate_python(row.policy), Money(row.balance_fen)
     days_left = None
-    if row.balance_fen <= 0:
+    if row.purse_id is None:
+        days_left = None
+    elif row.balance_fen <= 0:
         days_left = Decimal(0)
     elif fen_a_day is not None:
         days_left = (Decimal(row.balance_fen) / fen_a_day).quantize(Decimal("0.0001"), ROUND_DOWN)
@@ -237,8 +239,10 @@ def _card(
         is_protected=overrides.is_protected(policy, now),
         bands={band: Decimal(total) for band, total in row.bands.items()} if row.bands else None,
         measured=MOMENTARY.validate_python(row.measured) if row.measured else None,
-        credit=credit_state(policy, balance, is_emergency_taken=loan is not None),
-        lends=emergency.lends(policy, balance) if loan is None else None,
+        credit=credit_state(policy, balance, is_emergency_taken=loan is not None)
+        if row.purse_id
+        else CreditState.OK,
+        lends=emergency.lends(policy, balance) if loan is None and row.purse_id else None,
         loan=loan,
         is_taps_said=taps.is_said(row.taps_closed_at, heard_at=row.heard_at),
     )

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlmodel import Session, col
 
 from cloud import tables
-from cloud.services import ledger
+from cloud.services import downlog, ledger
 from prepaid.ledger import Transfer, prepaid
 from prepaid.wire import Credited
 
@@ -50,3 +50,22 @@ def of_purse(session: Session, purse: tables.Purse) -> tuple[Credited, ...]:
         key=lambda credited: credited.number or 0,
     )
     return (*known, *number(session, purse, [t for t in transfers if t.id not in numbers]))
+
+
+def send_all(session: Session, gateway: tables.Gateway, purse: tables.Purse) -> None:
+    """Appends all that a purse was credited before it had a gateway; its top-ups are delivered with it.
+
+    Needs the purse and the gateway locked.
+    """
+    credited = of_purse(session, purse)
+    if not credited:
+        return
+    last = downlog.append(session, gateway, credited)
+    entries = {each.number: seq for seq, each in enumerate(credited, last - len(credited) + 1)}
+    topup = tables.TopUp
+    found = session.execute(
+        select(topup).where(col(topup.purse_id) == purse.id, col(topup.credited_at).is_not(None))
+    ).scalars()
+    for each in found:
+        each.gateway_id, each.down_seq = gateway.id, entries[each.credit_number]
+    session.flush()

@@ -17,7 +17,8 @@ from sqlmodel import Session, SQLModel, col
 
 from cloud import auth, events
 from cloud.errors import CloudError
-from cloud.services import credits, downlog
+from cloud.services import downlog, pointsets
+from cloud.services.accounts import tenures
 from cloud.tables import (
     Account,
     Building,
@@ -30,14 +31,12 @@ from cloud.tables import (
     ServicePoint,
     Site,
     TariffDocument,
-    TopUp,
     User,
+    utc_now,
 )
-from prepaid import point as points
 from prepaid import tariff_document
 from prepaid.point import Meter, Policy
 from prepaid.purse import Purpose, pays_for
-from prepaid.wire import PointSet, TariffSet
 
 SHORTEST_PASSWORD = 10
 CURRENCY = "CNY"
@@ -190,10 +189,25 @@ def open_account(session: Session, room: Room, holder: str) -> Account:
     return account
 
 
-def add_purse(session: Session, account: Account, purpose: str) -> Purse:
-    """purpose is a prepaid.purse.Purpose. Raises Taken if the account has one for it, or BadValue."""
+def add_purse(
+    session: Session, account: Account, purpose: str, *, at_another_gateway: bool = False
+) -> Purse:
+    """purpose is a prepaid.purse.Purpose. An account has one for each, and where it has rooms that another gateway
+    supplies one there beside it (at_another_gateway). Raises Taken if it has one already, or BadValue."""
     if purpose not in set(Purpose):
         raise BadValue(what="the purpose", reason=f"it is one of {', '.join(Purpose)}")
+    row = Purse
+    has_one = session.execute(
+        select(
+            exists().where(
+                col(row.account_id) == account.id,
+                col(row.purpose) == purpose,
+                col(row.ended_at).is_(None),
+            )
+        )
+    ).scalar_one()
+    if has_one and not at_another_gateway:
+        raise Taken(what=f"a purse for {purpose}")
     purse = Purse(organization_id=account.organization_id, account_id=account.id, purpose=purpose)
     return _added(session, purse, f"a purse for {purpose}")
 
@@ -203,7 +217,7 @@ def add_point(
     *,
     room: Room,
     gateway: Gateway,
-    purse: Purse,
+    purse: Purse | None,
     name: str,
     commodity: str,
     meter: Meter,
@@ -213,12 +227,14 @@ def add_point(
 ) -> ServicePoint:
     """A service point, sent down to its gateway after its tariff and what its purse was credited so far.
 
-    It is given an id unless it brings one, as in a simulated world that is to be the same each time.
+    Without a purse it is vacant: measured, and charged to nobody. It is given an id unless it brings one, as in a
+    simulated world that is to be the same each time.
 
     Raises Taken (the meter, or its address on the line), NoSuchTariff, WrongPurse or BadValue.
     """
     # While we hold the purse nothing is credited to it, so that what is sent below is all there is.
-    session.refresh(purse, with_for_update={"key_share": True})
+    if purse is not None:
+        session.refresh(purse, with_for_update={"key_share": True})
     (locked,) = downlog.lock(session, [gateway.id])
     tariff = session.execute(
         select(TariffDocument).where(
@@ -230,22 +246,16 @@ def add_point(
         raise NoSuchTariff(code=tariff_code)
     if tariff.commodity != commodity:
         raise BadValue(what=f"tariff {tariff_code}", reason=f"it prices {tariff.commodity}")
-    _check_purse(session, purse, room, locked, name, commodity)
+    if purse is not None:
+        _check_purse(session, purse, room, locked, name, commodity)
     _check_meter(meter)
 
-    is_known_there = session.execute(
-        select(
-            exists().where(
-                col(ServicePoint.gateway_id) == locked.id, col(ServicePoint.tariff_id) == tariff.id
-            )
-        )
-    ).scalar_one()
     row = ServicePoint(
         id=id or uuid4(),
         organization_id=room.organization_id,
         room_id=room.id,
         gateway_id=locked.id,
-        purse_id=purse.id,
+        purse_id=purse.id if purse is not None else None,
         tariff_id=tariff.id,
         name=_text("the name", name),
         commodity=commodity,
@@ -258,31 +268,9 @@ def add_point(
     _added(session, row, f"meter {meter.meter_no}, or address {meter.address} on line {meter.line}")
     session.add(PointState(organization_id=room.organization_id, point_id=row.id))
     # A gateway must never know a point without its tariff, or without the money it has: it would cut it off.
-    if not is_known_there:
-        downlog.append(session, locked, [TariffSet(tariff.document)])
-    if purse.gateway_id is None:
-        purse.gateway_id = locked.id
-        session.add(purse)
-        _send_credits(session, locked, purse)
-    point = points.ServicePoint(row.id, name, meter, tariff.code, purse.id, policy)
-    downlog.append(session, locked, [PointSet(point)])
-    events.changed(session, room.organization_id, room_id=room.id)
+    pointsets.send_tariff(session, locked, tariff, unless=row.id)
+    tenures.begin(session, locked, row, purse, typed=None, now=utc_now())
     return row
-
-
-def _send_credits(session: Session, gateway: Gateway, purse: Purse) -> None:
-    """Appends what the purse was credited before it had a gateway; its top-ups are delivered with it."""
-    credited = credits.of_purse(session, purse)
-    if not credited:
-        return
-    last = downlog.append(session, gateway, credited)
-    entries = {each.number: seq for seq, each in enumerate(credited, last - len(credited) + 1)}
-    found = session.execute(
-        select(TopUp).where(col(TopUp.purse_id) == purse.id, col(TopUp.credited_at).is_not(None))
-    ).scalars()
-    for topup in found:
-        topup.gateway_id, topup.down_seq = gateway.id, entries[topup.credit_number]
-    session.flush()
 
 
 def _check_purse(

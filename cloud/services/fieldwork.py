@@ -9,8 +9,8 @@ from sqlalchemy import or_, select
 from sqlmodel import Session, col
 
 from cloud import tables
-from cloud.services import downlog
-from prepaid.point import Meter, Policy, ServicePoint
+from cloud.services import downlog, pointsets
+from prepaid.point import Meter, Policy
 from prepaid.wire import FieldWork, MeterLinked, PointSet
 
 log = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ def link(session: Session, gateway: tables.Gateway, said: MeterLinked) -> None:
     )
     session.add(work)
     session.flush()
-    downlog.append(session, gateway, [PointSet(_point(session, row))])
+    downlog.append(session, gateway, [PointSet(pointsets.value(session, row))])
 
 
 def _clash(session: Session, gateway: tables.Gateway, said: MeterLinked) -> str | None:
@@ -109,15 +109,3 @@ def _clash(session: Session, gateway: tables.Gateway, said: MeterLinked) -> str 
         .limit(1)
     ).scalar_one_or_none()
     return name
-
-
-def _point(session: Session, row: tables.ServicePoint) -> ServicePoint:
-    code = session.get_one(tables.TariffDocument, row.tariff_id).code
-    return ServicePoint(
-        row.id,
-        row.name,
-        _METER.validate_python(row.meter),
-        code,
-        row.purse_id,
-        _POLICY.validate_python(row.policy),
-    )

@@ -43,7 +43,7 @@ def confirm(
     point, purse, state = tables.ServicePoint, tables.Purse, tables.PointState
     found = session.execute(
         select(point, col(purse.account_id))
-        .join(purse, col(purse.id) == col(point.purse_id))
+        .outerjoin(purse, col(purse.id) == col(point.purse_id))
         .where(col(point.id) == point_id)
     ).one_or_none()
     if found is None:

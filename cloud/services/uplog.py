@@ -34,6 +34,7 @@ from cloud.services import (
     rejected,
     takeover,
 )
+from cloud.services.accounts import tenures
 from cloud.services.rejected import LONGEST_TEXT
 from prepaid.ledger import Reason, Transfer, TransferIdReused, prepaid
 from prepaid.momentary import Momentary
@@ -83,8 +84,14 @@ class Point:
     id: UUID
     organization_id: UUID
     room_id: UUID
-    purse_id: UUID
-    account_id: UUID
+    purse_id: UUID | None
+    account_id: UUID | None
+    past_payers: frozenset[UUID] = frozenset()
+
+    @property
+    def payers(self) -> frozenset[UUID]:
+        """The purses that pay or paid for it: the last charges of one that no longer pays may come late."""
+        return self.past_payers | {self.purse_id} if self.purse_id else self.past_payers
 
 
 @dataclass(slots=True)
@@ -174,6 +181,7 @@ def _apply_new(
         for message in messages
         if isinstance(message, SupplyChanged | CodeEntered)
         for point in _of(message, points)
+        if point.purse_id is not None
     }
 
 
@@ -270,7 +278,7 @@ def _of(message: Up, points: dict[UUID, Point]) -> list[Point]:
         case GatewayAlarm() | FieldWork(point=None):
             return []
         case CodeEntered(purse=purse) | EmergencyTaken(purse=purse) | EmergencyRepaid(purse=purse):
-            return [point for point in points.values() if point.purse_id == purse]
+            return [point for point in points.values() if purse in point.payers]
         case _:
             assert message.point is not None
             return [points[message.point]]
@@ -306,14 +314,14 @@ def _check_time(at: datetime) -> None:
 
 
 def _check_charges(message: Charged, point: Point) -> None:
-    """A gateway writes charges to its own points' purses, and no other transfers."""
+    """A gateway writes charges to the purses that pay or paid for its points, and no other transfers."""
     for transfer in message.transfers:
         _check_time(transfer.at)
         for name in (transfer.debit, transfer.credit, transfer.cause):
             _check_text(name, most=LONGEST_NAME)
         if transfer.reason is not Reason.CHARGE:
             raise Inapplicable(f"a gateway does not write a {transfer.reason}")
-        if transfer.debit != prepaid(point.purse_id):
+        if transfer.debit not in map(prepaid, point.payers):
             raise Inapplicable(f"a charge of service point {point.id} debits {transfer.debit}")
         if not transfer.credit.startswith("Income:"):
             raise Inapplicable(f"a charge credits income, not {transfer.credit}")
@@ -339,6 +347,8 @@ def _apply(
                 _add_reading(work, message.point, message.position.reading)
                 work.positions[message.point] = message.position
                 work.transfers += message.transfers
+                if _is_opened(message.position):
+                    tenures.opened(session, message.point, message.position)
             case SupplyChanged():
                 work.supplies[message.point] = message
             case Alarm():
@@ -384,6 +394,11 @@ def _apply(
         _save_supply(session, point, supply)
     for alarm in work.alarms:
         _save_alarm(session, points[alarm.point], alarm)
+
+
+def _is_opened(position: Position) -> bool:
+    """Whether it stands at the reading that opened it."""
+    return position.number == 0 and position.reading.at == position.opened_at
 
 
 def _add_reading(work: _Work, point: UUID, reading: Reading) -> None:
@@ -519,6 +534,7 @@ def _take_cursor(
     gateway.down_acked = cursor.seq
     gateway.down_sent_seq = max(gateway.down_sent_seq, cursor.seq)
     session.flush()
+    tenures.delivered(session, gateway, now=now)
     topup = tables.TopUp
     delivered = session.execute(
         update(topup)
@@ -587,7 +603,18 @@ def _points(session: Session, gateway: tables.Gateway) -> dict[UUID, Point]:
             col(point.purse_id),
             col(purse.account_id),
         )
-        .join(purse, col(purse.id) == col(point.purse_id))
+        .outerjoin(purse, col(purse.id) == col(point.purse_id))
         .where(col(point.gateway_id) == gateway.id)
     )
-    return {row.id: Point(*row) for row in found}
+    past = tenures.past_payers(session, gateway.id)
+    return {
+        row.id: Point(
+            row.id,
+            row.organization_id,
+            row.room_id,
+            row.purse_id,
+            row.account_id,
+            past.get(row.id, frozenset()),
+        )
+        for row in found
+    }

@@ -1,5 +1,6 @@
 """The schema, a module per area: estate, devices, money, operation. Only shape; the verbs are in cloud.services."""
 
+from cloud.tables.accounts import AccountAct, Draft, Household, Photo, Tenure
 from cloud.tables.base import metadata, utc_now
 from cloud.tables.devices import (
     Alarm,
@@ -46,6 +47,7 @@ from cloud.tables.operation import JobRun
 
 __all__ = [
     "Account",
+    "AccountAct",
     "Alarm",
     "Balance",
     "Building",
@@ -53,6 +55,7 @@ __all__ = [
     "Credit",
     "DailyCharge",
     "DownEntry",
+    "Draft",
     "EmergencyCredit",
     "EnrolmentToken",
     "Evidence",
@@ -61,12 +64,14 @@ __all__ = [
     "GatewayAlarm",
     "GatewayCredential",
     "GatewayLog",
+    "Household",
     "JobRun",
     "LoginFailure",
     "Measurement",
     "Occupancy",
     "Organization",
     "Override",
+    "Photo",
     "PointState",
     "Purse",
     "Reading",
@@ -77,6 +82,7 @@ __all__ = [
     "SignIn",
     "Site",
     "TariffDocument",
+    "Tenure",
     "TopUp",
     "Transfer",
     "UpHash",

@@ -213,7 +213,10 @@ class TariffDocument(Identified, table=True):
 
 
 class ServicePoint(Identified, table=True):
-    """用能点: what is supplied and metered. meter and policy are prepaid.point's Meter and Policy as JSON."""
+    """用能点: what is supplied and metered. meter and policy are prepaid.point's Meter and Policy as JSON.
+
+    purse_id is None while nobody pays 空置; since when, and who did before, is in tenures.
+    """
 
     __tablename__ = "points"
     __table_args__ = (
@@ -230,7 +233,7 @@ class ServicePoint(Identified, table=True):
 
     room_id: UUID
     gateway_id: UUID
-    purse_id: UUID
+    purse_id: UUID | None = None
     tariff_id: UUID
     name: str = Field(sa_type=Text)
     commodity: str = Field(sa_type=Text)
@@ -239,6 +242,8 @@ class ServicePoint(Identified, table=True):
     address: str = Field(sa_type=Text)
     meter: dict[str, Any] = Field(sa_type=JSONB)
     policy: dict[str, Any] = Field(sa_type=JSONB)
+    persons: int | None = None  # 人口, as the gateway was told
+    households: int = Field(default=1, sa_column_kwargs={"server_default": text("1")})
 
 
 class PointState(Owned, table=True):

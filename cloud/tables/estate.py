@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import Index, Text, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, Index, Text, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
-from cloud.tables.base import Identified, Owned, Utc, belongs_to, referable, written_at
+from cloud.tables.base import Identified, Owned, Utc, belongs_to, referable, utc_now, written_at
 
 
 class Organization(SQLModel, table=True):
@@ -54,13 +55,20 @@ class LoginFailure(SQLModel, table=True):
 
 
 class Site(Identified, table=True):
-    """项目."""
+    """项目. vacant_supply is what its vacant rooms are supplied with: on or off."""
 
     __tablename__ = "sites"
-    __table_args__ = (referable(), UniqueConstraint("organization_id", "name"))
+    __table_args__ = (
+        referable(),
+        UniqueConstraint("organization_id", "name"),
+        CheckConstraint("vacant_supply IN ('on', 'off')", name="vacant_supply"),
+    )
 
     name: str = Field(sa_type=Text)
     timezone: str = Field(sa_type=Text)
+    vacant_supply: str = Field(
+        default="off", sa_type=Text, sa_column_kwargs={"server_default": text("'off'")}
+    )
 
 
 class Building(Identified, table=True):
@@ -93,13 +101,31 @@ class Room(Identified, table=True):
 
 
 class Account(Identified, table=True):
-    """户: one customer's occupancy of one or more rooms, from opening to closing."""
+    """户: one customer's occupancy of one or more rooms, from opening to closing.
+
+    closed_at is when the supply stopped being this customer's, settled_at when nothing was owed any more, either way.
+    link_number is the number of the customer's link that is good, until link_until (None: as long as the account is
+    open).
+    """
 
     __tablename__ = "accounts"
-    __table_args__ = (referable(),)
+    __table_args__ = (
+        referable(),
+        CheckConstraint("holder_kind IN ('person', 'company')", name="holder_kind"),
+        Index("ix_accounts_unsettled", "closed_at", postgresql_where=text("settled_at IS NULL")),
+    )
 
     holder: str = Field(sa_type=Text)
+    holder_kind: str = Field(
+        default="person", sa_type=Text, sa_column_kwargs={"server_default": text("'person'")}
+    )
+    phone: str | None = Field(default=None, sa_type=Text)
+    contract_from: dt.date | None = None
+    contract_until: dt.date | None = None
     closed_at: datetime | None = Field(default=None, sa_type=Utc)
+    settled_at: datetime | None = Field(default=None, sa_type=Utc)
+    link_number: int = Field(default=1, sa_column_kwargs={"server_default": text("1")})
+    link_until: datetime | None = Field(default=None, sa_type=Utc)
 
 
 class Occupancy(Owned, table=True):
@@ -116,5 +142,10 @@ class Occupancy(Owned, table=True):
 
     account_id: UUID = Field(primary_key=True)
     room_id: UUID = Field(primary_key=True)
-    started_at: datetime = written_at()
+    started_at: datetime = Field(
+        default_factory=utc_now,
+        sa_type=Utc,
+        primary_key=True,
+        sa_column_kwargs={"default": utc_now},
+    )
     ended_at: datetime | None = Field(default=None, sa_type=Utc)

@@ -14,20 +14,30 @@ from cloud.tables.base import Identified, Owned, Utc, belongs_to, referable, wri
 
 class Purse(Identified, table=True):
     """钱包: an account's prepaid money for one purpose. gateway_id is where it is charged, once it has a point;
-    credits counts what it was credited, each of which has a number (Credit)."""
+    credits counts what it was credited, each of which has a number (Credit). An account has one for each purpose and
+    gateway."""
 
     __tablename__ = "purses"
     __table_args__ = (
         referable(),
         belongs_to("accounts", "account_id"),
         belongs_to("gateways", "gateway_id"),
-        UniqueConstraint("account_id", "purpose"),
+        Index(
+            "uq_purses_purpose",
+            "account_id",
+            "purpose",
+            "gateway_id",
+            unique=True,
+            postgresql_where=text("ended_at IS NULL"),
+            postgresql_nulls_not_distinct=True,
+        ),
     )
 
     account_id: UUID
     purpose: str = Field(sa_type=Text)  # a prepaid.purse.Purpose
     gateway_id: UUID | None = None
     credits: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
+    ended_at: datetime | None = Field(default=None, sa_type=Utc)  # it pays for nothing any more
 
 
 class Credit(Owned, table=True):

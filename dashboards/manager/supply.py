@@ -250,7 +250,10 @@ def _top(session: Session, user: SignedIn) -> dict[str, Any]:
 
 def _shown(request: Request, session: Session, card: RoomCard, user: SignedIn) -> dict[str, Any]:
     """What a room's page shows beside its forms."""
-    secret, purses = request.app.state.settings.code_secret, {p.purse_id for p in card.points}
+    secret, purses = (
+        request.app.state.settings.code_secret,
+        {p.purse_id for p in card.points if p.purse_id},
+    )
     return {
         "room": card,
         "alarms": alarms.of_points(session, user.organization_id, rooms=[card.room_id]),

@@ -104,6 +104,8 @@ def view(
 ) -> AccountView:
     by_purse: dict[UUID, list[PointCard]] = {}
     for point in home.points:
+        if point.purse_id is None:
+            continue  # it is measured, and not theirs to pay for
         by_purse.setdefault(point.purse_id, []).append(point)
     return AccountView(
         path=path,

@@ -235,7 +235,7 @@ def _account(request: Request, session: Session, tenant: Tenant) -> AccountView:
     now = utc_now()
     home = tenants.home(session, tenant.account_id, now=now)
     secret = request.app.state.settings.code_secret
-    purses = {point.purse_id for point in home.points}
+    purses = {point.purse_id for point in home.points if point.purse_id}
     issued = codes.waiting(session, purses, code_secret=secret, now=now)
     return view(home, unpaid.orders(session, tenant.account_id, now=now), issued, _path(tenant))
 

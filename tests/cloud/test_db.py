@@ -111,6 +111,14 @@ FILL = (
     "INSERT INTO enrolment_tokens VALUES"
     " (:organization, gen_random_uuid(), :gateway, convert_to(CAST(:user AS text), 'UTF8'), :user, now(), now())",
     "INSERT INTO gateway_credentials VALUES (:organization, :gateway, 1, 'k', 'h', NULL, now(), now())",
+    "INSERT INTO photos VALUES (:organization, :organization, now(), 'image/png', '', :user)",
+    "INSERT INTO drafts (organization_id, id, created_at, room_id, content, saved_by, saved_at)"
+    " SELECT organization_id, gen_random_uuid(), now(), room_id, '{}', :user, now() FROM points WHERE id = :point",
+    "INSERT INTO households SELECT organization_id, account_id, current_date, now(), 2, :user FROM purses"
+    " WHERE id = :purse",
+    "INSERT INTO account_acts (organization_id, id, created_at, account_id, act, at, detail)"
+    " SELECT organization_id, gen_random_uuid(), now(), account_id, 'opened', now(), '{}' FROM purses"
+    " WHERE id = :purse",
     "INSERT INTO rejected VALUES (:organization, gen_random_uuid(), now(), :gateway, :gateway, 1, 'b', 'r')",
 )
 
