@@ -18,9 +18,10 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col
 
-from cloud.errors import NoSuchLink, NotSignedIn, TooManyAttempts
+from cloud.errors import CloudError, NoSuchLink, NotSignedIn, TooManyAttempts
+from cloud.permissions import ALLOWED, Permission, Role
 from cloud.settings import Settings
-from cloud.tables import Account, LoginFailure, SignIn, User
+from cloud.tables import Account, LoginFailure, SignIn, User, UserBuilding, UserSite
 
 STAYS_FOR = timedelta(hours=12)
 FREE_FAILURES = 5  # after these, each further one doubles the wait
@@ -30,13 +31,43 @@ _hasher = PasswordHasher()  # argon2id
 
 
 @dataclass(frozen=True, slots=True)
+class Scope:
+    """The part of an organization that somebody sees: all of it, or whole sites and single buildings."""
+
+    is_everywhere: bool
+    sites: frozenset[UUID] = frozenset()
+    buildings: frozenset[UUID] = frozenset()
+
+
+EVERYWHERE = Scope(is_everywhere=True)
+
+
+@dataclass(frozen=True, slots=True)
 class SignedIn:
-    """The member of staff who asks."""
+    """The member of staff who asks. Without roles he may do nothing."""
 
     user_id: UUID
     organization_id: UUID
     login: str
     name: str
+    roles: frozenset[Role] = frozenset()
+    scope: Scope = EVERYWHERE
+
+    def may(self, permission: Permission) -> bool:
+        return any(permission in ALLOWED[role] for role in self.roles)
+
+
+class NotAllowed(CloudError):
+    status = 403
+    sentence = (
+        "This is not among what your roles allow. Ask an administrator if it belongs to your work."
+    )
+
+
+def require(user: SignedIn, permission: Permission) -> None:
+    """Raises NotAllowed."""
+    if not user.may(permission):
+        raise NotAllowed
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +92,24 @@ def login(session: Session, login: str, password: str, *, now: datetime) -> str 
     Raises TooManyAttempts, without looking at the password, until the wait after the last failure is over.
     """
     typed = login.strip()[:200].replace("\x00", "")
-    attempt = insert(LoginFailure).values(login=typed, failures=0, last_at=now)
+    attempt = insert(LoginFailure).values(login=typed, who="", failures=0, last_at=now)
     failure = session.execute(
         attempt.on_conflict_do_update(
-            index_elements=["login"], set_={"login": attempt.excluded.login}
+            index_elements=["login", "who"], set_={"login": attempt.excluded.login}
         ).returning(col(LoginFailure.failures), col(LoginFailure.last_at))
     ).one()
     wait = failure.last_at + _wait(failure.failures) - now
     if failure.failures and wait > timedelta(0):
         raise TooManyAttempts(seconds=math.ceil(wait.total_seconds()))
-    user = session.execute(select(User).where(col(User.login) == typed)).scalar_one_or_none()
-    if not _is_right(user.password_hash if user else _nobodys_hash(), password) or user is None:
+    user = session.execute(
+        select(User).where(col(User.login) == typed, col(User.ended_at).is_(None))
+    ).scalar_one_or_none()
+    kept = user.password_hash if user else None
+    if not _is_right(kept or _nobodys_hash(), password) or user is None or kept is None:
         session.execute(
             attempt.on_conflict_do_update(
-                index_elements=["login"], set_={"failures": failure.failures + 1, "last_at": now}
+                index_elements=["login", "who"],
+                set_={"failures": failure.failures + 1, "last_at": now},
             )
         )
         return None
@@ -86,6 +121,7 @@ def login(session: Session, login: str, password: str, *, now: datetime) -> str 
             user_id=user.id,
             token_hash=_hash(token),
             expires_at=now + STAYS_FOR,
+            verified_at=now,
         )
     )
     return token
@@ -109,11 +145,39 @@ def signed_in(session: Session, token: str, *, now: datetime) -> SignedIn:
     found = session.execute(
         select(User)
         .join(SignIn, col(SignIn.user_id) == col(User.id))
-        .where(col(SignIn.token_hash) == _hash(token), col(SignIn.expires_at) > now)
+        .where(
+            col(SignIn.token_hash) == _hash(token),
+            col(SignIn.expires_at) > now,
+            col(SignIn.verified_at).is_not(None),
+            col(User.ended_at).is_(None),
+        )
     ).scalar_one_or_none()
     if found is None:
         raise NotSignedIn
-    return SignedIn(found.id, found.organization_id, found.login, found.name)
+    return of_user(session, found)
+
+
+def of_user(session: Session, user: User) -> SignedIn:
+    """A user as one who asks, with what he may and sees."""
+    scope = EVERYWHERE
+    if not user.is_everywhere:
+        scope = Scope(
+            is_everywhere=False,
+            sites=frozenset(
+                session.execute(
+                    select(col(UserSite.site_id)).where(col(UserSite.user_id) == user.id)
+                ).scalars()
+            ),
+            buildings=frozenset(
+                session.execute(
+                    select(col(UserBuilding.building_id)).where(
+                        col(UserBuilding.user_id) == user.id
+                    )
+                ).scalars()
+            ),
+        )
+    roles = frozenset(Role(role) for role in user.roles)
+    return SignedIn(user.id, user.organization_id, user.login, user.name, roles, scope)
 
 
 def tenant(session: Session, settings: Settings, token: str) -> Tenant:

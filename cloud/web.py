@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
+from functools import lru_cache
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -16,6 +17,7 @@ from cloud.auth import STAYS_FOR, SignedIn, Tenant
 from cloud.db import Database
 from cloud.errors import ForeignOrigin, NotSignedIn
 from cloud.events import Events
+from cloud.permissions import Permission
 from cloud.settings import Settings
 from cloud.tables import utc_now
 
@@ -54,7 +56,9 @@ def current_user(request: Request, database: Annotated[Database, Depends(databas
     if not token:
         raise NotSignedIn
     with database.system() as session:
-        return auth.signed_in(session, token, now=utc_now())
+        user = auth.signed_in(session, token, now=utc_now())
+    request.state.user = user  # for the menu of the page
+    return user
 
 
 def current_account(
@@ -67,6 +71,23 @@ def current_account(
 
 CurrentUser = Annotated[SignedIn, Depends(current_user)]
 CurrentAccount = Annotated[Tenant, Depends(current_account)]
+
+
+@lru_cache
+def allowed(permission: Permission) -> Callable[[SignedIn], SignedIn]:
+    """A dependency: the signed-in user, who has this permission. Every route of staff declares one:
+
+    user: Annotated[SignedIn, Depends(web.allowed(Permission.SEE_ROOMS))]
+
+    It raises NotSignedIn or auth.NotAllowed.
+    """
+
+    def check(user: CurrentUser) -> SignedIn:
+        auth.require(user, permission)
+        return user
+
+    check.permission = permission  # type: ignore[attr-defined]  # by which a test finds it
+    return check
 
 
 def user_session(

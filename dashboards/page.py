@@ -17,6 +17,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import HTMLResponse
 
 from dashboards import alarm_words, measured_words, state, tariff_words
+from dashboards.manager import menu
 from dashboards.words import CATALOGUES, LANGUAGES, language_of
 from prepaid import offline_code
 from prepaid.money import Money
@@ -134,6 +135,8 @@ def _environment(language: str) -> jinja2.Environment:
         "findings_said": alarm_words.FINDINGS,
         "measurands": measured_words.MEASURANDS,
         "band_words": tariff_words.BANDS,
+        "menu_of": menu.menu_of,
+        "is_here": menu.is_here,
     }
     return environment
 
@@ -160,7 +163,9 @@ def render(
     form_targets are the origins, beside our own, where a form of this page may end up.
     """
     here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    html = fragment(language_of(request), template, here=here, **values)
+    asking = getattr(request.state, "user", None)  # who is signed in, on a page of staff
+    values = {"here": here, "asking": asking} | values
+    html = fragment(language_of(request), template, **values)
     forms = " ".join(("'self'", *form_targets))
     headers = {
         # Scripts and styles come from our own /static and nowhere else; nothing inline is run.

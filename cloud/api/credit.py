@@ -6,15 +6,19 @@ For staff, on behalf of a customer who telephones.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel
 
+from cloud import web
+from cloud.auth import SignedIn
+from cloud.permissions import Permission
 from cloud.services import codes, emergency, taps
 from cloud.services.emergency import By
 from cloud.tables import utc_now
-from cloud.web import CurrentUser, UserSession
+from cloud.web import UserSession
 
 router = APIRouter(prefix="/api")
 
@@ -38,7 +42,12 @@ class Loan(BaseModel):
 
 
 @router.post("/topups/{topup_id}/code")
-def issue(topup_id: UUID, request: Request, user: CurrentUser, session: UserSession) -> Code:
+def issue(
+    topup_id: UUID,
+    request: Request,
+    user: Annotated[SignedIn, Depends(web.allowed(Permission.ISSUE_CODES))],
+    session: UserSession,
+) -> Code:
     """The code of a paid top-up that has not reached its gateway. Asked for again it is the same."""
     issued = codes.issue(
         session,
@@ -58,7 +67,11 @@ def issue(topup_id: UUID, request: Request, user: CurrentUser, session: UserSess
 
 
 @router.post("/purses/{purse_id}/emergency")
-def take_emergency(purse_id: UUID, user: CurrentUser, session: UserSession) -> Loan:
+def take_emergency(
+    purse_id: UUID,
+    user: Annotated[SignedIn, Depends(web.allowed(Permission.LEND))],
+    session: UserSession,
+) -> Loan:
     """Takes emergency credit that is offered for a purse. The same again changes nothing."""
     loan = emergency.take(
         session, purse_id, by=By.STAFF, now=utc_now(), organization_id=user.organization_id
@@ -72,6 +85,10 @@ def take_emergency(purse_id: UUID, user: CurrentUser, session: UserSession) -> L
 
 
 @router.post("/points/{point_id}/taps-closed", status_code=204)
-def close_taps(point_id: UUID, user: CurrentUser, session: UserSession) -> None:
+def close_taps(
+    point_id: UUID,
+    user: Annotated[SignedIn, Depends(web.allowed(Permission.CONFIRM_TAPS))],
+    session: UserSession,
+) -> None:
     """Says that every tap behind a service point is closed, which waits for that."""
     taps.confirm(session, point_id, now=utc_now(), organization_id=user.organization_id)

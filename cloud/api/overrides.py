@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from pydantic import AwareDatetime, BaseModel
 
+from cloud import web
+from cloud.auth import SignedIn
+from cloud.permissions import Permission
 from cloud.services import overrides
 from cloud.tables import utc_now
-from cloud.web import CurrentUser, UserSession
+from cloud.web import UserSession
 from prepaid.reading import Supply
 
 router = APIRouter(prefix="/api")
@@ -37,7 +40,11 @@ class Override(BaseModel):
 
 
 @router.get("/points/{point_id}/override")
-def in_force(point_id: UUID, user: CurrentUser, session: UserSession) -> Override | None:
+def in_force(
+    point_id: UUID,
+    user: Annotated[SignedIn, Depends(web.allowed(Permission.SEE_ROOMS))],
+    session: UserSession,
+) -> Override | None:
     """What the point is pinned to now; null if it is not."""
     found = overrides.in_force(session, point_id, now=utc_now())
     return _override(found) if found else None
@@ -45,7 +52,11 @@ def in_force(point_id: UUID, user: CurrentUser, session: UserSession) -> Overrid
 
 @router.put("/points/{point_id}/override")
 def pin(
-    point_id: UUID, asked: Asked, request: Request, user: CurrentUser, session: UserSession
+    point_id: UUID,
+    asked: Asked,
+    request: Request,
+    user: Annotated[SignedIn, Depends(web.allowed(Permission.SWITCH_SUPPLY))],
+    session: UserSession,
 ) -> Override:
     """Pins the supply. The same again changes nothing."""
     longest = timedelta(days=request.app.state.settings.longest_override_days)
@@ -64,13 +75,22 @@ def pin(
 
 
 @router.delete("/points/{point_id}/override", status_code=204)
-def end(point_id: UUID, override_id: UUID, user: CurrentUser, session: UserSession) -> None:
+def end(
+    point_id: UUID,
+    override_id: UUID,
+    user: Annotated[SignedIn, Depends(web.allowed(Permission.SWITCH_SUPPLY))],
+    session: UserSession,
+) -> None:
     """Ends the override of this id."""
     overrides.end(session, point_id, override_id, by=user, now=utc_now())
 
 
 @router.post("/gateways/{gateway_id}/brake/release", status_code=204)
-def release_brake(gateway_id: UUID, user: CurrentUser, session: UserSession) -> None:
+def release_brake(
+    gateway_id: UUID,
+    user: Annotated[SignedIn, Depends(web.allowed(Permission.SWITCH_SUPPLY))],
+    session: UserSession,
+) -> None:
     """Lets a gateway cut again that holds back its cuts because too many came at once."""
     overrides.release_brake(session, gateway_id, by=user)
 

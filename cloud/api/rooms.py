@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from pydantic import BaseModel
 
+from cloud import web
+from cloud.auth import SignedIn
+from cloud.permissions import Permission
 from cloud.services import board
 from cloud.tables import utc_now
-from cloud.web import CurrentUser, UserSession
+from cloud.web import UserSession
 from prepaid.reading import Supply
 from prepaid.supply import Why
 
@@ -49,13 +53,19 @@ class Room(BaseModel):
 
 
 @router.get("")
-def rooms(user: CurrentUser, session: UserSession) -> list[Room]:
+def rooms(
+    user: Annotated[SignedIn, Depends(web.allowed(Permission.SEE_ROOMS))], session: UserSession
+) -> list[Room]:
     """All rooms of the asking user's organization."""
     return [_room(card) for card in board.rooms(session, user.organization_id, now=utc_now())]
 
 
 @router.get("/{room_id}")
-def room(room_id: UUID, user: CurrentUser, session: UserSession) -> Room:
+def room(
+    room_id: UUID,
+    user: Annotated[SignedIn, Depends(web.allowed(Permission.SEE_ROOMS))],
+    session: UserSession,
+) -> Room:
     return _room(board.room(session, user.organization_id, room_id, now=utc_now()))
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
+from cloud import web
+from cloud.auth import SignedIn
+from cloud.permissions import Permission
 from cloud.services import topups
 from cloud.tables import utc_now
-from cloud.web import CurrentUser, UserSession
+from cloud.web import UserSession
 from prepaid.money import Money
 from prepaid.reading import Supply
 from prepaid.supply import Why
@@ -40,7 +44,11 @@ class Stages(BaseModel):
 
 
 @router.post("")
-def take_cash(cash: Cash, user: CurrentUser, session: UserSession) -> Stages:
+def take_cash(
+    cash: Cash,
+    user: Annotated[SignedIn, Depends(web.allowed(Permission.TAKE_TOPUPS))],
+    session: UserSession,
+) -> Stages:
     """Credits cash, once per idempotency_key."""
     topup = topups.record_cash(
         session,
@@ -55,7 +63,11 @@ def take_cash(cash: Cash, user: CurrentUser, session: UserSession) -> Stages:
 
 
 @router.get("/{topup_id}")
-def stages(topup_id: UUID, user: CurrentUser, session: UserSession) -> Stages:
+def stages(
+    topup_id: UUID,
+    user: Annotated[SignedIn, Depends(web.allowed(Permission.SEE_TOPUPS))],
+    session: UserSession,
+) -> Stages:
     return _stages(
         topups.stages(session, topup_id, now=utc_now(), organization_id=user.organization_id)
     )

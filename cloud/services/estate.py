@@ -17,6 +17,7 @@ from sqlmodel import Session, SQLModel, col
 
 from cloud import auth, events
 from cloud.errors import CloudError
+from cloud.permissions import Role
 from cloud.services import downlog, pointsets
 from cloud.services.accounts import tenures
 from cloud.tables import (
@@ -80,7 +81,10 @@ def add_organization(session: Session, name: str) -> Organization:
 
 
 def add_user(session: Session, organization_id: UUID, login: str, password: str, name: str) -> User:
-    """A member of staff. Raises Taken (logins are unique over all organizations) or BadValue."""
+    """An administrator of the whole organization, as its first member of staff has to be.
+
+    Raises Taken (logins are unique over all organizations) or BadValue.
+    """
     if len(password) < SHORTEST_PASSWORD:
         raise BadValue(
             what="the password", reason=f"it needs at least {SHORTEST_PASSWORD} characters"
@@ -90,6 +94,8 @@ def add_user(session: Session, organization_id: UUID, login: str, password: str,
         login=_text("the login", login),
         name=_text("the name", name),
         password_hash=auth.hash_password(password),
+        roles=[Role.ADMINISTRATOR.value],
+        is_everywhere=True,
     )
     return _added(session, user, f"a user {login}")
 

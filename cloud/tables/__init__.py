@@ -1,4 +1,4 @@
-"""The schema, a module per area: estate, devices, money, operation. Only shape; the verbs are in cloud.services."""
+"""The schema, a module per area: estate, devices, money, people, operation. The verbs are in cloud.services."""
 
 from cloud.tables.accounts import AccountAct, Draft, Household, Photo, Tenure
 from cloud.tables.base import metadata, utc_now
@@ -24,13 +24,10 @@ from cloud.tables.devices import (
 from cloud.tables.estate import (
     Account,
     Building,
-    LoginFailure,
     Occupancy,
     Organization,
     Room,
-    SignIn,
     Site,
-    User,
 )
 from cloud.tables.money import (
     Balance,
@@ -44,11 +41,24 @@ from cloud.tables.money import (
     Transfer,
 )
 from cloud.tables.operation import JobRun
+from cloud.tables.people import (
+    Approval,
+    AuditEntry,
+    AuditHead,
+    LoginFailure,
+    SignIn,
+    User,
+    UserBuilding,
+    UserSite,
+)
 
 __all__ = [
     "Account",
     "AccountAct",
     "Alarm",
+    "Approval",
+    "AuditEntry",
+    "AuditHead",
     "Balance",
     "Building",
     "ChannelRefund",
@@ -87,6 +97,8 @@ __all__ = [
     "Transfer",
     "UpHash",
     "User",
+    "UserBuilding",
+    "UserSite",
     "metadata",
     "utc_now",
 ]

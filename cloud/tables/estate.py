@@ -1,4 +1,4 @@
-"""Who owns what, and who lives where: organization, users, sites, buildings, rooms, accounts."""
+"""Who owns what, and who lives where: organization, sites, buildings, rooms, accounts."""
 
 from __future__ import annotations
 
@@ -20,38 +20,7 @@ class Organization(SQLModel, table=True):
     id: UUID = Field(default_factory=uuid4, primary_key=True)
     name: str = Field(sa_type=Text, unique=True)
     created_at: datetime = written_at()
-
-
-class User(Identified, table=True):
-    """A member of staff who signs in. The login is unique over all organizations."""
-
-    __tablename__ = "users"
-    __table_args__ = (referable(),)
-
-    login: str = Field(sa_type=Text, unique=True)
-    name: str = Field(sa_type=Text)
-    password_hash: str = Field(sa_type=Text)  # argon2id
-
-
-class SignIn(Identified, table=True):
-    """A browser that is signed in. Only the hash of its token is kept."""
-
-    __tablename__ = "sign_ins"
-    __table_args__ = (belongs_to("users", "user_id"),)
-
-    user_id: UUID
-    token_hash: bytes = Field(unique=True)  # SHA-256
-    expires_at: datetime = Field(sa_type=Utc)
-
-
-class LoginFailure(SQLModel, table=True):
-    """Wrong passwords since the last right one, by the login that was typed, known or not."""
-
-    __tablename__ = "login_failures"
-
-    login: str = Field(sa_type=Text, primary_key=True)
-    failures: int
-    last_at: datetime = Field(sa_type=Utc, index=True)
+    asks_second_factor: bool = False  # of those whose roles move money
 
 
 class Site(Identified, table=True):

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import segno
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from markupsafe import Markup
 from sqlmodel import Session
 from starlette.responses import RedirectResponse, Response
 
+from cloud import web
 from cloud.auth import SignedIn
+from cloud.permissions import Permission
 from cloud.services import enrolment, gateways
 from cloud.services.gateways import GatewayCard
 from cloud.tables import Organization, utc_now
-from cloud.web import CurrentUser, UserSession
+from cloud.web import UserSession
 from dashboards import page
 from prepaid.enrolment import Token
 
@@ -23,20 +25,32 @@ router = APIRouter(include_in_schema=False, prefix="/gateways")
 
 
 @router.get("")
-def all_gateways(request: Request, user: CurrentUser, session: UserSession) -> Response:
+def all_gateways(
+    request: Request,
+    user: Annotated[SignedIn, Depends(web.allowed(Permission.SEE_GATEWAYS))],
+    session: UserSession,
+) -> Response:
     found = gateways.of_organization(session, user.organization_id, now=utc_now())
     return page.render(request, "manager/gateways.html", gateways=found, **_top(session, user))
 
 
 @router.get("/{gateway_id:uuid}")
 def gateway(
-    request: Request, gateway_id: UUID, user: CurrentUser, session: UserSession
+    request: Request,
+    gateway_id: UUID,
+    user: Annotated[SignedIn, Depends(web.allowed(Permission.SEE_GATEWAYS))],
+    session: UserSession,
 ) -> Response:
     return _page(request, session, user, _card(session, user, gateway_id), token=None)
 
 
 @router.post("/{gateway_id:uuid}/token")
-def issue(request: Request, gateway_id: UUID, user: CurrentUser, session: UserSession) -> Response:
+def issue(
+    request: Request,
+    gateway_id: UUID,
+    user: Annotated[SignedIn, Depends(web.allowed(Permission.ENROL_GATEWAYS))],
+    session: UserSession,
+) -> Response:
     """The page with a new token, which is on no page after this one."""
     settings = request.app.state.settings
     token = enrolment.issue_token(session, settings, gateway_id, by=user, now=utc_now())
@@ -46,7 +60,10 @@ def issue(request: Request, gateway_id: UUID, user: CurrentUser, session: UserSe
 
 @router.get("/{gateway_id:uuid}/revoke")
 def ask_revoke(
-    request: Request, gateway_id: UUID, user: CurrentUser, session: UserSession
+    request: Request,
+    gateway_id: UUID,
+    user: Annotated[SignedIn, Depends(web.allowed(Permission.ENROL_GATEWAYS))],
+    session: UserSession,
 ) -> Response:
     card = _card(session, user, gateway_id)
     if card.revoked_at is not None:
@@ -55,7 +72,11 @@ def ask_revoke(
 
 
 @router.post("/{gateway_id:uuid}/revoke")
-def revoke(gateway_id: UUID, user: CurrentUser, session: UserSession) -> Response:
+def revoke(
+    gateway_id: UUID,
+    user: Annotated[SignedIn, Depends(web.allowed(Permission.ENROL_GATEWAYS))],
+    session: UserSession,
+) -> Response:
     enrolment.revoke(session, gateway_id, by=user, now=utc_now())
     return RedirectResponse(f"/gateways/{gateway_id}", status_code=303)
 

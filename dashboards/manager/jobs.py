@@ -5,21 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from sqlalchemy import func, select
 from sqlmodel import Session
 from starlette.responses import RedirectResponse, Response
 
+from cloud import web
 from cloud.auth import SignedIn
 from cloud.errors import CloudError
 from cloud.jobs import BY_NAME, JOBS, Job
+from cloud.permissions import Permission
 from cloud.services import job_runs
 from cloud.services.job_runs import Run
 from cloud.tables import Organization, utc_now
-from cloud.web import CurrentUser, SystemSession
+from cloud.web import SystemSession
 from dashboards import page
 
 router = APIRouter(include_in_schema=False, prefix="/jobs")
@@ -56,7 +58,11 @@ class Row:
 
 
 @router.get("")
-def all_jobs(request: Request, user: CurrentUser, session: SystemSession) -> Response:
+def all_jobs(
+    request: Request,
+    user: Annotated[SignedIn, Depends(web.allowed(Permission.SEE_JOBS))],
+    session: SystemSession,
+) -> Response:
     """What is said of a job that is run for all organizations at once is shown where there is but one."""
     now = utc_now()
     is_only = session.execute(select(func.count()).select_from(Organization)).scalar_one() == 1
@@ -73,7 +79,11 @@ def all_jobs(request: Request, user: CurrentUser, session: SystemSession) -> Res
 
 
 @router.post("/{name}")
-def run_now(name: str, user: CurrentUser, session: SystemSession) -> Response:
+def run_now(
+    name: str,
+    user: Annotated[SignedIn, Depends(web.allowed(Permission.RUN_JOBS))],
+    session: SystemSession,
+) -> Response:
     """Asks for a run, which the scheduler begins within a second."""
     job = BY_NAME.get(name)
     if job is None:

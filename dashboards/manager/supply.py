@@ -18,10 +18,11 @@ from cloud import web
 from cloud.auth import SignedIn
 from cloud.db import Database
 from cloud.errors import CloudError
+from cloud.permissions import Permission
 from cloud.services import alarms, board, codes, overrides
 from cloud.services.board import PointCard, RoomCard
 from cloud.tables import Organization, utc_now
-from cloud.web import CurrentUser, OpenEvents, UserSession, database
+from cloud.web import OpenEvents, UserSession, database
 from dashboards import errors, live, page, words
 from dashboards.words import N_
 from prepaid.reading import Supply
@@ -88,7 +89,12 @@ def _id(text: str) -> UUID | None:
 
 
 @router.get("/rooms/{room_id:uuid}")
-def room(request: Request, room_id: UUID, user: CurrentUser, session: UserSession) -> Response:
+def room(
+    request: Request,
+    room_id: UUID,
+    user: Annotated[SignedIn, Depends(web.allowed(Permission.SEE_ROOMS))],
+    session: UserSession,
+) -> Response:
     card = board.room(session, user.organization_id, room_id, now=utc_now())
     return _page(request, session, user, card)
 
@@ -97,7 +103,7 @@ def room(request: Request, room_id: UUID, user: CurrentUser, session: UserSessio
 async def room_stream(
     request: Request,
     room_id: UUID,
-    user: CurrentUser,
+    user: Annotated[SignedIn, Depends(web.allowed(Permission.SEE_ROOMS))],
     database: Annotated[Database, Depends(database)],
     events: OpenEvents,
 ) -> Response:
@@ -136,7 +142,7 @@ def pin(
     request: Request,
     room_id: UUID,
     asked: Annotated[Asked, Depends(asked)],
-    user: CurrentUser,
+    user: Annotated[SignedIn, Depends(web.allowed(Permission.SWITCH_SUPPLY))],
     session: UserSession,
 ) -> Response:
     """Pins the supply; first asks once more where somebody is cut off, or what was cut off is given back."""
@@ -190,7 +196,7 @@ def end(
     request: Request,
     room_id: UUID,
     point_id: UUID,
-    user: CurrentUser,
+    user: Annotated[SignedIn, Depends(web.allowed(Permission.SWITCH_SUPPLY))],
     session: UserSession,
     override_id: Annotated[UUID, Form()],
     confirmed: Annotated[str, Form()] = "",
@@ -210,7 +216,10 @@ def end(
 
 @router.get("/gateways/{gateway_id:uuid}/brake")
 def ask_release(
-    request: Request, gateway_id: UUID, user: CurrentUser, session: UserSession
+    request: Request,
+    gateway_id: UUID,
+    user: Annotated[SignedIn, Depends(web.allowed(Permission.SWITCH_SUPPLY))],
+    session: UserSession,
 ) -> Response:
     """What the brake of a gateway holds back, and the button that releases it."""
     found = alarms.of_gateways(session, user.organization_id)
@@ -225,7 +234,11 @@ def ask_release(
 
 
 @router.post("/gateways/{gateway_id:uuid}/brake/release")
-def release(gateway_id: UUID, user: CurrentUser, session: UserSession) -> Response:
+def release(
+    gateway_id: UUID,
+    user: Annotated[SignedIn, Depends(web.allowed(Permission.SWITCH_SUPPLY))],
+    session: UserSession,
+) -> Response:
     with suppress(overrides.NotBraked):  # somebody else was quicker, and the board shows it
         overrides.release_brake(session, gateway_id, by=user)
     return RedirectResponse("/rooms", status_code=303)

@@ -14,14 +14,16 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
 from cloud import auth, web
+from cloud.auth import SignedIn
 from cloud.db import Database
 from cloud.errors import TooManyAttempts
+from cloud.permissions import Permission
 from cloud.services import alarms, board
 from cloud.services.alarms import GatewayTrouble, PointAlarm
 from cloud.services.board import RoomCard
 from cloud.tables import Organization
 from cloud.tables.base import utc_now
-from cloud.web import CurrentUser, OpenEvents, SystemSession, UserSession, database
+from cloud.web import OpenEvents, SystemSession, UserSession, database
 from dashboards import errors, files, language, live, page, words
 from dashboards.manager import gateways, jobs, supply
 from dashboards.state import Flag, of_room, summarize
@@ -107,7 +109,11 @@ def log_out(request: Request, session: SystemSession) -> Response:
 
 @router.get("/rooms")
 def rooms(
-    request: Request, user: CurrentUser, session: UserSession, q: str = "", state: str = ""
+    request: Request,
+    user: Annotated[SignedIn, Depends(web.allowed(Permission.SEE_ROOMS))],
+    session: UserSession,
+    q: str = "",
+    state: str = "",
 ) -> Response:
     """The room board. q and state choose what is shown, for those who open it by such an address."""
     found = board.rooms(session, user.organization_id, now=utc_now())
@@ -132,7 +138,11 @@ def rooms(
 
 
 @router.get("/alarms")
-def all_alarms(request: Request, user: CurrentUser, session: UserSession) -> Response:
+def all_alarms(
+    request: Request,
+    user: Annotated[SignedIn, Depends(web.allowed(Permission.SEE_ROOMS))],
+    session: UserSession,
+) -> Response:
     """Every alarm that is on."""
     return page.render(
         request,
@@ -147,7 +157,7 @@ def all_alarms(request: Request, user: CurrentUser, session: UserSession) -> Res
 @router.get("/rooms/stream")
 async def rooms_stream(
     request: Request,
-    user: CurrentUser,
+    user: Annotated[SignedIn, Depends(web.allowed(Permission.SEE_ROOMS))],
     database: Annotated[Database, Depends(database)],
     events: OpenEvents,
 ) -> Response:

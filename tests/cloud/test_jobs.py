@@ -63,7 +63,8 @@ def test_what_has_ended_is_forgotten(database, home):
     with database.system() as session:
         session.execute(
             text(
-                "INSERT INTO login_failures VALUES ('old', 9, now() - interval '2 days'), ('new', 9, now())"
+                "INSERT INTO login_failures (login, who, failures, last_at)"
+                " VALUES ('old', '', 9, now() - interval '2 days'), ('new', '', 9, now())"
             )
         )
         auth.forget(session, now=tables.utc_now())

@@ -1,0 +1,97 @@
+"""Who may what: permissions 权限, and the roles 角色 that bundle them.
+
+A part of the program that lets people do something new adds its permission here, with the roles that have it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+
+class Permission(StrEnum):
+    """One thing that a member of staff may do. Every route and page of staff names one."""
+
+    OWN_ACCOUNT = "own-account"  # password, second factor and sessions of one's own
+    SEE_ROOMS = "see-rooms"
+    SEE_GATEWAYS = "see-gateways"
+    SEE_TOPUPS = "see-topups"
+    TAKE_TOPUPS = "take-topups"
+    ISSUE_CODES = "issue-codes"
+    LEND = "lend"
+    CONFIRM_TAPS = "confirm-taps"
+    SWITCH_SUPPLY = "switch-supply"
+    CUT_MANY = "cut-many"
+    ENROL_GATEWAYS = "enrol-gateways"
+    SEE_APPROVALS = "see-approvals"
+    APPROVE = "approve"
+    SEE_AUDIT = "see-audit"
+    MANAGE_PEOPLE = "manage-people"
+    SEE_JOBS = "see-jobs"
+    RUN_JOBS = "run-jobs"
+
+
+class Role(StrEnum):
+    """What a member of staff is; one may be several things."""
+
+    VIEWER = "viewer"  # 查看员
+    CASHIER = "cashier"  # 收费员, within limits
+    OPERATOR = "operator"  # 操作员
+    ENGINEER = "engineer"  # 工程师
+    TARIFF_EDITOR = "tariff-editor"  # 价格员
+    APPROVER = "approver"  # 审批员
+    AUDITOR = "auditor"  # 审计员
+    ADMINISTRATOR = (
+        "administrator"  # 管理员: everything, but never decides on what he proposed himself
+    )
+
+
+_EVERYONE = tuple(Role)
+_PROPOSERS = (
+    Role.CASHIER,
+    Role.OPERATOR,
+    Role.TARIFF_EDITOR,
+    Role.APPROVER,
+    Role.AUDITOR,
+)
+
+_WHO: Mapping[Permission, tuple[Role, ...]] = {
+    Permission.OWN_ACCOUNT: _EVERYONE,
+    Permission.SEE_ROOMS: _EVERYONE,
+    Permission.SEE_GATEWAYS: (Role.VIEWER, Role.OPERATOR, Role.ENGINEER, Role.AUDITOR),
+    Permission.SEE_TOPUPS: (Role.VIEWER, Role.CASHIER, Role.OPERATOR, Role.APPROVER, Role.AUDITOR),
+    Permission.TAKE_TOPUPS: (Role.CASHIER,),
+    Permission.ISSUE_CODES: (Role.CASHIER, Role.OPERATOR),
+    Permission.LEND: (Role.CASHIER, Role.OPERATOR),
+    Permission.CONFIRM_TAPS: (Role.CASHIER, Role.OPERATOR, Role.ENGINEER),
+    Permission.SWITCH_SUPPLY: (Role.OPERATOR, Role.ENGINEER),
+    Permission.CUT_MANY: (Role.OPERATOR,),
+    Permission.ENROL_GATEWAYS: (Role.ENGINEER,),
+    Permission.SEE_APPROVALS: _PROPOSERS,
+    Permission.APPROVE: (Role.APPROVER,),
+    Permission.SEE_AUDIT: (Role.AUDITOR,),
+    Permission.MANAGE_PEOPLE: (),
+    Permission.SEE_JOBS: (Role.OPERATOR, Role.ENGINEER, Role.AUDITOR),
+    Permission.RUN_JOBS: (Role.ENGINEER,),
+}
+"""Who has a permission beside the administrator, who has each."""
+
+ALLOWED: Mapping[Role, frozenset[Permission]] = {
+    role: frozenset(
+        permission
+        for permission in Permission
+        if role is Role.ADMINISTRATOR or role in _WHO[permission]
+    )
+    for role in Role
+}
+
+MOVES_MONEY = frozenset(
+    {
+        Permission.TAKE_TOPUPS,
+        Permission.ISSUE_CODES,
+        Permission.LEND,
+        Permission.APPROVE,
+        Permission.MANAGE_PEOPLE,
+    }
+)
+"""By these money moves, or who may move it: an organization may ask for a second factor of those who have one."""

@@ -1,0 +1,73 @@
+"""The menu of staff: every page that has a place of its own, with the permission that shows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cloud.auth import SignedIn
+from cloud.permissions import Permission
+from dashboards.words import N_
+
+
+@dataclass(frozen=True, slots=True)
+class MenuItem:
+    """A line of the menu; icon is the name of one of Tabler's."""
+
+    path: str
+    icon: str
+    label: str
+    permission: Permission
+
+
+@dataclass(frozen=True, slots=True)
+class MenuGroup:
+    label: str
+    items: tuple[MenuItem, ...]
+
+
+MENU: tuple[MenuGroup, ...] = (
+    MenuGroup(
+        N_("Watching"),
+        (
+            MenuItem("/rooms", "building", N_("Rooms"), Permission.SEE_ROOMS),
+            MenuItem("/alarms", "alert-triangle", N_("Alarms"), Permission.SEE_ROOMS),
+        ),
+    ),
+    MenuGroup(
+        N_("Customers"),
+        (),
+    ),
+    MenuGroup(
+        N_("Money"),
+        (),
+    ),
+    MenuGroup(
+        N_("Prices"),
+        (),
+    ),
+    MenuGroup(
+        N_("Estate"),
+        (MenuItem("/gateways", "router", N_("Gateways"), Permission.SEE_GATEWAYS),),
+    ),
+    MenuGroup(
+        N_("Office"),
+        (MenuItem("/jobs", "clock-cog", N_("Jobs"), Permission.SEE_JOBS),),
+    ),
+)
+
+
+def menu_of(user: SignedIn | None) -> list[MenuGroup]:
+    """What of the menu the user may open; groups of which nothing is left are left out."""
+    if user is None:
+        return []
+    groups = [
+        MenuGroup(group.label, tuple(item for item in group.items if user.may(item.permission)))
+        for group in MENU
+    ]
+    return [group for group in groups if group.items]
+
+
+def is_here(item: MenuItem, path: str) -> bool:
+    """Whether a page at this path belongs to this line of the menu."""
+    path = path.partition("?")[0]
+    return path == item.path or path.startswith(item.path + "/")
