@@ -1,0 +1,21 @@
+"""What is done when a proposal is approved: for each kind the function that does it.
+
+An executor is called with the deciding session, the approval, who decided, and now. It does what was proposed
+in that transaction and by its own service; what it raises undoes the decision and is said to whoever decided.
+The service that proposes imports approvals; this module imports the services.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from sqlmodel import Session
+
+from cloud.auth import SignedIn
+from cloud.services.approvals import Approval
+
+Executor = Callable[[Session, Approval, SignedIn, datetime], None]
+
+EXECUTORS: dict[str, Executor] = {}
+"""By the kind that approvals.propose was given."""
