@@ -16,6 +16,7 @@ from cloud import auth
 from cloud.channels import Channel
 from cloud.db import Database
 from cloud.services import channel_refunds, gateways, signing_keys, topups
+from cloud.services.integration import deliveries
 from cloud.services.job_runs import Said
 from cloud.settings import Settings
 
@@ -95,6 +96,17 @@ def _note_silent(job: Context) -> Said | None:
     return Said("{gateways} gateways went silent.", gateways=silent) if silent else None
 
 
+def _send_events(job: Context) -> Said | None:
+    sent = deliveries.deliver(job.database, job.settings, now=job.now, is_stopping=job.is_stopping)
+    return Said("Sent {events} events to webhooks.", events=sent) if sent else None
+
+
+def _forget_events(job: Context) -> Said | None:
+    with job.database.system() as session:
+        deliveries.forget(session, now=job.now)
+    return None
+
+
 def _announce_keys(job: Context) -> Said | None:
     with job.database.system() as session:
         told = signing_keys.announce(session, job.settings)
@@ -124,6 +136,8 @@ JOBS: tuple[Job, ...] = (
     ),
     Job("give-back-payments", "Give back second payments", _give_back, every=SECONDS_15),
     Job("note-silent-gateways", "Notice gateways that went silent", _note_silent, every=SECONDS_15),
+    Job("send-events", "Send events to webhooks", _send_events, every=timedelta(seconds=5)),
+    Job("forget-events", "Forget events of a month ago", _forget_events, every=timedelta(hours=1)),
     Job("forget-sign-ins", "Forget sign-ins that have ended", _forget, every=timedelta(hours=1)),
 )
 BY_NAME: Mapping[str, Job] = {job.name: job for job in JOBS}

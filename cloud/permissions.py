@@ -27,6 +27,7 @@ class Permission(StrEnum):
     APPROVE = "approve"
     SEE_AUDIT = "see-audit"
     MANAGE_PEOPLE = "manage-people"
+    INTEGRATE = "integrate"  # API keys and webhooks
     SEE_JOBS = "see-jobs"
     RUN_JOBS = "run-jobs"
 
@@ -71,6 +72,7 @@ _WHO: Mapping[Permission, tuple[Role, ...]] = {
     Permission.APPROVE: (Role.APPROVER,),
     Permission.SEE_AUDIT: (Role.AUDITOR,),
     Permission.MANAGE_PEOPLE: (),
+    Permission.INTEGRATE: (),
     Permission.SEE_JOBS: (Role.OPERATOR, Role.ENGINEER, Role.AUDITOR),
     Permission.RUN_JOBS: (Role.ENGINEER,),
 }
@@ -92,6 +94,7 @@ MOVES_MONEY = frozenset(
         Permission.LEND,
         Permission.APPROVE,
         Permission.MANAGE_PEOPLE,
+        Permission.INTEGRATE,
     }
 )
 """By these money moves, or who may move it: an organization may ask for a second factor of those who have one."""

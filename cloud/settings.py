@@ -6,6 +6,7 @@ import base64
 import binascii
 import os
 import tomllib
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -25,6 +26,8 @@ from pydantic_settings import (
 from cloud.channel_settings import ChannelSettings, HttpAddress
 
 ENVIRONMENT = "WATTWELL_"
+
+Network = IPv4Network | IPv6Network
 
 
 class BadSettings(Exception):
@@ -81,6 +84,15 @@ def _database(value: str) -> str:
             "must be an address like postgresql://user:password@127.0.0.1:5432/wattwell"
         ) from None
     return value
+
+
+def _network(value: object) -> Network:
+    if isinstance(value, IPv4Network | IPv6Network):
+        return value
+    try:
+        return ip_network(str(value))
+    except ValueError:
+        raise ValueError("must be networks like 10.1.0.0/16, to which webhooks may go") from None
 
 
 def _secret(value: str) -> str:
@@ -142,6 +154,7 @@ class Settings(ChannelSettings):
     sandbox_merchant_key: PrivateKey | None = Field(default=None, repr=False)
     sandbox_channel_key: PublicKey | None = None
     longest_override_days: int = Field(default=31, ge=1, le=366)
+    webhook_networks: tuple[Annotated[Network, BeforeValidator(_network)], ...] = ()
 
     @classmethod
     def load(cls, path: Path) -> Settings:

@@ -14,9 +14,12 @@ from sqlmodel import Session, col
 from cloud import events
 from cloud.services.downlog import ONLINE
 from cloud.services.enrolment import NoSuchGateway
+from cloud.services.integration import outbox
 from cloud.tables import Gateway
 
 log = logging.getLogger(__name__)
+
+SILENT = "silent"  # the kind of alarm by which webhooks are told
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +123,30 @@ def note_silent(session: Session, *, now: datetime) -> int:
         update(Gateway)
         .where(col(Gateway.silent_since).is_(None), col(Gateway.heard_at) <= now - ONLINE)
         .values(silent_since=col(Gateway.heard_at))
-        .returning(col(Gateway.gateway_no), col(Gateway.organization_id), col(Gateway.heard_at))
+        .returning(
+            col(Gateway.id),
+            col(Gateway.gateway_no),
+            col(Gateway.organization_id),
+            col(Gateway.heard_at),
+        )
     ).all()
-    for gateway_no, organization_id, heard_at in silent:
+    for gateway_id, gateway_no, organization_id, heard_at in silent:
         log.warning("gateway %s is silent since %s", gateway_no, heard_at)
         events.changed(session, organization_id)
+        tell_silence(session, organization_id, gateway_id, gateway_no, at=heard_at, is_over=False)
     return len(silent)
+
+
+def tell_silence(
+    session: Session,
+    organization_id: UUID,
+    gateway_id: UUID,
+    gateway_no: str,
+    *,
+    at: datetime,
+    is_over: bool,
+) -> None:
+    """Tells webhooks that a gateway went silent, or answers again."""
+    said = f"gateway {gateway_no} {'answers again' if is_over else 'is silent'}"
+    alarm = outbox.gateway_alarm(gateway_id, SILENT, at=at, is_over=is_over, text=said)
+    outbox.tell(session, organization_id, [alarm])

@@ -15,6 +15,7 @@ from sqlmodel import Session, col
 
 from cloud import events, tables
 from cloud.services import downlog, emergency
+from cloud.services.integration import outbox
 from prepaid.money import Money
 from prepaid.rating import Position
 from prepaid.reading import Reading, Supply
@@ -88,8 +89,8 @@ def alarm(
     is_over: bool,
     text: str,
 ) -> None:
-    """Keeps that a trouble of a gateway began or ended, and tells open pages."""
-    session.execute(
+    """Keeps that a trouble of a gateway began or ended, and tells open pages and webhooks."""
+    kept = session.execute(
         insert(tables.GatewayAlarm)
         .values(
             organization_id=gateway.organization_id,
@@ -100,8 +101,15 @@ def alarm(
             text=text,
         )
         .on_conflict_do_nothing()
-    )
+        .returning(col(tables.GatewayAlarm.gateway_id))
+    ).first()
     events.changed(session, gateway.organization_id)
+    if kept is not None:
+        outbox.tell(
+            session,
+            gateway.organization_id,
+            [outbox.gateway_alarm(gateway.id, kind.value, at=at, is_over=is_over, text=text)],
+        )
 
 
 def end_alarm(

@@ -19,6 +19,8 @@ from cloud.channels import Channel, ChannelAway, ChannelRefused, Order, Payer, P
 from cloud.db import Database
 from cloud.errors import CloudError
 from cloud.services import channel_refunds, credits, downlog, ledger
+from cloud.services.integration import outbox
+from cloud.services.integration.outbox import Event, Happened
 from cloud.tables import Purse, TopUp, utc_now
 from prepaid.ledger import Reason, Transfer, TransferIdReused, clearing, prepaid
 from prepaid.money import ZERO, Money
@@ -455,6 +457,24 @@ def _credit(session: Session, topup: TopUp, payment: Payment, *, now: datetime) 
         topup.down_seq = downlog.append(session, gateway, [credited])
     session.add(topup)
     session.flush()
+    outbox.tell(
+        session,
+        topup.organization_id,
+        [
+            Happened(
+                Event.TOPUP_CREDITED,
+                now,
+                {
+                    "topup_id": topup.id,
+                    "purse_id": purse.id,
+                    "account_id": purse.account_id,
+                    "amount_fen": topup.amount_fen,
+                    "channel": topup.channel,
+                    "paid_at": topup.paid_at,
+                },
+            )
+        ],
+    )
     events.changed(session, topup.organization_id, account_id=purse.account_id, topup_id=topup.id)
 
 

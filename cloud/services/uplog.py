@@ -29,12 +29,15 @@ from cloud.services import (
     downlog,
     emergency,
     fieldwork,
+    gateways,
     ledger,
     measurements,
     rejected,
     takeover,
 )
 from cloud.services.accounts import tenures
+from cloud.services.integration import outbox
+from cloud.services.integration.outbox import Event, Happened
 from cloud.services.rejected import LONGEST_TEXT
 from prepaid.ledger import Reason, Transfer, TransferIdReused, prepaid
 from prepaid.momentary import Momentary
@@ -142,6 +145,9 @@ def receive(
         )
         gateway.silent_since = None
         events.changed(session, gateway.organization_id)
+        gateways.tell_silence(
+            session, gateway.organization_id, gateway.id, gateway.gateway_no, at=now, is_over=True
+        )
     gateway.heard_at = now
     new, fork = chain.take(session, gateway, envelope.entries, now)
     switched = _apply_new(session, gateway, new, now)
@@ -392,8 +398,42 @@ def _apply(
         _save_reading(session, point, work)
     for point, supply in work.supplies.items():
         _save_supply(session, point, supply)
-    for alarm in work.alarms:
-        _save_alarm(session, points[alarm.point], alarm)
+    alarms = [alarm for alarm in work.alarms if _save_alarm(session, points[alarm.point], alarm)]
+    outbox.tell(
+        session,
+        gateway.organization_id,
+        [_supply_changed(points[point], change) for point, change in work.supplies.items()]
+        + [_alarm(points[alarm.point], alarm) for alarm in alarms],
+    )
+
+
+def _supply_changed(point: Point, change: SupplyChanged) -> Happened:
+    return Happened(
+        Event.SUPPLY_CHANGED,
+        change.at,
+        {
+            "point_id": point.id,
+            "room_id": point.room_id,
+            "purse_id": point.purse_id,
+            "supply": _text_of(change.supply),
+            "wanted": _text_of(change.wanted),
+            "why": change.why.value,
+        },
+    )
+
+
+def _alarm(point: Point, alarm: Alarm) -> Happened:
+    return Happened(
+        Event.ALARM_ENDED if alarm.is_over else Event.ALARM_RAISED,
+        alarm.at,
+        {
+            "kind": alarm.alarm.value,
+            "point_id": point.id,
+            "room_id": point.room_id,
+            "gateway_id": None,
+            "text": alarm.text,
+        },
+    )
 
 
 def _is_opened(position: Position) -> bool:
@@ -464,8 +504,9 @@ def _text_of(supply: Supply | None) -> str | None:
     return supply.value if supply is not None else None
 
 
-def _save_alarm(session: Session, point: Point, alarm: Alarm) -> None:
-    session.execute(
+def _save_alarm(session: Session, point: Point, alarm: Alarm) -> bool:
+    """Whether it is new."""
+    kept = session.execute(
         insert(tables.Alarm)
         .values(
             organization_id=point.organization_id,
@@ -476,7 +517,8 @@ def _save_alarm(session: Session, point: Point, alarm: Alarm) -> None:
             text=alarm.text,
         )
         .on_conflict_do_nothing()
-    )
+        .returning(col(tables.Alarm.point_id))
+    ).first()
     since = None if alarm.is_over else alarm.at
     state = tables.PointState
     change = update(state).where(col(state.point_id) == point.id)
@@ -497,6 +539,7 @@ def _save_alarm(session: Session, point: Point, alarm: Alarm) -> None:
             pass  # kept in alarms; the state itself shows in supply and balance
         case _:
             raise AssertionError(f"not a kind of alarm: {alarm.alarm}")
+    return kept is not None
 
 
 def _take_cursor(

@@ -29,6 +29,7 @@ from cloud.tables.estate import (
     Room,
     Site,
 )
+from cloud.tables.integration import ApiKey, Webhook, WebhookDelivery
 from cloud.tables.money import (
     Balance,
     ChannelRefund,
@@ -56,6 +57,7 @@ __all__ = [
     "Account",
     "AccountAct",
     "Alarm",
+    "ApiKey",
     "Approval",
     "AuditEntry",
     "AuditHead",
@@ -99,6 +101,8 @@ __all__ = [
     "User",
     "UserBuilding",
     "UserSite",
+    "Webhook",
+    "WebhookDelivery",
     "metadata",
     "utc_now",
 ]

@@ -130,6 +130,13 @@ FILL = (
     "INSERT INTO account_acts (organization_id, id, created_at, account_id, act, at, detail)"
     " SELECT organization_id, gen_random_uuid(), now(), account_id, 'opened', now(), '{}' FROM purses"
     " WHERE id = :purse",
+    "INSERT INTO api_keys (organization_id, id, created_at, user_id, prefix, key_hash, per_minute, made_by)"
+    " VALUES (:organization, gen_random_uuid(), now(), :user, CAST(:user AS text),"
+    " sha256(convert_to(CAST(:user AS text), 'UTF8')), 1, :user)",
+    "INSERT INTO webhooks (organization_id, id, created_at, url, events, secret_number, made_by)"
+    " VALUES (:organization, :organization, now(), 'https://x', '[]', 1, :user)",
+    "INSERT INTO webhook_deliveries (organization_id, id, created_at, webhook_id, event, body, attempts, due_at)"
+    " VALUES (:organization, gen_random_uuid(), now(), :organization, 'webhook.test', '{}', 0, now())",
     "INSERT INTO rejected VALUES (:organization, gen_random_uuid(), now(), :gateway, :gateway, 1, 'b', 'r')",
 )
 
