@@ -28,6 +28,10 @@ class Permission(StrEnum):
     SEE_AUDIT = "see-audit"
     MANAGE_PEOPLE = "manage-people"
     INTEGRATE = "integrate"  # API keys and webhooks
+    SEE_ACCOUNTS = "see-accounts"
+    OPEN_ACCOUNTS = "open-accounts"
+    CLOSE_ACCOUNTS = "close-accounts"  # also to hand them over, and to change their rooms
+    RENEW_LINKS = "renew-links"
     SEE_JOBS = "see-jobs"
     RUN_JOBS = "run-jobs"
 
@@ -73,6 +77,16 @@ _WHO: Mapping[Permission, tuple[Role, ...]] = {
     Permission.SEE_AUDIT: (Role.AUDITOR,),
     Permission.MANAGE_PEOPLE: (),
     Permission.INTEGRATE: (),
+    Permission.SEE_ACCOUNTS: (
+        Role.VIEWER,
+        Role.CASHIER,
+        Role.OPERATOR,
+        Role.APPROVER,
+        Role.AUDITOR,
+    ),
+    Permission.OPEN_ACCOUNTS: (Role.CASHIER, Role.OPERATOR),
+    Permission.CLOSE_ACCOUNTS: (Role.OPERATOR,),
+    Permission.RENEW_LINKS: (Role.CASHIER, Role.OPERATOR),
     Permission.SEE_JOBS: (Role.OPERATOR, Role.ENGINEER, Role.AUDITOR),
     Permission.RUN_JOBS: (Role.ENGINEER,),
 }

@@ -126,7 +126,7 @@ def opened(session: Session, point_id: UUID, position: Position) -> None:
     tenures = session.execute(
         select(Tenure)
         .where(col(Tenure.point_id) == point_id, col(Tenure.closed_at).is_(None))
-        .order_by(col(Tenure.began_at))
+        .order_by(col(Tenure.created_at))
         .with_for_update()
     ).scalars()
     waiting = list(tenures)
@@ -165,6 +165,6 @@ def of_purses(session: Session, purses: Iterable[UUID]) -> list[Tenure]:
         session.execute(
             select(Tenure)
             .where(col(Tenure.purse_id).in_(set(purses)))
-            .order_by(col(Tenure.began_at), col(Tenure.id))
+            .order_by(col(Tenure.created_at), col(Tenure.id))
         ).scalars()
     )
