@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 from uuid import UUID
 
 from psycopg.conninfo import conninfo_to_dict
-from sqlalchemy import create_engine, text
+from sqlalchemy import CursorResult, create_engine, text
 from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError, ProgrammingError
 from sqlmodel import Session
 
@@ -15,7 +16,7 @@ from cloud.errors import CannotStart
 
 CONNECT_TIMEOUT_S = 3
 MIGRATION_LOCK = 4710
-SCHEMA = "0014"  # the newest of cloud/migrations/versions
+SCHEMA = "0015"  # the newest of cloud/migrations/versions
 
 # Classes of SQLSTATE (PostgreSQL, Error Codes): connection exception, insufficient resources, operator
 # intervention; transaction rollback.
@@ -75,6 +76,14 @@ class Database:
 
     def close(self) -> None:
         self._engine.dispose()
+
+
+def execute(session: Session, statement: str, **values: object) -> CursorResult[*tuple[Any, ...]]:
+    """The statement in psycopg's own words, %(name)s, run in the session's transaction.
+
+    For paths that run at every message: nothing is compiled, and pending changes of rows are not written before.
+    """
+    return session.connection().exec_driver_sql(statement, values)
 
 
 def place(url: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
 from weakref import WeakSet
@@ -13,7 +14,7 @@ import psycopg
 from sqlalchemy import text
 from sqlmodel import Session
 
-from cloud.db import connect_args, place
+from cloud.db import connect_args, execute, place
 from cloud.errors import first_line
 
 log = logging.getLogger(__name__)
@@ -42,10 +43,26 @@ def changed(
     topup_id: UUID | None = None,
 ) -> None:
     """Tells the open pages of the organization, when and if the session's transaction commits."""
-    payload = json.dumps(
-        [str(i) if i else None for i in (organization_id, room_id, account_id, topup_id)]
-    )
+    payload = _payload(organization_id, room_id, account_id, topup_id)
     session.execute(text("SELECT pg_notify(:c, :p)"), {"c": CHANNEL, "p": payload})
+
+
+_EACH = """
+    SELECT pg_notify(%(channel)s, p) FROM json_array_elements_text(CAST(%(payloads)s AS json)) AS p
+"""
+
+
+def rooms_changed(
+    session: Session, organization_id: UUID, rooms: Iterable[tuple[UUID, UUID | None]]
+) -> None:
+    """As changed, of many rooms with their accounts in one statement."""
+    payloads = [_payload(organization_id, room, account, None) for room, account in set(rooms)]
+    if payloads:
+        execute(session, _EACH, channel=CHANNEL, payloads=json.dumps(payloads))
+
+
+def _payload(*ids: UUID | None) -> str:
+    return json.dumps([str(id) if id else None for id in ids])
 
 
 class Subscription:

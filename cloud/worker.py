@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import signal
@@ -71,6 +72,9 @@ class Worker:
         try:
             await self._connect()
             await self._check_role()
+            # What is there now stays: it need not be looked through again at each message of many entries.
+            gc.collect()
+            gc.freeze()
             try:
                 await self._serve()
             finally:

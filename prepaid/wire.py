@@ -19,6 +19,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -514,10 +515,11 @@ def _exact(adapter: TypeAdapter[T], body: str) -> T:
     Whoever reads such a number takes it for a float. Quantities, prices and costs are written as texts.
     """
     message = _checked(adapter, body)
-    try:
-        _WHOLE_NUMBERS.decode(body)
-    except ValueError as error:
-        raise BadMessage(str(error)) from error
+    if _PERHAPS_A_FLOAT.search(body):
+        try:
+            _WHOLE_NUMBERS.decode(body)
+        except ValueError as error:
+            raise BadMessage(str(error)) from error
     return message
 
 
@@ -525,6 +527,8 @@ def _refuse(number: str) -> None:
     raise ValueError(f"the number {number} stands where a text is meant; a float would lose digits")
 
 
+# A number begins a text, or follows one of these; in a string the same may stand, so what is found is looked at.
+_PERHAPS_A_FLOAT = re.compile(r"(?:^|[:,\[\s])-?(?:\d+[.eE]|NaN|Infinity)")
 _WHOLE_NUMBERS = json.JSONDecoder(parse_float=_refuse, parse_constant=_refuse)
 
 

@@ -28,7 +28,8 @@ def answer(
         enrolment.used(session, gateway, envelope.credential, now=now)
     halt = uplog.receive(session, gateway, envelope, now=now)
     session.flush()
-    due = downlog.claim(session, now=now, gateway_id=gateway.id) if halt is None else []
+    is_behind = gateway.down_acked < gateway.down_seq
+    due = downlog.claim(session, now=now, gateway_id=gateway.id) if is_behind and not halt else []
     (batch,) = due or [downlog.answer(gateway, halt)]
     return replace(batch, nonce=envelope.nonce)
 

@@ -6,18 +6,20 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import delete
 from sqlmodel import Session, col
 
 from cloud import tables
+from cloud.db import execute
 from cloud.services import rejected, takeover
-from prepaid.wire import NO_ENTRY, Entry, Trouble
+from prepaid.wire import NO_ENTRY, Cursor, Entry, Trouble
 
 log = logging.getLogger(__name__)
 
 KEPT_HASHES = 10_000
-"""Of so many entries the hash is kept, by which a store is recognised that was put back and sends them again."""
+"""Of at least so many entries the hash is kept, by which a store that was put back is recognised."""
+HASH_BYTES = 32
+FORGET_EACH = 100  # entries: older ones are not looked for at each message
 
 
 def take(
@@ -30,41 +32,46 @@ def take(
     new: list[Entry] = []
     hashes = _hashes(session, gateway, entries)
     fork = None
+    # Of so many entries each costs: a row's attributes are set once, at the end.
+    up_log, up_seq, up_hash = gateway.up_log, gateway.up_seq, gateway.up_hash
     for entry in entries:
-        if gateway.up_log is None and entry.seq == 1:
-            gateway.up_log = entry.log
-        if entry.log != gateway.up_log:
-            if gateway.up_log is not None:
+        if up_log is None and entry.seq == 1:
+            up_log = entry.log
+        if entry.log != up_log:
+            if up_log is not None:
                 rejected.reject_log(session, gateway, entry)
             continue
-        if _is_fork(gateway, entry, hashes):
+        own_hash = entry.hash() if entry.previous is not None else None
+        known = Cursor(entry.log, up_seq, up_hash)
+        if _is_fork(entry, own_hash, known, hashes):
             fork = entry
             break
-        if gateway.up_fault is not None and entry.seq >= gateway.up_seq:
+        if gateway.up_fault is not None and entry.seq >= up_seq:
             log.info("gateway %s sends the log again that we follow", gateway.gateway_no)
             gateway.up_fault = None
             takeover.end_alarm(session, gateway, Trouble.FORKED, at=now, text="it follows again")
-        if entry.seq == gateway.up_seq + 1:
-            gateway.up_seq = entry.seq
-            if entry.previous is not None:
-                gateway.up_hash = hashes[entry.seq] = entry.hash()
+        if entry.seq == up_seq + 1:
+            up_seq = entry.seq
+            if own_hash is not None:
+                up_hash = hashes[entry.seq] = own_hash
             new.append(entry)
-    session.flush()
-    _keep_hashes(session, gateway, {e.seq: hashes[e.seq] for e in new if e.seq in hashes})
+    if new:
+        gateway.up_log, gateway.up_seq, gateway.up_hash = up_log, up_seq, up_hash
+    _keep_hashes(session, gateway, [hashes[entry.seq] for entry in new if entry.seq in hashes])
     return new, fork
 
 
-def _is_fork(gateway: tables.Gateway, entry: Entry, hashes: dict[int, str]) -> bool:
-    """Whether an entry of the log we follow contradicts what we have of it."""
-    if entry.seq <= gateway.up_seq:
-        known = hashes.get(entry.seq)
-        return known is not None and entry.previous is not None and entry.hash() != known
-    if entry.seq != gateway.up_seq + 1:
+def _is_fork(entry: Entry, own_hash: str | None, known: Cursor, hashes: dict[int, str]) -> bool:
+    """Whether an entry of the log we follow contradicts what we have of it, up to the cursor."""
+    if entry.seq <= known.seq:
+        kept = hashes.get(entry.seq)
+        return kept is not None and own_hash is not None and own_hash != kept
+    if entry.seq != known.seq + 1:
         return False
-    if gateway.up_hash is not None:
-        return entry.previous != gateway.up_hash
+    if known.hash is not None:
+        return entry.previous != known.hash
     # The log has no chain yet: it begins now, or a gateway of version 0.1.0 has just been upgraded.
-    return gateway.up_seq == 0 and entry.previous not in (None, NO_ENTRY)
+    return known.seq == 0 and entry.previous not in (None, NO_ENTRY)
 
 
 def _hashes(session: Session, gateway: tables.Gateway, entries: Sequence[Entry]) -> dict[int, str]:
@@ -72,36 +79,46 @@ def _hashes(session: Session, gateway: tables.Gateway, entries: Sequence[Entry])
     again = [entry.seq for entry in entries if 0 < entry.seq <= gateway.up_seq]
     if not again or gateway.up_hash is None:
         return {}
-    row = tables.UpHash
-    found = session.execute(
-        select(col(row.seq), col(row.hash)).where(
-            col(row.gateway_id) == gateway.id, col(row.seq).in_(again)
-        )
-    )
-    return {row.seq: row.hash for row in found}
+    found = execute(session, _KNOWN, gateway=gateway.id, first=min(again), last=max(again))
+    hashes: dict[int, str] = {}
+    for last, packed in found:
+        first = last - len(packed) // HASH_BYTES + 1
+        for place in range(0, len(packed), HASH_BYTES):
+            hashes[first + place // HASH_BYTES] = packed[place : place + HASH_BYTES].hex()
+    return hashes
 
 
-def _keep_hashes(session: Session, gateway: tables.Gateway, hashes: dict[int, str]) -> None:
+_KNOWN = """
+    SELECT seq, hashes FROM up_hashes
+    WHERE gateway_id = %(gateway)s AND seq >= %(first)s AND seq - length(hashes) / 32 < %(last)s
+"""
+
+
+def _keep_hashes(session: Session, gateway: tables.Gateway, hashes: Sequence[str]) -> None:
+    """Of the entries up to our cursor, which are new."""
     if not hashes:
         return
-    row = tables.UpHash
-    session.execute(
-        insert(row).on_conflict_do_nothing(),
-        [
-            {
-                "organization_id": gateway.organization_id,
-                "gateway_id": gateway.id,
-                "seq": seq,
-                "hash": hash,
-            }
-            for seq, hash in hashes.items()
-        ],
+    execute(
+        session,
+        _KEEP,
+        organization=gateway.organization_id,
+        gateway=gateway.id,
+        seq=gateway.up_seq,
+        hashes=bytes.fromhex("".join(hashes)),
     )
-    session.execute(
-        delete(row).where(
-            col(row.gateway_id) == gateway.id, col(row.seq) <= gateway.up_seq - KEPT_HASHES
+    if gateway.up_seq // FORGET_EACH > (gateway.up_seq - len(hashes)) // FORGET_EACH:
+        row = tables.UpHash
+        session.execute(
+            delete(row).where(
+                col(row.gateway_id) == gateway.id, col(row.seq) <= gateway.up_seq - KEPT_HASHES
+            )
         )
-    )
+
+
+_KEEP = """
+    INSERT INTO up_hashes (organization_id, gateway_id, seq, hashes)
+    VALUES (%(organization)s, %(gateway)s, %(seq)s, %(hashes)s) ON CONFLICT DO NOTHING
+"""
 
 
 def refuse(session: Session, gateway: tables.Gateway, entry: Entry, now: datetime) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date
 from uuid import UUID
 
-from sqlalchemy import select, text
+from sqlalchemy import select
 from sqlmodel import Session, col
 
 from cloud import tables
+from cloud.db import execute
 from prepaid.ledger import Book, Reason, Transfer, TransferIdReused, purse_of
 from prepaid.money import ZERO, Money
 
@@ -35,35 +37,37 @@ def post(session: Session, organization_id: UUID, transfers: Iterable[Transfer])
     return len(new)
 
 
-_BOOK = text("""
+_BOOK = """
     INSERT INTO transfers (id, organization_id, debit, credit, amount_fen, reason, cause, at, posted_at)
-    SELECT t.id, :organization, t.debit, t.credit, t.fen, t.reason, t.cause, t.at, :now
-    FROM unnest(
-        CAST(:ids AS uuid[]), CAST(:debits AS text[]), CAST(:credits AS text[]), CAST(:fen AS bigint[]),
-        CAST(:reasons AS text[]), CAST(:causes AS text[]), CAST(:times AS timestamptz[])
-    ) AS t (id, debit, credit, fen, reason, cause, at)
+    SELECT t.id, %(organization)s, t.debit, t.credit, t.fen, t.reason, t.cause, t.at, %(now)s
+    FROM json_to_recordset(CAST(%(rows)s AS json)) AS t (
+        id uuid, debit text, credit text, fen bigint, reason text, cause text, at timestamptz
+    )
     ON CONFLICT DO NOTHING
     RETURNING id
-""")
+"""
 
 
 def _book(session: Session, organization_id: UUID, given: Mapping[UUID, Transfer]) -> set[UUID]:
     """Those that were not booked before."""
-    ids = sorted(given)
-    rows = [given[id] for id in ids]
-    booked = session.execute(
-        _BOOK,
+    rows = [
         {
-            "organization": organization_id,
-            "now": tables.utc_now(),
-            "ids": ids,
-            "debits": [row.debit for row in rows],
-            "credits": [row.credit for row in rows],
-            "fen": [row.amount.fen for row in rows],
-            "reasons": [row.reason.value for row in rows],
-            "causes": [row.cause for row in rows],
-            "times": [row.at for row in rows],
-        },
+            "id": str(id),
+            "debit": given[id].debit,
+            "credit": given[id].credit,
+            "fen": given[id].amount.fen,
+            "reason": given[id].reason.value,
+            "cause": given[id].cause,
+            "at": given[id].at.isoformat(),
+        }
+        for id in sorted(given)
+    ]
+    booked = execute(
+        session,
+        _BOOK,
+        organization=organization_id,
+        now=tables.utc_now(),
+        rows=json.dumps(rows),
     )
     return set(booked.scalars())
 
@@ -112,20 +116,19 @@ def _check_known(session: Session, organization_id: UUID, again: list[Transfer])
             )
 
 
-_MOVE_BALANCES = text("""
+_MOVE_BALANCES = """
     INSERT INTO balances AS b (organization_id, purse_id, balance_fen)
-    SELECT :organization, m.purse_id, m.fen
-    FROM unnest(CAST(:purses AS uuid[]), CAST(:fen AS bigint[])) AS m (purse_id, fen)
+    SELECT %(organization)s, m.*
+    FROM json_to_recordset(CAST(%(rows)s AS json)) AS m (purse_id uuid, fen bigint)
     ON CONFLICT (purse_id) DO UPDATE SET balance_fen = b.balance_fen + excluded.balance_fen
-""")
+"""
 
-_MOVE_CHARGES = text("""
+_MOVE_CHARGES = """
     INSERT INTO daily_charges AS c (organization_id, purse_id, day, charged_fen)
-    SELECT :organization, m.purse_id, m.day, m.fen
-    FROM unnest(CAST(:purses AS uuid[]), CAST(:days AS date[]), CAST(:fen AS bigint[]))
-        AS m (purse_id, day, fen)
+    SELECT %(organization)s, m.*
+    FROM json_to_recordset(CAST(%(rows)s AS json)) AS m (purse_id uuid, day date, fen bigint)
     ON CONFLICT (purse_id, day) DO UPDATE SET charged_fen = c.charged_fen + excluded.charged_fen
-""")
+"""
 
 
 def _move(session: Session, organization_id: UUID, new: list[Transfer]) -> None:
@@ -139,26 +142,14 @@ def _move(session: Session, organization_id: UUID, new: list[Transfer]) -> None:
             if transfer.reason is Reason.CHARGE:
                 charged[purse, transfer.at.astimezone(UTC).date()] += transfer.amount.fen
     if balances:
-        purses = sorted(balances)
-        session.execute(
-            _MOVE_BALANCES,
-            {
-                "organization": organization_id,
-                "purses": purses,
-                "fen": [balances[purse] for purse in purses],
-            },
-        )
+        moved = [{"purse_id": str(purse), "fen": balances[purse]} for purse in sorted(balances)]
+        execute(session, _MOVE_BALANCES, organization=organization_id, rows=json.dumps(moved))
     if charged:
-        keys = sorted(charged)
-        session.execute(
-            _MOVE_CHARGES,
-            {
-                "organization": organization_id,
-                "purses": [purse for purse, _ in keys],
-                "days": [day for _, day in keys],
-                "fen": [charged[key] for key in keys],
-            },
-        )
+        moved = [
+            {"purse_id": str(purse), "day": day.isoformat(), "fen": charged[purse, day]}
+            for purse, day in sorted(charged)
+        ]
+        execute(session, _MOVE_CHARGES, organization=organization_id, rows=json.dumps(moved))
 
 
 def _value(row: tables.Transfer) -> Transfer:

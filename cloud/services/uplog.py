@@ -8,22 +8,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
-from pydantic import TypeAdapter
-from sqlalchemy import func, select, text, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, col
 
 from cloud import events, tables
-from cloud.db import is_entrys_fault
+from cloud.db import execute, is_entrys_fault
 from cloud.errors import first_line
 from cloud.services import (
+    arrivals,
     chain,
     codes,
     downlog,
@@ -31,22 +29,19 @@ from cloud.services import (
     fieldwork,
     gateways,
     ledger,
-    measurements,
     rejected,
     takeover,
 )
 from cloud.services.accounts import tenures
+from cloud.services.arrivals import Arrivals
 from cloud.services.integration import outbox
 from cloud.services.integration.outbox import Event, Happened
 from cloud.services.rejected import LONGEST_TEXT
 from prepaid.ledger import Reason, Transfer, TransferIdReused, prepaid
-from prepaid.momentary import Momentary
 from prepaid.rating import Position
-from prepaid.reading import Reading, Supply
-from prepaid.register import Evidence, Kind
+from prepaid.reading import Reading
 from prepaid.wire import (
     Alarm,
-    AlarmKind,
     BadMessage,
     Charged,
     CodeEntered,
@@ -68,7 +63,6 @@ from prepaid.wire import (
 
 log = logging.getLogger(__name__)
 
-_POSITION = TypeAdapter(Position)
 _LARGEST_CURSOR = 2**62  # there is room after it
 LONGEST_NAME = 200
 _LARGEST_NUMBER = 2**31 - 1
@@ -95,21 +89,6 @@ class Point:
     def payers(self) -> frozenset[UUID]:
         """The purses that pay or paid for it: the last charges of one that no longer pays may come late."""
         return self.past_payers | {self.purse_id} if self.purse_id else self.past_payers
-
-
-@dataclass(slots=True)
-class _Work:
-    """What a run of entries comes to, so that it takes a few statements however many there are."""
-
-    readings: dict[tuple[UUID, datetime], Reading] = field(default_factory=dict)
-    evidence: dict[tuple[UUID, datetime, Kind], Evidence] = field(default_factory=dict)
-    transfers: list[Transfer] = field(default_factory=list)
-    latest: dict[UUID, Reading] = field(default_factory=dict)
-    first: dict[UUID, datetime] = field(default_factory=dict)
-    positions: dict[UUID, Position] = field(default_factory=dict)
-    supplies: dict[UUID, SupplyChanged] = field(default_factory=dict)
-    alarms: list[Alarm] = field(default_factory=list)
-    measured: dict[tuple[UUID, datetime], Momentary] = field(default_factory=dict)
 
 
 def gateway_of(session: Session, gateway_no: str) -> tables.Gateway | None:
@@ -166,22 +145,26 @@ def _apply_new(
     """The purses whose supply may have changed."""
     if not new:
         return set()
-    points = _points(session, gateway)
+    parsed = {entry.seq: _parsed(entry) for entry in new}
+    points = _points(
+        session, gateway, [m for m in parsed.values() if not isinstance(m, BadMessage)]
+    )
     try:
+        messages = [_checked(parsed[entry.seq], points) for entry in new]
         with session.begin_nested():
-            messages = [_read(entry, points) for entry in new]
             _apply(session, gateway, points, messages, now)
     except (Inapplicable, TransferIdReused):
-        messages = _apply_each(session, gateway, points, new, now)
+        messages = _apply_each(session, gateway, points, new, parsed, now)
     except DBAPIError as error:
         if not is_entrys_fault(error):
             raise
-        messages = _apply_each(session, gateway, points, new, now)
-    touched = {point for message in messages for point in _of(message, points)}
-    for point in touched:
-        events.changed(
-            session, point.organization_id, room_id=point.room_id, account_id=point.account_id
-        )
+        messages = _apply_each(session, gateway, points, new, parsed, now)
+    touched = {point.id: point for message in messages for point in _of(message, points)}
+    events.rooms_changed(
+        session,
+        gateway.organization_id,
+        [(point.room_id, point.account_id) for point in touched.values()],
+    )
     return {
         point.purse_id
         for message in messages
@@ -196,6 +179,7 @@ def _apply_each(
     gateway: tables.Gateway,
     points: dict[UUID, Point],
     entries: list[Entry],
+    parsed: Mapping[int, Up | BadMessage],
     now: datetime,
 ) -> list[Up]:
     """Applies entries one by one; those that cannot be go to rejected.
@@ -205,8 +189,8 @@ def _apply_each(
     applied: list[Up] = []
     for entry in entries:
         try:
+            message = _checked(parsed[entry.seq], points)
             with session.begin_nested():
-                message = _read(entry, points)
                 _apply(session, gateway, points, [message], now)
         except (Inapplicable, TransferIdReused) as error:
             rejected.reject(session, gateway, entry, str(error))
@@ -221,11 +205,17 @@ def _apply_each(
     return applied
 
 
-def _read(entry: Entry, points: dict[UUID, Point]) -> Up:
+def _parsed(entry: Entry) -> Up | BadMessage:
     try:
-        message = read_up(entry.body)
+        return read_up(entry.body)
     except BadMessage as error:
-        raise Inapplicable(f"not a message: {first_line(error)}") from error
+        return error
+
+
+def _checked(message: Up | BadMessage, points: dict[UUID, Point]) -> Up:
+    """Raises Inapplicable for what is no message of this gateway's points, or cannot be kept."""
+    if isinstance(message, BadMessage):
+        raise Inapplicable(f"not a message: {first_line(message)}") from message
     if isinstance(message, GatewayAlarm):
         _check_time(message.at)
         _check_text(message.text, most=LONGEST_TEXT)
@@ -340,25 +330,25 @@ def _apply(
     messages: Iterable[Up],
     now: datetime,
 ) -> None:
-    work = _Work()
+    told, transfers = Arrivals(), list[Transfer]()
     for message in messages:
         match message:
             case Read():
-                _add_reading(work, message.point, message.reading)
+                told.read(message.point, message.reading)
                 for each in message.evidence:
-                    work.evidence[message.point, message.reading.at, each.kind] = each
+                    told.evidence[message.point, message.reading.at, each.kind] = each
             case Measured():
-                work.measured.setdefault((message.point, message.momentary.at), message.momentary)
+                told.measured.setdefault((message.point, message.momentary.at), message.momentary)
             case Charged():
-                _add_reading(work, message.point, message.position.reading)
-                work.positions[message.point] = message.position
-                work.transfers += message.transfers
+                told.read(message.point, message.position.reading)
+                told.positions[message.point] = message.position
+                transfers += message.transfers
                 if _is_opened(message.position):
                     tenures.opened(session, message.point, message.position)
             case SupplyChanged():
-                work.supplies[message.point] = message
+                told.supplies[message.point] = message
             case Alarm():
-                work.alarms.append(message)
+                told.alarms.append(message)
             case GatewayAlarm(at=at, alarm=kind, is_over=is_over, text=said):
                 takeover.alarm(session, gateway, kind, at=at, is_over=is_over, text=said)
             case FieldWork():
@@ -372,37 +362,13 @@ def _apply(
                 emergency.taken_at_gateway(session, gateway, purse, message)
             case EmergencyRepaid():
                 emergency.repaid(session, session.get_one(tables.Purse, message.purse), message)
-    if work.transfers:
-        ledger.post(session, gateway.organization_id, work.transfers)
-    if work.readings:
-        session.execute(
-            insert(tables.Reading).on_conflict_do_nothing(),
-            [
-                {
-                    "organization_id": gateway.organization_id,
-                    "point_id": point,
-                    "at": at,
-                    "meter_no": reading.meter_no,
-                    "total": reading.total,
-                    "supply": _text_of(reading.supply),
-                    "bands": _texts(reading.bands),
-                }
-                for (point, at), reading in work.readings.items()
-            ],
-        )
-    if work.evidence:
-        _save_evidence(session, gateway, work)
-    if work.measured:
-        measurements.keep(session, gateway.organization_id, work.measured)
-    for point in work.latest:
-        _save_reading(session, point, work)
-    for point, supply in work.supplies.items():
-        _save_supply(session, point, supply)
-    alarms = [alarm for alarm in work.alarms if _save_alarm(session, points[alarm.point], alarm)]
+    if transfers:
+        ledger.post(session, gateway.organization_id, transfers)
+    alarms = arrivals.save(session, gateway.organization_id, told)
     outbox.tell(
         session,
         gateway.organization_id,
-        [_supply_changed(points[point], change) for point, change in work.supplies.items()]
+        [_supply_changed(points[point], change) for point, change in told.supplies.items()]
         + [_alarm(points[alarm.point], alarm) for alarm in alarms],
     )
 
@@ -415,8 +381,8 @@ def _supply_changed(point: Point, change: SupplyChanged) -> Happened:
             "point_id": point.id,
             "room_id": point.room_id,
             "purse_id": point.purse_id,
-            "supply": _text_of(change.supply),
-            "wanted": _text_of(change.wanted),
+            "supply": arrivals.text_of(change.supply),
+            "wanted": arrivals.text_of(change.wanted),
             "why": change.why.value,
         },
     )
@@ -439,107 +405,6 @@ def _alarm(point: Point, alarm: Alarm) -> Happened:
 def _is_opened(position: Position) -> bool:
     """Whether it stands at the reading that opened it."""
     return position.number == 0 and position.reading.at == position.opened_at
-
-
-def _add_reading(work: _Work, point: UUID, reading: Reading) -> None:
-    work.readings.setdefault((point, reading.at), reading)
-    work.latest[point] = reading  # by the order of the log, not by a clock that may be set
-    work.first[point] = min(work.first.get(point, reading.at), reading.at)
-
-
-def _save_evidence(session: Session, gateway: tables.Gateway, work: _Work) -> None:
-    session.execute(
-        insert(tables.Evidence).on_conflict_do_nothing(),
-        [
-            {
-                "organization_id": gateway.organization_id,
-                "point_id": point,
-                "at": at,
-                "kind": kind.value,
-                "confidence": evidence.confidence.value,
-                "effect": evidence.effect.value,
-                "moved": evidence.moved,
-                "against": evidence.limit,
-                "text": evidence.text,
-            }
-            for (point, at, kind), evidence in work.evidence.items()
-        ],
-    )
-
-
-def _save_reading(session: Session, point: UUID, work: _Work) -> None:
-    state = tables.PointState
-    reading = work.latest[point]
-    values: dict[str, Any] = {
-        "total": reading.total,
-        "read_at": reading.at,
-        "bands": _texts(reading.bands),
-        "first_read_at": func.least(col(state.first_read_at), work.first[point]),
-    }
-    if point in work.positions:
-        values["position"] = _POSITION.dump_python(work.positions[point], mode="json")
-    session.execute(update(state).where(col(state.point_id) == point).values(values))
-
-
-def _save_supply(session: Session, point: UUID, change: SupplyChanged) -> None:
-    state = tables.PointState
-    session.execute(
-        update(state)
-        .where(col(state.point_id) == point)
-        .values(
-            supply=_text_of(change.supply),
-            wanted=_text_of(change.wanted),
-            why=change.why.value,
-            supply_at=change.at,
-            commanded_at=func.coalesce(change.commanded_at, col(state.commanded_at)),
-        )
-    )
-
-
-def _texts(bands: Mapping[str, Decimal] | None) -> dict[str, str] | None:
-    return {band: str(total) for band, total in bands.items()} if bands is not None else None
-
-
-def _text_of(supply: Supply | None) -> str | None:
-    return supply.value if supply is not None else None
-
-
-def _save_alarm(session: Session, point: Point, alarm: Alarm) -> bool:
-    """Whether it is new."""
-    kept = session.execute(
-        insert(tables.Alarm)
-        .values(
-            organization_id=point.organization_id,
-            point_id=point.id,
-            kind=alarm.alarm.value,
-            at=alarm.at,
-            is_over=alarm.is_over,
-            text=alarm.text,
-        )
-        .on_conflict_do_nothing()
-        .returning(col(tables.Alarm.point_id))
-    ).first()
-    since = None if alarm.is_over else alarm.at
-    state = tables.PointState
-    change = update(state).where(col(state.point_id) == point.id)
-    match alarm.alarm:
-        case AlarmKind.SILENT:
-            session.execute(change.values(silent_since=since))
-        case AlarmKind.IMPLAUSIBLE:
-            session.execute(change.values(held_since=since))
-        case (
-            AlarmKind.STUCK
-            | AlarmKind.SWITCH_FAILED
-            | AlarmKind.NO_TARIFF
-            | AlarmKind.CUT_WAITS
-            | AlarmKind.CLOCK_WRONG
-            | AlarmKind.FINAL_BALANCE
-            | AlarmKind.LOW_BALANCE
-        ):
-            pass  # kept in alarms; the state itself shows in supply and balance
-        case _:
-            raise AssertionError(f"not a kind of alarm: {alarm.alarm}")
-    return kept is not None
 
 
 def _take_cursor(
@@ -636,28 +501,33 @@ def _note_supply(session: Session, purses: set[UUID]) -> None:
             )
 
 
-def _points(session: Session, gateway: tables.Gateway) -> dict[UUID, Point]:
-    point, purse = tables.ServicePoint, tables.Purse
-    found = session.execute(
-        select(
-            col(point.id),
-            col(point.organization_id),
-            col(point.room_id),
-            col(point.purse_id),
-            col(purse.account_id),
-        )
-        .outerjoin(purse, col(purse.id) == col(point.purse_id))
-        .where(col(point.gateway_id) == gateway.id)
-    )
-    past = tenures.past_payers(session, gateway.id)
+_POINTS = """
+    SELECT p.id, p.organization_id, p.room_id, p.purse_id, u.account_id
+    FROM points p LEFT JOIN purses u ON u.id = p.purse_id
+    WHERE p.gateway_id = %(gateway)s AND (%(all)s OR p.id = ANY(CAST(%(points)s AS uuid[])))
+"""
+
+
+def _points(session: Session, gateway: tables.Gateway, messages: Iterable[Up]) -> dict[UUID, Point]:
+    """The gateway's service points that these messages are about; all of them where one is about a purse."""
+    asked = set[UUID]()
+    is_about_money = is_about_a_purse = False
+    for message in messages:
+        match message:
+            case CodeEntered() | EmergencyTaken() | EmergencyRepaid():
+                is_about_a_purse = is_about_money = True
+            case GatewayAlarm() | FieldWork(point=None):
+                pass
+            case _:
+                assert message.point is not None
+                asked.add(message.point)
+                is_about_money = is_about_money or isinstance(message, Charged)
+    if not asked and not is_about_a_purse:
+        return {}
+    points = f"{{{','.join(map(str, asked))}}}"  # as PostgreSQL writes an array
+    found = execute(session, _POINTS, gateway=gateway.id, points=points, all=is_about_a_purse)
+    past = tenures.past_payers(session, gateway.id) if is_about_money else {}
     return {
-        row.id: Point(
-            row.id,
-            row.organization_id,
-            row.room_id,
-            row.purse_id,
-            row.account_id,
-            past.get(row.id, frozenset()),
-        )
-        for row in found
+        id: Point(id, organization, room, purse, account, past.get(id, frozenset()))
+        for id, organization, room, purse, account in found
     }

@@ -62,6 +62,7 @@ class Gateway(Identified, table=True):
     credential_no: int | None = Field(default=None, sa_type=BigInteger)
     keys_number: int = Field(default=0, sa_type=BigInteger)
     keys_told: list[str] = Field(default_factory=list, sa_type=JSONB)
+    follow_from: int | None = Field(default=None, sa_type=BigInteger)
 
 
 class EnrolmentToken(Owned, table=True):
@@ -112,7 +113,10 @@ class GatewayCredential(Owned, table=True):
 
 
 class UpHash(Owned, table=True):
-    """The hash of an entry that was applied of the log that we follow; of the last ones only."""
+    """The hashes of a run of entries that were applied of the log that we follow; of the last ones only.
+
+    seq is the number of the run's last entry, hashes the 32 bytes of each, in their order.
+    """
 
     __tablename__ = "up_hashes"
     __table_args__ = (belongs_to("gateways", "gateway_id"),)
@@ -121,7 +125,7 @@ class UpHash(Owned, table=True):
     seq: int = Field(
         primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False}
     )
-    hash: str = Field(sa_type=Text)
+    hashes: bytes = Field(sa_type=LargeBinary)
 
 
 class GatewayLog(Owned, table=True):

@@ -167,14 +167,14 @@ MUTANTS = (
     Mutant(
         "the cloud applies a gap",
         "cloud/services/chain.py",
-        "        if entry.seq == gateway.up_seq + 1:\n            gateway.up_seq",
-        "        if entry.seq > gateway.up_seq:\n            gateway.up_seq",
+        "        if entry.seq == up_seq + 1:\n            up_seq",
+        "        if entry.seq > up_seq:\n            up_seq",
     ),
     Mutant(
         "the cloud applies old entries again",
         "cloud/services/chain.py",
-        "        if entry.seq == gateway.up_seq + 1:\n            gateway.up_seq",
-        "        if entry.seq <= gateway.up_seq + 1:\n            gateway.up_seq",
+        "        if entry.seq == up_seq + 1:\n            up_seq",
+        "        if entry.seq <= up_seq + 1:\n            up_seq",
     ),
     Mutant(
         "the cloud moves balances by what was booked before",

@@ -187,17 +187,17 @@ def test_a_store_that_we_do_not_follow_moves_no_cursor(database, home, receive, 
 
 
 def test_only_the_last_hashes_are_kept(database, home, receive, reads):
-    last = chain.KEPT_HASHES + 100
+    last = chain.KEPT_HASHES + chain.FORGET_EACH - 1
     with database.system() as session:
         row = session.get(tables.Gateway, home.gateway_id)
         row.up_log, row.up_seq, row.up_hash = LOG, last, "a" * 64
-        for seq in (1, 101, 102, last):
+        for seq in (1, chain.FORGET_EACH, chain.FORGET_EACH + 1, last):
             session.add(
                 tables.UpHash(
                     organization_id=home.organization_id,
                     gateway_id=home.gateway_id,
                     seq=seq,
-                    hash="b" * 64,
+                    hashes=b"b" * 32,
                 )
             )
     (next_one,) = chained(reads(1, 1), first=last + 1, after="a" * 64)
@@ -206,10 +206,10 @@ def test_only_the_last_hashes_are_kept(database, home, receive, reads):
 
     with database.system() as session:
         kept = session.execute(select(tables.UpHash.seq).order_by(tables.UpHash.seq)).scalars()
-        assert list(kept) == [102, last, last + 1]
+        assert list(kept) == [chain.FORGET_EACH + 1, last, last + 1]
     # Of what is older nothing can be said, and nothing is.
     assert receive(*chained(reads(1, 1))) == (None, last + 1)
-    assert receive(*chained(reads(1, 1), first=102)) == (Halt.FORKED, last + 1)
+    assert receive(*chained(reads(1, 1), first=chain.FORGET_EACH + 1)) == (Halt.FORKED, last + 1)
 
 
 def test_a_gateways_own_alarm_is_kept_and_asks_for_no_service_point(database, home, receive):

@@ -111,7 +111,7 @@ FILL = (
     " (organization_id, id, created_at, topup_id, channel, out_trade_no, transaction_id, out_refund_no,"
     " amount_fen, paid_at) VALUES (:organization, gen_random_uuid(), now(), :organization, 'wechat', 'o',"
     " CAST(:organization AS text), CAST(:organization AS text), 1, now())",
-    "INSERT INTO up_hashes VALUES (:organization, :gateway, 1, 'h')",
+    "INSERT INTO up_hashes VALUES (:organization, :gateway, 1, '')",
     "INSERT INTO gateway_logs VALUES (:organization, :gateway, :gateway, 1, 'h', :gateway, now())",
     "INSERT INTO gateway_alarms VALUES (:organization, :gateway, 'forked', now(), false, 'x')",
     "INSERT INTO overrides"

@@ -1,0 +1,202 @@
+"""What a run of a gateway's entries comes to, written in a few statements however many entries there are.
+
+Rows go to the database as one JSON text: to make arrays of them takes the driver several times as long.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from pydantic import TypeAdapter
+from sqlalchemy import func, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import Session, col
+
+from cloud import tables
+from cloud.db import execute
+from cloud.services import measurements
+from prepaid.momentary import Momentary
+from prepaid.rating import Position
+from prepaid.reading import Reading, Supply
+from prepaid.register import Evidence, Kind
+from prepaid.wire import Alarm, AlarmKind, SupplyChanged
+
+_POSITION = TypeAdapter(Position)
+
+
+@dataclass(slots=True)
+class Arrivals:
+    """The readings, positions, supplies and alarms of points, in the order in which they were told."""
+
+    readings: dict[tuple[UUID, datetime], Reading] = field(default_factory=dict)
+    evidence: dict[tuple[UUID, datetime, Kind], Evidence] = field(default_factory=dict)
+    latest: dict[UUID, Reading] = field(default_factory=dict)
+    first: dict[UUID, datetime] = field(default_factory=dict)
+    positions: dict[UUID, Position] = field(default_factory=dict)
+    supplies: dict[UUID, SupplyChanged] = field(default_factory=dict)
+    alarms: list[Alarm] = field(default_factory=list)
+    measured: dict[tuple[UUID, datetime], Momentary] = field(default_factory=dict)
+
+    def read(self, point: UUID, reading: Reading) -> None:
+        """The latest is so by the order of the log, not by a clock that may be set."""
+        self.readings.setdefault((point, reading.at), reading)
+        self.latest[point] = reading
+        self.first[point] = min(self.first.get(point, reading.at), reading.at)
+
+
+def save(session: Session, organization_id: UUID, told: Arrivals) -> list[Alarm]:
+    """Writes all of it, and gives the alarms that are new.
+
+    A reading, evidence, measurement or alarm that is there already stays as it is.
+    """
+    if told.readings:
+        _save_readings(session, organization_id, told)
+    if told.evidence:
+        _save_evidence(session, organization_id, told)
+    if told.measured:
+        measurements.keep(session, organization_id, told.measured)
+    if told.latest:
+        _save_states(session, told)
+    for point, supply in told.supplies.items():
+        _save_supply(session, point, supply)
+    return [alarm for alarm in told.alarms if _save_alarm(session, organization_id, alarm)]
+
+
+_READINGS = """
+    INSERT INTO readings (organization_id, point_id, at, meter_no, total, supply, bands)
+    SELECT %(organization)s, r.*
+    FROM json_to_recordset(CAST(%(rows)s AS json))
+        AS r (point uuid, at timestamptz, meter_no text, total numeric, supply text, bands jsonb)
+    ON CONFLICT DO NOTHING
+"""
+
+
+def _save_readings(session: Session, organization_id: UUID, told: Arrivals) -> None:
+    rows = [
+        {
+            "point": str(point),
+            "at": at.isoformat(),
+            "meter_no": reading.meter_no,
+            "total": str(reading.total),
+            "supply": text_of(reading.supply),
+            "bands": _texts(reading.bands),
+        }
+        for (point, at), reading in told.readings.items()
+    ]
+    execute(session, _READINGS, organization=organization_id, rows=json.dumps(rows))
+
+
+_STATES = """
+    UPDATE point_states s
+    SET total = n.total, read_at = n.at, bands = n.bands,
+        first_read_at = least(s.first_read_at, n.first_at),
+        position = coalesce(n.position, s.position)
+    FROM json_to_recordset(CAST(%(rows)s AS json)) AS n (
+        point uuid, total numeric, at timestamptz, first_at timestamptz, bands jsonb, position jsonb
+    )
+    WHERE s.point_id = n.point
+"""
+
+
+def _save_states(session: Session, told: Arrivals) -> None:
+    rows = []
+    for point, reading in told.latest.items():
+        position = told.positions.get(point)
+        rows.append(
+            {
+                "point": str(point),
+                "total": str(reading.total),
+                "at": reading.at.isoformat(),
+                "first_at": told.first[point].isoformat(),
+                "bands": _texts(reading.bands),
+                "position": position and _POSITION.dump_python(position, mode="json"),
+            }
+        )
+    execute(session, _STATES, rows=json.dumps(rows))
+
+
+def _save_evidence(session: Session, organization_id: UUID, told: Arrivals) -> None:
+    session.execute(
+        insert(tables.Evidence).on_conflict_do_nothing(),
+        [
+            {
+                "organization_id": organization_id,
+                "point_id": point,
+                "at": at,
+                "kind": kind.value,
+                "confidence": evidence.confidence.value,
+                "effect": evidence.effect.value,
+                "moved": evidence.moved,
+                "against": evidence.limit,
+                "text": evidence.text,
+            }
+            for (point, at, kind), evidence in told.evidence.items()
+        ],
+    )
+
+
+def _save_supply(session: Session, point: UUID, change: SupplyChanged) -> None:
+    state = tables.PointState
+    session.execute(
+        update(state)
+        .where(col(state.point_id) == point)
+        .values(
+            supply=text_of(change.supply),
+            wanted=text_of(change.wanted),
+            why=change.why.value,
+            supply_at=change.at,
+            commanded_at=func.coalesce(change.commanded_at, col(state.commanded_at)),
+        )
+    )
+
+
+def _save_alarm(session: Session, organization_id: UUID, alarm: Alarm) -> bool:
+    """Whether it is new."""
+    kept = session.execute(
+        insert(tables.Alarm)
+        .values(
+            organization_id=organization_id,
+            point_id=alarm.point,
+            kind=alarm.alarm.value,
+            at=alarm.at,
+            is_over=alarm.is_over,
+            text=alarm.text,
+        )
+        .on_conflict_do_nothing()
+        .returning(col(tables.Alarm.point_id))
+    ).first()
+    since = None if alarm.is_over else alarm.at
+    state = tables.PointState
+    change = update(state).where(col(state.point_id) == alarm.point)
+    match alarm.alarm:
+        case AlarmKind.SILENT:
+            session.execute(change.values(silent_since=since))
+        case AlarmKind.IMPLAUSIBLE:
+            session.execute(change.values(held_since=since))
+        case (
+            AlarmKind.STUCK
+            | AlarmKind.SWITCH_FAILED
+            | AlarmKind.NO_TARIFF
+            | AlarmKind.CUT_WAITS
+            | AlarmKind.CLOCK_WRONG
+            | AlarmKind.FINAL_BALANCE
+            | AlarmKind.LOW_BALANCE
+        ):
+            pass  # kept in alarms; the state itself shows in supply and balance
+        case _:
+            raise AssertionError(f"not a kind of alarm: {alarm.alarm}")
+    return kept is not None
+
+
+def _texts(bands: Mapping[str, Decimal] | None) -> dict[str, str] | None:
+    return {band: str(total) for band, total in bands.items()} if bands is not None else None
+
+
+def text_of(supply: Supply | None) -> str | None:
+    """As tables keep it."""
+    return supply.value if supply is not None else None
