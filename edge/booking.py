@@ -150,13 +150,23 @@ class Booking:
                 looks = self._looked(point, available, tick)
             want = desired(point.policy, self.situation(point, reading.supply, looks))
             self._alarms(point, reading, weighed, available)
-            self._note_wait(point, want, reading.at)
-            self.report(point, want, reading.supply, reading.at)
+            if not self._is_weighed_again(point, want, reading.supply):
+                self._note_wait(point, want, reading.at)
+                self.report(point, want, reading.supply, reading.at)
         if looks is not None:
             self._looks[point.id] = looks
         if is_told:
             self._told[point.id] = (Read(point.id, reading, weighed.evidence), tick)
         return Settled(before, available, want, reading.supply)
+
+    def _is_weighed_again(self, point: ServicePoint, want: Desired, seen: Supply | None) -> bool:
+        """Whether this is a cut that was put off for the current: what is told waits for decide(), which knows it.
+
+        Else an alarm would end and begin with each look.
+        """
+        row = self._store.supply(point.id)
+        is_as_before = row is not None and row.seen is seen is Supply.ON
+        return is_as_before and want.supply is Supply.OFF and self._put_off.get(point.id, 0) > 0
 
     def decide(
         self, point: ServicePoint, settled: Settled, *, current_a: Decimal | None

@@ -89,6 +89,26 @@ async def test_nobody_is_cut_under_a_large_current_and_a_person_is_told(tmp_path
 
 
 @simulated
+async def test_a_cut_that_waits_for_the_current_is_told_once_and_not_at_each_look(tmp_path: Path):
+    room = room_with(tmp_path, max_cut_current_a=Decimal(30), current_tries=2)
+    await use(room, "100.00")
+    draw(room, "31.500")
+
+    for _ in range(10):
+        await use(room, "102.00")
+
+    waits = [alarm for alarm in room.told(Alarm) if alarm.alarm is AlarmKind.CUT_WAITS]
+    assert len(waits) == 1
+    # On with credit; then due to be cut, as the first look at the current is still to come; then it waits.
+    told = [(change.wanted, change.why) for change in room.told(SupplyChanged)]
+    assert told == [
+        (Supply.ON, Why.CREDIT),
+        (Supply.OFF, Why.NO_CREDIT),
+        (None, Why.CURRENT),
+    ]
+
+
+@simulated
 async def test_a_point_kept_supplied_by_an_operator_is_not_cut_until_the_end(tmp_path: Path):
     room = room_with(tmp_path)
     await use(room, "100.00")
