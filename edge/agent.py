@@ -317,10 +317,16 @@ class Agent:
                 earlier[name] = now
 
     def _silent(self, points: Iterable[ServicePoint], why: str) -> None:
+        new = []
+        for point in points:
+            self._power.went_silent(point.id, of=len(self._points))
+            if self._store.alarm_since(point.id, AlarmKind.SILENT) is None:
+                new.append(point)
+        if not new:
+            return
         try:
             with self._store.transaction(is_derived=True):
-                for point in points:
-                    self._power.went_silent(point.id, of=len(self._points))
+                for point in new:
                     self._booking.alarm(
                         point, AlarmKind.SILENT, self._clock.now().at, why, is_on=True
                     )

@@ -9,6 +9,7 @@ Only what the cloud has signed is heard (prepaid.seal), and its cursor only in a
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -57,6 +58,7 @@ log = logging.getLogger(__name__)
 
 MOST_ENTRIES = 200
 MOST_BYTES = 256 * 1024
+ABOUT_ENTRY = 300  # bytes of an entry on the wire, beside its body
 RETRY_FULL_S = 5.0
 GREET_S = 1.0  # until the cloud has answered on a new connection, doubling up to resend_s
 
@@ -245,7 +247,7 @@ class Sync:
         batch: list[Entry] = []
         size = 0
         for entry in self._store.unacked(MOST_ENTRIES):
-            size += len(wire.pack(Envelope((entry,))))
+            size += ABOUT_ENTRY + len(json.dumps(entry.body))  # with its quotes escaped
             if batch and size > MOST_BYTES:
                 break
             batch.append(entry)
