@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import multiprocessing
 from collections.abc import Callable, Iterable, Sequence
@@ -14,6 +15,7 @@ from cloud.db import Database
 from simulators.world.story import Told, tell
 
 LOOK_S = 2.0
+RARELY = (100_000, 20, 100)  # garbage is collected
 REPRODUCE = ".venv/bin/python -m simulators.world --seed {}"
 
 
@@ -75,6 +77,10 @@ def _next(done: Queue[Told], workers: Sequence[SpawnProcess]) -> Told:
 
 def _work(url: str, days: int, todo: Queue[int | None], done: Queue[Told]) -> None:
     logging.disable(logging.CRITICAL)
+    # What is imported stays; of what a seed makes little lives long enough to be looked for often.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*RARELY)
     with closing(Database(url, connections=3)) as database:
         while (seed := todo.get()) is not None:
             done.put(tell(seed, database, days=days))

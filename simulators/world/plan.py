@@ -120,7 +120,7 @@ def plan(seed: int, days: int) -> Plan:
     """The plan of a seed."""
     dice = random.Random(f"plan {seed}")
     clocks_jump = dice.random() < 0.25
-    is_block = dice.random() < 0.12
+    is_block = dice.random() < 0.06
     tariffs = _tariffs(dice, days, clocks_jump=clocks_jump)
     estates = tuple(_estate(dice, days, is_block=is_block and number == 0) for number in range(2))
     weather = [
@@ -142,12 +142,14 @@ def _estate(dice: random.Random, days: int, *, is_block: bool) -> EstatePlan:
         policy = replace(_policy(dice), quiet=None, is_protected=False)
         points = [_point(dice, days, "electricity", 0, policy) for _ in range(8)]
     else:
-        purposes = ("electricity", "water") if dice.random() < 0.5 else ("utility",)
-        points.append(_point(dice, days, "electricity", 0, _policy(dice)))
-        if dice.random() < 0.4:
-            points.append(_point(dice, days, "electricity", 0, points[0].policy))
-        policy = _policy(dice) if len(purposes) == 2 else points[0].policy
-        points.append(_point(dice, days, "cold_water", len(purposes) - 1, policy))
+        purposes = dice.choice((("electricity",), ("electricity", "water"), ("utility",)))
+        policy = _policy(dice)
+        points.append(_point(dice, days, "electricity", 0, policy))
+        if dice.random() < (0.3 if len(purposes) == 1 else 0.1):
+            points.append(_point(dice, days, "electricity", 0, policy))
+        if purposes != ("electricity",):
+            policy = _policy(dice) if len(purposes) == 2 else policy
+            points.append(_point(dice, days, "cold_water", len(purposes) - 1, policy))
     is_rough = dice.random() < 0.6
     return EstatePlan(
         tuple(points),
@@ -177,7 +179,7 @@ def _policy(dice: random.Random) -> Policy:
         emergency=lent,
         quiet=quiet,
         notice=timedelta(minutes=dice.choice((0, 0, 0, 30))),
-        max_cut_current_a=dice.choice((None, None, Decimal(8))),
+        max_cut_current_a=Decimal(8) if dice.random() < 0.1 else None,
         dwell=timedelta(seconds=dice.choice((0, 5, 60))),
     )
 
@@ -192,7 +194,7 @@ def _point(dice: random.Random, days: int, commodity: str, purse: int, policy: P
     opening = Decimal(dice.randint(0, 99_999_99)).scaleb(-2)
     if dice.random() < 0.05:
         opening = Decimal("999999.00")  # it will roll over
-    presses_after_s = dice.choice((2.0, 300.0, 4000.0, None))
+    presses_after_s = dice.choice((2.0, 2.0, 20.0, 20.0, 60.0, 300.0, 4000.0, None))
     return PointPlan(commodity, purse, policy, tuple(draws), opening, presses_after_s)
 
 
@@ -337,11 +339,11 @@ def _power(sky: _Sky) -> None:
 def _things(sky: _Sky, estate: EstatePlan) -> None:
     dice, points = sky.dice, len(estate.points)
     for _ in sky.some(0.3, 2):
-        sky.add(What.NOISE, lasts_s=dice.uniform(600, 6 * HOUR_S), number=dice.choice((10, 40)))
+        sky.add(What.NOISE, lasts_s=_long(dice, 6 * HOUR_S), number=dice.choice((10, 40)))
     for _ in sky.some(0.3, 2):
-        sky.add(What.DEAD_METER, which=dice.randrange(points), lasts_s=dice.uniform(60, 9 * HOUR_S))
+        sky.add(What.DEAD_METER, which=dice.randrange(points), lasts_s=_long(dice, 9 * HOUR_S))
     for _ in sky.some(0.15, 1):
-        sky.add(What.LINE_AWAY, lasts_s=dice.uniform(60, 3 * HOUR_S))
+        sky.add(What.LINE_AWAY, lasts_s=_long(dice, 3 * HOUR_S))
     for _ in sky.some(0.2, 2):
         sky.add(What.DISK_FULL, number=dice.randint(1, 20), lasts_s=dice.uniform(10, HOUR_S))
     fate = dice.random()
@@ -353,6 +355,11 @@ def _things(sky: _Sky, estate: EstatePlan) -> None:
         at_s = sky.add(What.SPARE, lasts_s=dice.choice((60.0, 3 * HOUR_S)))
         if dice.random() < 0.5:
             sky.add(What.OLD_RETURNS, at_s + dice.uniform(4, 10) * HOUR_S)
+
+
+def _long(dice: random.Random, most_s: float) -> float:
+    """Mostly short, now and then very long."""
+    return 60.0 * (most_s / 60.0) ** dice.random()
 
 
 def _people(sky: _Sky, estate: EstatePlan) -> None:

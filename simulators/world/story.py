@@ -33,7 +33,8 @@ from simulators.world.network import Network
 from simulators.world.plan import BEGIN, HOUR_S, Happening, Plan, What, plan
 from simulators.world.truth import Broken, Truth
 
-LOOKS_S = (1000.0, 4000.0, 2500.0)  # after the weather; then everything is in its place
+LOOKS_S = (900.0, 1800.0, 1300.0)  # after the weather; then everything is in its place
+AGAIN_S, BRAKES = 300.0, 3  # once more, while the brake was pulled by what the weather had put off
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _HASHES = re.compile(r"[0-9a-f]{64}")
 
@@ -390,9 +391,18 @@ class Story:
                 self.release_brake(estate)
                 self.cloud.visit_all(estate)
             await asyncio.sleep(look_s)
+        for _ in range(BRAKES):
+            braked = [e for n, e in enumerate(self.estates) if self._is_braked(n)]
+            for estate in braked:
+                self.release_brake(estate)
+            await asyncio.sleep(AGAIN_S if braked else 0.0)
         if unsettled := self._unsettled():
             hours = sum(LOOKS_S) / HOUR_S
             raise Broken("convergence", f"{hours:.1f} h after the weather, {unsettled}")
+
+    def _is_braked(self, number: int) -> bool:
+        store = self.serving[number].store
+        return store is not None and store.brake().is_on
 
     def _clear_network(self) -> None:
         self.cloud.worker_dies = 0.0
