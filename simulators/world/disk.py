@@ -56,12 +56,13 @@ class Credit:
 class Commit:
     """What a commit has changed that the world looks at: positions, credits, and points that were pinned.
 
-    is_held: the store is, after it.
+    is_heard: it moved the cursor in the cloud's log. is_held: the store is, after it.
     """
 
     positions: list[Saved]
     credits: list[Credit]
     pinned: list[str]
+    is_heard: bool
     is_held: bool
 
 
@@ -78,6 +79,8 @@ CREATE TEMP TRIGGER pinned_again AFTER UPDATE ON main.override
   BEGIN SELECT seen_pinned(NEW.point); END;
 CREATE TEMP TRIGGER let_go AFTER DELETE ON main.override
   BEGIN SELECT seen_pinned(OLD.point); END;
+CREATE TEMP TRIGGER heard AFTER UPDATE OF cloud_seq ON main.gateway
+  BEGIN SELECT seen_heard(); END;
 CREATE TEMP TRIGGER held AFTER UPDATE OF hold ON main.gateway
   BEGIN SELECT seen_hold(NEW.hold); END;
 """
@@ -91,7 +94,7 @@ class Seen:
         self._saved: list[tuple[str, str | None, str]] = []
         self._credits: list[Credit] = []
         self._pinned: list[str] = []
-        self._is_held = self._was_held = False
+        self._is_heard = self._is_held = self._was_held = False
 
     def begin(self) -> None:
         """Watches from now on. A store that is replaced is another connection."""
@@ -100,9 +103,13 @@ class Seen:
             "seen_credited", 3, lambda *row: self._credits.append(Credit(*row))
         )
         self._db.create_function("seen_pinned", 1, self._pinned.append)
+        self._db.create_function("seen_heard", 0, self._hear)
         self._db.create_function("seen_hold", 1, self._hold)
         self._db.executescript(_WATCH)
         self._is_held = self._was_held = self._one("SELECT hold FROM main.gateway") is not None
+
+    def _hear(self) -> None:
+        self._is_heard = True
 
     def _hold(self, hold: str | None) -> None:
         self._is_held = hold is not None
@@ -119,6 +126,7 @@ class Seen:
             [Saved(*row, self._tariff(row[0])) for row in self._saved],
             list(self._credits),
             list(self._pinned),
+            is_heard=self._is_heard,
             is_held=self._is_held,
         )
         self._was_held = self._is_held
@@ -128,6 +136,7 @@ class Seen:
     def _clear(self) -> None:
         for seen in (self._saved, self._credits, self._pinned):
             seen.clear()
+        self._is_heard = False
 
     def _tariff(self, point: str) -> str:
         return str(

@@ -73,7 +73,11 @@ class Machine:
     ) -> None:
         self.name = name
         self.number = number
-        self.on_open: Callable[[Hold | None], None] = lambda hold: None
+        self.on_open: Callable[[Store], None] = lambda store: None
+        self.told: tuple[UUID, int] | None = (
+            None  # our log, and the cursor that the cloud was told last
+        )
+        link.on_word = self._told
         self.on_failure = on_failure
         self.gateway_no = gateway_no
         self.path = folder / "ledger.sqlite"
@@ -182,6 +186,11 @@ class Machine:
         """Something does that makes meters seem silent, which are then tried ever more rarely."""
         self.disturb(after_s=self._settle_s + CLEAR_S)
 
+    def _told(self) -> None:
+        """A word is said to the cloud, and with it our cursor in its log."""
+        if self.store is not None and (cursor := self.store.cursor()) is not None:
+            self.told = (self.store.log, cursor.seq)
+
     def _power_is_gone(self) -> None:
         """What is on the disk stays as it is; nothing that the program still does has an effect."""
         self._frozen = self.disk.freeze(self.path)
@@ -218,7 +227,7 @@ class Machine:
         )
         self.store = store
         self._is_held = store.hold is not None
-        self.on_open(store.hold)
+        self.on_open(store)
         bus = Bus("L1", self.line, baud=9600, delay_s=0.0)
         try:
             clock = self._clock_of(store)

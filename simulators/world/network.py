@@ -15,12 +15,14 @@ class Link:
         self.is_dark = True
         self.changed: Callable[[], None] = lambda: None
         self.deliver: Callable[[bytes], None] = lambda payload: None
+        self.on_word: Callable[[], None] = lambda: None
         self.after_word: Callable[[], None] = lambda: None
         self._network = network
         self._gateway_no = gateway_no
 
     def publish(self, payload: bytes) -> None:
         if self.is_up and not self.is_dark:
+            self.on_word()
             self._network.up(self._gateway_no, payload)
             self.after_word()
 

@@ -347,19 +347,35 @@ def _things(sky: _Sky, estate: EstatePlan) -> None:
     for _ in sky.some(0.2, 2):
         sky.add(What.DISK_FULL, number=dice.randint(1, 20), lasts_s=dice.uniform(10, HOUR_S))
     fate = dice.random()
-    if fate < 0.12:
+    if fate < 0.16:
         at_s = sky.add(What.BACKUP)
         again_s = at_s + dice.uniform(600, 12 * HOUR_S)
         sky.add(dice.choice((What.RESTORE, What.OLD_COPY)), again_s, lasts_s=60.0)
-    elif fate < 0.24:
-        at_s = sky.add(What.SPARE, lasts_s=dice.choice((60.0, 3 * HOUR_S)))
+        _meanwhile(sky, estate, again_s)
+    elif fate < 0.32:
+        lasts_s = dice.choice((10.0, 60.0, 3 * HOUR_S))
+        at_s = sky.add(What.SPARE, lasts_s=lasts_s)
+        _meanwhile(sky, estate, at_s + lasts_s)
         if dice.random() < 0.5:
             sky.add(What.OLD_RETURNS, at_s + dice.uniform(4, 10) * HOUR_S)
 
 
+def _meanwhile(sky: _Sky, estate: EstatePlan, at_s: float) -> None:
+    """A store is replaced: the gateway was in touch with the cloud just before, and people pay just then."""
+    dice = sky.dice
+    sky.add(
+        What.LINK, at_s - dice.uniform(20.0, 80.0), lasts_s=dice.choice((100.0, 600.0, 2 * HOUR_S))
+    )
+    for _ in range(dice.randint(0, 3)):
+        which = dice.randrange(len(estate.purposes))
+        sky.add(
+            What.TOP_UP, at_s + dice.uniform(-30.0, 30.0), which=which, number=dice.randint(50, 500)
+        )
+
+
 def _long(dice: random.Random, most_s: float) -> float:
     """Mostly short, now and then very long."""
-    return 60.0 * (most_s / 60.0) ** dice.random()
+    return float(60.0 * (most_s / 60.0) ** dice.random())
 
 
 def _people(sky: _Sky, estate: EstatePlan) -> None:

@@ -233,7 +233,7 @@ class Story:
         line.on_use = lambda: setattr(self.truth, "acting", machine)
         machine.disk.on_commit = lambda commit: self.truth.committed(machine, commit)
         machine.ends_s = self.plan.ends_s
-        machine.on_open = lambda hold: self.truth.found_old(machine, hold)
+        machine.on_open = lambda store: self.truth.opened(machine, store)
         self.machines[number].append(machine)
         return machine
 

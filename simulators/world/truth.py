@@ -14,7 +14,7 @@ from uuid import UUID
 
 from pydantic import TypeAdapter
 
-from edge.ledger.store import Hold
+from edge.ledger.store import Hold, Store
 from prepaid import ledger, tariff_document
 from prepaid.deadline import Line as ServedLine
 from prepaid.deadline import most_per_day, overdraft_bound
@@ -111,15 +111,37 @@ class Truth:
                 self._break("credits", f"transfer {credit.id} is booked as {credit}, was {known}")
         if not commit.credits and not commit.pinned:
             return
+        if not commit.is_heard:
+            self._break(
+                "cursor", f"{machine.name} books {commit} and does not note that it was heard"
+            )
         books = {credit.book for credit in commit.credits}
         for point in self.points.values():
             if ledger.prepaid(point.point.purse) in books or point.id in commit.pinned:
                 self._expect(machine, point)
 
+    def opened(self, machine: Machine, store: Store) -> None:
+        """A program starts on its ledger."""
+        self.found_old(machine, store.hold)
+        told, cursor = machine.told, store.cursor()
+        if told is None or told[0] != store.log:
+            return
+        if (cursor.seq if cursor is not None else 0) < told[1] and not self._is_put_back(machine):
+            self._break(
+                "disk",
+                f"{machine.name} told that it has entry {told[1]} of the cloud's, now it has {cursor}",
+            )
+
+    def _is_put_back(self, machine: Machine) -> bool:
+        """Whether somebody puts an old ledger back here."""
+        return any(
+            h.estate == machine.number and h.what in (What.OLD_COPY, What.RESTORE)
+            for h in self._plan.weather
+        )
+
     def found_old(self, machine: Machine, hold: Hold | None) -> None:
         """A ledger is found to be an old copy only where somebody has put one back."""
-        put_back = {h.estate for h in self._plan.weather if h.what in (What.OLD_COPY, What.RESTORE)}
-        if hold in (Hold.BEHIND, Hold.FORKED) and machine.number not in put_back:
+        if hold in (Hold.BEHIND, Hold.FORKED) and not self._is_put_back(machine):
             self._break("copies", f"the ledger of {machine.name} is {hold}, and nobody put it back")
 
     def _follow(self, saved: Saved) -> None:
