@@ -36,6 +36,7 @@ class Reason(StrEnum):
     REPAYMENT = "repayment"  # 还欠: of a debt, from a purse or paid for itself
     OPENING = "opening"  # 期初: what was there when the books were opened
     WRITE_OFF = "write-off"  # 核销、清零: given up, by either side
+    MOVE = "move"  # 转账: from one purse to another, by the customer's order
 
 
 class TransferIdReused(Exception):
@@ -107,6 +108,11 @@ def clearing(channel: str) -> Book:
 def returning(channel: str) -> Book:
     """What was paid twice and goes back to whoever paid: Liabilities:Returning:{channel} 待退款."""
     return Book(f"Liabilities:Returning:{channel}")
+
+
+def moving(purse: UUID) -> Book:
+    """What was taken out of a purse for another, and is not there yet: Liabilities:Moving:{purse} 转账在途."""
+    return Book(f"Liabilities:Moving:{purse}")
 
 
 def receivable(account: UUID) -> Book:
@@ -380,8 +386,8 @@ def refundable(book: Book, transfers: Iterable[Transfer], *, subsidies_first: bo
             else:
                 paid += fen - filled
             continue
-        # A refund pays out what was paid; what is taken back of a subsidy is the subsidy.
-        is_given_first = transfer.reason is not Reason.REFUND and (
+        # Refunds and moves are of what was paid; what is taken back of a subsidy is the subsidy.
+        is_given_first = transfer.reason not in (Reason.REFUND, Reason.MOVE) and (
             subsidies_first or transfer.reason is Reason.SUBSIDY
         )
         from_given = min(given, fen if is_given_first else max(0, fen - paid))

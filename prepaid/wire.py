@@ -221,6 +221,30 @@ class EmergencyRepaid:
     kind: Literal["emergency-repaid"] = "emergency-repaid"
 
 
+class Refusal(StrEnum):
+    """Why a gateway does not take money out of a purse."""
+
+    SHORT = "short"  # 余额不足: the purse does not hold so much
+    UNREAD = (
+        "unread"  # 表计失联或存疑: what a meter that is not known to be off has used is not known
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """The gateway's answer to a Withdraw: the transfer is booked here (refusal is None), or it never will be.
+
+    left is what the purse holds after that. A Withdraw that comes again is answered again, in the same way.
+    """
+
+    purse: UUID
+    transfer: Transfer
+    refusal: Refusal | None
+    left: Money
+    at: datetime
+    kind: Literal["withdrawn"] = "withdrawn"
+
+
 Up = Annotated[
     Read
     | Measured
@@ -232,7 +256,8 @@ Up = Annotated[
     | MeterLinked
     | CodeEntered
     | EmergencyTaken
-    | EmergencyRepaid,
+    | EmergencyRepaid
+    | Withdrawn,
     Field(discriminator="kind"),
 ]
 
@@ -267,6 +292,21 @@ class Credited:
     transfer: Transfer
     number: int | None = None
     kind: Literal["credited"] = "credited"
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """Money is to be taken out of a purse (a refund, a correction): book the transfer if the purse holds so much
+    without credit that is lent, and answer in any case (Withdrawn). Nothing is paid out before that.
+
+    number counts the withdrawals of its purse from 1. Where is_unread_too, also if a meter of the purse cannot be
+    read: a person has seen to it.
+    """
+
+    transfer: Transfer
+    number: int
+    is_unread_too: bool = False
+    kind: Literal["withdraw"] = "withdraw"
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,6 +384,15 @@ class Carried:
 
 
 @dataclass(frozen=True, slots=True)
+class Debited:
+    """A withdrawal that another store has booked, and that holds."""
+
+    log: UUID
+    transfer: Transfer
+    kind: Literal["debited"] = "debited"
+
+
+@dataclass(frozen=True, slots=True)
 class Lent:
     """Emergency credit that is taken for a purse and not paid back yet; of others there is none."""
 
@@ -366,6 +415,7 @@ Down = Annotated[
     PointSet
     | TariffSet
     | Credited
+    | Withdraw
     | Visit
     | Pinned
     | BrakeReleased
@@ -374,6 +424,7 @@ Down = Annotated[
     | CloudKeys
     | Standing
     | Carried
+    | Debited
     | Lent
     | Resumed,
     Field(discriminator="kind"),

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 from prepaid.wire import NO_ENTRY, Entry
 
-VERSION = 3
+VERSION = 4
 
 _BY_HAND = (
     """
@@ -48,6 +48,9 @@ _BY_HAND = (
     """,
 )
 """What people do without the internet, since version 3."""
+
+_WITHDRAWN = "CREATE TABLE withdrawn (id TEXT PRIMARY KEY, body TEXT NOT NULL)"  # 支取: what each was answered
+"""What the cloud asked for out of purses, since version 4."""
 
 SCHEMA = """
 CREATE TABLE gateway (            -- one row: who we are, and how far the two logs are
@@ -121,7 +124,7 @@ CREATE TABLE mark     (           -- how far log and ledger were after so many t
   up_seq   INTEGER NOT NULL,
   transfer INTEGER NOT NULL       -- rowid
 );
-""" + ";\n".join(_BY_HAND)
+""" + ";\n".join((*_BY_HAND, _WITHDRAWN))
 
 
 def create(
@@ -155,6 +158,9 @@ def upgrade(db: sqlite3.Connection) -> None:
             _from_1(db)
         if version_of(db) == 2:
             _from_2(db)
+        if version_of(db) == 3:
+            db.execute(_WITHDRAWN)
+            db.execute("PRAGMA user_version = 4")
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:

@@ -31,7 +31,18 @@ from prepaid.rating import Position
 from prepaid.register import History
 from prepaid.supply import Override
 from prepaid.tariff import Tariff
-from prepaid.wire import AlarmKind, Cursor, Entry, Measured, Read, TariffSet, Trouble, Up, Work
+from prepaid.wire import (
+    AlarmKind,
+    Cursor,
+    Entry,
+    Measured,
+    Read,
+    TariffSet,
+    Trouble,
+    Up,
+    Withdrawn,
+    Work,
+)
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +62,7 @@ _HISTORIES = rows.bodies("history", "point", History)
 _OVERRIDES = rows.bodies("override", "point", Override)
 _WARNED = rows.bodies("warned", "point", Warned)
 _METER_CLOCKS = rows.bodies("meter_clock", "point", MeterClock)
+_WITHDRAWN = rows.bodies("withdrawn", "id", Withdrawn)
 _KEPT_TIME = TypeAdapter(KeptTime)
 
 
@@ -109,6 +121,7 @@ class Store:
         self._checks = self._rows(rows.CHECKS)
         self._warned = self._rows(_WARNED)
         self._meter_clocks = self._rows(_METER_CLOCKS)
+        self._withdrawn = self._rows(_WITHDRAWN)
         self._brake: Brake | None = None
         self._lock = ledger_file.take(path)
         self.on_append: Callable[[], None] = lambda: None
@@ -252,6 +265,7 @@ class Store:
             self._checks,
             self._warned,
             self._meter_clocks,
+            self._withdrawn,
         ):
             table.forget()
         self._brake = None
@@ -328,6 +342,11 @@ class Store:
         self._move(transfer.credit, transfer.amount.fen)
         return True
 
+    def booked(self, id: UUID) -> Transfer | None:
+        """The transfer with this id, if it is booked here; a charge of long ago is not found any more."""
+        found = self._select("SELECT * FROM transfer WHERE id = ?", str(id)).fetchone()
+        return None if found is None else _transfer(found)
+
     def _move(self, book: Book, fen: int) -> None:
         """Of a prepaid book; of others no balance is kept."""
         if ledger.purse_of(book) is not None:
@@ -367,6 +386,14 @@ class Store:
             raise ValueError(f"credit {number} of purse {purse} is here already")
         self._typed.save((book, number), typed)
         self._move(book, typed.amount.fen)
+
+    def withdrawn(self, transfer: UUID) -> Withdrawn | None:
+        """What the cloud was answered when it asked for this transfer out of a purse."""
+        return self._withdrawn.get(transfer)
+
+    def save_withdrawn(self, answer: Withdrawn) -> None:
+        """Keeps an answer for good, so that it is never another."""
+        self._withdrawn.save(answer.transfer.id, answer)
 
     def wrong_codes(self) -> tuple[int, datetime] | None:
         """How many wrong codes were typed since the last right one, and when the last; None: there was none."""

@@ -24,6 +24,7 @@ from edge.ledger.rows import Lending, Off
 from edge.ledger.store import Hold, Store
 from edge.uplink.answers import Answers
 from edge.uplink.forgeries import Forgeries
+from edge.uplink.withdrawing import withdraw
 from prepaid import ledger, wire
 from prepaid.ledger import Reason, TransferIdReused
 from prepaid.reading import Supply
@@ -36,6 +37,7 @@ from prepaid.wire import (
     CloudKeys,
     Credited,
     Cursor,
+    Debited,
     Down,
     EmergencyTaken,
     Entry,
@@ -52,6 +54,7 @@ from prepaid.wire import (
     TariffSet,
     Trouble,
     Visit,
+    Withdraw,
 )
 
 log = logging.getLogger(__name__)
@@ -455,6 +458,12 @@ class Sync:
                 self._store.credit(transfer, purse, number)
                 log.info("%s credited to purse %s", transfer.amount, purse)
                 return lambda: self._agent.wake_purse(purse)
+            case Withdraw(transfer=transfer):
+                purse = _emptied(transfer)
+                if self._store.hold is Hold.REBUILDING:
+                    return lambda: None  # asked of another store; the cloud says what became of it
+                withdraw(self._store, message, purse, self._now())
+                return lambda: self._agent.wake_purse(purse)
             case Visit(point=id):
                 return lambda: self._agent.wake([id])
             case Pinned(point=id, override=override):
@@ -478,7 +487,7 @@ class Sync:
                 return lambda: self._agent.wake([id])
             case CloudKeys():
                 return self._learned(message)
-            case Standing() | Carried() | Lent() | Resumed():
+            case Standing() | Carried() | Debited() | Lent() | Resumed():
                 if message.log != self._store.log or self._store.hold is not Hold.REBUILDING:
                     return lambda: None  # it was said to a store that has been replaced since
                 return self._rebuild(message)
@@ -515,7 +524,9 @@ class Sync:
             self._store.save_off(point, Off(off.since if off is not None else None, at))
             log.info("the taps of point %s are said to be closed", point)
 
-    def _rebuild(self, message: Standing | Carried | Lent | Resumed) -> Callable[[], None]:
+    def _rebuild(
+        self, message: Standing | Carried | Debited | Lent | Resumed
+    ) -> Callable[[], None]:
         store = self._store
         match message:
             case Standing():
@@ -523,6 +534,10 @@ class Sync:
                 return lambda: None
             case Carried():
                 store.save_carried(message.purse, message.charged)
+                return lambda: None
+            case Debited(transfer=transfer):
+                _emptied(transfer)
+                store.post(transfer)
                 return lambda: None
             case Lent():
                 store.save_lent(message.purse, Lending(message.at, message.by))
@@ -546,10 +561,25 @@ def _short(error: Exception) -> str:
 
 def _purse(transfer: ledger.Transfer) -> UUID:
     """The purse that a credit fills. Raises Cannot if the cloud may not write such a transfer."""
-    try:
-        filled, emptied = ledger.purse_of(transfer.credit), ledger.purse_of(transfer.debit)
-    except ValueError as error:
-        raise Cannot(f"a purse is not named by a UUID: {error}") from error
+    filled, emptied = _purses(transfer)
     if filled is None or emptied is not None or transfer.reason is Reason.CHARGE:
         raise Cannot(f"a {transfer.reason} from {transfer.debit} to {transfer.credit} is no credit")
     return filled
+
+
+def _emptied(transfer: ledger.Transfer) -> UUID:
+    """The purse that a withdrawal is taken out of. Raises Cannot if it is none: charges are ours alone."""
+    filled, emptied = _purses(transfer)
+    if emptied is None or filled is not None or transfer.reason is Reason.CHARGE:
+        raise Cannot(
+            f"a {transfer.reason} from {transfer.debit} to {transfer.credit} is no withdrawal"
+        )
+    return emptied
+
+
+def _purses(transfer: ledger.Transfer) -> tuple[UUID | None, UUID | None]:
+    """The purses that a transfer fills and empties. Raises Cannot."""
+    try:
+        return ledger.purse_of(transfer.credit), ledger.purse_of(transfer.debit)
+    except ValueError as error:
+        raise Cannot(f"a purse is not named by a UUID: {error}") from error
