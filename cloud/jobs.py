@@ -18,6 +18,7 @@ from cloud.db import Database
 from cloud.services import channel_refunds, gateways, signing_keys, topups
 from cloud.services.integration import deliveries
 from cloud.services.job_runs import Said
+from cloud.services.money import withdrawals
 from cloud.settings import Settings
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -90,6 +91,11 @@ def _give_back(job: Context) -> Said | None:
     return Said("Gave back {payments} payments.", payments=done) if done else None
 
 
+def _follow_withdrawals(job: Context) -> Said | None:
+    done = withdrawals.follow_up(job.database, now=job.now)
+    return Said("Followed up {withdrawals} withdrawals.", withdrawals=done) if done else None
+
+
 def _note_silent(job: Context) -> Said | None:
     with job.database.system() as session:
         silent = gateways.note_silent(session, now=job.now)
@@ -135,6 +141,12 @@ JOBS: tuple[Job, ...] = (
         every=SECONDS_15,
     ),
     Job("give-back-payments", "Give back second payments", _give_back, every=SECONDS_15),
+    Job(
+        "follow-withdrawals",
+        "Credit what was moved between purses, or booked after it was cancelled",
+        _follow_withdrawals,
+        every=SECONDS_15,
+    ),
     Job("note-silent-gateways", "Notice gateways that went silent", _note_silent, every=SECONDS_15),
     Job("send-events", "Send events to webhooks", _send_events, every=timedelta(seconds=5)),
     Job("forget-events", "Forget events of a month ago", _forget_events, every=timedelta(hours=1)),

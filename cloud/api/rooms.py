@@ -57,10 +57,7 @@ def rooms(
     user: Annotated[SignedIn, Depends(web.allowed(Permission.SEE_ROOMS))], session: UserSession
 ) -> list[Room]:
     """All rooms of the asking user's organization."""
-    return [
-        _room(card)
-        for card in board.rooms(session, user.organization_id, now=utc_now(), scope=user.scope)
-    ]
+    return [_room(card) for card in board.rooms(session, user.organization_id, now=utc_now())]
 
 
 @router.get("/{room_id}")
@@ -69,9 +66,7 @@ def room(
     user: Annotated[SignedIn, Depends(web.allowed(Permission.SEE_ROOMS))],
     session: UserSession,
 ) -> Room:
-    return _room(
-        board.room(session, user.organization_id, room_id, now=utc_now(), scope=user.scope)
-    )
+    return _room(board.room(session, user.organization_id, room_id, now=utc_now()))
 
 
 def _room(card: board.RoomCard) -> Room:

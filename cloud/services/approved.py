@@ -14,8 +14,12 @@ from sqlmodel import Session
 
 from cloud.auth import SignedIn
 from cloud.services.approvals import Approval
+from cloud.services.money import approving
 
 Executor = Callable[[Session, Approval, SignedIn, datetime], None]
 
-EXECUTORS: dict[str, Executor] = {}
+EXECUTORS: dict[str, Executor] = {
+    approving.WITHDRAWAL: approving.send,
+    approving.REOPENING: approving.reopen,
+}
 """By the kind that approvals.propose was given."""

@@ -14,13 +14,12 @@ from pydantic import TypeAdapter
 from sqlalchemy import text
 from sqlmodel import Session
 
-from cloud.auth import EVERYWHERE, Scope
-from cloud.services import emergency, overrides, scopes, taps
+from cloud.errors import CloudError
+from cloud.services import emergency, overrides, taps
 from cloud.services.downlog import ONLINE
 from cloud.services.emergency import Loan
 from cloud.services.measurements import MOMENTARY
 from cloud.services.overrides import Pin
-from cloud.services.scopes import NoSuchRoom
 from prepaid.credit import CreditState, credit_state
 from prepaid.momentary import Momentary
 from prepaid.money import Money
@@ -32,6 +31,11 @@ RATE_OVER = timedelta(days=7)
 
 _METER = TypeAdapter(Meter)
 _POLICY = TypeAdapter(Policy)
+
+
+class NoSuchRoom(CloudError):
+    status = 404
+    sentence = "There is no such room."
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,23 +91,14 @@ class RoomCard:
     points: tuple[PointCard, ...]
 
 
-def rooms(
-    session: Session, organization_id: UUID, *, now: datetime, scope: Scope = EVERYWHERE
-) -> list[RoomCard]:
-    """All rooms of what the asking user sees, by building, floor and name."""
-    return cards(session, organization_id, now=now, room_ids=None, scope=scope)
+def rooms(session: Session, organization_id: UUID, *, now: datetime) -> list[RoomCard]:
+    """All rooms, by building, floor and name."""
+    return cards(session, organization_id, now=now, room_ids=None)
 
 
-def room(
-    session: Session,
-    organization_id: UUID,
-    room_id: UUID,
-    *,
-    now: datetime,
-    scope: Scope = EVERYWHERE,
-) -> RoomCard:
-    """Raises NoSuchRoom, also where it is out of scope."""
-    found = cards(session, organization_id, now=now, room_ids=[room_id], scope=scope)
+def room(session: Session, organization_id: UUID, room_id: UUID, *, now: datetime) -> RoomCard:
+    """Raises NoSuchRoom."""
+    found = cards(session, organization_id, now=now, room_ids=[room_id])
     if not found:
         raise NoSuchRoom
     return found[0]
@@ -124,14 +119,13 @@ _TIMEZONE = text("""
     WHERE r.id = :room
 """)
 
-_ROOMS = text(f"""
+_ROOMS = text("""
     SELECT r.id, r.name, r.floor, b.name AS building, o.account_id, a.holder
     FROM rooms r
     JOIN buildings b ON b.id = r.building_id
     LEFT JOIN occupancies o ON o.room_id = r.id AND o.ended_at IS NULL
     LEFT JOIN accounts a ON a.id = o.account_id
     WHERE r.organization_id = :organization AND (CAST(:rooms AS uuid[]) IS NULL OR r.id = ANY(:rooms))
-      AND {scopes.BUILDING}
     ORDER BY b.name, r.floor, r.name
 """)
 
@@ -165,17 +159,10 @@ _RATES = text("""
 
 
 def cards(
-    session: Session,
-    organization_id: UUID,
-    *,
-    now: datetime,
-    room_ids: list[UUID] | None,
-    scope: Scope = EVERYWHERE,
+    session: Session, organization_id: UUID, *, now: datetime, room_ids: list[UUID] | None
 ) -> list[RoomCard]:
-    """The cards of those of these rooms, or of all, that are in scope."""
-    found = session.execute(
-        _ROOMS, {"organization": organization_id, "rooms": room_ids, **scopes.given(scope)}
-    ).all()
+    """The cards of these rooms, or of all."""
+    found = session.execute(_ROOMS, {"organization": organization_id, "rooms": room_ids}).all()
     of_room: defaultdict[UUID, list[PointCard]] = defaultdict(list)
     points = session.execute(
         _POINTS, {"organization": organization_id, "rooms": [row.id for row in found]}

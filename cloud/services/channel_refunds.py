@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from uuid import UUID, uuid5
 
-from sqlalchemy import or_, select
+from sqlalchemy import exists, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col
 
@@ -35,7 +35,7 @@ PAUSE_MOST = timedelta(hours=1)
 _REFUNDS = UUID("2b7d5c0e-3c0c-4d1b-9a0e-8f1c52f0a7d4")
 
 
-def begin(session: Session, topup: TopUp, payment: Payment) -> None:
+def begin(session: Session, topup: TopUp, payment: Payment, *, now: datetime) -> None:
     """Notes that the payment is to go back, once, and books it as what we owe. Needs a system session.
 
     Raises TransferIdReused if the payment was credited somewhere else.
@@ -50,6 +50,7 @@ def begin(session: Session, topup: TopUp, payment: Payment) -> None:
         transaction_id=payment.transaction_id,
         out_refund_no=id.hex,
         amount_fen=payment.amount.fen,
+        payment_fen=payment.amount.fen,
         paid_at=payment.paid_at,
     )
     is_new = session.execute(row.on_conflict_do_nothing().returning(col(ChannelRefund.id))).first()
@@ -68,14 +69,17 @@ def begin(session: Session, topup: TopUp, payment: Payment) -> None:
         cause=f"{topup.channel}:{payment.transaction_id}",
         at=payment.paid_at,
     )
-    ledger.post(session, topup.organization_id, [received])
+    ledger.post(session, topup.organization_id, [received], carry_to=now)
 
 
 def of_topup(session: Session, topup_id: UUID) -> ChannelRefund | None:
-    """The newest refund of a payment of this top-up."""
+    """The newest refund of a second payment of this top-up."""
     found: ChannelRefund | None = session.execute(
         select(ChannelRefund)
-        .where(col(ChannelRefund.topup_id) == topup_id)
+        .where(
+            col(ChannelRefund.topup_id) == topup_id,
+            ~exists().where(col(tables.WithdrawalPart.id) == col(ChannelRefund.id)),
+        )
         .order_by(col(ChannelRefund.created_at).desc())
         .limit(1)
     ).scalar_one_or_none()
@@ -146,7 +150,7 @@ def _due(session: Session, channel: str, now: datetime) -> list[Refund]:
         Refund(
             out_refund_no=row.out_refund_no,
             payment=Payment(
-                row.out_trade_no, row.transaction_id, Money(row.amount_fen), row.paid_at
+                row.out_trade_no, row.transaction_id, Money(row.payment_fen), row.paid_at
             ),
             amount=Money(row.amount_fen),
         )
@@ -196,7 +200,7 @@ def hear(
     match said.state:
         case RefundState.DONE:
             row.done_at, row.failed_at = said.at or now, None
-            _book_done(session, row)
+            _book_done(session, row, now)
         case RefundState.FAILED:
             row.failed_at = row.failed_at or now
             log.error(
@@ -223,17 +227,54 @@ def _find(session: Session, out_refund_no: str) -> ChannelRefund | None:
     return found
 
 
-def _book_done(session: Session, row: ChannelRefund) -> None:
+def _book_done(session: Session, row: ChannelRefund, now: datetime) -> None:
     assert row.done_at is not None
+    part = _part(session, row)
+    if part is not None and part.done_at is not None:
+        log.error(
+            "channel %s has given back ¥%s of order %s after all, and it was paid out by hand before: "
+            "look at refund %s there",
+            *(row.channel, Money(row.amount_fen), row.out_trade_no, row.out_refund_no),
+        )
+        return
     gone = Transfer(
-        debit=returning(row.channel),
+        debit=returning(row.channel) if part is None else returning("refunds"),
         credit=clearing(row.channel),
         amount=Money(row.amount_fen),
         reason=Reason.REFUND,
         cause=f"{row.channel}:{row.out_refund_no}",
         at=row.done_at,
     )
-    ledger.post(session, row.organization_id, [gone])
+    ledger.post(session, row.organization_id, [gone], carry_to=now)
+    if part is not None:
+        _note_part_done(session, part, at=row.done_at)
+
+
+def _part(session: Session, row: ChannelRefund) -> tables.WithdrawalPart | None:
+    """The part of a refund that goes back so, if it is one; locked, and what it is a part of before it."""
+    known = session.get(tables.WithdrawalPart, row.id)
+    if known is None:
+        return None
+    session.get_one(tables.Withdrawal, known.withdrawal_id, with_for_update=True)
+    session.refresh(known, with_for_update=True)
+    return known
+
+
+def _note_part_done(session: Session, part: tables.WithdrawalPart, *, at: datetime) -> None:
+    """The refund that it is a part of is done when all of its parts are."""
+    refund = session.get_one(tables.Withdrawal, part.withdrawal_id)
+    part.done_at = at
+    session.add_all([part, refund])
+    session.flush()
+    still_open = session.execute(
+        select(func.count()).where(
+            col(tables.WithdrawalPart.withdrawal_id) == refund.id,
+            col(tables.WithdrawalPart.done_at).is_(None),
+        )
+    ).scalar_one()
+    if not still_open:
+        refund.done_at = at
+        session.flush()
 
 
 def _note_foreign(session: Session, said: Refunded, *, channel: str, now: datetime) -> None:

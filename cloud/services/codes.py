@@ -14,9 +14,9 @@ from sqlmodel import Session, col
 
 from cloud import events, tables
 from cloud.errors import CloudError
-from cloud.services import downlog, takeover
+from cloud.services import downlog, takeover, topups
 from cloud.services.gateway_keys import code_key
-from cloud.services.scopes import NoSuchTopUp
+from cloud.services.topups import NoSuchTopUp
 from cloud.tables import TopUp
 from prepaid import offline_code
 from prepaid.money import Money
@@ -116,13 +116,13 @@ def issue(
     code = offline_code.make(
         code_key(code_secret, gateway_no=gateway_no),
         purse=topup.purse_id,
-        credit=Credit(topup.credit_number, Money(topup.amount_fen)),
+        credit=Credit(topup.credit_number, topups.credited(topup)),
     )
     return Issued(
         topup_id=topup.id,
         purse_id=topup.purse_id,
         gateway_no=gateway_no,
-        amount=Money(topup.amount_fen),
+        amount=topups.credited(topup),
         code=code,
         issued_at=topup.code_issued_at,
     )

@@ -105,6 +105,9 @@ _APPEND_AGAIN = text("""
     ), follow_as_well AS (
         UPDATE emergency_credits e SET down_seq = moved.new_seq
         FROM moved WHERE e.gateway_id = :gateway AND e.down_seq = moved.seq
+    ), follow_withdrawals AS (
+        UPDATE withdrawals w SET down_seq = moved.new_seq
+        FROM moved WHERE w.gateway_id = :gateway AND w.down_seq = moved.seq
     )
     SELECT count(*) FROM moved
 """)
@@ -114,8 +117,8 @@ def append_again(session: Session, gateway: tables.Gateway, *, beyond: int) -> N
     """Gives every entry that a locked gateway has not acknowledged a new number above beyond.
 
     For a gateway that has entries up to beyond of a log that ends before it, as the database was put back
-    from a backup: it would take what has a number it has seen for known. Their top-ups, overrides and
-    emergency credits count as delivered with the new numbers only.
+    from a backup: it would take what has a number it has seen for known. Their top-ups, overrides,
+    emergency credits and withdrawals count as delivered with the new numbers only.
     """
     session.flush()
     count: int = session.execute(

@@ -12,11 +12,9 @@ from sqlalchemy import text, update
 from sqlmodel import Session, col
 
 from cloud import events
-from cloud.auth import EVERYWHERE, Scope
-from cloud.services import scopes
 from cloud.services.downlog import ONLINE
+from cloud.services.enrolment import NoSuchGateway
 from cloud.services.integration import outbox
-from cloud.services.scopes import NoSuchGateway
 from cloud.tables import Gateway
 
 log = logging.getLogger(__name__)
@@ -53,7 +51,7 @@ class GatewayCard:
         return self.expires_at is not None and self.revoked_at is None
 
 
-_CARDS = text(f"""
+_CARDS = text("""
     SELECT g.id AS gateway_id, g.gateway_no, s.name AS site, g.heard_at, g.revoked_at, u.name AS revoked_by,
            (SELECT count(*) FROM points p WHERE p.gateway_id = g.id) AS points,
            good.expires_at, good.renewed_at, g.keys_number <= g.down_acked AS knows_keys,
@@ -72,43 +70,28 @@ _CARDS = text(f"""
         ORDER BY c.number DESC LIMIT 1
     ) good ON true
     WHERE g.organization_id = :organization AND (CAST(:gateway AS uuid) IS NULL OR g.id = :gateway)
-      AND {scopes.GATEWAY}
     ORDER BY s.name, g.gateway_no
 """)
 
 
-def of_organization(
-    session: Session, organization_id: UUID, *, now: datetime, scope: Scope = EVERYWHERE
-) -> list[GatewayCard]:
-    """All gateways in scope, by site and number."""
-    return _cards(session, organization_id, None, now, scope)
+def of_organization(session: Session, organization_id: UUID, *, now: datetime) -> list[GatewayCard]:
+    """All gateways, by site and number."""
+    return _cards(session, organization_id, None, now)
 
 
-def one(
-    session: Session,
-    organization_id: UUID,
-    gateway_id: UUID,
-    *,
-    now: datetime,
-    scope: Scope = EVERYWHERE,
-) -> GatewayCard:
+def one(session: Session, organization_id: UUID, gateway_id: UUID, *, now: datetime) -> GatewayCard:
     """Raises NoSuchGateway."""
-    found = _cards(session, organization_id, gateway_id, now, scope)
+    found = _cards(session, organization_id, gateway_id, now)
     if not found:
         raise NoSuchGateway
     return found[0]
 
 
 def _cards(
-    session: Session,
-    organization_id: UUID,
-    gateway_id: UUID | None,
-    now: datetime,
-    scope: Scope,
+    session: Session, organization_id: UUID, gateway_id: UUID | None, now: datetime
 ) -> list[GatewayCard]:
     given = {"organization": organization_id, "gateway": gateway_id, "now": now}
-    rows = session.execute(_CARDS, given | scopes.given(scope))
-    return [_card(row, now) for row in rows]
+    return [_card(row, now) for row in session.execute(_CARDS, given)]
 
 
 def _card(row: Any, now: datetime) -> GatewayCard:

@@ -5,31 +5,53 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from datetime import UTC, date
+from datetime import UTC, date, datetime
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
 from sqlmodel import Session, col
 
 from cloud import tables
 from cloud.db import execute
+from cloud.errors import CloudError
 from prepaid.ledger import Book, Reason, Transfer, TransferIdReused, purse_of
 from prepaid.money import ZERO, Money
 
+BOOKS_ZONE = ZoneInfo("Asia/Shanghai")  # the days and months of the books
 
-def post(session: Session, organization_id: UUID, transfers: Iterable[Transfer]) -> int:
+
+class PeriodClosed(CloudError):
+    status = 409
+    sentence = (
+        "The books of {month} are closed, so nothing can be booked in it. Book it today, as an adjustment, "
+        "or have the month opened again by two people."
+    )
+
+
+def post(
+    session: Session,
+    organization_id: UUID,
+    transfers: Iterable[Transfer],
+    *,
+    carry_to: datetime | None = None,
+) -> int:
     """Books each transfer once, however often it is posted; the number that were new.
+
+    Of a month whose books are closed (services.money.periods) what a person books is refused. What has happened
+    elsewhere and cannot be refused, as a gateway's charge or a payment, is given with carry_to, now: then it is
+    booked at that time, as an adjustment of the month that is open, and keeps its own.
 
     Balances and daily charges of the purses move with them, each in one statement however many there are. Locks
     in id order, so that postings at the same time wait for each other and never deadlock.
 
-    Raises TransferIdReused if an id is booked with other content; the session must then be rolled back
-    (to a savepoint before the call, at least).
+    Raises TransferIdReused if an id is booked with other content, or PeriodClosed; the session must then be
+    rolled back (to a savepoint before the call, at least).
     """
     given = _distinct(transfers)
     if not given:
         return 0
-    new = _book(session, organization_id, given)
+    new = _book(session, organization_id, given, carry_to)
     if len(new) < len(given):
         again = [transfer for id, transfer in given.items() if id not in new]
         _check_known(session, organization_id, again)
@@ -37,19 +59,32 @@ def post(session: Session, organization_id: UUID, transfers: Iterable[Transfer])
     return len(new)
 
 
+# Who closes a month locks the organization's row, so that nothing comes into it while it is being closed.
 _BOOK = """
-    INSERT INTO transfers (id, organization_id, debit, credit, amount_fen, reason, cause, at, posted_at)
-    SELECT t.id, %(organization)s, t.debit, t.credit, t.fen, t.reason, t.cause, t.at, %(now)s
-    FROM json_to_recordset(CAST(%(rows)s AS json)) AS t (
+    WITH books AS (
+        SELECT CAST(closed_through + interval '1 month' AS timestamp) AT TIME ZONE 'Asia/Shanghai' AS closed_until
+        FROM organizations WHERE id = %(organization)s FOR KEY SHARE
+    )
+    INSERT INTO transfers
+        (id, organization_id, debit, credit, amount_fen, reason, cause, at, posted_at, carried_at)
+    SELECT t.id, %(organization)s, t.debit, t.credit, t.fen, t.reason, t.cause, t.at, %(now)s,
+           CASE WHEN t.at < books.closed_until
+                THEN coalesce(CAST(%(carry_to)s AS timestamptz), 'infinity') END
+    FROM books, json_to_recordset(CAST(%(rows)s AS json)) AS t (
         id uuid, debit text, credit text, fen bigint, reason text, cause text, at timestamptz
     )
     ON CONFLICT DO NOTHING
-    RETURNING id
+    RETURNING id, coalesce(carried_at = 'infinity', false) AS is_refused
 """
 
 
-def _book(session: Session, organization_id: UUID, given: Mapping[UUID, Transfer]) -> set[UUID]:
-    """Those that were not booked before."""
+def _book(
+    session: Session,
+    organization_id: UUID,
+    given: Mapping[UUID, Transfer],
+    carry_to: datetime | None,
+) -> set[UUID]:
+    """Those that were not booked before. Raises PeriodClosed."""
     rows = [
         {
             "id": str(id),
@@ -67,9 +102,13 @@ def _book(session: Session, organization_id: UUID, given: Mapping[UUID, Transfer
         _BOOK,
         organization=organization_id,
         now=tables.utc_now(),
+        carry_to=carry_to,
         rows=json.dumps(rows),
-    )
-    return set(booked.scalars())
+    ).all()
+    for row in booked:
+        if row.is_refused:
+            raise PeriodClosed(month=f"{given[row.id].at.astimezone(BOOKS_ZONE):%Y-%m}")
+    return {row.id for row in booked}
 
 
 def balance(session: Session, purse_id: UUID) -> Money:

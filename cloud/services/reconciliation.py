@@ -106,8 +106,9 @@ def _payments(
             )
         ).scalars()
         for row in rows:
+            fen = row.payment_fen if isinstance(row, ChannelRefund) else row.amount_fen
             found[row.transaction_id] = _Booked(
-                row.out_trade_no, row.transaction_id, None, Money(row.amount_fen)
+                row.out_trade_no, row.transaction_id, None, Money(fen)
             )
     return found
 

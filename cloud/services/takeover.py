@@ -16,6 +16,7 @@ from sqlmodel import Session, col
 from cloud import events, tables
 from cloud.services import downlog, emergency
 from cloud.services.integration import outbox
+from cloud.services.money import withdrawals
 from prepaid.money import Money
 from prepaid.rating import Position
 from prepaid.reading import Reading, Supply
@@ -24,6 +25,7 @@ from prepaid.wire import (
     NO_ENTRY,
     AlarmKind,
     Carried,
+    Debited,
     Down,
     Halt,
     Lent,
@@ -45,7 +47,8 @@ def follow(
 
     It must name the store that we follow now, so that of two stores only one takes over from it; and one
     that was replaced is never followed again. All that we ever sent is sent again, then where each point
-    stands and what was charged to each purse. Needs a system session and the gateway locked.
+    stands, what was charged to each purse and what was taken out; what no store has answered is asked again.
+    Needs a system session and the gateway locked.
     """
     if asked.log == gateway.up_log:
         return None
@@ -77,6 +80,7 @@ def follow(
     gateway.down_acked = gateway.down_sent_seq = 0
     gateway.down_sent_at = None
     downlog.append(session, gateway, list(_told(session, gateway, asked.log)))
+    withdrawals.ask_again(session, gateway)
     return None
 
 
@@ -148,6 +152,8 @@ def _told(session: Session, gateway: tables.Gateway, to: UUID) -> Iterator[Down]
     )
     for purse_id, fen in sums:
         yield Carried(to, purse_id, Money(int(fen)))
+    for transfer in withdrawals.booked_at(session, gateway):
+        yield Debited(to, transfer)
     purses = session.execute(
         select(col(purse.id)).where(col(purse.gateway_id) == gateway.id)
     ).scalars()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID, uuid5
 
@@ -18,12 +18,12 @@ from cloud.auth import SignedIn
 from cloud.channels import Channel, ChannelAway, ChannelRefused, Order, Payer, Payment, Way
 from cloud.db import Database
 from cloud.errors import CloudError
-from cloud.services import audit, channel_refunds, credits, downlog, ledger, scopes
+from cloud.services import channel_refunds, credits, downlog, ledger
 from cloud.services.integration import outbox
 from cloud.services.integration.outbox import Event, Happened
-from cloud.services.scopes import NoSuchPurse, NoSuchTopUp
+from cloud.services.money import rules
 from cloud.tables import Purse, TopUp, utc_now
-from prepaid.ledger import Reason, Transfer, TransferIdReused, clearing, prepaid
+from prepaid.ledger import Reason, Transfer, TransferIdReused, clearing, income, prepaid
 from prepaid.money import ZERO, Money
 from prepaid.reading import Supply
 from prepaid.supply import Why
@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 MOST = Money.yuan("10000")
 CASH = "cash"
+COUNTER = (CASH, "pos", "bank")  # 现金, POS, 银行转账: taken by a person, by a slip but for cash
+SERVICE_FEE = "service-fee"  # 服务费
 NOBODY = Payer()
 SWEEP_AFTER = timedelta(seconds=60)  # a channel's notice is given this long
 SWEEP_FOR = timedelta(days=2)
@@ -40,6 +42,16 @@ CLOSE_AFTER = timedelta(minutes=10)  # once its link has ended, as somebody may 
 YOUNGEST_CLOSED = timedelta(minutes=5)  # WeChat Pay closes no order that is younger
 
 _ORDERS = UUID("0f4c9b4e-2f0b-4a5e-9a52-6c7b1d1f7f10")
+
+
+class NoSuchPurse(CloudError):
+    status = 404
+    sentence = "There is no such purse."
+
+
+class NoSuchTopUp(CloudError):
+    status = 404
+    sentence = "There is no such top-up."
 
 
 class NoSuchOrder(CloudError):
@@ -196,15 +208,32 @@ def record_cash(
     session: Session, *, purse_id: UUID, amount: Money, by: SignedIn, idempotency_key: UUID
 ) -> TopUp:
     """Money taken at the counter, credited at once. Raises NoSuchPurse, BadAmount or KeyReused."""
-    purse = scopes.check_purse(session, by, purse_id)
+    return record_taken(
+        session, purse_id=purse_id, amount=amount, by=by, idempotency_key=idempotency_key, way=CASH
+    )
+
+
+def record_taken(
+    session: Session,
+    *,
+    purse_id: UUID,
+    amount: Money,
+    by: SignedIn,
+    idempotency_key: UUID,
+    way: str,
+    shift_id: UUID | None = None,
+    voucher: str | None = None,
+    remark: str | None = None,
+) -> TopUp:
+    """Money taken by a person, one of COUNTER, credited at once. Raises NoSuchPurse, BadAmount or KeyReused."""
+    purse = _purse(session, purse_id, by.organization_id)
     _check_amount(amount)
-    topup, is_new = _begun(session, purse, amount, CASH, idempotency_key, None)
+    topup, is_new = _begun(session, purse, amount, way, idempotency_key, None)
     if is_new:
         now = utc_now()
-        topup.taken_by = by.user_id
+        topup.taken_by, topup.shift_id = by.user_id, shift_id
+        topup.voucher, topup.remark = voucher, remark
         _credit(session, topup, Payment(topup.out_trade_no, topup.id.hex, amount, now), now=now)
-        after = {"purse": str(purse.id), "fen": amount.fen, "channel": CASH}
-        audit.record(session, by, "take-cash", of="topup", id=topup.id, after=after, now=now)
     return topup
 
 
@@ -394,6 +423,7 @@ def _begun(
         organization_id=purse.organization_id,
         purse_id=purse.id,
         amount_fen=amount.fen,
+        fee_fen=rules.of(session, purse.organization_id).fee(amount).fen,
         channel=channel,
         idempotency_key=idempotency_key,
         out_trade_no=id.hex,
@@ -421,7 +451,7 @@ def _credit(session: Session, topup: TopUp, payment: Payment, *, now: datetime) 
         return
     # Twins belong to the purse that is locked, so only one of them can be the first that is paid.
     if topup.credited_at is not None or any(t.credited_at for t in _twins(session, topup)):
-        channel_refunds.begin(session, topup, payment)
+        channel_refunds.begin(session, topup, payment, now=now)
         if topup.credited_at is None:
             topup.transaction_id, topup.paid_at = payment.transaction_id, payment.paid_at
             session.add(topup)
@@ -432,15 +462,21 @@ def _credit(session: Session, topup: TopUp, payment: Payment, *, now: datetime) 
             out_trade_no=topup.out_trade_no,
             reason="the channel said before that its money went back",
         )
+    fee, cause = Money(topup.fee_fen), cause_of(topup.channel, payment.transaction_id)
     transfer = Transfer(
         debit=clearing(topup.channel),
         credit=prepaid(topup.purse_id),
-        amount=payment.amount,
+        amount=payment.amount - fee,
         reason=Reason.TOP_UP,
-        cause=cause_of(topup.channel, payment.transaction_id),
+        cause=cause,
         at=payment.paid_at,
     )
-    ledger.post(session, topup.organization_id, [transfer])
+    transfers = [transfer]
+    if fee > ZERO:
+        transfers.append(
+            replace(transfer, credit=income(SERVICE_FEE), amount=fee, reason=Reason.FEE)
+        )
+    ledger.post(session, topup.organization_id, transfers, carry_to=now)
     topup.transaction_id = payment.transaction_id
     topup.paid_at, topup.credited_at = payment.paid_at, now
     (credited,) = credits.number(session, purse, [transfer])
@@ -469,6 +505,11 @@ def _credit(session: Session, topup: TopUp, payment: Payment, *, now: datetime) 
         ],
     )
     events.changed(session, topup.organization_id, account_id=purse.account_id, topup_id=topup.id)
+
+
+def credited(topup: TopUp) -> Money:
+    """实际到账: what the purse gets, without the service fee."""
+    return Money(topup.amount_fen - topup.fee_fen)
 
 
 def cause_of(channel: str, transaction_id: str | None) -> str:

@@ -36,6 +36,7 @@ from cloud.services.accounts import tenures
 from cloud.services.arrivals import Arrivals
 from cloud.services.integration import outbox
 from cloud.services.integration.outbox import Event, Happened
+from cloud.services.money import withdrawals
 from cloud.services.rejected import LONGEST_TEXT
 from prepaid.ledger import Reason, Transfer, TransferIdReused, prepaid
 from prepaid.rating import Position
@@ -58,6 +59,7 @@ from prepaid.wire import (
     Read,
     SupplyChanged,
     Up,
+    Withdrawn,
     read_up,
 )
 
@@ -227,6 +229,9 @@ def _checked(message: Up | BadMessage, points: dict[UUID, Point]) -> Up:
         if isinstance(message, CodeEntered) and not 0 < message.number <= _LARGEST_NUMBER:
             raise Inapplicable(f"a credit number that cannot be: {message.number}")
         return message
+    if isinstance(message, Withdrawn):  # it may be of a purse that pays for nothing here any more
+        _check_time(message.at)
+        return message
     if isinstance(message, FieldWork):
         _check_time(message.at)
         _check_text(message.by, most=LONGEST_NAME)
@@ -273,7 +278,12 @@ def _of(message: Up, points: dict[UUID, Point]) -> list[Point]:
     match message:
         case GatewayAlarm() | FieldWork(point=None):
             return []
-        case CodeEntered(purse=purse) | EmergencyTaken(purse=purse) | EmergencyRepaid(purse=purse):
+        case (
+            CodeEntered(purse=purse)
+            | EmergencyTaken(purse=purse)
+            | EmergencyRepaid(purse=purse)
+            | Withdrawn(purse=purse)
+        ):
             return [point for point in points.values() if purse in point.payers]
         case _:
             assert message.point is not None
@@ -360,10 +370,15 @@ def _apply(
             case EmergencyTaken():
                 purse = session.get_one(tables.Purse, message.purse)
                 emergency.taken_at_gateway(session, gateway, purse, message)
+            case Withdrawn():
+                try:
+                    withdrawals.answered(session, gateway, message, now=now)
+                except withdrawals.Unknown as error:
+                    raise Inapplicable(str(error)) from error
             case EmergencyRepaid():
                 emergency.repaid(session, session.get_one(tables.Purse, message.purse), message)
     if transfers:
-        ledger.post(session, gateway.organization_id, transfers)
+        ledger.post(session, gateway.organization_id, transfers, carry_to=now)
     alarms = arrivals.save(session, gateway.organization_id, told)
     outbox.tell(
         session,
@@ -514,7 +529,7 @@ def _points(session: Session, gateway: tables.Gateway, messages: Iterable[Up]) -
     is_about_money = is_about_a_purse = False
     for message in messages:
         match message:
-            case CodeEntered() | EmergencyTaken() | EmergencyRepaid():
+            case CodeEntered() | EmergencyTaken() | EmergencyRepaid() | Withdrawn():
                 is_about_a_purse = is_about_money = True
             case GatewayAlarm() | FieldWork(point=None):
                 pass

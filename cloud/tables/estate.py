@@ -13,7 +13,8 @@ from cloud.tables.base import Identified, Owned, Utc, belongs_to, referable, utc
 
 
 class Organization(SQLModel, table=True):
-    """物业公司. Every other row belongs to one."""
+    """物业公司. Every other row belongs to one. closed_through is the first day of the last month whose books are
+    closed (services.money.periods)."""
 
     __tablename__ = "organizations"
 
@@ -21,6 +22,7 @@ class Organization(SQLModel, table=True):
     name: str = Field(sa_type=Text, unique=True)
     created_at: datetime = written_at()
     asks_second_factor: bool = False  # of those whose roles move money
+    closed_through: dt.date | None = None
 
 
 class Site(Identified, table=True):

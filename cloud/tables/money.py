@@ -14,8 +14,8 @@ from cloud.tables.base import Identified, Owned, Utc, belongs_to, referable, wri
 
 class Purse(Identified, table=True):
     """钱包: an account's prepaid money for one purpose. gateway_id is where it is charged, once it has a point;
-    credits counts what it was credited, each of which has a number (Credit). An account has one for each purpose and
-    gateway."""
+    credits counts what it was credited, each of which has a number (Credit); debits counts the withdrawals that were
+    sent. An account has one for each purpose and gateway."""
 
     __tablename__ = "purses"
     __table_args__ = (
@@ -38,6 +38,7 @@ class Purse(Identified, table=True):
     gateway_id: UUID | None = None
     credits: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
     ended_at: datetime | None = Field(default=None, sa_type=Utc)  # it pays for nothing any more
+    debits: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
 
 
 class Credit(Owned, table=True):
@@ -84,7 +85,16 @@ class Transfer(Owned, table=True):
     """凭证. Written by services.ledger.post alone; never changed or deleted (a trigger refuses it)."""
 
     __tablename__ = "transfers"
-    __table_args__ = (CheckConstraint("amount_fen > 0", name="positive"),)
+    __table_args__ = (
+        CheckConstraint("amount_fen > 0", name="positive"),
+        Index("ix_transfers_at", "at", postgresql_using="brin"),
+        Index(
+            "ix_transfers_carried",
+            "organization_id",
+            "carried_at",
+            postgresql_where=text("carried_at IS NOT NULL"),
+        ),
+    )
 
     id: UUID = Field(primary_key=True)
     debit: str = Field(sa_type=Text, index=True)
@@ -94,6 +104,8 @@ class Transfer(Owned, table=True):
     cause: str = Field(sa_type=Text)
     at: datetime = Field(sa_type=Utc)
     posted_at: datetime = written_at()
+    # 补记: its month was closed when it came, so it is booked then; None: it is booked at its own time.
+    carried_at: datetime | None = Field(default=None, sa_type=Utc)
 
 
 class Balance(Owned, table=True):
@@ -141,11 +153,19 @@ class TopUp(Identified, table=True):
         UniqueConstraint("purse_id", "credit_number"),
         belongs_to("topups", "twin_of"),
         Index("ix_topups_twin_of", "twin_of", postgresql_where=text("twin_of IS NOT NULL")),
+        belongs_to("shifts", "shift_id"),
+        CheckConstraint("fee_fen >= 0 AND fee_fen < amount_fen", name="fee"),
+        Index("ix_topups_shift", "shift_id", postgresql_where=text("shift_id IS NOT NULL")),
+        Index("ix_topups_organization", "organization_id", "created_at"),
     )
 
     purse_id: UUID
-    amount_fen: int = Field(sa_type=BigInteger)
-    channel: str = Field(sa_type=Text)  # wechat, alipay, sandbox, cash
+    amount_fen: int = Field(sa_type=BigInteger)  # what is paid
+    # 服务费, of it: the purse is credited the rest.
+    fee_fen: int = Field(
+        default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": text("0")}
+    )
+    channel: str = Field(sa_type=Text)  # wechat, alipay, sandbox; cash, pos, bank
     way: str | None = Field(default=None, sa_type=Text)  # a channels.Way; None: at the counter
     twin_of: UUID | None = None  # the first order for this money; this one is another way to pay it
     idempotency_key: UUID
@@ -157,7 +177,10 @@ class TopUp(Identified, table=True):
     closed_at: datetime | None = Field(default=None, sa_type=Utc)  # nobody can pay it any more
     # The channel said that money of it went back before it was credited: then it is not.
     refunded_at: datetime | None = Field(default=None, sa_type=Utc)
-    taken_by: UUID | None = None  # who took the cash
+    taken_by: UUID | None = None  # who took the money at the counter,
+    shift_id: UUID | None = None  # in this shift,
+    voucher: str | None = Field(default=None, sa_type=Text)  # by this slip of the POS or the bank
+    remark: str | None = Field(default=None, sa_type=Text)
     paid_at: datetime | None = Field(default=None, sa_type=Utc)  # 已支付, by the channel's clock
     credited_at: datetime | None = Field(default=None, sa_type=Utc)  # 已入账
     gateway_id: UUID | None = None  # where the credit was sent,
@@ -188,13 +211,14 @@ class RefusedNotice(Identified, table=True):
 
 
 class ChannelRefund(Identified, table=True):
-    """渠道退款: a payment too many, on its way back to whoever paid. Its state is the dates it has reached."""
+    """渠道退款: a payment too many, or a part of one (tables.WithdrawalPart with this id), on its way back to whoever
+    paid. Its state is the dates it has reached."""
 
     __tablename__ = "channel_refunds"
     __table_args__ = (
         belongs_to("topups", "topup_id"),
-        UniqueConstraint("channel", "transaction_id"),
-        CheckConstraint("amount_fen > 0", name="positive"),
+        Index("ix_channel_refunds_payment", "channel", "transaction_id"),
+        CheckConstraint("amount_fen > 0 AND amount_fen <= payment_fen", name="positive"),
         Index(
             "ix_channel_refunds_open",
             "created_at",
@@ -208,6 +232,7 @@ class ChannelRefund(Identified, table=True):
     transaction_id: str = Field(sa_type=Text)
     out_refund_no: str = Field(sa_type=Text, unique=True)  # our number at the channel
     amount_fen: int = Field(sa_type=BigInteger)
+    payment_fen: int = Field(sa_type=BigInteger)  # what was paid in all
     paid_at: datetime = Field(sa_type=Utc)
     said: str | None = Field(default=None, sa_type=Text)  # the channel's last word
     asked_at: datetime | None = Field(default=None, sa_type=Utc)  # 已申请退款

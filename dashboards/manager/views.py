@@ -116,7 +116,7 @@ def rooms(
     state: str = "",
 ) -> Response:
     """The room board. q and state choose what is shown, for those who open it by such an address."""
-    found = board.rooms(session, user.organization_id, now=utc_now(), scope=user.scope)
+    found = board.rooms(session, user.organization_id, now=utc_now())
     organization = session.get_one(Organization, user.organization_id)
     wanted = Flag(state) if state in set(Flag) else None
     shown = {room.room_id for room in found if matches(room, q, wanted)}
@@ -132,8 +132,8 @@ def rooms(
         summary=summarize(found),
         wanted=wanted,
         q=q,
-        troubles=alarms.of_gateways(session, user.organization_id, scope=user.scope),
-        alarms=alarms.of_points(session, user.organization_id, rooms=None, scope=user.scope),
+        troubles=alarms.of_gateways(session, user.organization_id),
+        alarms=alarms.of_points(session, user.organization_id, rooms=None),
     )
 
 
@@ -149,8 +149,8 @@ def all_alarms(
         "manager/alarms.html",
         organization=session.get_one(Organization, user.organization_id).name,
         user_name=user.name,
-        troubles=alarms.of_gateways(session, user.organization_id, scope=user.scope),
-        alarms=alarms.of_points(session, user.organization_id, rooms=None, scope=user.scope),
+        troubles=alarms.of_gateways(session, user.organization_id),
+        alarms=alarms.of_points(session, user.organization_id, rooms=None),
     )
 
 
@@ -167,9 +167,9 @@ async def rooms_stream(
 
     def render(changes: live.Changes) -> str:
         if changes is None:
-            web.still(request, database, user, Permission.SEE_ROOMS)
+            web.current_user(request, database)  # still signed in?
         with database.organization(user.organization_id) as session:
-            now = _read(session, user, changes, shown)
+            now = _read(session, user.organization_id, changes, shown)
         news = [card for card in now.cards.values() if shown.cards.get(card.room_id) != card]
         is_noted = (now.alarms, now.troubles) != (shown.alarms, shown.troubles)
         shown.cards, shown.alarms, shown.troubles = now.cards, now.alarms, now.troubles
@@ -190,23 +190,21 @@ async def rooms_stream(
     )
 
 
-def _read(session: Session, user: SignedIn, changes: live.Changes, shown: Board) -> Board:
+def _read(session: Session, organization_id: UUID, changes: live.Changes, shown: Board) -> Board:
     """The board as it is now; of few changed rooms only those are read."""
-    whose, changed = user.organization_id, _changed_rooms(changes, shown.cards)
+    changed = _changed_rooms(changes, shown.cards)
     is_few = changed is not None and len(changed) <= FEW
     if changed is not None and is_few:
-        read = board.cards(session, whose, now=utc_now(), room_ids=list(changed), scope=user.scope)
+        read = [board.room(session, organization_id, i, now=utc_now()) for i in changed]
         cards, noted, troubles = dict(shown.cards), dict(shown.alarms), shown.troubles
     else:
-        read = board.rooms(session, whose, now=utc_now(), scope=user.scope)
+        read = board.rooms(session, organization_id, now=utc_now())
         cards, noted = {}, {}
-        troubles = alarms.of_gateways(session, whose, scope=user.scope)
+        troubles = alarms.of_gateways(session, organization_id)
     for card in read:
         cards[card.room_id] = card
         noted.pop(card.room_id, None)
-    for alarm in alarms.of_points(
-        session, whose, rooms=changed if is_few else None, scope=user.scope
-    ):
+    for alarm in alarms.of_points(session, organization_id, rooms=changed if is_few else None):
         noted.setdefault(alarm.room_id, []).append(alarm)
     return Board(cards, noted, troubles)
 

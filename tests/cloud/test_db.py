@@ -109,8 +109,22 @@ FILL = (
     "INSERT INTO refused_notices VALUES (:organization, gen_random_uuid(), now(), :organization, 't', 1, 'r')",
     "INSERT INTO channel_refunds"
     " (organization_id, id, created_at, topup_id, channel, out_trade_no, transaction_id, out_refund_no,"
-    " amount_fen, paid_at) VALUES (:organization, gen_random_uuid(), now(), :organization, 'wechat', 'o',"
-    " CAST(:organization AS text), CAST(:organization AS text), 1, now())",
+    " amount_fen, payment_fen, paid_at) VALUES (:organization, gen_random_uuid(), now(), :organization, 'wechat',"
+    " 'o', CAST(:organization AS text), CAST(:organization AS text), 1, 1, now())",
+    "INSERT INTO shifts (organization_id, id, created_at, user_id, float_fen, handed_to, note)"
+    " VALUES (:organization, :organization, now(), :user, 0, '', '')",
+    "INSERT INTO withdrawals (organization_id, id, created_at, kind, purse_id, amount_fen, fee_fen, why, asked_by,"
+    " is_unread_too, transfer_id, credit, reason, cause) VALUES (:organization, :organization, now(), 'refund',"
+    " :purse, 1, 0, 'w', :user, false, :organization, 'b', 'refund', 'c')",
+    "INSERT INTO withdrawal_parts (organization_id, id, created_at, withdrawal_id, way, amount_fen, fee_fen)"
+    " VALUES (:organization, gen_random_uuid(), now(), :organization, 'cash', 1, 0)",
+    "INSERT INTO grants VALUES"
+    " (:organization, gen_random_uuid(), now(), :purse, 'gift', 1, 'w', :user, :organization)",
+    "INSERT INTO receipts VALUES (:organization, 1, :organization, now(), 1)",
+    "INSERT INTO money_rules VALUES (:organization, 0, false, 0)",
+    "INSERT INTO period_closings (organization_id, id, created_at, month, closed_by)"
+    " VALUES (:organization, gen_random_uuid(), now(), '2026-01-01', :user)",
+    "INSERT INTO closed_balances VALUES (:organization, '2026-01-01', 'b', 1)",
     "INSERT INTO up_hashes VALUES (:organization, :gateway, 1, '')",
     "INSERT INTO gateway_logs VALUES (:organization, :gateway, :gateway, 1, 'h', :gateway, now())",
     "INSERT INTO gateway_alarms VALUES (:organization, :gateway, 'forked', now(), false, 'x')",

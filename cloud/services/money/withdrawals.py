@@ -1,0 +1,386 @@
+"""Withdrawal 支取: money leaves a purse only when its gateway has booked it, so that nobody spends it twice.
+
+asked (by a person) → approved, if a second person must → sent to the gateway → booked, or refused for good with
+what is left. A purse without a gateway is booked here at once. What belongs to a kind (refunds, reversals …) is in
+modules of its own; they ask here, and are told here when it is booked.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlmodel import Session, col
+
+from cloud import events, tables
+from cloud.auth import SignedIn
+from cloud.db import Database
+from cloud.errors import CloudError
+from cloud.services import downlog, ledger
+from cloud.services.money import purses
+from cloud.tables import Purse
+from prepaid.ledger import Book, Reason, Transfer, prepaid
+from prepaid.money import ZERO, Money
+from prepaid.wire import Refusal, Withdraw, Withdrawn
+
+log = logging.getLogger(__name__)
+
+
+class NoSuchWithdrawal(CloudError):
+    status = 404
+    sentence = "There is no such refund or correction."
+
+
+class TooMuch(CloudError):
+    status = 409
+    sentence = "At most ¥{most} can be taken out of this purse now."
+
+
+class IsAnswered(CloudError):
+    status = 409
+    sentence = "The gateway has already answered, so this can no longer be cancelled."
+
+
+class IsCancelled(CloudError):
+    status = 409
+    sentence = "This was cancelled by whoever asked for it."
+
+
+class Unknown(Exception):
+    """A gateway answers for a withdrawal that we did not ask for, or not so."""
+
+
+class Kind(StrEnum):
+    REFUND = "refund"  # 退费
+    REVERSAL = "reversal"  # 冲正: of a top-up
+    ADJUSTMENT = "adjustment"  # 补正, against the customer
+    MOVE = "move"  # 转账: to another purse
+
+
+class State(StrEnum):
+    """Where a withdrawal is, for people: the last of its dates."""
+
+    WAITS = "waits"  # 待审批
+    SENT = "sent"  # 待网关确认
+    BOOKED = "booked"  # 网关已扣, to be paid out
+    DONE = "done"  # 已完成
+    REFUSED = "refused"  # 网关拒绝
+    CANCELLED = "cancelled"  # 已取消
+    UNDONE = "undone"  # 已退回钱包
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a withdrawal is to be. transfer is whole but for its time."""
+
+    kind: Kind
+    amount: Money
+    credit: Book
+    reason: Reason
+    cause: str
+    why: str
+    fee: Money = ZERO
+    customer: str | None = None
+    how: str | None = None
+    topup_id: UUID | None = None
+    to_purse_id: UUID | None = None
+    is_unread_too: bool = False
+
+
+def state(row: tables.Withdrawal) -> State:
+    if row.undone_at is not None:
+        return State.UNDONE
+    if row.done_at is not None:
+        return State.DONE
+    if row.cancelled_at is not None:
+        return State.CANCELLED
+    if row.refused_at is not None:
+        return State.REFUSED
+    if row.booked_at is not None:
+        return State.BOOKED
+    return State.SENT if row.sent_at is not None else State.WAITS
+
+
+def ask(
+    session: Session, by: SignedIn, purse: Purse, asked: Asked, *, id: UUID, now: datetime
+) -> tables.Withdrawal:
+    """Holds the amount of a locked purse. It is not sent yet: see send. Raises TooMuch or purses.BadReason."""
+    if not ZERO < asked.amount <= (most := purses.available(session, purse.id)):
+        raise TooMuch(most=most)
+    transfer = Transfer(
+        prepaid(purse.id), asked.credit, asked.amount, asked.reason, asked.cause, now
+    )
+    row = tables.Withdrawal(
+        id=id,
+        organization_id=purse.organization_id,
+        created_at=now,
+        kind=asked.kind.value,
+        purse_id=purse.id,
+        amount_fen=asked.amount.fen,
+        fee_fen=asked.fee.fen,
+        why=purses.reason(asked.why),
+        customer=asked.customer,
+        asked_by=by.user_id,
+        how=asked.how,
+        topup_id=asked.topup_id,
+        to_purse_id=asked.to_purse_id,
+        is_unread_too=asked.is_unread_too,
+        transfer_id=transfer.id,
+        credit=asked.credit,
+        reason=asked.reason.value,
+        cause=asked.cause,
+    )
+    session.add(row)
+    session.flush()
+    _changed(session, row)
+    return row
+
+
+def send(session: Session, purse: Purse, row: tables.Withdrawal, *, now: datetime) -> None:
+    """Asks the gateway of a locked purse for it, or books it where there is none. Again changes nothing."""
+    if row.sent_at is not None or row.cancelled_at is not None:
+        return
+    gateways = downlog.lock(session, [purse.gateway_id] if purse.gateway_id else [])
+    purse.debits += 1
+    row.sent_at, row.number = now, purse.debits
+    session.add_all([purse, row])
+    session.flush()
+    for gateway in gateways:
+        row.gateway_id = gateway.id
+        row.down_seq = downlog.append(session, gateway, [_message(row)])
+    if not gateways:
+        left = ledger.balance(session, purse.id)
+        if left.fen < row.amount_fen:
+            _refuse(session, row, Refusal.SHORT, left, now=now)
+        else:
+            _book(session, row, now=now)
+    session.flush()
+    _changed(session, row)
+
+
+def _message(row: tables.Withdrawal) -> Withdraw:
+    assert row.number is not None
+    return Withdraw(transfer_of(row), row.number, row.is_unread_too)
+
+
+def transfer_of(row: tables.Withdrawal) -> Transfer:
+    """The transfer of one that was sent."""
+    assert row.sent_at is not None
+    return Transfer(
+        debit=prepaid(row.purse_id),
+        credit=Book(row.credit),
+        amount=Money(row.amount_fen),
+        reason=Reason(row.reason),
+        cause=row.cause,
+        at=row.sent_at,
+    )
+
+
+def answered(
+    session: Session, gateway: tables.Gateway, answer: Withdrawn, *, now: datetime
+) -> None:
+    """Takes the gateway's answer, once. Needs a system session and the gateway locked.
+
+    Raises Unknown if we have not asked this gateway for this.
+    """
+    row: tables.Withdrawal | None = session.execute(
+        select(tables.Withdrawal)
+        .where(
+            col(tables.Withdrawal.transfer_id) == answer.transfer.id,
+            col(tables.Withdrawal.gateway_id) == gateway.id,
+        )
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).scalar_one_or_none()
+    if row is None or row.sent_at is None or transfer_of(row) != answer.transfer:
+        raise Unknown(
+            f"the gateway answers for a withdrawal of ¥{answer.transfer.amount} from purse {answer.purse} "
+            "that we have not asked for: was the database set back?"
+        )
+    if row.booked_at is not None:
+        return
+    if answer.refusal is None:
+        # Also where we had given up waiting for it: then it goes back, see follow_up.
+        row.refused_at = row.refusal = None
+        _book(session, row, now=now)
+    elif row.refused_at is None:
+        _refuse(session, row, answer.refusal, answer.left, now=now)
+    session.flush()
+    _changed(session, row)
+
+
+def _refuse(
+    session: Session, row: tables.Withdrawal, refusal: Refusal, left: Money, *, now: datetime
+) -> None:
+    row.refused_at, row.refusal, row.left_fen = now, refusal.value, left.fen
+    session.add(row)
+    log.info("withdrawal %s of ¥%s is refused: %s", row.id, Money(row.amount_fen), refusal)
+
+
+def _book(session: Session, row: tables.Withdrawal, *, now: datetime) -> None:
+    ledger.post(session, row.organization_id, [transfer_of(row)], carry_to=now)
+    row.booked_at = now
+    session.add(row)
+    session.flush()
+    if row.cancelled_at is None:
+        from cloud.services.money.booked import BOOKED  # what each kind does asks here itself
+
+        BOOKED[Kind(row.kind)](session, row, now)
+
+
+def cancel(session: Session, by: SignedIn, id: UUID, *, now: datetime) -> tables.Withdrawal:
+    """Gives up what is neither booked nor refused. If the gateway books it all the same, it goes back by itself.
+
+    Raises NoSuchWithdrawal or IsAnswered.
+    """
+    row = locked(session, by.organization_id, id)
+    if row.booked_at is not None or row.refused_at is not None:
+        raise IsAnswered
+    row.cancelled_at = row.cancelled_at or now
+    session.add(row)
+    session.flush()
+    _changed(session, row)
+    return row
+
+
+def undo(session: Session, row: tables.Withdrawal, *, now: datetime) -> None:
+    """Gives back to a purse what was taken out and is not to be paid. Needs the purse locked, then the row."""
+    if row.booked_at is None or row.undone_at is not None:
+        return
+    purse = session.get_one(Purse, row.purse_id)
+    back = Transfer(
+        debit=Book(row.credit),
+        credit=prepaid(row.purse_id),
+        amount=Money(row.amount_fen),
+        reason=Reason.CORRECTION,
+        cause=f"{row.transfer_id}:undone",
+        at=now,
+    )
+    purses.credit(session, purse, [back], carry_to=None)
+    row.undone_at = now
+    session.add(row)
+    session.flush()
+    _changed(session, row)
+
+
+def follow_up(database: Database, *, now: datetime) -> int:
+    """What a gateway's answer asks for and must not be done while its log is applied; how many were.
+
+    What was booked though it had been cancelled goes back to its purse, and what was moved arrives in the other.
+    """
+    row = tables.Withdrawal
+    with database.system() as session:
+        waiting = session.execute(
+            select(col(row.id), col(row.organization_id))
+            .where(
+                col(row.booked_at).is_not(None),
+                col(row.done_at).is_(None),
+                col(row.undone_at).is_(None),
+                col(row.cancelled_at).is_not(None) | (col(row.kind) == Kind.MOVE.value),
+            )
+            .limit(200)
+        ).all()
+    for id, organization_id in waiting:
+        with database.organization(organization_id) as session:
+            _follow_up(session, organization_id, id, now=now)
+    return len(waiting)
+
+
+def _follow_up(session: Session, organization_id: UUID, id: UUID, *, now: datetime) -> None:
+    known = session.get_one(tables.Withdrawal, id)
+    both = sorted({known.purse_id, known.to_purse_id or known.purse_id})
+    for purse_id in both:
+        purses.locked(session, organization_id, purse_id)
+    # Gateways after purses and in the order of their ids, so that nobody waits for another in a circle.
+    found = session.execute(select(col(Purse.gateway_id)).where(col(Purse.id).in_(both))).scalars()
+    downlog.lock(session, [gateway_id for gateway_id in found if gateway_id is not None])
+    row = locked(session, organization_id, id)
+    if row.done_at is not None or row.undone_at is not None or row.booked_at is None:
+        return
+    if row.cancelled_at is not None:
+        undo(session, row, now=now)
+    else:
+        arrive(session, row, now=now)
+
+
+def arrive(session: Session, row: tables.Withdrawal, *, now: datetime) -> None:
+    """What was moved is credited to the other purse. Needs both purses locked, then the row."""
+    assert row.to_purse_id is not None
+    came = Transfer(
+        debit=Book(row.credit),
+        credit=prepaid(row.to_purse_id),
+        amount=Money(row.amount_fen),
+        reason=Reason.MOVE,
+        cause=f"{row.id}:arrived",
+        at=now,
+    )
+    purses.credit(session, session.get_one(Purse, row.to_purse_id), [came], carry_to=None)
+    row.done_at = now
+    session.add(row)
+    session.flush()
+
+
+def locked(session: Session, organization_id: UUID, id: UUID) -> tables.Withdrawal:
+    """Locked until the end of the transaction. Raises NoSuchWithdrawal."""
+    row: tables.Withdrawal | None = session.execute(
+        select(tables.Withdrawal)
+        .where(
+            col(tables.Withdrawal.id) == id,
+            col(tables.Withdrawal.organization_id) == organization_id,
+        )
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).scalar_one_or_none()
+    if row is None:
+        raise NoSuchWithdrawal
+    return row
+
+
+def open_at(session: Session, gateway: tables.Gateway) -> list[tables.Withdrawal]:
+    """Those that a gateway has been asked for and has not answered, in the order of the log. Locked."""
+    row = tables.Withdrawal
+    found = session.execute(
+        select(row)
+        .where(
+            col(row.gateway_id) == gateway.id,
+            col(row.booked_at).is_(None),
+            col(row.refused_at).is_(None),
+            col(row.cancelled_at).is_(None),
+        )
+        .order_by(col(row.down_seq))
+        .with_for_update()
+    ).scalars()
+    return list(found)
+
+
+def booked_at(session: Session, gateway: tables.Gateway) -> list[Transfer]:
+    """The transfers of all that have left purses of this gateway, whichever booked them."""
+    row, purse = tables.Withdrawal, tables.Purse
+    found = session.execute(
+        select(row)
+        .join(purse, col(purse.id) == col(row.purse_id))
+        .where(col(purse.gateway_id) == gateway.id, col(row.booked_at).is_not(None))
+        .order_by(col(row.booked_at), col(row.id))
+    ).scalars()
+    return [transfer_of(each) for each in found]
+
+
+def ask_again(session: Session, gateway: tables.Gateway) -> None:
+    """Asks a locked gateway once more for all that it has not answered: another store of it serves now."""
+    rows = open_at(session, gateway)
+    if not rows:
+        return
+    last = downlog.append(session, gateway, [_message(row) for row in rows])
+    for seq, row in enumerate(rows, last - len(rows) + 1):
+        row.down_seq = seq
+        session.add(row)
+    session.flush()
+
+
+def _changed(session: Session, row: tables.Withdrawal) -> None:
+    purse = session.get_one(Purse, row.purse_id)
+    events.changed(session, row.organization_id, account_id=purse.account_id)
