@@ -18,7 +18,7 @@ from cloud.db import Database
 from cloud.services import channel_refunds, gateways, signing_keys, topups
 from cloud.services.integration import deliveries
 from cloud.services.job_runs import Said
-from cloud.services.money import withdrawals
+from cloud.services.money import bill_days, withdrawals
 from cloud.settings import Settings
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -96,6 +96,20 @@ def _follow_withdrawals(job: Context) -> Said | None:
     return Said("Followed up {withdrawals} withdrawals.", withdrawals=done) if done else None
 
 
+def _compare_bills(job: Context) -> Said | None:
+    done = bill_days.compare_all(
+        job.database, job.channels, now=job.now, is_stopping=job.is_stopping
+    )
+    if not done.days:
+        return None
+    return Said(
+        "Compared {days} daily bills, booked {booked} lost payments; {open} differences are open.",
+        days=done.days,
+        booked=done.booked,
+        open=done.open,
+    )
+
+
 def _note_silent(job: Context) -> Said | None:
     with job.database.system() as session:
         silent = gateways.note_silent(session, now=job.now)
@@ -139,6 +153,12 @@ JOBS: tuple[Job, ...] = (
         "Ask payment channels about unanswered orders",
         _ask_for_payments,
         every=SECONDS_15,
+    ),
+    Job(
+        "compare-bills",
+        "Compare the payment channels' daily bills with the books",
+        _compare_bills,
+        at=time(11),  # WeChat Pay's and Alipay's are ready by ten
     ),
     Job("give-back-payments", "Give back second payments", _give_back, every=SECONDS_15),
     Job(

@@ -32,6 +32,8 @@ class Permission(StrEnum):
     OPEN_ACCOUNTS = "open-accounts"
     CLOSE_ACCOUNTS = "close-accounts"  # also to hand them over, and to change their rooms
     RENEW_LINKS = "renew-links"
+    SEE_BILLS = "see-bills"
+    SETTLE_BILLS = "settle-bills"
     SEE_JOBS = "see-jobs"
     RUN_JOBS = "run-jobs"
 
@@ -87,6 +89,8 @@ _WHO: Mapping[Permission, tuple[Role, ...]] = {
     Permission.OPEN_ACCOUNTS: (Role.CASHIER, Role.OPERATOR),
     Permission.CLOSE_ACCOUNTS: (Role.OPERATOR,),
     Permission.RENEW_LINKS: (Role.CASHIER, Role.OPERATOR),
+    Permission.SEE_BILLS: (Role.CASHIER, Role.APPROVER, Role.AUDITOR),
+    Permission.SETTLE_BILLS: (Role.APPROVER,),
     Permission.SEE_JOBS: (Role.OPERATOR, Role.ENGINEER, Role.AUDITOR),
     Permission.RUN_JOBS: (Role.ENGINEER,),
 }

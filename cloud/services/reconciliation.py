@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
@@ -29,6 +30,7 @@ class Kind(StrEnum):
     AMOUNT = "amount"  # two amounts for one payment or refund: stop, a person must look
     REFUND_OURS_ONLY = "refund-ours-only"  # given back by our books, and not in the bill
     REFUND_THEIRS_ONLY = "refund-theirs-only"  # given back at the channel, not by us
+    NOT_DELIVERED = "not-delivered"  # booked here a day ago, and its gateway has not booked it
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,23 +46,28 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Reconciled:
-    """A channel's day. paid, refunded and fee are the bill's; fee is in yuan, as exact as the bill."""
+class Booked:
+    """A payment, or with out_refund_no a refund, in our books."""
 
-    channel: str
-    day: date
-    paid: Money
-    refunded: Money
-    fee: Decimal
-    differences: tuple[Difference, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Booked:
+    organization_id: UUID
     out_trade_no: str
     transaction_id: str
     out_refund_no: str | None
     amount: Money
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """A channel's day. paid, refunded and fee are the bill's; fee is in yuan, as exact as the bill. booked is what
+    our books have of the day, or the bill names."""
+
+    channel: str
+    day: date
+    booked: tuple[Booked, ...]
+    paid: Money
+    refunded: Money
+    fee: Decimal
+    differences: tuple[Difference, ...]
 
 
 def reconcile(session: Session, *, channel: str, day: date, bill: Iterable[BillLine]) -> Reconciled:
@@ -84,6 +91,7 @@ def reconcile(session: Session, *, channel: str, day: date, bill: Iterable[BillL
     return Reconciled(
         channel=channel,
         day=day,
+        booked=(*our_payments.values(), *our_refunds.values()),
         paid=sum((line.amount for line in payments.values()), ZERO),
         refunded=sum((line.amount for line in refunds.values()), ZERO),
         fee=sum((line.fee for line in lines), Decimal(0)),
@@ -93,9 +101,9 @@ def reconcile(session: Session, *, channel: str, day: date, bill: Iterable[BillL
 
 def _payments(
     session: Session, channel: str, numbers: set[str], begin: datetime, end: datetime
-) -> dict[str, _Booked]:
+) -> dict[str, Booked]:
     """Our payments of the day, and those that the bill names, by the channel's number."""
-    found: dict[str, _Booked] = {}
+    found: dict[str, Booked] = {}
     for table in (TopUp, ChannelRefund):  # a second payment of one order is in the second only
         paid_at, number = col(table.paid_at), col(table.transaction_id)
         rows = session.execute(
@@ -107,15 +115,19 @@ def _payments(
         ).scalars()
         for row in rows:
             fen = row.payment_fen if isinstance(row, ChannelRefund) else row.amount_fen
-            found[row.transaction_id] = _Booked(
-                row.out_trade_no, row.transaction_id, None, Money(fen)
+            found[row.transaction_id] = Booked(
+                row.organization_id,
+                row.out_trade_no,
+                row.transaction_id,
+                None,
+                Money(fen),
             )
     return found
 
 
 def _refunds(
     session: Session, channel: str, numbers: set[str], begin: datetime, end: datetime
-) -> dict[str, _Booked]:
+) -> dict[str, Booked]:
     """Our refunds that the channel took on the day, and those that the bill names, by our number."""
     taken, number = col(ChannelRefund.accepted_at), col(ChannelRefund.out_refund_no)
     rows = session.execute(
@@ -126,14 +138,18 @@ def _refunds(
         )
     ).scalars()
     return {
-        row.out_refund_no: _Booked(
-            row.out_trade_no, row.transaction_id, row.out_refund_no, Money(row.amount_fen)
+        row.out_refund_no: Booked(
+            row.organization_id,
+            row.out_trade_no,
+            row.transaction_id,
+            row.out_refund_no,
+            Money(row.amount_fen),
         )
         for row in rows
     }
 
 
-def _compared(ours: _Booked | None, theirs: BillLine, missing: Kind) -> Difference | None:
+def _compared(ours: Booked | None, theirs: BillLine, missing: Kind) -> Difference | None:
     if ours is not None and ours.amount == theirs.amount:
         return None
     return Difference(
@@ -146,7 +162,7 @@ def _compared(ours: _Booked | None, theirs: BillLine, missing: Kind) -> Differen
     )
 
 
-def _ours(one: _Booked, kind: Kind) -> Difference:
+def _ours(one: Booked, kind: Kind) -> Difference:
     return Difference(
         kind=kind,
         out_trade_no=one.out_trade_no,

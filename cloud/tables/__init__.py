@@ -2,6 +2,7 @@
 
 from cloud.tables.accounts import AccountAct, Draft, Household, Photo, Tenure
 from cloud.tables.base import metadata, utc_now
+from cloud.tables.bills import BillDay, BillDifference
 from cloud.tables.counter import (
     ClosedBalance,
     Grant,
@@ -72,6 +73,8 @@ __all__ = [
     "AuditEntry",
     "AuditHead",
     "Balance",
+    "BillDay",
+    "BillDifference",
     "Building",
     "ChannelRefund",
     "ClosedBalance",

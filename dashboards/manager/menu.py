@@ -39,7 +39,7 @@ MENU: tuple[MenuGroup, ...] = (
     ),
     MenuGroup(
         N_("Money"),
-        (),
+        (MenuItem("/bills", "scale", N_("Reconciliation"), Permission.SEE_BILLS),),
     ),
     MenuGroup(
         N_("Prices"),

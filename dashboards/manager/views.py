@@ -26,6 +26,7 @@ from cloud.tables.base import utc_now
 from cloud.web import OpenEvents, SystemSession, UserSession, database
 from dashboards import errors, files, language, live, page, words
 from dashboards.manager import gateways, jobs, supply
+from dashboards.manager.money import bills
 from dashboards.state import Flag, of_room, summarize
 from dashboards.words import N_
 
@@ -35,6 +36,7 @@ router.include_router(files.router)
 router.include_router(supply.router)
 router.include_router(gateways.router)
 router.include_router(jobs.router)
+router.include_router(bills.router)
 
 WRONG = N_("Login name or password is wrong.")
 LEAST_WIDE, MOST_WIDE = 3, 5  # rooms in a row: as many as the longest floor has, within these

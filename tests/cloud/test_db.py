@@ -126,6 +126,10 @@ FILL = (
     " VALUES (:organization, gen_random_uuid(), now(), '2026-01-01', :user)",
     "INSERT INTO closed_balances VALUES (:organization, '2026-01-01', 'b', 1)",
     "INSERT INTO up_hashes VALUES (:organization, :gateway, 1, '')",
+    "INSERT INTO bill_days VALUES (:organization, 'wechat', current_date, now(), 1, 1, 0, 0, 1, 1, 0)",
+    "INSERT INTO bill_differences VALUES (:organization, gen_random_uuid(), now(), 'wechat', current_date,"
+    " 'amount', CAST(:organization AS text), 'o', 't', NULL, 1, 2)",
+    "INSERT INTO up_hashes VALUES (:organization, :gateway, 1, 'h')",
     "INSERT INTO gateway_logs VALUES (:organization, :gateway, :gateway, 1, 'h', :gateway, now())",
     "INSERT INTO gateway_alarms VALUES (:organization, :gateway, 'forked', now(), false, 'x')",
     "INSERT INTO overrides"
