@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from psycopg.conninfo import conninfo_to_dict
-from sqlalchemy import CursorResult, create_engine, text
+from sqlalchemy import Connection, CursorResult, create_engine, text
 from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError, ProgrammingError
 from sqlmodel import Session
 
@@ -167,18 +167,27 @@ def migrate(url: str) -> None:
 
     Raises sqlalchemy.exc.OperationalError if the database does not answer.
     """
+    engine = create_engine("postgresql+psycopg://", connect_args=connect_args(url))
+    try:
+        with engine.begin() as connection:
+            hold_for_migration(connection)
+            upgrade(connection, "head")
+    finally:
+        engine.dispose()
+
+
+def hold_for_migration(connection: Connection) -> None:
+    """Several programs may be started at once; the others wait here, then find nothing to do."""
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+
+
+def upgrade(connection: Connection, revision: str) -> None:
+    """Brings the schema to a revision, or to the newest (head), in the connection's transaction."""
     from alembic import command  # slow to import, and nothing else needs it
     from alembic.config import Config
 
-    engine = create_engine("postgresql+psycopg://", connect_args=connect_args(url))
     config = Config()
     config.set_main_option("script_location", "cloud:migrations")
     config.set_main_option("path_separator", "os")
-    try:
-        with engine.begin() as connection:
-            # Several programs may be started at once; the others wait here, then find nothing to do.
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-    finally:
-        engine.dispose()
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)

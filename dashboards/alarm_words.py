@@ -78,6 +78,13 @@ TROUBLES = {
             "purse's payments; rebuilding the gateway's ledger takes the credit back."
         ),
     ),
+    Trouble.CLOUD_RESTORED: Said(
+        Look(N_("Not heard since the restore"), "database-import", Tone.WARN),
+        N_(
+            "The data here were put back to a backup. The gateway goes on by what it knew; as soon as it is heard "
+            "it is told what holds here."
+        ),
+    ),
 }
 
 FINDINGS = {

@@ -134,6 +134,7 @@ class Trouble(StrEnum):
         "codes-tried"  # 充值码多次输错: somebody types wrong offline codes, one after another
     )
     CODE_UNKNOWN = "code-unknown"  # 充值码不符: it gave credit for a code that the cloud knows otherwise, or not
+    CLOUD_RESTORED = "cloud-restored"  # 云端数据已还原: the cloud was put back to a backup, and is yet to be heard
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,9 +268,10 @@ Up = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class PointSet:
-    """A service point of this gateway, whole, new or changed."""
+    """A service point of this gateway, whole, new or changed; is_again: said as it was, nobody has looked at it."""
 
     point: ServicePoint
+    is_again: bool = False
     kind: Literal["point-set"] = "point-set"
 
 
@@ -489,11 +491,21 @@ class Takeover:
 
 
 @dataclass(frozen=True, slots=True)
+class Follow:
+    """The cloud's log for this gateway has a new name, as its database was put back to a backup: whoever follows
+    instead_of follows log from now on, of which it has what it had up to seq."""
+
+    log: UUID
+    seq: int
+    instead_of: UUID
+
+
+@dataclass(frozen=True, slots=True)
 class Envelope:
     """One MQTT payload, in either direction: entries of the sender's log, and its cursor in the other's.
 
     sender is the log of the gateway's store, whether or not there are entries of it (None from version
-    0.1.0), takeover its request; halt is from the cloud. nonce is new in each envelope of a gateway, and
+    0.1.0), takeover its request; halt and follow are from the cloud. nonce is new in each envelope of a gateway, and
     repeated in the cloud's answer to it, which says at what time (UTC) it was given. credential is the
     number of the credentials that a gateway speaks by, None if it was not enrolled.
     """
@@ -506,6 +518,7 @@ class Envelope:
     nonce: Annotated[str, Field(max_length=LONGEST_NONCE)] | None = None
     at: datetime | None = None
     credential: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    follow: Follow | None = None
 
 
 _ENVELOPE = TypeAdapter(Envelope)

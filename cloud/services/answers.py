@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlmodel import Session
 
 from cloud import tables
-from cloud.services import downlog, enrolment, uplog
+from cloud.services import downlog, enrolment, restored, uplog
 from cloud.services.downlog import Batch
 from prepaid import seal as seals
 from prepaid import wire
@@ -31,11 +31,14 @@ def answer(
     is_behind = gateway.down_acked < gateway.down_seq
     due = downlog.claim(session, now=now, gateway_id=gateway.id) if is_behind and not halt else []
     (batch,) = due or [downlog.answer(gateway, halt)]
-    return replace(batch, nonce=envelope.nonce)
+    follow = restored.follow(gateway, envelope.cursor) if halt is None else None
+    return replace(batch, nonce=envelope.nonce, follow=follow)
 
 
 def seal(batch: Batch, key: Ed25519PrivateKey, *, at: datetime) -> bytes:
     """The payload that says the batch to its gateway: each entry is signed, and the whole."""
     entries = tuple(wire.sign(entry, key) for entry in batch.entries)
-    envelope = Envelope(entries, batch.cursor, halt=batch.halt, nonce=batch.nonce, at=at)
+    envelope = Envelope(
+        entries, batch.cursor, halt=batch.halt, nonce=batch.nonce, at=at, follow=batch.follow
+    )
     return seals.seal(envelope, key, gateway_no=batch.gateway_no)

@@ -13,7 +13,7 @@ from sqlmodel import Session, col
 
 from cloud import tables
 from prepaid import wire
-from prepaid.wire import Cursor, Entry, Halt
+from prepaid.wire import Cursor, Entry, Follow, Halt
 
 CHANNEL = "wattwell_down"  # PostgreSQL's NOTIFY: a gateway has something to be sent
 ONLINE = timedelta(seconds=90)  # since the gateway was last heard
@@ -26,7 +26,8 @@ MOST_BYTES = 256 * 1024
 class Batch:
     """Entries to be signed and sent, our cursor in the gateway's log, and why we apply nothing of it, if so.
 
-    nonce is that of the gateway's envelope which this answers, None if it answers none.
+    nonce is that of the gateway's envelope which this answers, None if it answers none. follow tells it of the new
+    name of our log.
     """
 
     gateway_no: str
@@ -34,6 +35,7 @@ class Batch:
     cursor: Cursor | None
     halt: Halt | None = None
     nonce: str | None = None
+    follow: Follow | None = None
 
 
 def answer(gateway: tables.Gateway, halt: Halt | None) -> Batch:
@@ -148,6 +150,7 @@ def claim(
         col(gateway.down_acked) < col(gateway.down_seq),
         col(gateway.heard_at) > now - ONLINE,
         col(gateway.revoked_at).is_(None),
+        col(gateway.follow_from).is_(None),
         or_(
             and_(
                 col(gateway.down_sent_seq) < col(gateway.down_seq),

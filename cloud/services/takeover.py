@@ -40,6 +40,14 @@ log = logging.getLogger(__name__)
 _POSITION = TypeAdapter(Position)
 
 
+_OF_THE_OLD = (
+    Trouble.FORKED,
+    Trouble.CODES_TRIED,
+    Trouble.CODE_UNKNOWN,
+    Trouble.CLOUD_RESTORED,
+)
+
+
 def follow(
     session: Session, gateway: tables.Gateway, asked: Takeover, *, now: datetime
 ) -> Halt | None:
@@ -71,13 +79,14 @@ def follow(
     text = f"log {asked.log} takes over from {gateway.up_log}, of which we have {gateway.up_seq} entries"
     log.warning("gateway %s: %s", gateway.gateway_no, text)
     # What an old store did wrong, it takes with it: also credit that it gave for a code we do not know.
-    for trouble in (Trouble.FORKED, Trouble.CODES_TRIED, Trouble.CODE_UNKNOWN):
+    for trouble in _OF_THE_OLD:
         end_alarm(session, gateway, trouble, at=now, text=text)
     alarm(session, gateway, Trouble.TAKEN_OVER, at=now, is_over=False, text=text)
     session.execute(delete(tables.UpHash).where(col(tables.UpHash.gateway_id) == gateway.id))
     gateway.up_log, gateway.up_seq, gateway.up_hash = asked.log, 0, NO_ENTRY
     gateway.up_fault = gateway.down_fault = None
     gateway.down_acked = gateway.down_sent_seq = 0
+    gateway.follow_from = None  # a new store follows whatever our log is called
     gateway.down_sent_at = None
     downlog.append(session, gateway, list(_told(session, gateway, asked.log)))
     withdrawals.ask_again(session, gateway)

@@ -30,6 +30,7 @@ from cloud.services import (
     gateways,
     ledger,
     rejected,
+    restored,
     takeover,
 )
 from cloud.services.accounts import tenures
@@ -430,6 +431,8 @@ def _take_cursor(
     It goes back where the gateway's store was put back from a backup, or where messages overtook each
     other, which costs no more than sending again. It is beyond our log where the database was put back.
     """
+    if restored.is_to_follow(session, gateway, cursor, now=now):
+        return set()
     fault = _fault_of(gateway, cursor)
     if fault != gateway.down_fault:
         if fault is None:

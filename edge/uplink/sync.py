@@ -42,6 +42,7 @@ from prepaid.wire import (
     EmergencyTaken,
     Entry,
     Envelope,
+    Follow,
     GatewayAlarm,
     Halt,
     Lent,
@@ -277,6 +278,7 @@ class Sync:
             try:
                 if answers is not None:
                     self._acknowledged(envelope.cursor, envelope.halt)
+                    self._follow(envelope.follow)
                 if envelope.entries:
                     self._must_answer = True
                     self._apply(envelope.entries)
@@ -441,13 +443,30 @@ class Sync:
         for effect in effects:
             effect()
 
+    def _follow(self, follow: Follow | None) -> None:
+        """The cloud's log for us has another name: its database was put back, and what we have of it that was
+        written since counts for nothing in it."""
+        at = self._store.cursor()
+        if follow is None or self._store.hold is not None or at is None:
+            return
+        if at.log != follow.instead_of or at.log == follow.log:
+            return
+        log.warning(
+            "the cloud's database was put back to a backup: its log for us is %s from entry %s on, no more %s, "
+            "of which we have %s",
+            *(follow.log, follow.seq, at.log, at.seq),
+        )
+        with self._store.transaction():
+            self._store.move_cursor(Cursor(follow.log, follow.seq))
+        self._must_answer = True
+
     def _take(self, message: Down) -> Callable[[], None]:
         """Write what a message says; what is returned is to be done once that is committed."""
         match message:
-            case PointSet(point=point):
+            case PointSet(point=point, is_again=is_again):
                 self._store.save_point(point)
                 history = self._store.history(point.id)
-                if history.doubt is not None:  # an operator has looked
+                if history.doubt is not None and not is_again:  # an operator has looked
                     self._store.save_history(point.id, replace(history, doubt=None))
                 return lambda: self._agent.take_up(point.id)
             case TariffSet():

@@ -1,0 +1,193 @@
+"""A backup is put back while a gateway has gone on: both programs, and what each believes afterwards."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from cloud import tables
+from cloud.backups import restoring, taking
+from cloud.backups.sealed import BadBackup
+from cloud.db import Database
+from cloud.errors import CannotStart
+from cloud.services import downlog, ledger, pointsets
+from prepaid.ledger import Reason, Transfer, clearing, prepaid
+from prepaid.money import Money
+from prepaid.wire import Credited, PointSet
+from tests.cloud.conftest import NOON
+from tests.cloud.test_takeover import Town
+from tests.edge.simulated import clock, simulated, until
+
+PASSPHRASE = "correct horse battery"
+
+
+@pytest.fixture
+def empty(postgres) -> str:
+    """The address of a database with nothing in it."""
+    name = f"test_{uuid.uuid4().hex}"
+    postgres.create_database(name)
+    yield postgres.dsn(name)
+    postgres.drop_database(name)
+
+
+def pay(town: Town, yuan: str, cause: str, *, at: datetime) -> None:
+    """A payment that the channel tells of, with its time: the same when it is asked again."""
+    book = prepaid(town.cloud.purse)
+    transfer = Transfer(clearing("sandbox"), book, Money.yuan(yuan), Reason.TOP_UP, cause, at)
+    with town.cloud.database.system() as session:
+        ledger.post(session, town.cloud.organization_id, [transfer])
+        (gateway,) = downlog.lock(session, [town.cloud.gateway_id])
+        downlog.append(session, gateway, [Credited(transfer)])
+
+
+@pytest.mark.processes
+@simulated
+async def test_a_gateway_that_knows_more_than_the_restored_cloud_loses_nothing_of_what_that_writes(
+    database, home, url, empty, tmp_path: Path, caplog
+):
+    town = Town(database, home, tmp_path)
+    await town.live()  # 10.00 paid, 2.00 used
+    backup = tmp_path / "backup"
+    taking.take(url, backup, settings_file=None, passphrase=None, now=clock())
+    # Paid after the backup, and booked at the gateway.
+    found_again = clock()
+    pay(town, "20.00", "sandbox:2", at=found_again)
+    await town.use(town.first, "106.00")
+    assert town.first.balance == Money.yuan("27.00")
+
+    restoring.restore(empty, backup, passphrase=None, now=clock())
+    town.cloud.database = put_back = Database(empty)
+    # Before the gateway is heard the office takes money twice: under the number that the lost one had, and the next.
+    town.cloud.top_up("5.00", "cash:3")
+    town.cloud.top_up("6.00", "cash:4")
+    await town.use(town.first, "108.00")
+
+    # 10.00 + 20.00 + 5.00 + 6.00 - 8 kWh at 0.50; the cloud is yet to find the payment of 20.00 again.
+    assert town.first.balance == Money.yuan("37.00")
+    assert town.cloud.balance == Money.yuan("17.00")
+    pay(town, "20.00", "sandbox:2", at=found_again)
+    await town.use(town.first, "110.00")
+    assert town.first.balance == town.cloud.balance == Money.yuan("36.00")
+    assert town.cloud.rejected() == []
+    assert town.first.store.rejections() == 0
+    # Of the two gateways there are, this one has been heard.
+    assert town.cloud.alarms().count(("cloud-restored", False)) == 2
+    assert town.cloud.alarms().count(("cloud-restored", True)) == 1
+    assert caplog.text.count("the cloud's database was put back to a backup") == 1
+    await town.first.stop()
+    put_back.close()
+
+
+@pytest.mark.processes
+@simulated
+async def test_a_point_that_is_said_again_after_a_restore_stays_in_doubt(
+    database, home, tmp_path: Path
+):
+    town = Town(database, home, tmp_path)
+    await town.live()
+    town.meter.show("50.00")  # backwards: held until somebody has looked
+    await until(
+        lambda: town.first.store.history(town.cloud.point_id).doubt is not None, within_s=200
+    )
+
+    def say(*, is_again: bool) -> None:
+        with town.cloud.database.system() as session:
+            (gateway,) = downlog.lock(session, [town.cloud.gateway_id])
+            point = session.get(tables.ServicePoint, town.cloud.point_id)
+            downlog.append(session, gateway, [PointSet(pointsets.value(session, point), is_again)])
+
+    say(is_again=True)
+    await until(town.first.is_settled, within_s=60)
+    assert town.first.store.history(town.cloud.point_id).doubt is not None
+    await town.first.stop()
+
+
+def transfers(url: str) -> list[tuple[object, ...]]:
+    database = Database(url, connections=1)
+    with database.system() as session:
+        rows = session.execute(select(tables.Transfer)).scalars()
+        found = [(row.id, row.debit, row.credit, row.amount_fen, row.at) for row in rows]
+    database.close()
+    return sorted(found)
+
+
+def test_a_restored_database_has_the_same_books_and_is_kept_apart_by_organization(
+    database, home, build, url, empty, tmp_path, settings_file
+):
+    build("neighbour")
+    book = prepaid(home.electricity_purse)
+    paid = Transfer(clearing("cash"), book, Money.yuan("50.00"), Reason.TOP_UP, "cash:1", NOON)
+    with database.system() as session:
+        ledger.post(session, home.organization_id, [paid])
+    (settings_file.parent / "secrets" / "database_url").write_text(url)
+    backup = tmp_path / "backup"
+
+    made = taking.take(url, backup, settings_file=settings_file, passphrase=PASSPHRASE, now=NOON)
+    put = restoring.restore(empty, backup, passphrase=PASSPHRASE, now=NOON)
+
+    assert put.rows == made.rows
+    assert transfers(empty) == transfers(url) != []
+    restored = Database(empty, connections=1)
+    with restored.organization(home.organization_id) as session:
+        assert session.execute(select(tables.Organization.name)).scalars().all() == ["home"]
+        assert ledger.balance(session, home.electricity_purse) == Money.yuan("50.00")
+    with pytest.raises(Exception, match="never changed or deleted"), restored.system() as session:
+        session.execute(tables.Transfer.__table__.delete())
+    with restored.system() as session:
+        gateway = session.get(tables.Gateway, home.gateway_id)
+        assert gateway.down_log != home.down_log
+    restored.close()
+
+
+def test_secrets_come_back_from_a_sealed_backup_but_not_the_addresses_of_servers(
+    url, tmp_path, settings_file
+):
+    backup, elsewhere = tmp_path / "backup", tmp_path / "elsewhere"
+    taking.take(url, backup, settings_file=settings_file, passphrase=PASSPHRASE, now=NOON)
+    (elsewhere / "secrets").mkdir(parents=True)
+    (elsewhere / "secrets" / "signing_key").write_text("another")
+
+    restoring.restore_files(backup, elsewhere, passphrase=PASSPHRASE, now=NOON)
+
+    secrets = elsewhere / "secrets"
+    kept = (settings_file.parent / "secrets" / "signing_key").read_text()
+    assert (secrets / "signing_key").read_text() == kept
+    assert (secrets / "signing_key.before-restore-20260302T120000").read_text() == "another"
+    assert not (secrets / "database_url").exists()
+    assert (secrets / "session_secret").stat().st_mode & 0o777 == 0o600
+    assert kept.encode() not in backup.read_bytes()
+
+
+@pytest.mark.parametrize("place", [40, 2000, -40])
+def test_a_damaged_backup_is_not_restored(url, empty, tmp_path, place):
+    backup = tmp_path / "backup"
+    taking.take(url, backup, settings_file=None, passphrase=None, now=NOON)
+    content = bytearray(backup.read_bytes())
+    content[place] ^= 1
+    backup.write_bytes(content)
+
+    with pytest.raises(BadBackup):
+        restoring.restore(empty, backup, passphrase=None, now=NOON)
+
+
+def test_a_backup_is_not_restored_over_anything_nor_with_another_passphrase(url, empty, tmp_path):
+    backup = tmp_path / "backup"
+    taking.take(url, backup, settings_file=None, passphrase=PASSPHRASE, now=NOON)
+
+    with pytest.raises(BadBackup, match="another passphrase"):
+        restoring.restore(empty, backup, passphrase="something else", now=NOON)
+    with pytest.raises(restoring.NotEmpty, match="is not empty"):
+        restoring.restore(url, backup, passphrase=PASSPHRASE, now=NOON)
+    with pytest.raises(FileExistsError):
+        taking.take(url, backup, settings_file=None, passphrase=PASSPHRASE, now=NOON)
+    restoring.restore(empty, backup, passphrase=PASSPHRASE, now=NOON)
+
+
+def test_secrets_are_not_written_without_a_passphrase(url, tmp_path, settings_file):
+    with pytest.raises(CannotStart, match="under a passphrase"):
+        taking.take(url, tmp_path / "b", settings_file=settings_file, passphrase=None, now=NOON)
+    assert not (tmp_path / "b").exists()
