@@ -30,7 +30,7 @@ from edge.purses import NO_LOAD, Load, Purses
 from prepaid.point import Restore, ServicePoint
 from prepaid.reading import Reading, Supply
 from prepaid.supply import Override, Situation, Why, is_satisfied
-from prepaid.wire import AlarmKind, GatewayAlarm, Trouble
+from prepaid.wire import AlarmKind, Decided, GatewayAlarm, Trouble
 from protocols.exchange import ProtocolError, Refused
 
 log = logging.getLogger(__name__)
@@ -142,6 +142,10 @@ class Agent:
                 len(self._purses.beside(self._points[id])) > 1 for id in points
             )
             self._buses[name].remember(whom(self._points[id].meter) for id in points)
+
+    def take_decision(self, said: Decided) -> None:
+        """Book what a person decided about a point's register. Inside a transaction; then take_up the point."""
+        self._booking.take(said)
 
     def take_up(self, point: UUID) -> None:
         """A service point is new or has changed: visit it as it is now."""
@@ -434,6 +438,7 @@ class Agent:
     ) -> tuple[Reading, float]:
         """The reading, and its tick."""
         known, with_bands = self._known(point, bus), wants_bands(point)
+        stored = self._store.point(point.id)
         seen = await bus.run(
             lambda: driver.read(point.meter, known, with_bands=with_bands),
             driver.decoder,
@@ -441,6 +446,8 @@ class Agent:
             reply_s=driver.REPLY_S,
             tries=1 if point.id in self._misses else TRIES,
         )
+        if self._store.point(point.id) != stored:
+            raise Unwanted("the point was changed while its meter was read")
         now = self._clock.now()
         if self._power.answered(point.id, now.tick):
             log.info("power has come back: supplies are given back one after another")

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
+from edge import decisions
 from edge.clocks.clock import Clock, Moment
 from edge.clocks.power_return import PowerReturn
 from edge.ledger.rows import Off, SupplyRow
@@ -24,7 +25,15 @@ from prepaid.rating import Charge, Position
 from prepaid.reading import Reading, Supply
 from prepaid.register import Assessment, Effect, Evidence, Kind, assess
 from prepaid.supply import Desired, Override, Situation, Why, desired, is_satisfied, wanted
-from prepaid.wire import Alarm, AlarmKind, Charged, EmergencyRepaid, Read, SupplyChanged
+from prepaid.wire import (
+    Alarm,
+    AlarmKind,
+    Charged,
+    Decided,
+    EmergencyRepaid,
+    Read,
+    SupplyChanged,
+)
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +113,7 @@ class Booking:
         if before.payer is None:  # it was written before positions said who pays
             before = replace(before, payer=rating.payer_of(point))
         charged_tick = self._charged_tick(point.id)
-        elapsed = self._clock.since(before.reading.at, charged_tick)
+        elapsed = self._since_charged(point.id, before)
         assessment = assess(
             before.reading,
             reading,
@@ -167,6 +176,24 @@ class Booking:
         row = self._store.supply(point.id)
         is_as_before = row is not None and row.seen is seen is Supply.ON
         return is_as_before and want.supply is Supply.OFF and self._put_off.get(point.id, 0) > 0
+
+    def take(self, said: Decided) -> None:
+        """Book what a person decided about a register, and take over the point. Inside a transaction."""
+        id, now = said.point.id, self._clock.now()
+        before = self._store.position(id)
+        outcome = decisions.take(
+            self._store,
+            said,
+            before,
+            elapsed=self._since_charged(id, before),
+            is_counted=self._charged_tick(id) is not None,
+            now=now.at,
+        )
+        if outcome is not None:
+            # What was looked at before was the old register; the next reading is measured against the new.
+            ago = max((now.at - outcome.position.reading.at).total_seconds(), 0.0)
+            self._looks[id] = Looks(0, now.tick - ago)
+            self._told.pop(id, None)
 
     def decide(
         self, point: ServicePoint, settled: Settled, *, current_a: Decimal | None
@@ -459,6 +486,12 @@ class Booking:
             return Looks(0, tick)
         is_fresh = last is not None and _seconds(tick - last.tick) <= point.policy.fresh_for
         return Looks(last.short + 1 if last is not None and is_fresh else 1, tick)
+
+    def _since_charged(self, point: UUID, position: Position | None) -> timedelta:
+        """The time since the reading charged last; none where there is no such reading."""
+        if position is None:
+            return timedelta(0)
+        return self._clock.since(position.reading.at, self._charged_tick(point))
 
     def _charged_tick(self, point: UUID) -> float | None:
         looks = self._looks.get(point)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal, localcontext
+from typing import Literal
 
 from prepaid.decimals import EXACT
 from prepaid.point import Meter
@@ -38,6 +39,7 @@ class Accepted:
     """The reading is true 读数属实. rounds: how often the register went past its last digit on the way."""
 
     rounds: int
+    kind: Literal["accepted"] = "accepted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class Exchanged:
     rounds: int
     between: Decimal
     estimate_stands: bool
+    kind: Literal["exchanged"] = "exchanged"
 
     def __post_init__(self) -> None:
         exact(self.between, "between")
@@ -73,6 +76,7 @@ class Restarted:
     closing: Decimal
     opening: Decimal
     at: datetime
+    kind: Literal["restarted"] = "restarted"
 
     def __post_init__(self) -> None:
         exact(self.closing, "closing")
@@ -89,6 +93,7 @@ class Estimated:
     """
 
     moved: Decimal | None
+    kind: Literal["estimated"] = "estimated"
 
     def __post_init__(self) -> None:
         exact_or_none(self.moved, "moved")
@@ -97,6 +102,8 @@ class Estimated:
 @dataclass(frozen=True, slots=True)
 class Dismissed:
     """The doubtful readings were none of this register's 误读: they are forgotten, nothing is charged."""
+
+    kind: Literal["dismissed"] = "dismissed"
 
 
 Decision = Accepted | Exchanged | Restarted | Estimated | Dismissed

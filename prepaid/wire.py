@@ -38,6 +38,7 @@ from prepaid.point import Meter, ServicePoint
 from prepaid.rating import Position
 from prepaid.reading import Reading, Supply
 from prepaid.register import Evidence
+from prepaid.resolution import Decision
 from prepaid.supply import Override, Why
 
 
@@ -246,6 +247,17 @@ class Withdrawn:
     kind: Literal["withdrawn"] = "withdrawn"
 
 
+@dataclass(frozen=True, slots=True)
+class DecisionTaken:
+    """The gateway has booked what a person decided (Decided), or it cannot: refused says why, in English."""
+
+    id: UUID
+    point: UUID
+    at: datetime
+    refused: str | None
+    kind: Literal["decision-taken"] = "decision-taken"
+
+
 Up = Annotated[
     Read
     | Measured
@@ -258,7 +270,8 @@ Up = Annotated[
     | CodeEntered
     | EmergencyTaken
     | EmergencyRepaid
-    | Withdrawn,
+    | Withdrawn
+    | DecisionTaken,
     Field(discriminator="kind"),
 ]
 
@@ -273,6 +286,32 @@ class PointSet:
     point: ServicePoint
     is_again: bool = False
     kind: Literal["point-set"] = "point-set"
+
+
+@dataclass(frozen=True, slots=True)
+class PointEnded:
+    """A service point is no longer: its meter was taken away. It is read, charged and switched no more."""
+
+    point: UUID
+    kind: Literal["point-ended"] = "point-ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What a person has found out about a point's register (prepaid.resolution), and the point from then on.
+
+    was is the meter that it is about, as it was until then; after the reading in question (of an Estimated only its
+    time counts, until when the estimate is for), None for a change of meters. log names the store that is meant,
+    where one that takes over is told what the store before it has not said to have booked.
+    """
+
+    id: UUID
+    point: ServicePoint
+    was: Meter
+    decision: Annotated[Decision, Field(discriminator="kind")]
+    after: Reading | None
+    log: UUID | None = None
+    kind: Literal["decided"] = "decided"
 
 
 @dataclass(frozen=True, slots=True)
@@ -415,6 +454,8 @@ class Resumed:
 
 Down = Annotated[
     PointSet
+    | PointEnded
+    | Decided
     | TariffSet
     | Credited
     | Withdraw

@@ -4,25 +4,39 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from uuid import UUID
 
+from edge import decisions
 from edge.ledger.store import Store
 from edge.settings import Settings
 from edge.uplink.credentials import learn
 from edge.uplink.link import MqttLink
 from edge.uplink.sync import Sync
+from prepaid.wire import Decided
 
 
 class NoLines:
     """Nobody serves the meters."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
 
     def pause(self) -> None: ...
 
     def resume(self) -> None: ...
 
     def cut_again(self) -> None: ...
+
+    def reload(self) -> None: ...
+
+    def take_decision(self, said: Decided) -> None:
+        """Of a meter that was changed while the ledger before this one could not be told."""
+        now, before = datetime.now(UTC), self._store.position(said.point.id)
+        since = now - before.reading.at if before is not None else timedelta(0)
+        elapsed = max(since, timedelta(0))
+        decisions.take(self._store, said, before, elapsed=elapsed, is_counted=False, now=now)
 
     def take_up(self, point: UUID) -> None: ...
 
@@ -38,7 +52,7 @@ async def rebuild(settings: Settings, store: Store) -> None:
     link = link_of(settings)
     sync = Sync(
         store,
-        NoLines(),
+        NoLines(store),
         link,
         keys=settings.cloud_keys,
         resend_s=settings.resend_s,

@@ -276,8 +276,18 @@ class Store:
     def points(self) -> dict[UUID, ServicePoint]:
         return dict(self._points.all())
 
+    def point(self, id: UUID) -> ServicePoint | None:
+        return self._points.get(id)
+
     def save_point(self, point: ServicePoint) -> None:
         self._points.save(point.id, point)
+
+    def end_point(self, point: UUID) -> None:
+        """It is no longer served; what it was charged stays."""
+        self._points.save(point, None)
+        for kind in AlarmKind:
+            self.save_alarm(point, kind, None)
+        self.save_intent(point, None)
 
     def tariff(self, code: str) -> Tariff | None:
         body = self._tariff_bodies.get(code)

@@ -38,6 +38,7 @@ from prepaid.wire import (
     Credited,
     Cursor,
     Debited,
+    Decided,
     Down,
     EmergencyTaken,
     Entry,
@@ -47,6 +48,7 @@ from prepaid.wire import (
     Halt,
     Lent,
     Pinned,
+    PointEnded,
     PointSet,
     Resumed,
     Standing,
@@ -85,6 +87,10 @@ class Lines(Protocol):
     def resume(self) -> None: ...
 
     def cut_again(self) -> None: ...
+
+    def reload(self) -> None: ...
+
+    def take_decision(self, said: Decided) -> None: ...
 
     def take_up(self, point: UUID) -> None: ...
 
@@ -469,6 +475,13 @@ class Sync:
                 if history.doubt is not None and not is_again:  # an operator has looked
                     self._store.save_history(point.id, replace(history, doubt=None))
                 return lambda: self._agent.take_up(point.id)
+            case PointEnded(point=id):
+                self._store.end_point(id)
+                log.info("point %s is no longer served", id)
+                return self._agent.reload
+            case Decided(point=point):
+                self._decided(message)
+                return lambda: self._agent.take_up(point.id)
             case TariffSet():
                 self._store.save_tariff(message)
                 return lambda: None
@@ -512,6 +525,15 @@ class Sync:
                 return self._rebuild(message)
             case _:
                 raise AssertionError(f"not a message: {message}")
+
+    def _decided(self, message: Decided) -> None:
+        """A store that is being rebuilt hears again what was decided long ago: of that it takes the point, for its
+        position comes from the cloud. What the store before it may not have booked is told to it by its name."""
+        is_rebuilding = self._store.hold is Hold.REBUILDING
+        if message.log == (self._store.log if is_rebuilding else None):
+            self._agent.take_decision(message)
+        elif message.log is None:
+            self._store.save_point(message.point)
 
     def _learned(self, message: CloudKeys) -> Callable[[], None]:
         if self._learn is None:

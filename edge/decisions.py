@@ -1,0 +1,179 @@
+"""What a person decided about a register, worked out at the gateway: by its clock, its last charge and its tariff."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from edge.ledger.store import Store
+from prepaid import rating, resolution
+from prepaid.rating import Charge, Position
+from prepaid.reading import Reading
+from prepaid.register import Evidence, History
+from prepaid.resolution import BadDecision, Decision, Exchanged, Restarted
+from prepaid.tariff import Tariff
+from prepaid.wire import Charged, Decided, DecisionTaken, Read
+
+log = logging.getLogger(__name__)
+
+INSTANT = timedelta(microseconds=1)
+"""Two readings of a point never have one time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a decision leads to: position and history from now on, charges, and what is to be told, in order."""
+
+    position: Position
+    charges: tuple[Charge, ...]
+    history: History
+    told: tuple[tuple[Reading, tuple[Evidence, ...]], ...]
+
+
+def take(
+    store: Store,
+    said: Decided,
+    before: Position | None,
+    *,
+    elapsed: timedelta,
+    is_counted: bool,
+    now: datetime,
+) -> Outcome | None:
+    """Books what a person decided about a register, and takes over the point. Inside a transaction.
+
+    The charges lead up to the last unit of what was there before, and the next reading goes on from the first of
+    what is there now. What cannot be booked is told to the cloud; then nothing is charged, and the point stays held.
+    None where nothing was booked.
+    """
+    point, refused, outcome = said.point, None, None
+    tariff, history = store.tariff(point.tariff), store.history(point.id)
+    try:
+        outcome = work_out(
+            said,
+            before,
+            tariff,
+            elapsed=elapsed,
+            is_counted=is_counted,
+            now=now,
+            history=history,
+        )
+    except BadDecision as error:
+        refused = str(error)
+    if outcome is not None:
+        transfers = rating.transfers(point, outcome.position, outcome.charges)
+        for transfer in transfers:
+            store.post(transfer)
+        store.save_position(point.id, outcome.position)
+        store.save_history(point.id, outcome.history)
+        for reading, evidence in outcome.told:
+            store.append(Read(point.id, reading, evidence))
+        store.append(Charged(point.id, outcome.position, transfers))
+    store.save_point(point)
+    store.append(DecisionTaken(said.id, point.id, now, refused))
+    level = logging.INFO if refused is None else logging.WARNING
+    log.log(level, "%s: %s: %s", point.name, said.decision, refused or "booked")
+    return outcome
+
+
+def work_out(
+    said: Decided,
+    before: Position | None,
+    tariff: Tariff | None,
+    *,
+    elapsed: timedelta,
+    is_counted: bool,
+    now: datetime,
+    history: History,
+) -> Outcome | None:
+    """What the decision leads to; None if it was booked before, which a cloud that was put back may not know.
+
+    before is the position up to now; elapsed the time since its reading, is_counted where a clock that does not jump
+    has counted it. What a person wrote down is by his own watch: his times are moved between the last charge and now.
+
+    Raises BadDecision, of which the cloud is to be told.
+    """
+    if tariff is None:
+        raise BadDecision(
+            f"tariff {said.point.tariff} is not at the gateway: nothing can be charged"
+        )
+    if before is None:
+        return _first(said, tariff, now)
+    if _is_booked(said.decision, before.reading):
+        return None
+    if said.after is not None and said.after.at < before.reading.at:
+        raise BadDecision(
+            f"since that reading of {said.after.total} another, {before.reading.total}, was charged at "
+            f"{before.reading.at}"
+        )
+    apart = now - before.reading.at - elapsed
+    if is_counted and abs(apart) > said.was.thresholds.clock_apart:
+        before = rating.rebased(before, now - elapsed)
+    decision, after = _by_our_clock(said, before.reading, now)
+    resolved = resolution.resolve(
+        decision,
+        before.reading,
+        after,
+        said.was,
+        elapsed=min(elapsed, _until(decision, after) - before.reading.at),
+        history=history,
+    )
+    old = replace(said.point, meter=said.was)
+    position, charges = before, tuple[Charge, ...]()
+    if resolved.reading != before.reading:
+        position, charges = rating.rate(old, tariff, before, resolved.reading, moved=resolved.moved)
+    return Outcome(position, charges, resolved.history, _told(decision, resolved))
+
+
+def _first(said: Decided, tariff: Tariff, now: datetime) -> Outcome:
+    """Where nothing was ever charged, the new meter counts from its opening reading."""
+    if not isinstance(said.decision, Exchanged):
+        raise BadDecision("nothing was charged here yet, so there is nothing to go on from")
+    opening = replace(said.decision.opening, at=min(said.decision.opening.at, now))
+    position = rating.open_position(said.point, tariff, opening)
+    return Outcome(position, (), History(), ((opening, ()),))
+
+
+def _is_booked(decision: Decision, last: Reading) -> bool:
+    """Whether the register counts by the new meter already."""
+    return (
+        isinstance(decision, Exchanged)
+        and decision.opening.meter_no != decision.closing.meter_no
+        and last.meter_no == decision.opening.meter_no
+    )
+
+
+def _by_our_clock(said: Decided, last: Reading, now: datetime) -> tuple[Decision, Reading]:
+    decision = said.decision
+    match decision:
+        case Exchanged(closing=closing, opening=opening):
+            closed_at = _between(closing.at, last.at + INSTANT, now)
+            opened_at = _between(opening.at, closed_at + INSTANT, now)
+            opening = replace(opening, at=opened_at)
+            return replace(
+                decision, closing=replace(closing, at=closed_at), opening=opening
+            ), opening
+        case Restarted(at=at) if said.after is not None:
+            after = replace(said.after, at=max(said.after.at, last.at + INSTANT))
+            return replace(decision, at=_between(at, last.at + INSTANT, after.at)), after
+        case _ if said.after is not None:
+            return decision, replace(said.after, at=_between(said.after.at, last.at + INSTANT, now))
+        case _:
+            raise BadDecision("it does not say which reading it is about")
+
+
+def _between(at: datetime, first: datetime, last: datetime) -> datetime:
+    """first wins: a clock may have been put back."""
+    return max(first, min(at, last))
+
+
+def _until(decision: Decision, after: Reading) -> datetime:
+    return decision.closing.at if isinstance(decision, Exchanged) else after.at
+
+
+def _told(
+    decision: Decision, resolved: resolution.Resolved
+) -> tuple[tuple[Reading, tuple[Evidence, ...]], ...]:
+    if isinstance(decision, Exchanged):
+        return ((decision.closing, resolved.evidence), (resolved.reading, ()))
+    return ((resolved.reading, resolved.evidence),)
