@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from edge.ledger.store import Store
-from prepaid import rating, resolution
+from prepaid import handover, rating, resolution
 from prepaid.rating import Charge, Position
 from prepaid.reading import Reading
 from prepaid.register import Evidence, History
@@ -23,12 +23,16 @@ INSTANT = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a decision leads to: position and history from now on, charges, and what is to be told, in order."""
+    """What a decision leads to: positions one after the other, each with the charges that lead to it, the last one to
+    go on from; the history to keep; and the readings to be told, in order."""
 
-    position: Position
-    charges: tuple[Charge, ...]
+    positions: tuple[tuple[Position, tuple[Charge, ...]], ...]
     history: History
     told: tuple[tuple[Reading, tuple[Evidence, ...]], ...]
+
+    @property
+    def position(self) -> Position:
+        return self.positions[-1][0]
 
 
 def take(
@@ -61,14 +65,15 @@ def take(
     except BadDecision as error:
         refused = str(error)
     if outcome is not None:
-        transfers = rating.transfers(point, outcome.position, outcome.charges)
-        for transfer in transfers:
-            store.post(transfer)
-        store.save_position(point.id, outcome.position)
-        store.save_history(point.id, outcome.history)
         for reading, evidence in outcome.told:
             store.append(Read(point.id, reading, evidence))
-        store.append(Charged(point.id, outcome.position, transfers))
+        for position, charges in outcome.positions:
+            transfers = rating.transfers(point, position, charges)
+            for transfer in transfers:
+                store.post(transfer)
+            store.append(Charged(point.id, position, transfers))
+        store.save_position(point.id, outcome.position)
+        store.save_history(point.id, outcome.history)
     store.save_point(point)
     store.append(DecisionTaken(said.id, point.id, now, refused))
     level = logging.INFO if refused is None else logging.WARNING
@@ -118,11 +123,29 @@ def work_out(
         elapsed=min(elapsed, _until(decision, after) - before.reading.at),
         history=history,
     )
+    positions = _rated(said, tariff, before, decision, resolved)
+    return Outcome(positions, resolved.history, _told(decision, resolved))
+
+
+def _rated(
+    said: Decided,
+    tariff: Tariff,
+    before: Position,
+    decision: Decision,
+    resolved: resolution.Resolved,
+) -> tuple[tuple[Position, tuple[Charge, ...]], ...]:
+    """The charges up to the decision, of the meter that was there, and to whoever paid."""
+    last = resolved.reading
+    if last == before.reading:
+        return ((before, ()),)
     old = replace(said.point, meter=said.was)
-    position, charges = before, tuple[Charge, ...]()
-    if resolved.reading != before.reading:
-        position, charges = rating.rate(old, tariff, before, resolved.reading, moved=resolved.moved)
-    return Outcome(position, charges, resolved.history, _told(decision, resolved))
+    if not handover.is_due(old, before):
+        return (rating.rate(old, tariff, before, last, moved=resolved.moved),)
+    # Somebody else pays since a register of the old meter that the gateway never came to see.
+    closing = decision.closing if isinstance(decision, Exchanged) else last
+    found = handover.hand_over(old, tariff, before, closing, moved=resolved.moved)
+    after = replace(found.after, reading=last)
+    return ((found.closed, found.closing_charges), (found.opened, ()), (after, found.charges))
 
 
 def _first(said: Decided, tariff: Tariff, now: datetime) -> Outcome:
@@ -131,7 +154,7 @@ def _first(said: Decided, tariff: Tariff, now: datetime) -> Outcome:
         raise BadDecision("nothing was charged here yet, so there is nothing to go on from")
     opening = replace(said.decision.opening, at=min(said.decision.opening.at, now))
     position = rating.open_position(said.point, tariff, opening)
-    return Outcome(position, (), History(), ((opening, ()),))
+    return Outcome(((position, ()),), History(), ((opening, ()),))
 
 
 def _is_booked(decision: Decision, last: Reading) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from decimal import Decimal, localcontext
 
 from prepaid.decimals import EXACT
@@ -11,6 +12,8 @@ from prepaid.rating import Charge, Position, open_position, payer_of, rate
 from prepaid.reading import Reading
 from prepaid.register import ahead_of, round_of
 from prepaid.tariff import Tariff
+
+_INSTANT = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,8 @@ def _border(
     until = _until(point.opening, before, reading, point.meter, moved)
     if until >= moved:
         return reading, moved
-    at = min(max(point.opening.at, before.at), reading.at)
+    # Never at the time of the reading before: by the time of its first reading a position's charges are named.
+    at = min(max(point.opening.at, before.at + _INSTANT), reading.at)
     with localcontext(EXACT):
         total = (before.total + until) % round_of(point.meter)
     return replace(reading, at=at, total=total, supply=None, bands=None), until

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from prepaid.ledger import credit_balance, prepaid
 from prepaid.money import Money
-from prepaid.point import Meter, ServicePoint
+from prepaid.point import Meter, Opening, ServicePoint
 from prepaid.reading import Reading
 from prepaid.resolution import Accepted, Decision, Dismissed, Estimated, Exchanged, Restarted
 from prepaid.wire import Charged, Decided, DecisionTaken, Read
@@ -315,3 +315,23 @@ async def test_the_position_that_a_decision_leads_to_is_told_even_where_nothing_
     assert last.transfers == ()
     assert last.position.reading.meter_no == NEW.meter_no
     assert last.position.reading.total == Decimal("5.00")
+
+
+@simulated
+async def test_a_change_of_tenant_that_the_gateway_never_saw_is_divided_at_the_old_register(
+    tmp_path: Path,
+):
+    room = Room(tmp_path)
+    await room.use("100.00")
+    next_purse = UUID(int=77)
+    put_up(room, "0.00")
+    opening = Opening(Decimal("100.40"), clock())
+    new = replace(CHANGED, purse=next_purse, opening=opening)
+
+    taken = take(room, change("101.00", "0.00", new=new))
+
+    assert taken.refused is None
+    # 0.40 × 0.50 to whoever moved out, 0.60 × 0.50 to whoever moved in
+    assert charged(room) == Money.yuan("0.20")
+    assert room.store.balance(next_purse) == Money.yuan("-0.30")
+    assert room.store.position(ELECTRICITY.id).reading.meter_no == NEW.meter_no

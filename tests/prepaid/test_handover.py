@@ -142,3 +142,17 @@ def test_both_together_pay_for_what_the_register_moved_wherever_the_opening_lies
     both = sum(c.amount.fen for c in (*found.closing_charges, *found.charges))
     assert both == int(moved * 100)
     assert position.reading.at <= found.opened.opened_at <= reading.at
+
+
+def test_a_change_of_payer_at_the_time_of_the_first_reading_names_no_charge_twice():
+    # Whoever wrote the opening down did so before the gateway's first reading, by his watch.
+    opening = Opening(Decimal("101.00"), EVENING - timedelta(minutes=5))
+    point = replace(MOVED_IN, opening=opening)
+
+    found = handed_over(point, "100.00", "104.00")
+
+    (last,) = transfers(point, found.closed, found.closing_charges)
+    (first,) = transfers(point, found.after, found.charges)
+    assert last.id != first.id
+    # 1 kWh and 3 kWh at 0.50
+    assert (last.amount, first.amount) == (Money.yuan("0.50"), Money.yuan("1.50"))
