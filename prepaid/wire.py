@@ -302,7 +302,7 @@ class Decided:
 
     was is the meter that it is about, as it was until then; after the reading in question (of an Estimated only its
     time counts, until when the estimate is for), None for a change of meters. log names the store that is meant,
-    where one that takes over is told what the store before it has not said to have booked.
+    where one that has taken over is told what the store before it has not said to have booked.
     """
 
     id: UUID

@@ -89,7 +89,7 @@ _POINTS = text("""
     JOIN tariffs t ON t.id = p.tariff_id
     JOIN rooms r ON r.id = p.room_id
     JOIN buildings b ON b.id = r.building_id
-    WHERE p.organization_id = :organization AND NOT a.is_over
+    WHERE p.organization_id = :organization AND p.ended_at IS NULL AND NOT a.is_over
       AND (CAST(:rooms AS uuid[]) IS NULL OR p.room_id = ANY(:rooms))
     ORDER BY a.at DESC, r.name, p.name, a.kind
 """)
@@ -108,7 +108,7 @@ _GATEWAYS = text("""
               AND d.body::jsonb ->> 'kind' = 'brake-released'
             ORDER BY d.seq DESC LIMIT 1) AS released_by,
            (SELECT count(*) FROM points p JOIN point_states ps ON ps.point_id = p.id
-            WHERE a.kind = :braked AND p.gateway_id = g.id AND ps.why = :braked) AS held_back
+            WHERE a.kind = :braked AND p.gateway_id = g.id AND p.ended_at IS NULL AND ps.why = :braked) AS held_back
     FROM gateways g
     JOIN sites s ON s.id = g.site_id
     CROSS JOIN unnest(CAST(:kinds AS text[])) AS k(kind)

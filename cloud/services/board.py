@@ -125,7 +125,8 @@ _ROOMS = text("""
     JOIN buildings b ON b.id = r.building_id
     LEFT JOIN occupancies o ON o.room_id = r.id AND o.ended_at IS NULL
     LEFT JOIN accounts a ON a.id = o.account_id
-    WHERE r.organization_id = :organization AND (CAST(:rooms AS uuid[]) IS NULL OR r.id = ANY(:rooms))
+    WHERE r.organization_id = :organization
+      AND (CASE WHEN CAST(:rooms AS uuid[]) IS NULL THEN r.ended_at IS NULL ELSE r.id = ANY(:rooms) END)
     ORDER BY b.name, r.floor, r.name
 """)
 
@@ -139,7 +140,7 @@ _POINTS = text("""
     JOIN gateways g ON g.id = p.gateway_id
     JOIN point_states s ON s.point_id = p.id
     LEFT JOIN balances b ON b.purse_id = p.purse_id
-    WHERE p.organization_id = :organization AND p.room_id = ANY(:rooms)
+    WHERE p.organization_id = :organization AND p.room_id = ANY(:rooms) AND p.ended_at IS NULL
     ORDER BY p.commodity DESC, p.name
 """)
 

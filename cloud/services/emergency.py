@@ -162,7 +162,9 @@ def lends(policy: Policy, available: Money) -> Money | None:
 
 def _policies(session: Session, purse_id: UUID) -> list[Policy]:
     row = tables.ServicePoint
-    found = session.execute(select(col(row.policy)).where(col(row.purse_id) == purse_id)).scalars()
+    found = session.execute(
+        select(col(row.policy)).where(col(row.purse_id) == purse_id, col(row.ended_at).is_(None))
+    ).scalars()
     return [_POLICY.validate_python(policy) for policy in found]
 
 

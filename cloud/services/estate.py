@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
 from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
@@ -20,6 +22,7 @@ from cloud.errors import CloudError
 from cloud.permissions import Role
 from cloud.services import downlog, pointsets
 from cloud.services.accounts import tenures
+from cloud.services.devices import mountings
 from cloud.tables import (
     Account,
     Building,
@@ -36,7 +39,7 @@ from cloud.tables import (
     utc_now,
 )
 from prepaid import tariff_document
-from prepaid.point import Meter, Policy
+from prepaid.point import PROTOCOLS, Meter, Policy
 from prepaid.purse import Purpose, pays_for
 
 SHORTEST_PASSWORD = 10
@@ -68,6 +71,15 @@ class TariffPublished(CloudError):
 class NoSuchTariff(CloudError):
     status = 404
     sentence = "There is no tariff {code}."
+
+
+class NoDriver(CloudError):
+    status = 422
+    field = "protocol"
+    sentence = (
+        "No gateway can read meter {meter_no} by {protocol}."
+        " Choose its model from the list, or one of {protocols}."
+    )
 
 
 class WrongPurse(CloudError):
@@ -230,13 +242,18 @@ def add_point(
     tariff_code: str,
     policy: Policy,
     id: UUID | None = None,
+    model: str | None = None,
+    opening: Decimal | None = None,
+    now: datetime | None = None,
 ) -> ServicePoint:
     """A service point, sent down to its gateway after its tariff and what its purse was credited so far.
 
     Without a purse it is vacant: measured, and charged to nobody. It is given an id unless it brings one, as in a
-    simulated world that is to be the same each time.
+    simulated world that is to be the same each time. model is the meter's (services.devices.models), opening what it
+    showed when it was put up, where somebody wrote that down.
 
-    Raises Taken (the meter, or its address on the line), NoSuchTariff, WrongPurse or BadValue.
+    Raises NoDriver, mountings.MountedElsewhere, mountings.MeterEnded, Taken (the meter, or its address on the line),
+    NoSuchTariff, WrongPurse or BadValue.
     """
     # While we hold the purse nothing is credited to it, so that what is sent below is all there is.
     if purse is not None:
@@ -254,7 +271,7 @@ def add_point(
         raise BadValue(what=f"tariff {tariff_code}", reason=f"it prices {tariff.commodity}")
     if purse is not None:
         _check_purse(session, purse, room, locked, name, commodity)
-    _check_meter(meter)
+    check_meter(meter)
 
     row = ServicePoint(
         id=id or uuid4(),
@@ -273,6 +290,7 @@ def add_point(
     )
     _added(session, row, f"meter {meter.meter_no}, or address {meter.address} on line {meter.line}")
     session.add(PointState(organization_id=room.organization_id, point_id=row.id))
+    mountings.mount(session, row, meter, at=now or utc_now(), opening=opening, model=model)
     # A gateway must never know a point without its tariff, or without the money it has: it would cut it off.
     pointsets.send_tariff(session, locked, tariff, unless=row.id)
     tenures.begin(session, locked, row, purse, typed=None, now=utc_now())
@@ -300,7 +318,8 @@ def _check_purse(
         raise wrong(reason="its account is not that of the room")
 
 
-def _check_meter(meter: Meter) -> None:
+def check_meter(meter: Meter) -> None:
+    """Raises BadValue or NoDriver where no gateway could read such a meter."""
     for what, value in (
         ("the meter's number", meter.meter_no),
         ("the meter's protocol", meter.protocol),
@@ -312,6 +331,12 @@ def _check_meter(meter: Meter) -> None:
         raise BadValue(
             what=f"meter {meter.meter_no}",
             reason="digits, step and max_per_hour must be above zero",
+        )
+    if meter.protocol not in PROTOCOLS:
+        raise NoDriver(
+            meter_no=meter.meter_no,
+            protocol=meter.protocol,
+            protocols=", ".join(PROTOCOLS),
         )
 
 

@@ -10,7 +10,8 @@ from sqlmodel import Session, col
 
 from cloud import tables
 from cloud.services import downlog, pointsets
-from prepaid.point import Meter, Policy
+from cloud.services.devices import mountings
+from prepaid.point import Meter
 from prepaid.wire import FieldWork, MeterLinked, PointSet
 
 log = logging.getLogger(__name__)
@@ -19,7 +20,6 @@ LINK = "link"
 LONGEST_NAME = 200
 
 _METER = TypeAdapter(Meter)
-_POLICY = TypeAdapter(Policy)
 
 
 def keep(session: Session, gateway: tables.Gateway, said: FieldWork) -> None:
@@ -71,6 +71,7 @@ def link(session: Session, gateway: tables.Gateway, said: MeterLinked) -> None:
             said.meter.line,
             said.meter.address,
         )
+        mountings.corrected(session, row, said.meter)
         text = (
             f"meter {said.meter.meter_no} is read at {said.meter.address} on line {said.meter.line} "
             f"({said.meter.protocol}), no more at {said.instead_of.address} on {said.instead_of.line}"
@@ -99,6 +100,7 @@ def _clash(session: Session, gateway: tables.Gateway, said: MeterLinked) -> str 
         .where(
             col(point.organization_id) == gateway.organization_id,
             col(point.id) != said.point,
+            col(point.ended_at).is_(None),
             or_(
                 col(point.meter_no) == said.meter.meter_no,
                 (col(point.gateway_id) == gateway.id)

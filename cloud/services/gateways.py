@@ -53,7 +53,7 @@ class GatewayCard:
 
 _CARDS = text("""
     SELECT g.id AS gateway_id, g.gateway_no, s.name AS site, g.heard_at, g.revoked_at, u.name AS revoked_by,
-           (SELECT count(*) FROM points p WHERE p.gateway_id = g.id) AS points,
+           (SELECT count(*) FROM points p WHERE p.gateway_id = g.id AND p.ended_at IS NULL) AS points,
            good.expires_at, good.renewed_at, g.keys_number <= g.down_acked AS knows_keys,
            (SELECT max(c.issued_at) FROM gateway_credentials c
              WHERE c.gateway_id = g.id AND c.public_key = good.public_key AND c.token_id IS NOT NULL) AS enrolled_at,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from sqlmodel import Session, col
 
 from cloud import events, tables
 from cloud.services import downlog, emergency
+from cloud.services.devices import decisions
 from cloud.services.integration import outbox
 from cloud.services.money import withdrawals
 from prepaid.money import Money
@@ -29,6 +31,8 @@ from prepaid.wire import (
     Down,
     Halt,
     Lent,
+    PointEnded,
+    PointSet,
     Resumed,
     Standing,
     Takeover,
@@ -168,7 +172,15 @@ def _told(session: Session, gateway: tables.Gateway, to: UUID) -> Iterator[Down]
     ).scalars()
     for loan in emergency.open_loans(session, purses).values():
         yield Lent(to, loan.purse_id, loan.taken_at, loan.by.value)
+    waiting = decisions.waiting(session, gateway)
+    # Until it has booked what was decided, it serves the meters that were there before.
+    for decided in reversed(waiting):
+        yield PointSet(replace(decided.point, meter=decided.was))
     yield Resumed(to)
+    for decided in waiting:
+        yield replace(decided, log=to)
+        if session.get_one(point, decided.point.id).ended_at is not None:
+            yield PointEnded(decided.point.id)
 
 
 def _standing(

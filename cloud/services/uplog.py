@@ -35,6 +35,7 @@ from cloud.services import (
 )
 from cloud.services.accounts import tenures
 from cloud.services.arrivals import Arrivals
+from cloud.services.devices import decisions
 from cloud.services.integration import outbox
 from cloud.services.integration.outbox import Event, Happened
 from cloud.services.money import withdrawals
@@ -48,6 +49,7 @@ from prepaid.wire import (
     Charged,
     CodeEntered,
     Cursor,
+    DecisionTaken,
     EmergencyRepaid,
     EmergencyTaken,
     Entry,
@@ -271,6 +273,9 @@ def _checked(message: Up | BadMessage, points: dict[UUID, Point]) -> Up:
             _check_text(message.by, most=LONGEST_NAME)
             if fault := fieldwork.fault_of(message.meter):
                 raise Inapplicable(fault)
+        case DecisionTaken():
+            _check_time(message.at)
+            _check_text(message.refused or "", most=LONGEST_TEXT)
     return message
 
 
@@ -376,6 +381,8 @@ def _apply(
                     withdrawals.answered(session, gateway, message, now=now)
                 except withdrawals.Unknown as error:
                     raise Inapplicable(str(error)) from error
+            case DecisionTaken():
+                decisions.taken(session, gateway, message)
             case EmergencyRepaid():
                 emergency.repaid(session, session.get_one(tables.Purse, message.purse), message)
     if transfers:
@@ -497,7 +504,7 @@ _NOTE_SUPPLY = text("""
                bool_and(s.supply IN ('on', 'armed')) AND bool_or(s.supply = 'armed') AS is_armed,
                max(s.supply_at) AS at
         FROM points p JOIN point_states s ON s.point_id = p.id
-        WHERE p.purse_id = ANY(:purses) AND s.supply IS NOT NULL
+        WHERE p.purse_id = ANY(:purses) AND p.ended_at IS NULL AND s.supply IS NOT NULL
         GROUP BY p.purse_id
     )
     UPDATE topups t

@@ -41,6 +41,7 @@ from cloud.tables.estate import (
     Site,
 )
 from cloud.tables.integration import ApiKey, Webhook, WebhookDelivery
+from cloud.tables.meters import DeviceEvent, EventPhoto, Line, Meter, Mounting
 from cloud.tables.money import (
     Balance,
     ChannelRefund,
@@ -80,10 +81,12 @@ __all__ = [
     "ClosedBalance",
     "Credit",
     "DailyCharge",
+    "DeviceEvent",
     "DownEntry",
     "Draft",
     "EmergencyCredit",
     "EnrolmentToken",
+    "EventPhoto",
     "Evidence",
     "FieldWork",
     "Gateway",
@@ -93,9 +96,12 @@ __all__ = [
     "Grant",
     "Household",
     "JobRun",
+    "Line",
     "LoginFailure",
     "Measurement",
+    "Meter",
     "MoneyRules",
+    "Mounting",
     "Occupancy",
     "Organization",
     "Override",

@@ -59,6 +59,8 @@ class Gateway(Identified, table=True):
     down_fault: str | None = Field(default=None, sa_type=Text)
     revoked_at: datetime | None = Field(default=None, sa_type=Utc)
     revoked_by: UUID | None = None
+    place: str = Field(default="", sa_type=Text)  # where it hangs, for people
+    ended_at: datetime | None = Field(default=None, sa_type=Utc)
     credential_no: int | None = Field(default=None, sa_type=BigInteger)
     keys_number: int = Field(default=0, sa_type=BigInteger)
     keys_told: list[str] = Field(default_factory=list, sa_type=JSONB)
@@ -229,8 +231,21 @@ class ServicePoint(Identified, table=True):
         belongs_to("gateways", "gateway_id"),
         belongs_to("purses", "purse_id"),
         belongs_to("tariffs", "tariff_id"),
-        UniqueConstraint("organization_id", "meter_no"),
-        UniqueConstraint("gateway_id", "line", "address"),
+        Index(
+            "ix_points_meter_no",
+            "organization_id",
+            "meter_no",
+            unique=True,
+            postgresql_where=text("ended_at IS NULL"),
+        ),
+        Index(
+            "ix_points_address",
+            "gateway_id",
+            "line",
+            "address",
+            unique=True,
+            postgresql_where=text("ended_at IS NULL"),
+        ),
         Index("ix_points_room", "room_id"),
         Index("ix_points_purse", "purse_id"),
     )
@@ -248,6 +263,7 @@ class ServicePoint(Identified, table=True):
     policy: dict[str, Any] = Field(sa_type=JSONB)
     persons: int | None = None  # 人口, as the gateway was told
     households: int = Field(default=1, sa_column_kwargs={"server_default": text("1")})
+    ended_at: datetime | None = Field(default=None, sa_type=Utc)  # its meter was taken away
 
 
 class PointState(Owned, table=True):

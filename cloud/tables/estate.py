@@ -40,6 +40,7 @@ class Site(Identified, table=True):
     vacant_supply: str = Field(
         default="off", sa_type=Text, sa_column_kwargs={"server_default": text("'off'")}
     )
+    ended_at: datetime | None = Field(default=None, sa_type=Utc)
 
 
 class Building(Identified, table=True):
@@ -54,6 +55,7 @@ class Building(Identified, table=True):
 
     site_id: UUID
     name: str = Field(sa_type=Text)
+    ended_at: datetime | None = Field(default=None, sa_type=Utc)
 
 
 class Room(Identified, table=True):
@@ -69,6 +71,7 @@ class Room(Identified, table=True):
     building_id: UUID
     name: str = Field(sa_type=Text)
     floor: int
+    ended_at: datetime | None = Field(default=None, sa_type=Utc)  # it is let no more
 
 
 class Account(Identified, table=True):

@@ -529,11 +529,10 @@ class Sync:
     def _decided(self, message: Decided) -> None:
         """A store that is being rebuilt hears again what was decided long ago: of that it takes the point, for its
         position comes from the cloud. What the store before it may not have booked is told to it by its name."""
-        is_rebuilding = self._store.hold is Hold.REBUILDING
-        if message.log == (self._store.log if is_rebuilding else None):
-            self._agent.take_decision(message)
-        elif message.log is None:
+        if self._store.hold is Hold.REBUILDING:
             self._store.save_point(message.point)
+        elif message.log in (None, self._store.log):
+            self._agent.take_decision(message)
 
     def _learned(self, message: CloudKeys) -> Callable[[], None]:
         if self._learn is None:

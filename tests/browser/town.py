@@ -82,7 +82,7 @@ class Town:
                     name=f"{name} {word}",
                     commodity=commodity,
                     meter=Meter(
-                        meter_no, "dlt645", "L1", meter_no, 6, Decimal("0.01"), Decimal(60)
+                        meter_no, "dlt645-2007", "L1", meter_no, 6, Decimal("0.01"), Decimal(60)
                     ),
                     tariff_code=purpose,
                     policy=policy or Policy(),

@@ -54,7 +54,7 @@ def flat(code: str, commodity: str, unit: str, price: str) -> dict[str, object]:
 
 
 def meter(meter_no: str, address: str) -> Meter:
-    return Meter(meter_no, "dlt645", "L1", address, 6, Decimal("0.01"), Decimal(60))
+    return Meter(meter_no, "dlt645-2007", "L1", address, 6, Decimal("0.01"), Decimal(60))
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,6 +141,9 @@ FILL = (
     " (:organization, gen_random_uuid(), :gateway, convert_to(CAST(:user AS text), 'UTF8'), :user, now(), now())",
     "INSERT INTO gateway_credentials VALUES (:organization, :gateway, 1, 'k', 'h', NULL, now(), now())",
     "INSERT INTO photos VALUES (:organization, :organization, now(), 'image/png', '', :user)",
+    "INSERT INTO device_events (organization_id, id, created_at, kind, at, point_id, done_by, why, detail)"
+    " VALUES (:organization, :organization, now(), 'disputed', now(), :point, :user, 'x', '{}')",
+    "INSERT INTO event_photos VALUES (:organization, :organization, :organization, 'closing')",
     "INSERT INTO drafts (organization_id, id, created_at, room_id, content, saved_by, saved_at)"
     " SELECT organization_id, gen_random_uuid(), now(), room_id, '{}', :user, now() FROM points WHERE id = :point",
     "INSERT INTO households SELECT organization_id, account_id, current_date, now(), 2, :user FROM purses"

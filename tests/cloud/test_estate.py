@@ -22,7 +22,7 @@ from tests.cloud.conftest import NOON
 
 pytestmark = pytest.mark.processes
 
-METER = Meter("M9", "dlt645", "L1", "000000000009", 6, Decimal("0.01"), Decimal(60))
+METER = Meter("M9", "dlt645-2007", "L1", "000000000009", 6, Decimal("0.01"), Decimal(60))
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from decimal import Decimal
 from uuid import UUID
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from prepaid import wire
 from prepaid.money import Money
 from prepaid.rating import transfers
+from prepaid.resolution import Accepted, Dismissed, Estimated, Exchanged, Restarted
 from prepaid.supply import Supply, Why
 from prepaid.wire import AlarmKind, BadMessage, Cursor, Entry, Envelope
 from tests.prepaid.test_ledger import TOP_UP
@@ -28,9 +30,21 @@ def test_every_message_arrives_as_it_was_sent():
         wire.CodeEntered(POINT.purse, 7, Money.yuan("50.00"), EVENING),
         wire.EmergencyTaken(POINT.purse, EVENING, "at the gateway"),
         wire.EmergencyRepaid(POINT.purse, EVENING),
+        wire.DecisionTaken(LOG, POINT.id, EVENING, "100.00 is less than 101.00, which is charged"),
     ]
     down: list[wire.Down] = [
         wire.PointSet(POINT),
+        wire.PointEnded(POINT.id),
+        *(
+            wire.Decided(LOG, POINT, POINT.meter, decision, reading)
+            for decision in (
+                Accepted(1),
+                Exchanged(reading, reading, 0, Decimal("0.5"), estimate_stands=True),
+                Restarted(Decimal(101), Decimal(0), EVENING),
+                Estimated(None),
+                Dismissed(),
+            )
+        ),
         wire.TariffSet(WATER),
         wire.Credited(TOP_UP),
         wire.Credited(TOP_UP, 7),

@@ -1,0 +1,1 @@
+"""Meters, gateways and what was done to them."""

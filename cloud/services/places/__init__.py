@@ -1,0 +1,1 @@
+"""Sites, buildings and rooms."""

@@ -1,0 +1,60 @@
+"""The models of meters that people choose from are ones that a gateway can read and switch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from cloud.services import estate
+from cloud.services.devices import models
+from edge.drivers import DRIVERS
+from prepaid.point import DIALECTS, PROTOCOLS, Restore
+from prepaid.reading import Supply
+from protocols.modbus import profile as profiles
+from tests.edge.simulated import EVENING
+
+SETTINGS = {"password": "000000", "level": "4", "operator": "00000001", "pt": "1", "ct": "1"}
+
+
+def test_the_words_for_protocols_are_the_drivers_own():
+    assert set(PROTOCOLS) == set(DRIVERS)
+    assert set(DIALECTS.values()) <= set(PROTOCOLS)
+    assert not set(DIALECTS) & set(PROTOCOLS)
+
+
+@pytest.mark.parametrize("model", models.MODELS, ids=lambda model: model.key)
+def test_a_driver_knows_how_to_read_each_model_and_to_switch_it_if_it_has_a_switch(model):
+    asked = {name: SETTINGS[name] for name in model.asks}
+    address = "1" if model.protocol == "modbus" else "20170932007212"[: _length(model)]
+    meter = model.meter(meter_no="M1", line="L1", address=address, settings=asked)
+    estate.check_meter(meter)
+    driver = DRIVERS[meter.protocol]
+
+    assert next(driver.read(meter))
+    if meter.has_switch:
+        assert next(driver.switch(meter, Supply.OFF, Restore.DIRECT, EVENING))
+        assert next(driver.switch(meter, Supply.ON, Restore.DIRECT, EVENING))
+
+
+def _length(model: models.Model) -> int:
+    return 14 if model.protocol == "cjt188-2004" else 12
+
+
+def test_every_register_profile_is_among_the_models():
+    offered = {model.settings["profile"] for model in models.MODELS if model.protocol == "modbus"}
+    assert offered == set(profiles.names())
+
+
+def test_a_model_is_found_by_its_name_or_key_and_no_other():
+    assert models.named(" Chint_DDSU666 ").key == "chint_ddsu666"
+    assert models.named("CJ/T 188 冷水表（带阀）").settings == {"meter_type": "10"}
+    with pytest.raises(models.NoSuchModel, match="DDS999"):
+        models.named("DDS999")
+
+
+@pytest.mark.parametrize("word", ["modbus-rtu", "dlt645", "mbus"])
+def test_a_meter_by_a_protocol_that_no_gateway_speaks_is_refused(word):
+    known = models.of_key("eastron_sdm120").meter(meter_no="M1", line="L1", address="1")
+    with pytest.raises(estate.NoDriver, match=f"M1 by {word}.*dlt645-2007, .*modbus"):
+        estate.check_meter(replace(known, protocol=word))
