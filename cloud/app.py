@@ -8,6 +8,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from types import FrameType
 
 import uvicorn
@@ -57,6 +58,7 @@ def create_app(settings: Settings) -> FastAPI:
         events.close
     )  # what to do when this program cannot go on; run also ends the server
     app.state.attempts = Attempts()
+    app.state.key_attempts = Attempts(within=timedelta(minutes=1))
     app.state.channels = configured.channels(settings)
     app.add_middleware(OriginCheck, public_url=settings.public_url, refuse=refusals.refused)
     app.add_middleware(Intake, refuse=refusals.refused)

@@ -125,6 +125,8 @@ def _answer(request: Request, error: CloudError, found: Sequence[Fault] = ()) ->
         "message": errors.sentence_in(_language(request), error),
         "fields": [{"field": fault.field, "message": fault.message} for fault in found],
     }
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
     return JSONResponse(said, error.status, headers=headers)
 
 

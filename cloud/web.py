@@ -13,11 +13,13 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from cloud import auth
+from cloud.attempts import Attempts
 from cloud.auth import STAYS_FOR, SignedIn, Tenant
 from cloud.db import Database
 from cloud.errors import ForeignOrigin, NotSignedIn
 from cloud.events import Events
 from cloud.permissions import Permission
+from cloud.services.integration import keys
 from cloud.settings import Settings
 from cloud.tables import utc_now
 
@@ -51,7 +53,12 @@ SystemSession = Annotated[Session, Depends(system_session, scope="function")]
 
 
 def current_user(request: Request, database: Annotated[Database, Depends(database)]) -> SignedIn:
-    """Raises NotSignedIn."""
+    """Who asks: by an API key where one is given and the address is the API's, else by a session's cookie.
+
+    Raises NotSignedIn, keys.BadKey or attempts.TooManyOfKey.
+    """
+    if is_by_key(request.scope["path"], request.headers):
+        return _by_key(request, database)
     token = request.cookies.get(COOKIE)
     if not token:
         raise NotSignedIn
@@ -59,6 +66,23 @@ def current_user(request: Request, database: Annotated[Database, Depends(databas
         user = auth.signed_in(session, token, now=utc_now())
     request.state.user = user  # for the menu of the page
     return user
+
+
+def is_by_key(path: str, headers: Headers) -> bool:
+    return path.startswith("/api/") and "authorization" in headers
+
+
+def _by_key(request: Request, database: Database) -> SignedIn:
+    scheme, _, key = request.headers["authorization"].partition(" ")
+    if scheme.lower() != "bearer":
+        raise keys.BadKey
+    now = utc_now()
+    address = request.client.host if request.client else ""
+    with database.system() as session:
+        asking = keys.asking(session, key.strip(), address=address, now=now)
+    attempts: Attempts = request.app.state.key_attempts
+    attempts.count_key(asking.key_id, most=asking.per_minute, now=now)
+    return asking.user
 
 
 def current_account(
@@ -124,8 +148,9 @@ def set_cookie(response: Response, settings: Settings, token: str) -> None:
 class OriginCheck:
     """Refuses a state-changing request that does not come from a page of our own (cross-site request forgery).
 
-    A browser says so by Sec-Fetch-Site or Origin; a program sets Origin to the public address. Payment
-    channels and gateways are excepted: what they send is signed. refuse answers with ForeignOrigin.
+    A browser says so by Sec-Fetch-Site or Origin. Payment channels and gateways are excepted, as what they
+    send is signed, and programs with an API key, which no browser sends by itself. refuse answers with
+    ForeignOrigin.
     """
 
     SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -151,6 +176,7 @@ class OriginCheck:
             scope["type"] == "http"
             and scope["method"] not in self.SAFE
             and not scope["path"].startswith(self.SIGNED)
+            and not is_by_key(scope["path"], Headers(scope=scope))
             and not self._is_ours(Headers(scope=scope), scope["scheme"])
         ):
             refusal = await self._refuse(Request(scope), ForeignOrigin())

@@ -232,8 +232,9 @@ def test_who_has_not_the_key_that_he_shows_gets_nothing(issue, post, home):
     [{}, {"secret": 1}, {"secret": "x" * 1000, "public_key": "", "nonce": "", "signature": ""}],
 )
 def test_a_request_of_another_shape_is_refused(post, body):
-    with pytest.raises(Unreachable, match="answers 422"):
+    with pytest.raises(Refused, match="not as it should be") as refused:
         post("/api/enrol", body)
+    assert refused.value.code == "BadInput"
 
 
 def test_renewed_credentials_are_good_beside_the_old_until_they_are_used(
