@@ -51,7 +51,11 @@ MENU: tuple[MenuGroup, ...] = (
     ),
     MenuGroup(
         N_("Office"),
-        (MenuItem("/jobs", "clock-cog", N_("Jobs"), Permission.SEE_JOBS),),
+        (
+            MenuItem("/jobs", "clock-cog", N_("Jobs"), Permission.SEE_JOBS),
+            MenuItem("/api-keys", "key", N_("API keys"), Permission.INTEGRATE),
+            MenuItem("/webhooks", "webhook", N_("Webhooks"), Permission.INTEGRATE),
+        ),
     ),
 )
 

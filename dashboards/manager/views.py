@@ -26,6 +26,7 @@ from cloud.tables.base import utc_now
 from cloud.web import OpenEvents, SystemSession, UserSession, database
 from dashboards import errors, files, language, live, page, words
 from dashboards.manager import gateways, jobs, supply
+from dashboards.manager.integration import keys, webhooks
 from dashboards.manager.money import bills
 from dashboards.state import Flag, of_room, summarize
 from dashboards.words import N_
@@ -35,6 +36,8 @@ router.include_router(language.router)
 router.include_router(files.router)
 router.include_router(supply.router)
 router.include_router(gateways.router)
+router.include_router(keys.router)
+router.include_router(webhooks.router)
 router.include_router(jobs.router)
 router.include_router(bills.router)
 
