@@ -114,6 +114,15 @@ def allowed(permission: Permission) -> Callable[[SignedIn], SignedIn]:
     return check
 
 
+def still(request: Request, database: Database, user: SignedIn, permission: Permission) -> None:
+    """Raises NotSignedIn or NotAllowed unless the user of a page that stays open is signed in and sees what
+    he saw: a page that is opened again shows the rest."""
+    now = current_user(request, database)
+    auth.require(now, permission)
+    if now != user:
+        raise NotSignedIn
+
+
 def user_session(
     user: CurrentUser, database: Annotated[Database, Depends(database)]
 ) -> Iterator[Session]:

@@ -373,12 +373,16 @@ def refundable(book: Book, transfers: Iterable[Transfer], *, subsidies_first: bo
     the subsidy, or the money paid in. What was corrected counts as if it had never been.
     """
     still = remainders(transfers)
-    paid = given = lacking = 0
-    for transfer in sorted(still, key=lambda t: (t.at, t.id)):
+    paid = given = lacking = lacking_paid = 0
+    for transfer in sorted(still, key=lambda t: (t.at, t.credit != book, t.id)):
         if book not in (transfer.debit, transfer.credit) or corrects(transfer) is not None:
             continue
         fen = still[transfer].fen
         if transfer.credit == book:
+            if transfer.reason is not Reason.SUBSIDY:
+                filled = min(fen, lacking_paid)
+                lacking_paid -= filled
+                fen -= filled
             filled = min(fen, lacking)
             lacking -= filled
             if transfer.reason is Reason.SUBSIDY:
@@ -386,10 +390,14 @@ def refundable(book: Book, transfers: Iterable[Transfer], *, subsidies_first: bo
             else:
                 paid += fen - filled
             continue
-        # Refunds and moves are of what was paid; what is taken back of a subsidy is the subsidy.
-        is_given_first = transfer.reason not in (Reason.REFUND, Reason.MOVE) and (
-            subsidies_first or transfer.reason is Reason.SUBSIDY
-        )
+        # Refunds and moves are of what was paid, also where a clock says that it came after them; what is taken
+        # back of a subsidy is the subsidy.
+        if transfer.reason in (Reason.REFUND, Reason.MOVE):
+            from_paid = min(paid, fen)
+            paid -= from_paid
+            lacking_paid += fen - from_paid
+            continue
+        is_given_first = subsidies_first or transfer.reason is Reason.SUBSIDY
         from_given = min(given, fen if is_given_first else max(0, fen - paid))
         from_paid = min(paid, fen - from_given)
         given -= from_given

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from cloud import web
 from cloud.auth import SignedIn
 from cloud.permissions import Permission
-from cloud.services import codes, emergency, taps
+from cloud.services import audit, codes, emergency, scopes, taps
 from cloud.services.emergency import By
 from cloud.tables import utc_now
 from cloud.web import UserSession
@@ -49,13 +49,11 @@ def issue(
     session: UserSession,
 ) -> Code:
     """The code of a paid top-up that has not reached its gateway. Asked for again it is the same."""
-    issued = codes.issue(
-        session,
-        topup_id,
-        code_secret=request.app.state.settings.code_secret,
-        now=utc_now(),
-        organization_id=user.organization_id,
-    )
+    scopes.check_topup(session, user, topup_id)
+    now = utc_now()
+    secret = request.app.state.settings.code_secret
+    issued = codes.issue(session, topup_id, code_secret=secret, now=now)
+    audit.record(session, user, "issue-code", of="topup", id=topup_id, now=now)
     return Code(
         topup_id=issued.topup_id,
         purse_id=issued.purse_id,
@@ -73,9 +71,10 @@ def take_emergency(
     session: UserSession,
 ) -> Loan:
     """Takes emergency credit that is offered for a purse. The same again changes nothing."""
-    loan = emergency.take(
-        session, purse_id, by=By.STAFF, now=utc_now(), organization_id=user.organization_id
-    )
+    scopes.check_purse(session, user, purse_id)
+    now = utc_now()
+    loan = emergency.take(session, purse_id, by=By.STAFF, now=now)
+    audit.record(session, user, "lend", of="purse", id=purse_id, now=now)
     return Loan(
         purse_id=loan.purse_id,
         taken_at=loan.taken_at,
@@ -91,4 +90,7 @@ def close_taps(
     session: UserSession,
 ) -> None:
     """Says that every tap behind a service point is closed, which waits for that."""
-    taps.confirm(session, point_id, now=utc_now(), organization_id=user.organization_id)
+    scopes.check_point(session, user, point_id)
+    now = utc_now()
+    taps.confirm(session, point_id, now=now)
+    audit.record(session, user, "close-taps", of="point", id=point_id, now=now)

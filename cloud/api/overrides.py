@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, BaseModel
 from cloud import web
 from cloud.auth import SignedIn
 from cloud.permissions import Permission
-from cloud.services import overrides
+from cloud.services import overrides, scopes
 from cloud.tables import utc_now
 from cloud.web import UserSession
 from prepaid.reading import Supply
@@ -46,6 +46,7 @@ def in_force(
     session: UserSession,
 ) -> Override | None:
     """What the point is pinned to now; null if it is not."""
+    scopes.check_point(session, user, point_id)
     found = overrides.in_force(session, point_id, now=utc_now())
     return _override(found) if found else None
 
@@ -92,7 +93,7 @@ def release_brake(
     session: UserSession,
 ) -> None:
     """Lets a gateway cut again that holds back its cuts because too many came at once."""
-    overrides.release_brake(session, gateway_id, by=user)
+    overrides.release_brake(session, gateway_id, by=user, now=utc_now())
 
 
 def _override(pin: overrides.Pin) -> Override:

@@ -57,7 +57,10 @@ def rooms(
     user: Annotated[SignedIn, Depends(web.allowed(Permission.SEE_ROOMS))], session: UserSession
 ) -> list[Room]:
     """All rooms of the asking user's organization."""
-    return [_room(card) for card in board.rooms(session, user.organization_id, now=utc_now())]
+    return [
+        _room(card)
+        for card in board.rooms(session, user.organization_id, now=utc_now(), scope=user.scope)
+    ]
 
 
 @router.get("/{room_id}")
@@ -66,7 +69,9 @@ def room(
     user: Annotated[SignedIn, Depends(web.allowed(Permission.SEE_ROOMS))],
     session: UserSession,
 ) -> Room:
-    return _room(board.room(session, user.organization_id, room_id, now=utc_now()))
+    return _room(
+        board.room(session, user.organization_id, room_id, now=utc_now(), scope=user.scope)
+    )
 
 
 def _room(card: board.RoomCard) -> Room:

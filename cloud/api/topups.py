@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from cloud import web
 from cloud.auth import SignedIn
 from cloud.permissions import Permission
-from cloud.services import topups
+from cloud.services import scopes, topups
 from cloud.tables import utc_now
 from cloud.web import UserSession
 from prepaid.money import Money
@@ -57,9 +57,7 @@ def take_cash(
         by=user,
         idempotency_key=cash.idempotency_key,
     )
-    return _stages(
-        topups.stages(session, topup.id, now=utc_now(), organization_id=user.organization_id)
-    )
+    return _stages(topups.stages(session, topup.id, now=utc_now()))
 
 
 @router.get("/{topup_id}")
@@ -68,9 +66,8 @@ def stages(
     user: Annotated[SignedIn, Depends(web.allowed(Permission.SEE_TOPUPS))],
     session: UserSession,
 ) -> Stages:
-    return _stages(
-        topups.stages(session, topup_id, now=utc_now(), organization_id=user.organization_id)
-    )
+    scopes.check_topup(session, user, topup_id)
+    return _stages(topups.stages(session, topup_id, now=utc_now()))
 
 
 def _stages(found: topups.Stages) -> Stages:

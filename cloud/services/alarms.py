@@ -12,6 +12,8 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlmodel import Session
 
+from cloud.auth import EVERYWHERE, Scope
+from cloud.services import scopes
 from prepaid.reading import Supply
 from prepaid.register import Kind
 from prepaid.supply import Why
@@ -76,7 +78,7 @@ class GatewayTrouble:
 
 
 # An alarm is on if the last that was said of it is not that it is over: one step in an index for each.
-_POINTS = text("""
+_POINTS = text(f"""
     SELECT a.point_id, a.kind, a.at, a.text, p.name AS point, p.commodity, p.meter_no, t.unit,
            r.id AS room_id, r.name AS room, b.name AS building, s.wanted, s.why
     FROM points p
@@ -90,7 +92,7 @@ _POINTS = text("""
     JOIN rooms r ON r.id = p.room_id
     JOIN buildings b ON b.id = r.building_id
     WHERE p.organization_id = :organization AND p.ended_at IS NULL AND NOT a.is_over
-      AND (CAST(:rooms AS uuid[]) IS NULL OR p.room_id = ANY(:rooms))
+      AND (CAST(:rooms AS uuid[]) IS NULL OR p.room_id = ANY(:rooms)) AND {scopes.BUILDING}
     ORDER BY a.at DESC, r.name, p.name, a.kind
 """)
 
@@ -101,7 +103,7 @@ _FINDINGS = text("""
     ORDER BY e.effect = 'held' DESC, e.kind
 """)
 
-_GATEWAYS = text("""
+_GATEWAYS = text(f"""
     SELECT a.gateway_id, g.gateway_no, s.name AS site, a.kind, a.at, a.text,
            (SELECT d.body::jsonb ->> 'by' FROM down_entries d
             WHERE a.kind = :braked AND d.gateway_id = g.id AND d.seq > g.down_acked
@@ -116,21 +118,26 @@ _GATEWAYS = text("""
         SELECT * FROM gateway_alarms WHERE gateway_id = g.id AND kind = k.kind
         ORDER BY at DESC, is_over DESC LIMIT 1
     ) a
-    WHERE g.organization_id = :organization AND NOT a.is_over
+    WHERE g.organization_id = :organization AND NOT a.is_over AND {scopes.GATEWAY}
     ORDER BY a.at DESC, g.gateway_no, a.kind
 """)
 
 
 def of_points(
-    session: Session, organization_id: UUID, *, rooms: Iterable[UUID] | None
+    session: Session,
+    organization_id: UUID,
+    *,
+    rooms: Iterable[UUID] | None,
+    scope: Scope = EVERYWHERE,
 ) -> list[PointAlarm]:
-    """The alarms that are on in these rooms, or (None) in all, the newest first."""
+    """The alarms that are on in those of these rooms, or (None) of all, that are in scope; the newest first."""
     rows = session.execute(
         _POINTS,
         {
             "organization": organization_id,
             "rooms": None if rooms is None else list(rooms),
             "kinds": [kind.value for kind in SHOWN],
+            **scopes.given(scope),
         },
     ).all()
     doubtful = [row for row in rows if row.kind == AlarmKind.IMPLAUSIBLE]
@@ -164,14 +171,17 @@ def of_points(
     ]
 
 
-def of_gateways(session: Session, organization_id: UUID) -> list[GatewayTrouble]:
-    """The troubles of gateways that are on, the newest first."""
+def of_gateways(
+    session: Session, organization_id: UUID, *, scope: Scope = EVERYWHERE
+) -> list[GatewayTrouble]:
+    """The troubles that are on of gateways in scope, the newest first."""
     rows = session.execute(
         _GATEWAYS,
         {
             "organization": organization_id,
             "kinds": [kind.value for kind in Trouble],
             "braked": Trouble.BRAKED.value,
+            **scopes.given(scope),
         },
     )
     return [

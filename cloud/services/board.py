@@ -14,12 +14,13 @@ from pydantic import TypeAdapter
 from sqlalchemy import text
 from sqlmodel import Session
 
-from cloud.errors import CloudError
-from cloud.services import emergency, overrides, taps
+from cloud.auth import EVERYWHERE, Scope
+from cloud.services import emergency, overrides, scopes, taps
 from cloud.services.downlog import ONLINE
 from cloud.services.emergency import Loan
 from cloud.services.measurements import MOMENTARY
 from cloud.services.overrides import Pin
+from cloud.services.scopes import NoSuchRoom
 from prepaid.credit import CreditState, credit_state
 from prepaid.momentary import Momentary
 from prepaid.money import Money
@@ -31,11 +32,6 @@ RATE_OVER = timedelta(days=7)
 
 _METER = TypeAdapter(Meter)
 _POLICY = TypeAdapter(Policy)
-
-
-class NoSuchRoom(CloudError):
-    status = 404
-    sentence = "There is no such room."
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +87,23 @@ class RoomCard:
     points: tuple[PointCard, ...]
 
 
-def rooms(session: Session, organization_id: UUID, *, now: datetime) -> list[RoomCard]:
-    """All rooms, by building, floor and name."""
-    return cards(session, organization_id, now=now, room_ids=None)
+def rooms(
+    session: Session, organization_id: UUID, *, now: datetime, scope: Scope = EVERYWHERE
+) -> list[RoomCard]:
+    """All rooms of what the asking user sees, by building, floor and name."""
+    return cards(session, organization_id, now=now, room_ids=None, scope=scope)
 
 
-def room(session: Session, organization_id: UUID, room_id: UUID, *, now: datetime) -> RoomCard:
-    """Raises NoSuchRoom."""
-    found = cards(session, organization_id, now=now, room_ids=[room_id])
+def room(
+    session: Session,
+    organization_id: UUID,
+    room_id: UUID,
+    *,
+    now: datetime,
+    scope: Scope = EVERYWHERE,
+) -> RoomCard:
+    """Raises NoSuchRoom, also where it is out of scope."""
+    found = cards(session, organization_id, now=now, room_ids=[room_id], scope=scope)
     if not found:
         raise NoSuchRoom
     return found[0]
@@ -119,7 +124,7 @@ _TIMEZONE = text("""
     WHERE r.id = :room
 """)
 
-_ROOMS = text("""
+_ROOMS = text(f"""
     SELECT r.id, r.name, r.floor, b.name AS building, o.account_id, a.holder
     FROM rooms r
     JOIN buildings b ON b.id = r.building_id
@@ -127,6 +132,7 @@ _ROOMS = text("""
     LEFT JOIN accounts a ON a.id = o.account_id
     WHERE r.organization_id = :organization
       AND (CASE WHEN CAST(:rooms AS uuid[]) IS NULL THEN r.ended_at IS NULL ELSE r.id = ANY(:rooms) END)
+      AND {scopes.BUILDING}
     ORDER BY b.name, r.floor, r.name
 """)
 
@@ -160,10 +166,17 @@ _RATES = text("""
 
 
 def cards(
-    session: Session, organization_id: UUID, *, now: datetime, room_ids: list[UUID] | None
+    session: Session,
+    organization_id: UUID,
+    *,
+    now: datetime,
+    room_ids: list[UUID] | None,
+    scope: Scope = EVERYWHERE,
 ) -> list[RoomCard]:
-    """The cards of these rooms, or of all."""
-    found = session.execute(_ROOMS, {"organization": organization_id, "rooms": room_ids}).all()
+    """The cards of those of these rooms, or of all, that are in scope."""
+    found = session.execute(
+        _ROOMS, {"organization": organization_id, "rooms": room_ids, **scopes.given(scope)}
+    ).all()
     of_room: defaultdict[UUID, list[PointCard]] = defaultdict(list)
     points = session.execute(
         _POINTS, {"organization": organization_id, "rooms": [row.id for row in found]}

@@ -16,7 +16,7 @@ from cloud import events, tables
 from cloud.errors import CloudError
 from cloud.services import downlog, takeover, topups
 from cloud.services.gateway_keys import code_key
-from cloud.services.topups import NoSuchTopUp
+from cloud.services.scopes import NoSuchTopUp
 from cloud.tables import TopUp
 from prepaid import offline_code
 from prepaid.money import Money

@@ -17,7 +17,7 @@ from sqlmodel import Session, col
 from cloud import events, tables
 from cloud.errors import CloudError
 from cloud.services import downlog, ledger
-from cloud.services.topups import NoSuchPurse
+from cloud.services.scopes import NoSuchPurse
 from prepaid.credit import CreditState, credit_state
 from prepaid.money import Money
 from prepaid.point import Policy

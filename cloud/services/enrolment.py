@@ -19,7 +19,7 @@ from sqlmodel import Session, col
 from cloud import events, tables
 from cloud.auth import SignedIn
 from cloud.errors import CloudError
-from cloud.services import challenges, downlog, signing_keys
+from cloud.services import audit, challenges, downlog, scopes, signing_keys
 from cloud.services.gateway_keys import code_key
 from cloud.settings import Settings
 from prepaid.enrolment import Enrol, Grant, Renew, Token, seal_grant, secret_hash
@@ -29,11 +29,6 @@ log = logging.getLogger(__name__)
 
 TOKEN_LIVES = timedelta(hours=24)
 CHANNEL = "wattwell_broker_users"  # PostgreSQL's NOTIFY: who may use the broker has changed
-
-
-class NoSuchGateway(CloudError):
-    status = 404
-    sentence = "There is no such gateway."
 
 
 class NoSuchToken(CloudError):
@@ -97,6 +92,7 @@ def issue_token(
             expires_at=now + TOKEN_LIVES,
         )
     )
+    audit.record(session, by, "issue-token", of="gateway", id=gateway.id, now=now)
     log.info("%s issued a token to enrol gateway %s", by.login, gateway.gateway_no)
     events.changed(session, by.organization_id)
     return token
@@ -168,6 +164,7 @@ def revoke(session: Session, gateway_id: UUID, *, by: SignedIn, now: datetime) -
     gateway.revoked_at, gateway.revoked_by = now, by.user_id
     _end_tokens(session, gateway, now)
     _end(session, gateway, now, true())
+    audit.record(session, by, "revoke", of="gateway", id=gateway.id, now=now)
     log.warning("%s revoked the credentials of gateway %s", by.login, gateway.gateway_no)
 
 
@@ -284,12 +281,9 @@ def _is_by(asked: Renew, public_key: str) -> bool:
 
 
 def _lock(session: Session, gateway_id: UUID, by: SignedIn) -> tables.Gateway:
-    found = [
-        g for g in downlog.lock(session, [gateway_id]) if g.organization_id == by.organization_id
-    ]
-    if not found:
-        raise NoSuchGateway
-    return found[0]
+    """The gateway, of which the user sees all that it supplies. Raises NoSuchGateway."""
+    scopes.check_gateway(session, by, gateway_id, whole=True)
+    return downlog.lock(session, [gateway_id])[0]
 
 
 def _lock_by_number(session: Session, gateway_no: str) -> tables.Gateway | None:

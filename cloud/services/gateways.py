@@ -12,9 +12,11 @@ from sqlalchemy import text, update
 from sqlmodel import Session, col
 
 from cloud import events
+from cloud.auth import EVERYWHERE, Scope
+from cloud.services import scopes
 from cloud.services.downlog import ONLINE
-from cloud.services.enrolment import NoSuchGateway
 from cloud.services.integration import outbox
+from cloud.services.scopes import NoSuchGateway
 from cloud.tables import Gateway
 
 log = logging.getLogger(__name__)
@@ -51,7 +53,7 @@ class GatewayCard:
         return self.expires_at is not None and self.revoked_at is None
 
 
-_CARDS = text("""
+_CARDS = text(f"""
     SELECT g.id AS gateway_id, g.gateway_no, s.name AS site, g.heard_at, g.revoked_at, u.name AS revoked_by,
            (SELECT count(*) FROM points p WHERE p.gateway_id = g.id AND p.ended_at IS NULL) AS points,
            good.expires_at, good.renewed_at, g.keys_number <= g.down_acked AS knows_keys,
@@ -70,28 +72,43 @@ _CARDS = text("""
         ORDER BY c.number DESC LIMIT 1
     ) good ON true
     WHERE g.organization_id = :organization AND (CAST(:gateway AS uuid) IS NULL OR g.id = :gateway)
+      AND {scopes.GATEWAY}
     ORDER BY s.name, g.gateway_no
 """)
 
 
-def of_organization(session: Session, organization_id: UUID, *, now: datetime) -> list[GatewayCard]:
-    """All gateways, by site and number."""
-    return _cards(session, organization_id, None, now)
+def of_organization(
+    session: Session, organization_id: UUID, *, now: datetime, scope: Scope = EVERYWHERE
+) -> list[GatewayCard]:
+    """All gateways in scope, by site and number."""
+    return _cards(session, organization_id, None, now, scope)
 
 
-def one(session: Session, organization_id: UUID, gateway_id: UUID, *, now: datetime) -> GatewayCard:
+def one(
+    session: Session,
+    organization_id: UUID,
+    gateway_id: UUID,
+    *,
+    now: datetime,
+    scope: Scope = EVERYWHERE,
+) -> GatewayCard:
     """Raises NoSuchGateway."""
-    found = _cards(session, organization_id, gateway_id, now)
+    found = _cards(session, organization_id, gateway_id, now, scope)
     if not found:
         raise NoSuchGateway
     return found[0]
 
 
 def _cards(
-    session: Session, organization_id: UUID, gateway_id: UUID | None, now: datetime
+    session: Session,
+    organization_id: UUID,
+    gateway_id: UUID | None,
+    now: datetime,
+    scope: Scope,
 ) -> list[GatewayCard]:
     given = {"organization": organization_id, "gateway": gateway_id, "now": now}
-    return [_card(row, now) for row in session.execute(_CARDS, given)]
+    rows = session.execute(_CARDS, given | scopes.given(scope))
+    return [_card(row, now) for row in rows]
 
 
 def _card(row: Any, now: datetime) -> GatewayCard:

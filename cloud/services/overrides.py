@@ -11,13 +11,14 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import TypeAdapter
-from sqlalchemy import select, text
-from sqlmodel import Session, col
+from sqlalchemy import text
+from sqlmodel import Session
 
 from cloud import events, tables
 from cloud.auth import SignedIn
 from cloud.errors import CloudError
-from cloud.services import alarms, downlog
+from cloud.services import alarms, audit, downlog, scopes
+from cloud.services.scopes import NoSuchGateway, NoSuchPoint
 from prepaid import supply as rules
 from prepaid.point import Meter, Policy
 from prepaid.reading import Supply
@@ -30,16 +31,6 @@ REMEMBERED = 5  # of a point's overrides, on its room's page
 
 _METER = TypeAdapter(Meter)
 _POLICY = TypeAdapter(Policy)
-
-
-class NoSuchPoint(CloudError):
-    status = 404
-    sentence = "There is no such service point."
-
-
-class NoSuchGateway(CloudError):
-    status = 404
-    sentence = "There is no such gateway."
 
 
 class Protected(CloudError):
@@ -151,6 +142,9 @@ def pin(
     )
     session.add(row)
     session.flush()
+    after = {"supply": supply.value, "until": until.isoformat(), "why": why}
+    before = None if standing is None else {"supply": standing.supply.value, "why": standing.why}
+    audit.record(session, by, "pin", of="point", id=point.id, before=before, after=after, now=now)
     log.info("%s pinned %s to %s until %s: %s", by.login, point.name, supply, until, why)
     events.changed(session, by.organization_id, room_id=point.room_id)
     return _pins(session, [point.id])[point.id][0]
@@ -191,15 +185,18 @@ def end(
         raise PinnedMeanwhile
     seq = downlog.append(session, gateway, [Pinned(point.id, None)])
     _end(session, standing.id, by=by, seq=seq, now=now)
+    before = {"supply": standing.supply.value, "by": standing.by, "why": standing.why}
+    audit.record(session, by, "unpin", of="point", id=point.id, before=before, now=now)
     log.info("%s ended what %s was pinned to", by.login, point.name)
     events.changed(session, by.organization_id, room_id=point.room_id)
 
 
-def release_brake(session: Session, gateway_id: UUID, *, by: SignedIn) -> None:
+def release_brake(session: Session, gateway_id: UUID, *, by: SignedIn, now: datetime) -> None:
     """Lets a gateway cut again that holds back its cuts because too many came at once.
 
     Once is enough: while a release is on its way another changes nothing. Raises NoSuchGateway or NotBraked.
     """
+    scopes.check_gateway(session, by, gateway_id, whole=True)
     gateway = _lock_gateway(session, gateway_id, by)
     troubles = alarms.of_gateways(session, by.organization_id)
     brake = next(
@@ -209,6 +206,7 @@ def release_brake(session: Session, gateway_id: UUID, *, by: SignedIn) -> None:
         raise NotBraked(gateway_no=gateway.gateway_no)
     if brake.released_by is None:
         downlog.append(session, gateway, [BrakeReleased(by.name)])
+        audit.record(session, by, "release-brake", of="gateway", id=gateway.id, now=now)
         log.info("%s released the brake of gateway %s", by.login, gateway.gateway_no)
         events.changed(session, by.organization_id)
 
@@ -297,7 +295,7 @@ def _checked(
     now: datetime,
 ) -> tuple[tables.ServicePoint, str, Pin | None]:
     """The point, the reason as it is kept, and what is in force now."""
-    point = _point(session, point_id, by)
+    point = scopes.check_point(session, by, point_id)
     why = _reason(why)
     if until.tzinfo is None or not now < until <= now + longest:
         raise BadEnd(days=longest.days)
@@ -312,18 +310,8 @@ def _locked(
     session: Session, point_id: UUID, by: SignedIn
 ) -> tuple[tables.ServicePoint, tables.Gateway]:
     """The point and its gateway, which is locked: overrides of a point are given one after another."""
-    point = _point(session, point_id, by)
+    point = scopes.check_point(session, by, point_id)
     return point, _lock_gateway(session, point.gateway_id, by)
-
-
-def _point(session: Session, point_id: UUID, by: SignedIn) -> tables.ServicePoint:
-    row = tables.ServicePoint
-    point: tables.ServicePoint | None = session.execute(
-        select(row).where(col(row.id) == point_id, col(row.organization_id) == by.organization_id)
-    ).scalar_one_or_none()
-    if point is None:
-        raise NoSuchPoint
-    return point
 
 
 def _lock_gateway(session: Session, gateway_id: UUID, by: SignedIn) -> tables.Gateway:

@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, and_, exists, or_, select, true
 from sqlmodel import Session, SQLModel, col
 
-from cloud.auth import SignedIn
+from cloud.auth import Scope, SignedIn
 from cloud.errors import CloudError
 from cloud.tables import (
     Account,
@@ -30,7 +30,12 @@ Row = TypeVar("Row", bound=SQLModel)
 Condition = ColumnElement[bool]
 
 BUILDING = "(:is_everywhere OR b.site_id = ANY(:sites) OR b.id = ANY(:buildings))"
-"""The condition for a query in text, in which b is a building; its parameters are given(user)."""
+"""The condition for a query in text, in which b is a building; its parameters are given(scope)."""
+
+GATEWAY = """(:is_everywhere OR g.site_id = ANY(:sites) OR EXISTS (
+    SELECT 1 FROM points scoped JOIN rooms r ON r.id = scoped.room_id JOIN buildings b ON b.id = r.building_id
+    WHERE scoped.gateway_id = g.id AND (b.site_id = ANY(:sites) OR b.id = ANY(:buildings))))"""
+"""The same where g is a gateway."""
 
 
 class NoSuchSite(CloudError):
@@ -73,9 +78,8 @@ class NoSuchGateway(CloudError):
     sentence = "There is no such gateway."
 
 
-def given(user: SignedIn) -> dict[str, object]:
-    """The parameters of BUILDING."""
-    scope = user.scope
+def given(scope: Scope) -> dict[str, object]:
+    """The parameters of BUILDING and GATEWAY."""
     return {
         "is_everywhere": scope.is_everywhere,
         "sites": list(scope.sites),

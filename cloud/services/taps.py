@@ -12,7 +12,7 @@ from sqlmodel import Session, col
 from cloud import events, tables
 from cloud.errors import CloudError
 from cloud.services import downlog
-from cloud.services.overrides import NoSuchPoint
+from cloud.services.scopes import NoSuchPoint
 from prepaid.supply import Why
 from prepaid.wire import TapsClosed
 

@@ -9,16 +9,11 @@ from uuid import UUID
 from sqlalchemy import select, text
 from sqlmodel import Session, col
 
-from cloud.errors import CloudError
 from cloud.services import board
 from cloud.services.board import PointCard
+from cloud.services.scopes import NoSuchAccount
 from cloud.tables import Purse, TopUp
 from prepaid.money import Money
-
-
-class NoSuchAccount(CloudError):
-    status = 404
-    sentence = "There is no such account."
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,11 @@ from cloud.auth import SignedIn
 from cloud.channels import Channel, ChannelAway, ChannelRefused, Order, Payer, Payment, Way
 from cloud.db import Database
 from cloud.errors import CloudError
-from cloud.services import channel_refunds, credits, downlog, ledger
+from cloud.services import audit, channel_refunds, credits, downlog, ledger, scopes
 from cloud.services.integration import outbox
 from cloud.services.integration.outbox import Event, Happened
 from cloud.services.money import rules
+from cloud.services.scopes import NoSuchPurse, NoSuchTopUp
 from cloud.tables import Purse, TopUp, utc_now
 from prepaid.ledger import Reason, Transfer, TransferIdReused, clearing, income, prepaid
 from prepaid.money import ZERO, Money
@@ -42,16 +43,6 @@ CLOSE_AFTER = timedelta(minutes=10)  # once its link has ended, as somebody may 
 YOUNGEST_CLOSED = timedelta(minutes=5)  # WeChat Pay closes no order that is younger
 
 _ORDERS = UUID("0f4c9b4e-2f0b-4a5e-9a52-6c7b1d1f7f10")
-
-
-class NoSuchPurse(CloudError):
-    status = 404
-    sentence = "There is no such purse."
-
-
-class NoSuchTopUp(CloudError):
-    status = 404
-    sentence = "There is no such top-up."
 
 
 class NoSuchOrder(CloudError):
@@ -226,7 +217,7 @@ def record_taken(
     remark: str | None = None,
 ) -> TopUp:
     """Money taken by a person, one of COUNTER, credited at once. Raises NoSuchPurse, BadAmount or KeyReused."""
-    purse = _purse(session, purse_id, by.organization_id)
+    purse = scopes.check_purse(session, by, purse_id)
     _check_amount(amount)
     topup, is_new = _begun(session, purse, amount, way, idempotency_key, None)
     if is_new:
@@ -234,6 +225,8 @@ def record_taken(
         topup.taken_by, topup.shift_id = by.user_id, shift_id
         topup.voucher, topup.remark = voucher, remark
         _credit(session, topup, Payment(topup.out_trade_no, topup.id.hex, amount, now), now=now)
+        after = {"purse": str(purse.id), "fen": amount.fen, "channel": way}
+        audit.record(session, by, "take-cash", of="topup", id=topup.id, after=after, now=now)
     return topup
 
 

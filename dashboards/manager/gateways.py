@@ -30,7 +30,7 @@ def all_gateways(
     user: Annotated[SignedIn, Depends(web.allowed(Permission.SEE_GATEWAYS))],
     session: UserSession,
 ) -> Response:
-    found = gateways.of_organization(session, user.organization_id, now=utc_now())
+    found = gateways.of_organization(session, user.organization_id, now=utc_now(), scope=user.scope)
     return page.render(request, "manager/gateways.html", gateways=found, **_top(session, user))
 
 
@@ -105,7 +105,7 @@ def _drawn(text: str) -> Markup:
 
 
 def _card(session: Session, user: SignedIn, gateway_id: UUID) -> GatewayCard:
-    return gateways.one(session, user.organization_id, gateway_id, now=utc_now())
+    return gateways.one(session, user.organization_id, gateway_id, now=utc_now(), scope=user.scope)
 
 
 def _top(session: Session, user: SignedIn) -> dict[str, Any]:

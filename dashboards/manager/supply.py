@@ -21,6 +21,7 @@ from cloud.errors import CloudError
 from cloud.permissions import Permission
 from cloud.services import alarms, board, codes, overrides
 from cloud.services.board import PointCard, RoomCard
+from cloud.services.scopes import NoSuchPoint
 from cloud.tables import Organization, utc_now
 from cloud.web import OpenEvents, UserSession, database
 from dashboards import errors, live, page, words
@@ -95,7 +96,7 @@ def room(
     user: Annotated[SignedIn, Depends(web.allowed(Permission.SEE_ROOMS))],
     session: UserSession,
 ) -> Response:
-    card = board.room(session, user.organization_id, room_id, now=utc_now())
+    card = board.room(session, user.organization_id, room_id, now=utc_now(), scope=user.scope)
     return _page(request, session, user, card)
 
 
@@ -114,11 +115,13 @@ async def room_stream(
     def render(changes: live.Changes) -> str:
         nonlocal last
         if changes is None:
-            web.current_user(request, database)  # still signed in?
+            web.still(request, database, user, Permission.SEE_ROOMS)
         elif all(change.room_id not in (None, room_id) for change in changes):
             return ""
         with database.organization(user.organization_id) as session:
-            card = board.room(session, user.organization_id, room_id, now=utc_now())
+            card = board.room(
+                session, user.organization_id, room_id, now=utc_now(), scope=user.scope
+            )
             html = page.fragment(
                 spoken, "manager/room_now.html", **_shown(request, session, card, user)
             )
@@ -129,7 +132,7 @@ async def room_stream(
 
     def find() -> None:
         with database.organization(user.organization_id) as session:
-            board.room(session, user.organization_id, room_id, now=utc_now())
+            board.room(session, user.organization_id, room_id, now=utc_now(), scope=user.scope)
 
     await run_in_threadpool(find)
     return live.stream(
@@ -147,7 +150,7 @@ def pin(
 ) -> Response:
     """Pins the supply; first asks once more where somebody is cut off, or what was cut off is given back."""
     now = utc_now()
-    card = board.room(session, user.organization_id, room_id, now=now)
+    card = board.room(session, user.organization_id, room_id, now=now, scope=user.scope)
     point = _point_of(card, asked.point_id)
     zone = ZoneInfo(board.timezone_of(session, room_id))
     longest = timedelta(days=request.app.state.settings.longest_override_days)
@@ -202,7 +205,7 @@ def end(
     confirmed: Annotated[str, Form()] = "",
 ) -> Response:
     """Ends an override; first asks once more where somebody may be at work on what is cut off."""
-    card = board.room(session, user.organization_id, room_id, now=utc_now())
+    card = board.room(session, user.organization_id, room_id, now=utc_now(), scope=user.scope)
     point = _point_of(card, point_id)
     if confirmed != "yes" and _is_cut_by_hand(point):
         return _confirm(request, session, user, card, point, None, None)
@@ -222,7 +225,7 @@ def ask_release(
     session: UserSession,
 ) -> Response:
     """What the brake of a gateway holds back, and the button that releases it."""
-    found = alarms.of_gateways(session, user.organization_id)
+    found = alarms.of_gateways(session, user.organization_id, scope=user.scope)
     brake = next(
         (t for t in found if t.gateway_id == gateway_id and t.kind is Trouble.BRAKED), None
     )
@@ -240,7 +243,7 @@ def release(
     session: UserSession,
 ) -> Response:
     with suppress(overrides.NotBraked):  # somebody else was quicker, and the board shows it
-        overrides.release_brake(session, gateway_id, by=user)
+        overrides.release_brake(session, gateway_id, by=user, now=utc_now())
     return RedirectResponse("/rooms", status_code=303)
 
 
@@ -249,7 +252,7 @@ def _point_of(card: RoomCard, point_id: UUID) -> PointCard:
     for point in card.points:
         if point.point_id == point_id:
             return point
-    raise overrides.NoSuchPoint
+    raise NoSuchPoint
 
 
 def _is_cut_by_hand(point: PointCard) -> bool:

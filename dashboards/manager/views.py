@@ -121,7 +121,7 @@ def rooms(
     state: str = "",
 ) -> Response:
     """The room board. q and state choose what is shown, for those who open it by such an address."""
-    found = board.rooms(session, user.organization_id, now=utc_now())
+    found = board.rooms(session, user.organization_id, now=utc_now(), scope=user.scope)
     organization = session.get_one(Organization, user.organization_id)
     wanted = Flag(state) if state in set(Flag) else None
     shown = {room.room_id for room in found if matches(room, q, wanted)}
@@ -137,8 +137,8 @@ def rooms(
         summary=summarize(found),
         wanted=wanted,
         q=q,
-        troubles=alarms.of_gateways(session, user.organization_id),
-        alarms=alarms.of_points(session, user.organization_id, rooms=None),
+        troubles=alarms.of_gateways(session, user.organization_id, scope=user.scope),
+        alarms=alarms.of_points(session, user.organization_id, rooms=None, scope=user.scope),
     )
 
 
@@ -154,8 +154,8 @@ def all_alarms(
         "manager/alarms.html",
         organization=session.get_one(Organization, user.organization_id).name,
         user_name=user.name,
-        troubles=alarms.of_gateways(session, user.organization_id),
-        alarms=alarms.of_points(session, user.organization_id, rooms=None),
+        troubles=alarms.of_gateways(session, user.organization_id, scope=user.scope),
+        alarms=alarms.of_points(session, user.organization_id, rooms=None, scope=user.scope),
     )
 
 
@@ -172,9 +172,9 @@ async def rooms_stream(
 
     def render(changes: live.Changes) -> str:
         if changes is None:
-            web.current_user(request, database)  # still signed in?
+            web.still(request, database, user, Permission.SEE_ROOMS)
         with database.organization(user.organization_id) as session:
-            now = _read(session, user.organization_id, changes, shown)
+            now = _read(session, user, changes, shown)
         news = [card for card in now.cards.values() if shown.cards.get(card.room_id) != card]
         is_noted = (now.alarms, now.troubles) != (shown.alarms, shown.troubles)
         shown.cards, shown.alarms, shown.troubles = now.cards, now.alarms, now.troubles
@@ -195,21 +195,23 @@ async def rooms_stream(
     )
 
 
-def _read(session: Session, organization_id: UUID, changes: live.Changes, shown: Board) -> Board:
+def _read(session: Session, user: SignedIn, changes: live.Changes, shown: Board) -> Board:
     """The board as it is now; of few changed rooms only those are read."""
-    changed = _changed_rooms(changes, shown.cards)
+    whose, changed = user.organization_id, _changed_rooms(changes, shown.cards)
     is_few = changed is not None and len(changed) <= FEW
     if changed is not None and is_few:
-        read = [board.room(session, organization_id, i, now=utc_now()) for i in changed]
+        read = board.cards(session, whose, now=utc_now(), room_ids=list(changed), scope=user.scope)
         cards, noted, troubles = dict(shown.cards), dict(shown.alarms), shown.troubles
     else:
-        read = board.rooms(session, organization_id, now=utc_now())
+        read = board.rooms(session, whose, now=utc_now(), scope=user.scope)
         cards, noted = {}, {}
-        troubles = alarms.of_gateways(session, organization_id)
+        troubles = alarms.of_gateways(session, whose, scope=user.scope)
     for card in read:
         cards[card.room_id] = card
         noted.pop(card.room_id, None)
-    for alarm in alarms.of_points(session, organization_id, rooms=changed if is_few else None):
+    for alarm in alarms.of_points(
+        session, whose, rooms=changed if is_few else None, scope=user.scope
+    ):
         noted.setdefault(alarm.room_id, []).append(alarm)
     return Board(cards, noted, troubles)
 

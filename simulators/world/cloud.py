@@ -261,7 +261,9 @@ class Cloud:
         """Whether there was one to release."""
         with self.database.organization(estate.organization_id) as session:
             try:
-                overrides.release_brake(session, estate.gateway_id, by=estate.operator)
+                overrides.release_brake(
+                    session, estate.gateway_id, by=estate.operator, now=self.now()
+                )
             except overrides.NotBraked:
                 return False
         self._soon(estate.gateway_id)

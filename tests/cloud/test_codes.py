@@ -14,7 +14,7 @@ from cloud.auth import SignedIn
 from cloud.services import codes, downlog, estate, ledger, topups, uplog
 from cloud.services.codes import HasArrived, NoGateway, NotEnrolled, NotPaid, TooFarAhead
 from cloud.services.gateway_keys import code_key
-from cloud.services.topups import NoSuchTopUp
+from cloud.services.scopes import NoSuchTopUp
 from prepaid import offline_code
 from prepaid.ledger import Reason, Transfer, expenses, prepaid
 from prepaid.money import Money

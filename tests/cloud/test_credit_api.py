@@ -9,7 +9,7 @@ from sqlalchemy import select, text
 
 from cloud import auth, tables
 from cloud.auth import SignedIn
-from cloud.services import codes, emergency, topups
+from cloud.services import codes, emergency, scopes, topups
 from cloud.services.gateway_keys import code_key
 from prepaid import offline_code
 from prepaid.money import Money
@@ -159,5 +159,5 @@ def test_a_page_that_shows_a_code_keeps_when_it_was_first_shown(database, home, 
 
 
 def test_nobody_takes_emergency_credit_for_a_purse_that_is_not_there(database, home):
-    with database.system() as session, pytest.raises(topups.NoSuchPurse):
+    with database.system() as session, pytest.raises(scopes.NoSuchPurse):
         emergency.take(session, uuid4(), by=emergency.By.STAFF, now=tables.utc_now())

@@ -14,7 +14,7 @@ from sqlalchemy import select
 from cloud import tables
 from cloud.attempts import Attempts
 from cloud.auth import SignedIn
-from cloud.services import answers, downlog, enrolment, gateways, signing_keys, uplog
+from cloud.services import answers, downlog, enrolment, gateways, scopes, signing_keys, uplog
 from cloud.services.challenges import StaleChallenge
 from cloud.services.gateway_keys import code_key
 from cloud.settings import BadSettings, Settings
@@ -355,9 +355,9 @@ def test_staff_of_another_organization_enrol_and_revoke_nothing_here(
     theirs = build("theirs")
     stranger = SignedIn(theirs.user_id, theirs.organization_id, "theirs", "theirs")
     with database.organization(theirs.organization_id) as session:
-        with pytest.raises(enrolment.NoSuchGateway):
+        with pytest.raises(scopes.NoSuchGateway):
             enrolment.issue_token(session, settings, home.gateway_id, by=stranger, now=NOON)
-        with pytest.raises(enrolment.NoSuchGateway):
+        with pytest.raises(scopes.NoSuchGateway):
             enrolment.revoke(session, home.gateway_id, by=stranger, now=NOON)
 
 

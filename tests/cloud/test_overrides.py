@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from cloud import auth, tables
 from cloud.auth import SignedIn
-from cloud.services import alarms, overrides, uplog
+from cloud.services import alarms, overrides, scopes, uplog
 from cloud.tables import utc_now
 from cloud.web import COOKIE
 from prepaid.point import Meter, Policy
@@ -183,7 +183,7 @@ def test_what_has_run_out_needs_no_end(session, home, pin):
         ({"why": "  "}, overrides.BadReason, "up to 200 characters"),
         ({"why": "x" * 201}, overrides.BadReason, "up to 200 characters"),
         ({"why": "a\x00b"}, overrides.BadReason, "up to 200 characters"),
-        ({"point_id": uuid4()}, overrides.NoSuchPoint, "no such service point"),
+        ({"point_id": uuid4()}, scopes.NoSuchPoint, "no such service point"),
     ],
 )
 def test_what_cannot_be_is_refused_with_a_sentence_and_nothing_is_told(
@@ -223,19 +223,19 @@ def test_another_organization_finds_nothing(database, build, session, home, by, 
     session.commit()
     stranger = SignedIn(other.user_id, other.organization_id, "other", "other")
     with database.organization(other.organization_id) as theirs:
-        with pytest.raises(overrides.NoSuchPoint):
+        with pytest.raises(scopes.NoSuchPoint):
             overrides.in_force(theirs, home.electricity, now=NOON)
-        with pytest.raises(overrides.NoSuchPoint):
+        with pytest.raises(scopes.NoSuchPoint):
             overrides.end(theirs, home.electricity, mine.id, by=stranger, now=NOON)
-        with pytest.raises(overrides.NoSuchGateway):
-            overrides.release_brake(theirs, home.gateway_id, by=stranger)
+        with pytest.raises(scopes.NoSuchGateway):
+            overrides.release_brake(theirs, home.gateway_id, by=stranger, now=NOON)
         assert overrides.of_points(theirs, [home.electricity]) == {}
     # Nor where a session sees everything.
     with database.system() as everything:
-        with pytest.raises(overrides.NoSuchPoint):
+        with pytest.raises(scopes.NoSuchPoint):
             overrides.end(everything, home.electricity, mine.id, by=stranger, now=NOON)
-        with pytest.raises(overrides.NoSuchGateway):
-            overrides.release_brake(everything, home.gateway_id, by=stranger)
+        with pytest.raises(scopes.NoSuchGateway):
+            overrides.release_brake(everything, home.gateway_id, by=stranger, now=NOON)
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ def test_an_override_is_never_changed_or_deleted(database, session, pin, stateme
 def test_a_brake_is_released_once(database, home, by, say):
     def release():
         with database.organization(home.organization_id) as session:
-            overrides.release_brake(session, home.gateway_id, by=by)
+            overrides.release_brake(session, home.gateway_id, by=by, now=NOON)
 
     with pytest.raises(overrides.NotBraked, match="GW-home are not held back"):
         release()

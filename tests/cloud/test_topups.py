@@ -14,7 +14,7 @@ from sqlalchemy import select, text
 from cloud import tables
 from cloud.auth import SignedIn
 from cloud.channels import ChannelAway, Refunded, RefundState, Way
-from cloud.services import channel_refunds, ledger, topups
+from cloud.services import channel_refunds, ledger, scopes, topups
 from prepaid import ledger as ledger_rules
 from prepaid.ledger import clearing, returning
 from prepaid.money import ZERO, Money
@@ -99,9 +99,9 @@ def test_an_amount_that_nobody_tops_up_is_refused(database, channel, home, yuan)
 
 def test_another_accounts_purse_is_not_to_be_topped_up(database, channel, build):
     ours, theirs = build("ours"), build("theirs")
-    with pytest.raises(topups.NoSuchPurse):
+    with pytest.raises(scopes.NoSuchPurse):
         begin(database, channel, ours, "5", uuid4(), purse_id=theirs.electricity_purse)
-    with pytest.raises(topups.NoSuchPurse):
+    with pytest.raises(scopes.NoSuchPurse):
         begin(database, channel, ours, "5", uuid4(), account_id=theirs.account_id)
 
 
@@ -135,7 +135,7 @@ def test_a_payment_is_credited_and_sent_to_the_gateway_in_one_step(database, hom
             None,
             False,
         )
-        with pytest.raises(topups.NoSuchTopUp):
+        with pytest.raises(scopes.NoSuchTopUp):
             topups.stages(session, topup.id, now=NOON, account_id=uuid4())
 
 
@@ -520,9 +520,9 @@ def test_another_organizations_purse_and_top_up_are_not_there_whatever_the_sessi
     topup_id = UUID(order("50").out_trade_no)
     by = SignedIn(stranger.user_id, stranger.organization_id, "s", "s")
     with database.system() as session:  # sees all
-        with pytest.raises(topups.NoSuchTopUp):
+        with pytest.raises(scopes.NoSuchTopUp):
             topups.stages(session, topup_id, now=NOON, organization_id=stranger.organization_id)
-        with pytest.raises(topups.NoSuchPurse):
+        with pytest.raises(scopes.NoSuchPurse):
             topups.record_cash(
                 session,
                 purse_id=home.electricity_purse,

@@ -347,3 +347,14 @@ def test_no_more_is_paid_out_than_the_purse_holds(books: list[Transfer], subsidi
 @given(transfers())
 def test_each_transfer_comes_once_and_in_its_order(books: list[Transfer]):
     assert distinct([*books, *books]) == tuple(books)
+
+
+def test_a_refund_is_of_what_was_paid_even_where_clocks_put_it_before_the_payment():
+    # ¥50 paid and ¥10 given at one instant, ¥20 moved away a second earlier, as another clock says: of the
+    # ¥40 that are left ¥30 were paid for.
+    later, other = EVENING + timedelta(seconds=1), ledger.moving(UUID(int=9))
+    gift = Transfer(ledger.expenses("gift"), MINE, Money.yuan("10"), Reason.SUBSIDY, "g", later)
+    moved = Transfer(MINE, other, Money.yuan("20"), Reason.MOVE, "m", EVENING)
+    books = [moved, gift, replace(TOP_UP, at=later)]
+    assert refundable(MINE, books, subsidies_first=True) == Money.yuan("30")
+    assert refundable(MINE, books, subsidies_first=False) == Money.yuan("30")

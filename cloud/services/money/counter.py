@@ -13,7 +13,7 @@ from sqlmodel import Session, col
 from cloud import tables
 from cloud.auth import SignedIn
 from cloud.errors import CloudError
-from cloud.services import audit, scopes, topups
+from cloud.services import scopes, topups
 from cloud.services.ledger import BOOKS_ZONE
 from cloud.services.money import shifts
 from cloud.tables import Receipt, TopUp
@@ -101,10 +101,10 @@ def find(session: Session, user: SignedIn, q: str) -> list[Found]:
 
 
 def purse(session: Session, user: SignedIn, purse_id: UUID) -> Found:
-    """Raises topups.NoSuchPurse."""
+    """Raises scopes.NoSuchPurse."""
     found = _found(session, user, purse=purse_id)
     if not found:
-        raise topups.NoSuchPurse
+        raise scopes.NoSuchPurse
     return found[0]
 
 
@@ -129,7 +129,7 @@ def _found(
             "purse": purse,
             "account": account,
             "most": MOST_FOUND,
-            **scopes.given(user),
+            **scopes.given(user.scope),
         },
     )
     return [
@@ -159,7 +159,7 @@ def take(
 ) -> TopUp:
     """Takes money in by's open shift, credited at once; with the same key once.
 
-    Raises topups.NoSuchPurse, topups.BadAmount, topups.KeyReused, shifts.NoShift, NoVoucher, VoucherUsed,
+    Raises scopes.NoSuchPurse, topups.BadAmount, topups.KeyReused, shifts.NoShift, NoVoucher, VoucherUsed,
     AboveLimit or AboveDay.
     """
     if way not in topups.COUNTER:
@@ -178,7 +178,7 @@ def take(
         _check_limits(session, by, amount, now=now)
         if told:
             _check_voucher(session, by, way, told)
-    topup = topups.record_taken(
+    return topups.record_taken(
         session,
         purse_id=purse_id,
         amount=amount,
@@ -189,17 +189,6 @@ def take(
         voucher=told or None,
         remark=remark.strip()[:200] or None,
     )
-    if known is None:
-        audit.record(
-            session,
-            by,
-            "take",
-            of="topup",
-            id=topup.id,
-            after={"purse": str(purse_id), "amount_fen": amount.fen, "way": way, "voucher": told},
-            now=now,
-        )
-    return topup
 
 
 def _check_limits(session: Session, by: SignedIn, amount: Money, *, now: datetime) -> None:

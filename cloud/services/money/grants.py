@@ -11,7 +11,7 @@ from sqlmodel import Session
 from cloud import tables
 from cloud.auth import SignedIn
 from cloud.errors import CloudError
-from cloud.services import topups
+from cloud.services import audit, topups
 from cloud.services.money import approving, purses, withdrawals
 from cloud.services.money.withdrawals import Asked
 from cloud.tables import Grant, Withdrawal
@@ -45,12 +45,12 @@ def give(
 ) -> Grant:
     """Credits a purse with what nobody paid. With id the same request again gives it once.
 
-    Raises topups.NoSuchPurse, topups.KeyReused, BadAmount or purses.BadReason.
+    Raises scopes.NoSuchPurse, topups.KeyReused, BadAmount or purses.BadReason.
     """
     told = purses.reason(why)
     if not ZERO < amount <= topups.MOST:
         raise BadAmount(most=topups.MOST.in_yuan().to_integral_value())
-    purse = purses.locked(session, by.organization_id, purse_id)
+    purse = purses.locked_by(session, by, purse_id)
     id = id or uuid4()
     if (known := session.get(Grant, id)) is not None:
         if (known.purse_id, known.amount_fen) != (purse_id, amount.fen):
@@ -79,6 +79,8 @@ def give(
     session.add(row)
     session.flush()
     purses.credit(session, purse, [transfer], carry_to=None)
+    said = {"purse": str(purse.id), "amount_fen": amount.fen, "why": told}
+    audit.record(session, by, "give", of=kind.value, id=row.id, after=said, now=now)
     return row
 
 
@@ -95,9 +97,9 @@ def charge_back(
 ) -> Withdrawal:
     """补正 against the customer: taken out of the purse once a second person has approved and the gateway booked it.
 
-    Raises topups.NoSuchPurse, purses.BadReason or withdrawals.TooMuch.
+    Raises scopes.NoSuchPurse, purses.BadReason or withdrawals.TooMuch.
     """
-    purse = purses.locked(session, by.organization_id, purse_id)
+    purse = purses.locked_by(session, by, purse_id)
     id = id or uuid4()
     if (known := session.get(Withdrawal, id)) is not None:
         return known

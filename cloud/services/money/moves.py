@@ -45,7 +45,7 @@ def move(
     """Asks for money that was paid in, and not gifts, to go to another purse; it arrives once the first gateway has
     booked it (withdrawals.follow_up).
 
-    Raises topups.NoSuchPurse, NoOrder, SamePurse, purses.BadReason, refunds.NotRefundable or
+    Raises scopes.NoSuchPurse, NoOrder, SamePurse, purses.BadReason, refunds.NotRefundable or
     withdrawals.TooMuch.
     """
     told = " ".join(customer.split())
@@ -54,8 +54,8 @@ def move(
     if purse_id == to_purse_id:
         raise SamePurse
     for each in sorted((purse_id, to_purse_id)):
-        purses.locked(session, by.organization_id, each)
-    purse = purses.locked(session, by.organization_id, purse_id)
+        purses.locked_by(session, by, each)
+    purse = purses.locked_by(session, by, purse_id)
     id = id or uuid4()
     if (known := session.get(Withdrawal, id)) is not None:
         return known

@@ -188,7 +188,7 @@ def _given(user: SignedIn, wanted: Wanted) -> dict[str, object]:
         "since": wanted.since,
         "until": wanted.until,
         "words": wanted.q.lower().split(),
-        **scopes.given(user),
+        **scopes.given(user.scope),
     }
 
 

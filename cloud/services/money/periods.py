@@ -17,6 +17,7 @@ from sqlmodel import Session, col
 from cloud import tables
 from cloud.auth import SignedIn
 from cloud.errors import CloudError
+from cloud.services import audit
 from cloud.services.ledger import BOOKS_ZONE
 from cloud.tables import PeriodClosing
 
@@ -190,6 +191,7 @@ def close(session: Session, by: SignedIn, month: date, *, now: datetime) -> Clos
     )
     session.add_all([organization, row])
     session.flush()
+    audit.record(session, by, "close", of="month", id=f"{month:%Y-%m}", now=now)
     return _one(session, row.id)
 
 
@@ -226,6 +228,8 @@ def reopen(
     organization.closed_through = _before(session, by.organization_id, closed)
     session.add_all([organization, row])
     session.flush()
+    said = {"asked_by": str(asked_by), "why": row.why}
+    audit.record(session, by, "reopen", of="month", id=f"{closed:%Y-%m}", after=said, now=now)
     return _one(session, row.id)
 
 

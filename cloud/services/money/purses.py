@@ -12,8 +12,8 @@ from sqlmodel import Session, col
 from cloud import events
 from cloud.auth import SignedIn
 from cloud.errors import CloudError
-from cloud.services import credits, downlog, ledger
-from cloud.services.topups import NoSuchPurse
+from cloud.services import credits, downlog, ledger, scopes
+from cloud.services.scopes import NoSuchPurse
 from cloud.tables import Purse, Withdrawal
 from prepaid.ledger import Book, Reason, Transfer, prepaid, refundable
 from prepaid.money import ZERO, Money
@@ -52,6 +52,12 @@ def locked(
     if seen is not None and seen != version(session, purse):
         raise ChangedMeanwhile
     return purse
+
+
+def locked_by(session: Session, by: SignedIn, purse_id: UUID, *, seen: str | None = None) -> Purse:
+    """The purse, which by may see, locked. Raises NoSuchPurse or ChangedMeanwhile."""
+    scopes.check_purse(session, by, purse_id)
+    return locked(session, by.organization_id, purse_id, seen=seen)
 
 
 def version(session: Session, purse: Purse) -> str:
@@ -150,7 +156,4 @@ def reason(why: str) -> str:
 
 def purse_of(session: Session, by: SignedIn, purse_id: UUID) -> Purse:
     """The purse, not locked. Raises NoSuchPurse."""
-    purse = session.get(Purse, purse_id)
-    if purse is None or purse.organization_id != by.organization_id:
-        raise NoSuchPurse
-    return purse
+    return scopes.check_purse(session, by, purse_id)

@@ -18,7 +18,7 @@ from sqlmodel import Session, col
 from cloud import tables
 from cloud.auth import SignedIn
 from cloud.errors import CloudError
-from cloud.services import ledger, topups
+from cloud.services import audit, ledger, scopes, topups
 from cloud.services.money import approving, purses, rules, shifts, withdrawals
 from cloud.services.money.withdrawals import Asked, Kind, State, state
 from cloud.tables import ChannelRefund, Purse, TopUp, Withdrawal, WithdrawalPart
@@ -59,7 +59,7 @@ class NoVoucher(CloudError):
     sentence = "Enter the number of the bank's slip."
 
 
-class NoSuchTopUp(topups.NoSuchTopUp):
+class NoSuchTopUp(scopes.NoSuchTopUp):
     sentence = "There is no such top-up of this purse, or it was never credited."
 
 
@@ -102,13 +102,13 @@ def request(
     topups.NoSuchPurse, purses.ChangedMeanwhile, purses.BadReason, NoSuchTopUp, NotRefundable or
     withdrawals.TooMuch.
     """
-    purse = purses.locked(session, by.organization_id, purse_id)
+    purse = purses.locked_by(session, by, purse_id)
     id = id or uuid4()
     if (known := session.get(Withdrawal, id)) is not None:
         if known.purse_id != purse_id or known.amount_fen != amount.fen:
             raise topups.KeyReused
         return known
-    purses.locked(session, by.organization_id, purse_id, seen=seen)
+    purses.locked_by(session, by, purse_id, seen=seen)
     most = most_of(session, purse, of=of)
     if not ZERO < amount <= most:
         raise NotRefundable(most=most)
@@ -319,6 +319,7 @@ def pay_out(
     if known is None or known.organization_id != by.organization_id:
         raise withdrawals.NoSuchWithdrawal
     row = withdrawals.locked(session, by.organization_id, known.withdrawal_id)
+    scopes.check_purse(session, by, row.purse_id)
     part = session.get_one(WithdrawalPart, part_id, with_for_update=True, populate_existing=True)
     if state(row) not in (State.BOOKED, State.DONE):
         raise NotBooked
@@ -347,6 +348,8 @@ def pay_out(
     part.shift_id = shift.id if shift is not None else None
     session.add(part)
     session.flush()
+    paid = {"amount_fen": transfer.amount.fen, "way": way, "voucher": part.voucher}
+    audit.record(session, by, "pay-out", of="refund", id=row.id, after=paid, now=now)
     note_done(session, row, now=now)
     return row
 

@@ -14,7 +14,7 @@ from sqlmodel import Session
 from cloud import tables
 from cloud.auth import SignedIn
 from cloud.errors import CloudError
-from cloud.services import ledger, topups
+from cloud.services import ledger, scopes, topups
 from cloud.services.ledger import BOOKS_ZONE
 from cloud.services.money import approving, purses, refunds, shifts, withdrawals
 from cloud.services.money.withdrawals import Asked, Kind
@@ -45,14 +45,14 @@ def reverse(
 ) -> Withdrawal:
     """Takes a top-up back. With id the same request again gives the same reversal.
 
-    Raises topups.NoSuchTopUp, NotReversible, PartlyGone, purses.BadReason or withdrawals.TooMuch.
+    Raises scopes.NoSuchTopUp, NotReversible, PartlyGone, purses.BadReason or withdrawals.TooMuch.
     """
-    topup = session.get(TopUp, topup_id)
-    if topup is None or topup.organization_id != by.organization_id or topup.credited_at is None:
-        raise topups.NoSuchTopUp
+    topup = scopes.check_topup(session, by, topup_id)
+    if topup.credited_at is None:
+        raise scopes.NoSuchTopUp
     if topup.channel not in topups.COUNTER:
         raise NotReversible(channel=topup.channel)
-    purse = purses.locked(session, by.organization_id, topup.purse_id)
+    purse = purses.locked_by(session, by, topup.purse_id)
     id = id or uuid4()
     if (known := session.get(Withdrawal, id)) is not None:
         return known

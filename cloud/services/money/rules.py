@@ -12,6 +12,7 @@ from sqlmodel import Session
 from cloud import tables
 from cloud.auth import SignedIn
 from cloud.errors import CloudError
+from cloud.services import audit
 from prepaid.money import ZERO, Money
 
 MOST_BASIS_POINTS = 1000  # 10 %
@@ -58,6 +59,7 @@ def save(session: Session, by: SignedIn, rules: Rules, *, now: datetime) -> None
         raise BadFee(most=MOST_BASIS_POINTS // 100)
     if rules.alone < ZERO:
         raise BadLimit
+    before = of(session, by.organization_id)
     values = {
         "fee_basis_points": rules.fee_basis_points,
         "is_fee_refunded": rules.is_fee_refunded,
@@ -67,4 +69,18 @@ def save(session: Session, by: SignedIn, rules: Rules, *, now: datetime) -> None
         insert(tables.MoneyRules)
         .values(organization_id=by.organization_id, **values)
         .on_conflict_do_update(index_elements=["organization_id"], set_=values)
+    )
+    audit.record(
+        session,
+        by,
+        "change",
+        of="money-rules",
+        id=by.organization_id,
+        before={
+            "fee_basis_points": before.fee_basis_points,
+            "is_fee_refunded": before.is_fee_refunded,
+            "alone_fen": before.alone.fen,
+        },
+        after=values,
+        now=now,
     )

@@ -13,6 +13,7 @@ from sqlmodel import Session, col
 from cloud import tables
 from cloud.auth import SignedIn
 from cloud.errors import CloudError
+from cloud.services import audit
 from cloud.tables import Shift
 from prepaid.money import ZERO, Money
 
@@ -81,7 +82,7 @@ def open_(session: Session, by: SignedIn, float_: Money, *, now: datetime) -> Sh
     """The shift of by that is open, a new one if there is none. Raises BadCount."""
     if float_ < ZERO:
         raise BadCount
-    session.execute(
+    is_new = session.execute(
         insert(Shift)
         .values(
             organization_id=by.organization_id,
@@ -94,8 +95,13 @@ def open_(session: Session, by: SignedIn, float_: Money, *, now: datetime) -> Sh
         .on_conflict_do_nothing(
             index_elements=[col(Shift.user_id)], index_where=col(Shift.closed_at).is_(None)
         )
-    )
-    return mine(session, by)
+        .returning(col(Shift.id))
+    ).first()
+    shift = mine(session, by)
+    if is_new:
+        said = {"float_fen": float_.fen}
+        audit.record(session, by, "open", of="shift", id=shift.id, after=said, now=now)
+    return shift
 
 
 def mine(session: Session, by: SignedIn) -> Shift:
@@ -143,6 +149,8 @@ def close(
     shift.handed_to, shift.note = handed_to.strip()[:100], note.strip()[:200]
     session.add(shift)
     session.flush()
+    said = {"expected_fen": expected.fen, "counted_fen": counted.fen, "handed_to": shift.handed_to}
+    audit.record(session, by, "close", of="shift", id=shift.id, after=said, now=now)
     return one(session, by.organization_id, shift.id)
 
 

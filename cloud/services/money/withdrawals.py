@@ -20,7 +20,7 @@ from cloud import events, tables
 from cloud.auth import SignedIn
 from cloud.db import Database
 from cloud.errors import CloudError
-from cloud.services import downlog, ledger
+from cloud.services import audit, downlog, ledger, scopes
 from cloud.services.money import purses
 from cloud.tables import Purse
 from prepaid.ledger import Book, Reason, Transfer, prepaid
@@ -136,6 +136,16 @@ def ask(
     )
     session.add(row)
     session.flush()
+    said = {
+        "purse": str(row.purse_id),
+        "amount_fen": row.amount_fen,
+        "fee_fen": row.fee_fen,
+        "how": row.how,
+        "why": row.why,
+        "customer": row.customer,
+        "is_unread_too": row.is_unread_too,
+    }
+    audit.record(session, by, "ask", of=row.kind, id=row.id, after=said, now=now)
     _changed(session, row)
     return row
 
@@ -238,11 +248,14 @@ def cancel(session: Session, by: SignedIn, id: UUID, *, now: datetime) -> tables
     Raises NoSuchWithdrawal or IsAnswered.
     """
     row = locked(session, by.organization_id, id)
+    scopes.check_purse(session, by, row.purse_id)
     if row.booked_at is not None or row.refused_at is not None:
         raise IsAnswered
-    row.cancelled_at = row.cancelled_at or now
-    session.add(row)
-    session.flush()
+    if row.cancelled_at is None:
+        row.cancelled_at = now
+        session.add(row)
+        session.flush()
+        audit.record(session, by, "cancel", of=row.kind, id=row.id, now=now)
     _changed(session, row)
     return row
 

@@ -14,7 +14,7 @@ from sqlmodel import col
 from cloud import tables
 from cloud.channels import RefundState
 from cloud.errors import CloudError
-from cloud.services import approvals, topups
+from cloud.services import approvals, scopes, topups
 from cloud.services.money import grants, purses, refunds, shifts, withdrawals
 from cloud.services.money.refunds import How
 from cloud.services.money.rules import Rules
@@ -187,7 +187,7 @@ def test_of_one_top_up_no_more_goes_back_than_it_brought(office, channel):
     # Without naming one, the newest go first: 5 of the second, then of the first.
     id = ask(office, "12")
     assert parts(office, id) == [("sandbox", "7.00"), ("sandbox", "5.00")]
-    with pytest.raises(topups.NoSuchTopUp):
+    with pytest.raises(scopes.NoSuchTopUp):
         ask(office, "1", of=uuid4())
 
 
