@@ -19,6 +19,7 @@ from cloud.services import channel_refunds, gateways, signing_keys, topups
 from cloud.services.integration import deliveries
 from cloud.services.job_runs import Said
 from cloud.services.money import bill_days, withdrawals
+from cloud.services.readings import partitions, rerating
 from cloud.settings import Settings
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -46,13 +47,13 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is to be done every so often, or once a day at a time of day in ZONE.
+    """What is to be done every so often, or once a day at a time of day in ZONE; with neither, when it is asked for.
 
     name is for programs; what says it to people in English, to be translated where it is shown. run gives
     what was done, None if there was nothing to do. With for_each it is run for each organization by itself,
     and the others go on where it fails for one.
 
-    Raises ValueError unless it has every or at.
+    Raises ValueError for one with both.
     """
 
     name: str
@@ -63,11 +64,11 @@ class Job:
     for_each: bool = False
 
     def __post_init__(self) -> None:
-        if (self.every is None) == (self.at is None):
+        if self.every is not None and self.at is not None:
             raise ValueError(f"job {self.name} is run every so often, or at a time of day")
 
     def due(self, now: datetime) -> datetime | None:
-        """When the run of the day was due last; None for a job that is run every so often."""
+        """When the run of the day was due last; None for a job without a time of day."""
         if self.at is None:
             return None
         local = now.astimezone(ZONE)
@@ -139,6 +140,37 @@ def _forget(job: Context) -> Said | None:
     return None
 
 
+def _prepare_partitions(job: Context) -> Said | None:
+    with job.database.system() as session:
+        made = partitions.prepare(session, now=job.now)
+    return Said("Made {months} partitions for readings.", months=made) if made else None
+
+
+def _rerate(job: Context) -> Said:
+    return _rerated(job, from_the_first=False)
+
+
+def _rerate_everything(job: Context) -> Said:
+    return _rerated(job, from_the_first=True)
+
+
+def _rerated(job: Context, *, from_the_first: bool) -> Said:
+    found = rerating.rerate(
+        job.database,
+        job.organization,
+        now=job.now,
+        is_stopping=job.is_stopping,
+        from_the_first=from_the_first,
+    )
+    return Said(
+        "Rated {readings} readings of {points} points again: {charges} charges agree, {differences} differ.",
+        readings=found.readings,
+        points=found.points,
+        charges=found.charges - found.differences,
+        differences=found.differences,
+    )
+
+
 SECONDS_15 = timedelta(seconds=15)
 
 JOBS: tuple[Job, ...] = (
@@ -171,5 +203,18 @@ JOBS: tuple[Job, ...] = (
     Job("send-events", "Send events to webhooks", _send_events, every=timedelta(seconds=5)),
     Job("forget-events", "Forget events of a month ago", _forget_events, every=timedelta(hours=1)),
     Job("forget-sign-ins", "Forget sign-ins that have ended", _forget, every=timedelta(hours=1)),
+    Job(
+        "prepare-partitions",
+        "Make room for the readings of the next months",
+        _prepare_partitions,
+        at=time(1, 30),
+    ),
+    Job("rerate", "Rate the day's readings again", _rerate, at=time(3, 10), for_each=True),
+    Job(
+        "rerate-everything",
+        "Rate all readings again, from the first",
+        _rerate_everything,
+        for_each=True,
+    ),
 )
 BY_NAME: Mapping[str, Job] = {job.name: job for job in JOBS}

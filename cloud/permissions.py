@@ -35,6 +35,9 @@ class Permission(StrEnum):
     SEE_BILLS = "see-bills"
     SETTLE_BILLS = "settle-bills"
     SEE_JOBS = "see-jobs"
+    SEE_RERATING = "see-rerating"
+    SEE_TARIFFS = "see-tariffs"
+    EDIT_TARIFFS = "edit-tariffs"
     RUN_JOBS = "run-jobs"
 
 
@@ -92,6 +95,9 @@ _WHO: Mapping[Permission, tuple[Role, ...]] = {
     Permission.SEE_BILLS: (Role.CASHIER, Role.APPROVER, Role.AUDITOR),
     Permission.SETTLE_BILLS: (Role.APPROVER,),
     Permission.SEE_JOBS: (Role.OPERATOR, Role.ENGINEER, Role.AUDITOR),
+    Permission.SEE_RERATING: (Role.OPERATOR, Role.TARIFF_EDITOR, Role.AUDITOR),
+    Permission.SEE_TARIFFS: _EVERYONE,
+    Permission.EDIT_TARIFFS: (Role.TARIFF_EDITOR,),
     Permission.RUN_JOBS: (Role.ENGINEER,),
 }
 """Who has a permission beside the administrator, who has each."""

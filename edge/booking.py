@@ -16,6 +16,7 @@ from edge.ledger.rows import Off, SupplyRow
 from edge.ledger.store import Store
 from edge.warned import Buzzer, Warned
 from prepaid import handover, rating
+from prepaid.calendar import micros
 from prepaid.credit import cut_level, is_repaid
 from prepaid.handover import Handover
 from prepaid.ledger import Transfer
@@ -50,6 +51,9 @@ class Weighed:
     charges: tuple[Charge, ...]
     assessment: Assessment | None
     handover: Handover | None = None
+    is_rebased: bool = (
+        False  # the clock was set: the position before is not that of the reading told
+    )
 
     @property
     def doubt(self) -> str | None:
@@ -124,7 +128,8 @@ class Booking:
         if assessment.moved is None:
             return Weighed(None, (), assessment)
         differs = any(evidence.kind is Kind.CLOCK for evidence in assessment.evidence)
-        if differs and charged_tick is not None:
+        is_rebased = differs and charged_tick is not None
+        if is_rebased:
             before = rating.rebased(before, reading.at - elapsed)
         if point.trusts_meter_bands and self._store.alarm_since(point.id, AlarmKind.CLOCK_WRONG):
             point = replace(point, trusts_meter_bands=False)  # its bands are of wrong hours
@@ -133,7 +138,7 @@ class Booking:
             found = handover.hand_over(point, tariff, before, reading, moved=moved)
             return Weighed(found.after, found.charges, assessment, found)
         position, charges = rating.rate(point, tariff, before, reading, moved=moved)
-        return Weighed(position, charges, assessment)
+        return Weighed(position, charges, assessment, is_rebased=is_rebased)
 
     def book(
         self, point: ServicePoint, reading: Reading, weighed: Weighed, *, tick: float
@@ -149,7 +154,7 @@ class Booking:
             if weighed.handover is not None:
                 self._hand_over(point, weighed.handover)
             if weighed.position is not None:
-                self._charge(point, weighed.position, weighed.charges)
+                self._charge(point, weighed.position, weighed.charges, is_start=weighed.is_rebased)
             if weighed.assessment is not None:
                 store.save_history(point.id, weighed.assessment.history)
             available = self._available(point)
@@ -368,17 +373,38 @@ class Booking:
                 and _kinds(told.evidence) == _kinds(evidence)
             ):
                 return False
-        self._store.append(Read(point.id, reading, evidence))
+        self._tell_last(point, reading)
+        self._store.append(Read(point.id, reading, evidence, known=self._known()))
         return True
+
+    def _tell_last(self, point: ServicePoint, reading: Reading) -> None:
+        """Tells the reading charged last where it was not told, being as the one before, and prices changed since:
+        what the register moved is spread from there on, and whoever rates it again must know."""
+        position, tariff = self._store.position(point.id), self._store.tariff(point.tariff)
+        if position is None or tariff is None or position.reading.total == reading.total:
+            return
+        last = position.reading
+        told = self._told.get(point.id)
+        if told is not None:
+            since = told[0].reading.at
+            if since >= last.at or len(tariff.stretches(micros(since), micros(reading.at))) == 1:
+                return
+        self._store.append(Read(point.id, last, known=self._known()))
+
+    def _known(self) -> int:
+        """Up to where we have the cloud's log."""
+        cursor = self._store.cursor()
+        return 0 if cursor is None else cursor.seq
 
     def _hand_over(self, point: ServicePoint, found: Handover) -> None:
         """Charge the payer before for the last time, and tell at which register the present one begins."""
         transfers = rating.transfers(point, found.closed, found.closing_charges)
         for transfer in transfers:
             self._store.post(transfer)
-        self._store.append(Charged(point.id, found.closed, transfers))
+        known = self._known()
+        self._store.append(Charged(point.id, found.closed, transfers, is_start=True, known=known))
         self._store.save_position(point.id, found.opened)
-        self._store.append(Charged(point.id, found.opened, ()))
+        self._store.append(Charged(point.id, found.opened, (), is_start=True, known=known))
         log.info(
             "%s: from %s on %s pays, no longer %s",
             *(point.name, found.opened.reading.total, found.opened.payer, found.closed.payer),
@@ -389,14 +415,18 @@ class Booking:
         point: ServicePoint,
         position: Position,
         charges: tuple[Charge, ...],
+        *,
+        is_start: bool,
     ) -> None:
-        is_first = self._store.position(point.id) is None
+        is_start = is_start or self._store.position(point.id) is None
         transfers: tuple[Transfer, ...] = rating.transfers(point, position, charges)
         for transfer in transfers:
             self._store.post(transfer)
         self._store.save_position(point.id, position)
-        if transfers or is_first:
-            self._store.append(Charged(point.id, position, transfers))
+        if transfers or is_start:
+            self._store.append(
+                Charged(point.id, position, transfers, is_start=is_start, known=self._known())
+            )
 
     def _alarms(
         self, point: ServicePoint, reading: Reading, weighed: Weighed, available: Money

@@ -67,13 +67,15 @@ class AlarmKind(StrEnum):
 class Read:
     """A register as read, whether or not it could be charged, and what speaks for or against it.
 
-    evidence has nothing of an ordinary movement, or of none.
+    evidence has nothing of an ordinary movement, or of none. known is the entry up to which the gateway had the
+    cloud's log then, and so by which point and tariff it rated (None from a gateway that does not say).
     """
 
     point: UUID
     reading: Reading
     evidence: tuple[Evidence, ...] = ()
     kind: Literal["read"] = "read"
+    known: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +89,18 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Charged:
-    """What the gateway charged, and the position after it."""
+    """What the gateway charged, and the position after it.
+
+    is_start where rating goes on from this position and not from what the readings told before lead to: at the
+    first reading, after a person's decision, at another payer, and where a clock was set. known is as in Read.
+    """
 
     point: UUID
     position: Position
     transfers: tuple[Transfer, ...]
     kind: Literal["charged"] = "charged"
+    is_start: bool = False
+    known: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

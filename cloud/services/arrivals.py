@@ -38,13 +38,16 @@ class Arrivals:
     latest: dict[UUID, Reading] = field(default_factory=dict)
     first: dict[UUID, datetime] = field(default_factory=dict)
     positions: dict[UUID, Position] = field(default_factory=dict)
+    known: dict[tuple[UUID, datetime], int | None] = field(default_factory=dict)  # of our log
+    starts: dict[tuple[UUID, datetime], Position] = field(default_factory=dict)
     supplies: dict[UUID, SupplyChanged] = field(default_factory=dict)
     alarms: list[Alarm] = field(default_factory=list)
     measured: dict[tuple[UUID, datetime], Momentary] = field(default_factory=dict)
 
-    def read(self, point: UUID, reading: Reading) -> None:
+    def read(self, point: UUID, reading: Reading, *, known: int | None) -> None:
         """The latest is so by the order of the log, not by a clock that may be set."""
         self.readings.setdefault((point, reading.at), reading)
+        self.known.setdefault((point, reading.at), known)
         self.latest[point] = reading
         self.first[point] = min(self.first.get(point, reading.at), reading.at)
 
@@ -56,6 +59,8 @@ def save(session: Session, organization_id: UUID, told: Arrivals) -> list[Alarm]
     """
     if told.readings:
         _save_readings(session, organization_id, told)
+    if told.starts:
+        _save_starts(session, organization_id, told)
     if told.evidence:
         _save_evidence(session, organization_id, told)
     if told.measured:
@@ -68,10 +73,11 @@ def save(session: Session, organization_id: UUID, told: Arrivals) -> list[Alarm]
 
 
 _READINGS = """
-    INSERT INTO readings (organization_id, point_id, at, meter_no, total, supply, bands)
-    SELECT %(organization)s, r.*
+    INSERT INTO readings (organization_id, point_id, at, meter_no, total, supply, bands, known, number)
+    SELECT %(organization)s, r.*, nextval('readings_number')
     FROM json_to_recordset(CAST(%(rows)s AS json))
-        AS r (point uuid, at timestamptz, meter_no text, total numeric, supply text, bands jsonb)
+        AS r (point uuid, at timestamptz, meter_no text, total numeric, supply text, bands jsonb,
+              known bigint)
     ON CONFLICT DO NOTHING
 """
 
@@ -85,10 +91,30 @@ def _save_readings(session: Session, organization_id: UUID, told: Arrivals) -> N
             "total": str(reading.total),
             "supply": text_of(reading.supply),
             "bands": _texts(reading.bands),
+            "known": told.known[point, at],
         }
         for (point, at), reading in told.readings.items()
     ]
     execute(session, _READINGS, organization=organization_id, rows=json.dumps(rows))
+
+
+def _save_starts(session: Session, organization_id: UUID, told: Arrivals) -> None:
+    """From where rating goes on; a position that was told later of the same instant replaces the one before."""
+    rows = [
+        {
+            "organization_id": organization_id,
+            "point_id": point,
+            "at": at,
+            "position": _POSITION.dump_python(position, mode="json"),
+        }
+        for (point, at), position in told.starts.items()
+    ]
+    start = insert(tables.RatingStart).values(rows)
+    session.execute(
+        start.on_conflict_do_update(
+            index_elements=["point_id", "at"], set_={"position": start.excluded.position}
+        )
+    )
 
 
 _STATES = """

@@ -154,6 +154,7 @@ def _told(session: Session, gateway: tables.Gateway, to: UUID) -> Iterator[Down]
     ).scalars()
     alarms = _alarms(session, gateway)
     for found in states:
+        _note_start(session, found)
         yield _standing(session, found, to, alarms[found.point_id])
     purse, charged = tables.Purse, tables.DailyCharge
     sums = session.execute(
@@ -181,6 +182,27 @@ def _told(session: Session, gateway: tables.Gateway, to: UUID) -> Iterator[Down]
         yield replace(decided, log=to)
         if session.get_one(point, decided.point.id).ended_at is not None:
             yield PointEnded(decided.point.id)
+
+
+def _note_start(session: Session, state: tables.PointState) -> None:
+    """The new store goes on from the last position that was told: what was read after it was never charged."""
+    if state.position is None:
+        return
+    reading, start = tables.Reading, tables.RatingStart
+    told = select(func.max(reading.number)).where(col(reading.point_id) == state.point_id)
+    row = insert(start).values(
+        organization_id=state.organization_id,
+        point_id=state.point_id,
+        at=_POSITION.validate_python(state.position).reading.at,
+        position=state.position,
+        until=told.scalar_subquery(),
+    )
+    session.execute(
+        row.on_conflict_do_update(
+            index_elements=["point_id", "at"],
+            set_={"position": row.excluded.position, "until": row.excluded.until},
+        )
+    )
 
 
 def _standing(

@@ -246,6 +246,10 @@ def _checked(message: Up | BadMessage, points: dict[UUID, Point]) -> Up:
     if point is None:
         raise Inapplicable(f"no service point {message.point} at this gateway")
     match message:
+        case Read() | Charged() if message.known is not None and not (
+            0 <= message.known <= _LARGEST_CURSOR
+        ):
+            raise Inapplicable(f"an entry of our log that cannot be: {message.known}")
         case Read():
             _check_reading(message.reading)
             for each in message.evidence:
@@ -350,13 +354,15 @@ def _apply(
     for message in messages:
         match message:
             case Read():
-                told.read(message.point, message.reading)
+                told.read(message.point, message.reading, known=message.known)
                 for each in message.evidence:
                     told.evidence[message.point, message.reading.at, each.kind] = each
             case Measured():
                 told.measured.setdefault((message.point, message.momentary.at), message.momentary)
             case Charged():
-                told.read(message.point, message.position.reading)
+                told.read(message.point, message.position.reading, known=message.known)
+                if message.is_start or not message.transfers:
+                    told.starts[message.point, message.position.reading.at] = message.position
                 told.positions[message.point] = message.position
                 transfers += message.transfers
                 if _is_opened(message.position):

@@ -1,4 +1,4 @@
-"""The schema, a module per area: estate, devices, money, people, operation. The verbs are in cloud.services."""
+"""The schema, a module per area. Only shape; the verbs are in cloud.services."""
 
 from cloud.tables.accounts import AccountAct, Draft, Household, Photo, Tenure
 from cloud.tables.base import metadata, utc_now
@@ -26,7 +26,6 @@ from cloud.tables.devices import (
     Measurement,
     Override,
     PointState,
-    Reading,
     Rejected,
     ServicePoint,
     TariffDocument,
@@ -64,6 +63,7 @@ from cloud.tables.people import (
     UserBuilding,
     UserSite,
 )
+from cloud.tables.readings import Rated, RatingDifference, RatingStart, Reading
 
 __all__ = [
     "Account",
@@ -109,6 +109,9 @@ __all__ = [
     "Photo",
     "PointState",
     "Purse",
+    "Rated",
+    "RatingDifference",
+    "RatingStart",
     "Reading",
     "Receipt",
     "RefusedNotice",

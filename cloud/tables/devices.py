@@ -1,4 +1,4 @@
-"""Gateways with their two logs, service points, and what the meters said."""
+"""Gateways with their two logs, service points, and what the meters said beside their registers."""
 
 from __future__ import annotations
 
@@ -320,21 +320,6 @@ class Override(Identified, table=True):
     down_seq: int = Field(sa_type=BigInteger)
     ended_at: datetime | None = Field(default=None, sa_type=Utc)
     ended_by: UUID | None = None
-
-
-class Reading(Owned, table=True):
-    """示数, each as the meter gave it: total in the point's unit, bands its own time-of-use registers 分时示数 by
-    band, as texts."""
-
-    __tablename__ = "readings"
-    __table_args__ = (belongs_to("points", "point_id"),)
-
-    point_id: UUID = Field(primary_key=True)
-    at: datetime = Field(primary_key=True, sa_type=Utc)
-    meter_no: str = Field(sa_type=Text)
-    total: Decimal = Field(sa_type=Numeric)
-    supply: str | None = Field(default=None, sa_type=Text)
-    bands: dict[str, Any] | None = Field(default=None, sa_type=JSONB)
 
 
 class Measurement(Owned, table=True):

@@ -94,10 +94,11 @@ class Transfer(Owned, table=True):
             "carried_at",
             postgresql_where=text("carried_at IS NOT NULL"),
         ),
+        Index("ix_transfers_debit_at", "debit", "at"),
     )
 
     id: UUID = Field(primary_key=True)
-    debit: str = Field(sa_type=Text, index=True)
+    debit: str = Field(sa_type=Text)
     credit: str = Field(sa_type=Text, index=True)
     amount_fen: int = Field(sa_type=BigInteger)
     reason: str = Field(sa_type=Text)

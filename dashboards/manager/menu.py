@@ -43,7 +43,7 @@ MENU: tuple[MenuGroup, ...] = (
     ),
     MenuGroup(
         N_("Prices"),
-        (),
+        (MenuItem("/rerating", "calculator", N_("Re-rating"), Permission.SEE_RERATING),),
     ),
     MenuGroup(
         N_("Estate"),

@@ -28,6 +28,7 @@ from dashboards import errors, files, language, live, page, words
 from dashboards.manager import gateways, jobs, supply
 from dashboards.manager.integration import keys, webhooks
 from dashboards.manager.money import bills
+from dashboards.manager.readings import rerating
 from dashboards.state import Flag, of_room, summarize
 from dashboards.words import N_
 
@@ -40,6 +41,7 @@ router.include_router(keys.router)
 router.include_router(webhooks.router)
 router.include_router(jobs.router)
 router.include_router(bills.router)
+router.include_router(rerating.router)
 
 WRONG = N_("Login name or password is wrong.")
 LEAST_WIDE, MOST_WIDE = 3, 5  # rooms in a row: as many as the longest floor has, within these

@@ -12,7 +12,8 @@ from sqlmodel import col
 
 from cloud import tables
 from cloud.services import ledger as books
-from cloud.tables import metadata
+from cloud.services.readings import rerating
+from cloud.tables import metadata, utc_now
 from edge.ledger import ledger_file
 from prepaid import ledger
 from prepaid.ledger import Reason, prepaid
@@ -37,6 +38,7 @@ def judge(story: Story) -> None:
         _copies(story, number)
         _supply(story, number)
         _rejected(story, number)
+    _rerated(story)
     _organizations(story)
     truth = story.truth
     story.counts = {
@@ -116,6 +118,23 @@ def _charges(story: Story, number: int) -> None:
                 "charges",
                 f"{point.name} shows {shown}, charged is up to {position and position.reading.total}",
             )
+
+
+def _rerated(story: Story) -> None:
+    """The cloud comes to the same charges from the readings alone, in two parts as in one."""
+    for estate in story.estates:
+        for from_the_first in (False, True):
+            rerating.rerate(
+                story.database,
+                estate.organization_id,
+                now=utc_now(),
+                is_stopping=lambda: False,
+                from_the_first=from_the_first,
+            )
+            with story.database.organization(estate.organization_id) as session:
+                found = session.execute(select(tables.RatingDifference)).scalars().all()
+            if found:
+                raise Broken("re-rating", f"booked otherwise than the readings say: {found}")
 
 
 def _balances(story: Story, number: int) -> None:

@@ -50,7 +50,7 @@ def test_every_table_forces_row_level_security(database):
     with database.system() as session:
         secured = session.execute(
             text(
-                "SELECT relname, relrowsecurity AND relforcerowsecurity FROM pg_class WHERE relkind = 'r'"
+                "SELECT relname, relrowsecurity AND relforcerowsecurity FROM pg_class WHERE relkind IN ('r', 'p')"
             )
         ).all()
     by_name = dict(map(tuple, secured))
@@ -92,6 +92,9 @@ FILL = (
     "INSERT INTO audit_heads VALUES (:organization, 1, decode('00', 'hex'))",
     "INSERT INTO readings (organization_id, point_id, at, meter_no, total)"
     " VALUES (:organization, :point, now(), 'M', 1)",
+    "INSERT INTO rating_starts VALUES (:organization, :point, now(), '{}', NULL)",
+    "INSERT INTO rated VALUES (:organization, :point, now(), 1, '{}')",
+    "INSERT INTO rating_differences VALUES (:organization, :point, 'energy', now(), 1, 2, NULL, NULL, NULL, now())",
     "INSERT INTO measurements VALUES (:organization, :point, now(), 'M', '{}', NULL, NULL)",
     "INSERT INTO evidence VALUES"
     " (:organization, :point, now(), 'backwards', 'certain', 'held', NULL, NULL, 'x')",
@@ -129,7 +132,6 @@ FILL = (
     "INSERT INTO bill_days VALUES (:organization, 'wechat', current_date, now(), 1, 1, 0, 0, 1, 1, 0)",
     "INSERT INTO bill_differences VALUES (:organization, gen_random_uuid(), now(), 'wechat', current_date,"
     " 'amount', CAST(:organization AS text), 'o', 't', NULL, 1, 2)",
-    "INSERT INTO up_hashes VALUES (:organization, :gateway, 1, 'h')",
     "INSERT INTO gateway_logs VALUES (:organization, :gateway, :gateway, 1, 'h', :gateway, now())",
     "INSERT INTO gateway_alarms VALUES (:organization, :gateway, 'forked', now(), false, 'x')",
     "INSERT INTO overrides"

@@ -150,9 +150,9 @@ def test_a_time_of_day_is_that_of_the_site(now, due):
     assert job(lambda _: None, at=DAILY_4_AM).due(now) == due  # 04:00 in Shanghai is 20:00 UTC
 
 
-def test_a_job_without_a_time_is_refused():
+def test_a_job_with_two_times_is_refused():
     with pytest.raises(ValueError, match="every so often, or at a time of day"):
-        Job("x", "X", lambda _: None)
+        Job("x", "X", lambda _: None, every=timedelta(1), at=DAILY_4_AM)
 
 
 def test_a_run_that_a_killed_scheduler_left_is_noted_and_done_again(runner, runs, database):

@@ -1,0 +1,1 @@
+"""Readings: where they are kept, and what they come to when they are rated again."""

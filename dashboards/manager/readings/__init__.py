@@ -1,0 +1,1 @@
+"""The pages about readings and what they come to."""

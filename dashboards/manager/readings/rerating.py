@@ -1,0 +1,49 @@
+"""The report of the nightly re-rating 计费复核: what is booked otherwise than the readings say."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import Response
+
+from cloud import web
+from cloud.auth import SignedIn
+from cloud.db import Database
+from cloud.permissions import Permission
+from cloud.services import job_runs
+from cloud.services.readings import differences
+from cloud.tables import Organization
+from cloud.web import UserSession, database
+from dashboards import page
+from prepaid.money import Money
+
+router = APIRouter(include_in_schema=False, prefix="/rerating")
+
+JOBS = ("rerate", "rerate-everything")
+
+
+@router.get("")
+def report(
+    request: Request,
+    user: Annotated[SignedIn, Depends(web.allowed(Permission.SEE_RERATING))],
+    session: UserSession,
+    database: Annotated[Database, Depends(database)],
+) -> Response:
+    found = differences.found(session, user)
+    with database.system() as system:
+        runs = job_runs.last(system, user.organization_id)
+    ended = [run for job in JOBS for run in runs.get(job, []) if run.ended_at and run.said]
+    last = max(ended, key=lambda run: run.created_at, default=None)
+    return page.render(
+        request,
+        "manager/rerating.html",
+        differences=found,
+        last=last,
+        points=differences.rated_points(session),
+        too_much=sum((each.too_much for each in found), Money(0)),
+        may_run=user.may(Permission.RUN_JOBS),
+        organization=session.get_one(Organization, user.organization_id).name,
+        user_name=user.name,
+        timezone=page.TIMEZONE,
+    )
