@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import math
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -14,18 +14,20 @@ from uuid import UUID
 from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
 from itsdangerous import BadSignature, Signer
-from sqlalchemy import delete, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import delete, select, update
 from sqlmodel import Session, col
 
-from cloud.errors import CloudError, NoSuchLink, NotSignedIn, TooManyAttempts
-from cloud.permissions import ALLOWED, Permission, Role
+from cloud import login_waits
+from cloud.browsers import NOBODYS, Browser
+from cloud.errors import CloudError, NoSuchLink, NotSignedIn
+from cloud.permissions import ALLOWED, MOVES_MONEY, Permission, Role
 from cloud.settings import Settings
-from cloud.tables import Account, LoginFailure, SignIn, User, UserBuilding, UserSite
+from cloud.tables import Account, LoginFailure, Organization, SignIn, User, UserBuilding, UserSite
 
 STAYS_FOR = timedelta(hours=12)
-FREE_FAILURES = 5  # after these, each further one doubles the wait
-LONGEST_WAIT = timedelta(minutes=15)
+HALF_STAYS_FOR = timedelta(minutes=10)  # until the code is typed
+SEEN_TO = timedelta(minutes=1)
+LONGEST_PASSWORD = 200
 
 _hasher = PasswordHasher()  # argon2id
 
@@ -44,7 +46,11 @@ EVERYWHERE = Scope(is_everywhere=True)
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """The member of staff who asks. Without roles he may do nothing."""
+    """The member of staff who asks. Without roles he may do nothing.
+
+    lacks_factor: the organization asks for a second factor which he is yet to set up; until then he may do
+    nothing else. sign_in_id is the session by which he asks, None where the program asks for him.
+    """
 
     user_id: UUID
     organization_id: UUID
@@ -52,6 +58,8 @@ class SignedIn:
     name: str
     roles: frozenset[Role] = frozenset()
     scope: Scope = EVERYWHERE
+    lacks_factor: bool = False
+    sign_in_id: UUID | None = None
 
     def may(self, permission: Permission) -> bool:
         return any(permission in ALLOWED[role] for role in self.roles)
@@ -64,10 +72,17 @@ class NotAllowed(CloudError):
     )
 
 
+class SecondFactorNeeded(CloudError):
+    status = 403
+    sentence = "Your company asks for a second factor at sign-in. Set it up on the page of your account first."
+
+
 def require(user: SignedIn, permission: Permission) -> None:
-    """Raises NotAllowed."""
+    """Raises NotAllowed or SecondFactorNeeded."""
     if not user.may(permission):
         raise NotAllowed
+    if user.lacks_factor and permission is not Permission.OWN_ACCOUNT:
+        raise SecondFactorNeeded
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,48 +98,78 @@ def hash_password(password: str) -> str:
     return _hasher.hash(password)
 
 
-def login(session: Session, login: str, password: str, *, now: datetime) -> str | None:
+def login(
+    session: Session,
+    login: str,
+    password: str,
+    *,
+    now: datetime,
+    browser: Browser = NOBODYS,
+) -> str | None:
     """The token for the cookie, or None: unknown login and wrong password are answered alike.
 
-    Needs a system session; its commit also keeps the count of failures. Attempts on one login wait for
-    each other, so that many at once are counted as many.
+    Where the user has a second factor, the token opens nothing until verify has seen a code. Needs a system
+    session; its commit also keeps the count of failures (login_waits).
 
     Raises TooManyAttempts, without looking at the password, until the wait after the last failure is over.
     """
     typed = login.strip()[:200].replace("\x00", "")
-    attempt = insert(LoginFailure).values(login=typed, who="", failures=0, last_at=now)
-    failure = session.execute(
-        attempt.on_conflict_do_update(
-            index_elements=["login", "who"], set_={"login": attempt.excluded.login}
-        ).returning(col(LoginFailure.failures), col(LoginFailure.last_at))
-    ).one()
-    wait = failure.last_at + _wait(failure.failures) - now
-    if failure.failures and wait > timedelta(0):
-        raise TooManyAttempts(seconds=math.ceil(wait.total_seconds()))
+    counted = login_waits.counts(typed, address=browser.address, browser=browser.known_for(typed))
+    so_far = login_waits.check(session, counted, now=now)
     user = session.execute(
         select(User).where(col(User.login) == typed, col(User.ended_at).is_(None))
     ).scalar_one_or_none()
     kept = user.password_hash if user else None
-    if not _is_right(kept or _nobodys_hash(), password) or user is None or kept is None:
-        session.execute(
-            attempt.on_conflict_do_update(
-                index_elements=["login", "who"],
-                set_={"failures": failure.failures + 1, "last_at": now},
-            )
-        )
+    if not is_password(kept or _nobodys_hash(), password) or user is None or kept is None:
+        login_waits.fail(session, so_far, now=now)
         return None
-    session.execute(delete(LoginFailure).where(col(LoginFailure.login) == typed))
+    login_waits.clear(session, so_far)
+    return sign_in(session, user, browser=browser, now=now)
+
+
+def sign_in(session: Session, user: User, *, browser: Browser, now: datetime) -> str:
+    """The token of a new session of this user, who has shown a password or a link."""
     token = secrets.token_urlsafe(32)
+    is_whole = user.totp_since is None
     session.add(
         SignIn(
             organization_id=user.organization_id,
             user_id=user.id,
             token_hash=_hash(token),
-            expires_at=now + STAYS_FOR,
-            verified_at=now,
+            expires_at=now + (STAYS_FOR if is_whole else HALF_STAYS_FOR),
+            verified_at=now if is_whole else None,
+            seen_at=now,
+            address=browser.address[:60],
+            agent=browser.agent[:300],
         )
     )
     return token
+
+
+def half_signed_in(session: Session, token: str, *, now: datetime) -> User | None:
+    """Whose code is waited for, since the password was right; None where none is. Needs a system session."""
+    found: User | None = session.execute(
+        select(User)
+        .join(SignIn, col(SignIn.user_id) == col(User.id))
+        .where(
+            col(SignIn.token_hash) == _hash(token),
+            col(SignIn.expires_at) > now,
+            col(SignIn.verified_at).is_(None),
+            col(User.ended_at).is_(None),
+        )
+    ).scalar_one_or_none()
+    return found
+
+
+def verify(session: Session, token: str, *, now: datetime) -> str:
+    """The code was right: the token of the whole session, in place of the half one's."""
+    row = session.execute(
+        select(SignIn).where(col(SignIn.token_hash) == _hash(token)).with_for_update()
+    ).scalar_one()
+    whole = secrets.token_urlsafe(32)
+    row.token_hash, row.verified_at, row.expires_at = _hash(whole), now, now + STAYS_FOR
+    session.flush()
+    return whole
 
 
 def logout(session: Session, token: str) -> None:
@@ -143,7 +188,7 @@ def forget(session: Session, *, now: datetime) -> None:
 def signed_in(session: Session, token: str, *, now: datetime) -> SignedIn:
     """Who this cookie's token was given to. Needs a system session. Raises NotSignedIn."""
     found = session.execute(
-        select(User)
+        select(User, SignIn)
         .join(SignIn, col(SignIn.user_id) == col(User.id))
         .where(
             col(SignIn.token_hash) == _hash(token),
@@ -151,13 +196,27 @@ def signed_in(session: Session, token: str, *, now: datetime) -> SignedIn:
             col(SignIn.verified_at).is_not(None),
             col(User.ended_at).is_(None),
         )
-    ).scalar_one_or_none()
+    ).one_or_none()
     if found is None:
         raise NotSignedIn
-    return of_user(session, found)
+    user, row = found
+    if row.seen_at is None or row.seen_at < now - SEEN_TO:
+        # One of several requests at once writes it; the others do not wait for that.
+        session.execute(
+            update(SignIn)
+            .where(
+                col(SignIn.id)
+                == select(col(SignIn.id))
+                .where(col(SignIn.id) == row.id)
+                .with_for_update(skip_locked=True)
+                .scalar_subquery()
+            )
+            .values(seen_at=now)
+        )
+    return of_user(session, user, sign_in_id=row.id)
 
 
-def of_user(session: Session, user: User) -> SignedIn:
+def of_user(session: Session, user: User, *, sign_in_id: UUID | None = None) -> SignedIn:
     """A user as one who asks, with what he may and sees."""
     scope = EVERYWHERE
     if not user.is_everywhere:
@@ -177,7 +236,26 @@ def of_user(session: Session, user: User) -> SignedIn:
             ),
         )
     roles = frozenset(Role(role) for role in user.roles)
-    return SignedIn(user.id, user.organization_id, user.login, user.name, roles, scope)
+    lacks_factor = (
+        user.totp_since is None
+        and moves_money(roles)
+        and session.get_one(Organization, user.organization_id).asks_second_factor
+    )
+    return SignedIn(
+        user_id=user.id,
+        organization_id=user.organization_id,
+        login=user.login,
+        name=user.name,
+        roles=roles,
+        scope=scope,
+        lacks_factor=lacks_factor,
+        sign_in_id=sign_in_id,
+    )
+
+
+def moves_money(roles: Iterable[Role]) -> bool:
+    """Whether one of these roles lets money be moved."""
+    return any(ALLOWED[role] & MOVES_MONEY for role in roles)
 
 
 def tenant(session: Session, settings: Settings, token: str) -> Tenant:
@@ -216,13 +294,9 @@ def _tenant_links(settings: Settings) -> Signer:
     )
 
 
-def _wait(failures: int) -> timedelta:
-    if failures < FREE_FAILURES:
-        return timedelta(0)
-    return min(timedelta(seconds=2 ** min(failures - FREE_FAILURES, 20)), LONGEST_WAIT)
-
-
-def _is_right(password_hash: str, password: str) -> bool:
+def is_password(password_hash: str, password: str) -> bool:
+    if len(password) > LONGEST_PASSWORD:
+        return False
     try:
         return _hasher.verify(password_hash, password)
     except VerificationError:

@@ -85,7 +85,7 @@ class NotSignedIn(CloudError):
 
 class TooManyAttempts(CloudError):
     status = 429
-    sentence = "Too many wrong passwords for this name. Try again in {seconds} seconds."
+    sentence = "Too many wrong tries. Try again in {seconds} seconds."
 
 
 class ForeignOrigin(CloudError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
+from datetime import timedelta
 from functools import lru_cache
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -12,9 +13,10 @@ from sqlmodel import Session
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from cloud import auth
+from cloud import auth, browsers
 from cloud.attempts import Attempts
 from cloud.auth import STAYS_FOR, SignedIn, Tenant
+from cloud.browsers import Browser
 from cloud.db import Database
 from cloud.errors import ForeignOrigin, NotSignedIn
 from cloud.events import Events
@@ -24,6 +26,8 @@ from cloud.settings import Settings
 from cloud.tables import utc_now
 
 COOKIE = "wattwell_session"
+KNOWN_COOKIE = "wattwell_browser"
+KNOWN_FOR = timedelta(days=400)  # the longest that browsers keep one
 
 
 def database(request: Request) -> Database:
@@ -140,6 +144,29 @@ def tenant_session(
 # Sees the asking user's (tenant's) organization; committed before the reply is sent.
 UserSession = Annotated[Session, Depends(user_session, scope="function")]
 TenantSession = Annotated[Session, Depends(tenant_session, scope="function")]
+
+
+def browser(request: Request) -> Browser:
+    """From where somebody signs in."""
+    known = request.cookies.get(KNOWN_COOKIE)
+    return Browser(
+        address=request.client.host if request.client else "",
+        agent=request.headers.get("user-agent", ""),
+        known=browsers.read_known_token(request.app.state.settings, known) if known else None,
+    )
+
+
+def set_known_cookie(response: Response, settings: Settings, login: str) -> None:
+    """Tells this browser, from now on, from the strangers who may be trying this login."""
+    response.set_cookie(
+        KNOWN_COOKIE,
+        browsers.known_token(settings, login),
+        max_age=int(KNOWN_FOR.total_seconds()),
+        httponly=True,
+        samesite="lax",
+        secure=settings.public_url.startswith("https:"),
+        path="/",
+    )
 
 
 def set_cookie(response: Response, settings: Settings, token: str) -> None:

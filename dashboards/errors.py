@@ -8,6 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
+from cloud.auth import SecondFactorNeeded
 from cloud.errors import CloudError, NoSuchLink, NotSignedIn, TooManyAttempts
 from dashboards import page
 from dashboards.fault_words import Fault
@@ -41,8 +42,8 @@ def _wait(language: str, seconds: int) -> str:
     """One second is not "1 seconds"."""
     ngettext = CATALOGUES[language].ngettext
     text = ngettext(
-        "Too many wrong passwords for this name. Try again in %(num)s second.",
-        "Too many wrong passwords for this name. Try again in %(num)s seconds.",
+        "Too many wrong tries. Try again in %(num)s second.",
+        "Too many wrong tries. Try again in %(num)s seconds.",
         seconds,
     )
     return text % {"num": seconds}
@@ -57,6 +58,8 @@ def response(request: Request, error: CloudError, faults: Sequence[Fault] = ()) 
         return PlainTextResponse(sentence(request, error), status_code=error.status)
     if isinstance(error, NotSignedIn):
         return RedirectResponse("/login", status_code=303)
+    if isinstance(error, SecondFactorNeeded) and request.method == "GET":
+        return RedirectResponse("/me", status_code=303)
     if isinstance(error, NoSuchLink):
         title = page.say(request)(LINK)
         return page.render(

@@ -6,6 +6,8 @@ What lies outside is answered as if it did not exist.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby
 from typing import TypeVar
 from uuid import UUID
 
@@ -224,6 +226,42 @@ def only_rooms(session: Session, user: SignedIn, room_ids: Iterable[UUID]) -> se
         select(col(Room.id)).where(col(Room.id).in_(list(room_ids)), rooms_of(user))
     )
     return set(found.scalars())
+
+
+@dataclass(frozen=True, slots=True)
+class SeenSite:
+    """A site with the buildings that a user sees of it; is_whole: all there are, and will be."""
+
+    site_id: UUID
+    name: str
+    is_whole: bool
+    buildings: tuple[tuple[UUID, str], ...]
+
+
+def site_tree(session: Session, user: SignedIn) -> list[SeenSite]:
+    """The sites that the user sees something of, by name, with those buildings, by name."""
+    found = session.execute(
+        select(col(Site.id), col(Site.name), col(Building.id), col(Building.name))
+        .outerjoin(Building, and_(col(Building.site_id) == col(Site.id), buildings_of(user)))
+        .where(sites_of(user))
+        .order_by(col(Site.name), col(Building.name))
+    ).all()
+    return [
+        SeenSite(
+            site_id=site_id,
+            name=name,
+            is_whole=user.scope.is_everywhere or site_id in user.scope.sites,
+            buildings=tuple((row[2], row[3]) for row in rows if row[2] is not None),
+        )
+        for (site_id, name), rows in (
+            (key, list(rows)) for key, rows in groupby(found, key=lambda row: (row[0], row[1]))
+        )
+    ]
+
+
+def seen_buildings(session: Session, user: SignedIn) -> set[UUID]:
+    """The ids of the buildings that the user sees."""
+    return set(session.execute(_buildings(user)).scalars())
 
 
 def _buildings(user: SignedIn):  # type: ignore[no-untyped-def]  # a select of one column

@@ -22,6 +22,7 @@ from cloud.services import audit, channel_refunds, credits, downlog, ledger, sco
 from cloud.services.integration import outbox
 from cloud.services.integration.outbox import Event, Happened
 from cloud.services.money import rules
+from cloud.services.people import limits
 from cloud.services.scopes import NoSuchPurse, NoSuchTopUp
 from cloud.tables import Purse, TopUp, utc_now
 from prepaid.ledger import Reason, Transfer, TransferIdReused, clearing, income, prepaid
@@ -222,6 +223,7 @@ def record_taken(
     topup, is_new = _begun(session, purse, amount, way, idempotency_key, None)
     if is_new:
         now = utc_now()
+        limits.check(session, by, amount, now=now)
         topup.taken_by, topup.shift_id = by.user_id, shift_id
         topup.voucher, topup.remark = voucher, remark
         _credit(session, topup, Payment(topup.out_trade_no, topup.id.hex, amount, now), now=now)

@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 from uuid import UUID
 
-import segno
 from fastapi import APIRouter, Depends, Request
-from markupsafe import Markup
 from sqlmodel import Session
 from starlette.responses import RedirectResponse, Response
 
@@ -18,7 +16,7 @@ from cloud.services import enrolment, gateways
 from cloud.services.gateways import GatewayCard
 from cloud.tables import Organization, utc_now
 from cloud.web import UserSession
-from dashboards import page
+from dashboards import page, qr
 from prepaid.enrolment import Token
 
 router = APIRouter(include_in_schema=False, prefix="/gateways")
@@ -90,18 +88,11 @@ def _page(
         "manager/gateway.html",
         gateway=card,
         token=token,
-        code=None if token is None else _drawn(token.text),
+        code=None if token is None else qr.drawn(token.text),
         cloud=settings.public_url,
         at=f"/gateways/{card.gateway_id}",
         **_top(session, user),
     )
-
-
-def _drawn(text: str) -> Markup:
-    """A QR code of the text, as SVG that fills what it stands in."""
-    code = segno.make(text, error="m", micro=False)
-    # Only our own letters and digits are drawn, so there is nothing to escape.
-    return Markup(code.svg_inline(border=4, omitsize=True, lineclass="ink", svgclass=None))
 
 
 def _card(session: Session, user: SignedIn, gateway_id: UUID) -> GatewayCard:

@@ -52,6 +52,7 @@ MENU: tuple[MenuGroup, ...] = (
     MenuGroup(
         N_("Office"),
         (
+            MenuItem("/people", "users", N_("Staff"), Permission.MANAGE_PEOPLE),
             MenuItem("/jobs", "clock-cog", N_("Jobs"), Permission.SEE_JOBS),
             MenuItem("/api-keys", "key", N_("API keys"), Permission.INTEGRATE),
             MenuItem("/webhooks", "webhook", N_("Webhooks"), Permission.INTEGRATE),

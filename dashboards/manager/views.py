@@ -4,33 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Form, Request
+from fastapi import APIRouter, Depends, Request
 from sqlmodel import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
-from cloud import auth, web
+from cloud import web
 from cloud.auth import SignedIn
 from cloud.db import Database
-from cloud.errors import TooManyAttempts
 from cloud.permissions import Permission
 from cloud.services import alarms, board
 from cloud.services.alarms import GatewayTrouble, PointAlarm
 from cloud.services.board import RoomCard
 from cloud.tables import Organization
 from cloud.tables.base import utc_now
-from cloud.web import OpenEvents, SystemSession, UserSession, database
-from dashboards import errors, files, language, live, page, words
+from cloud.web import OpenEvents, UserSession, database
+from dashboards import files, language, live, page, words
 from dashboards.manager import gateways, jobs, supply
 from dashboards.manager.integration import keys, webhooks
 from dashboards.manager.money import bills
+from dashboards.manager.people import own, signing_in, users
 from dashboards.manager.readings import rerating
 from dashboards.state import Flag, of_room, summarize
-from dashboards.words import N_
 
 router = APIRouter(include_in_schema=False)
 router.include_router(language.router)
@@ -42,8 +40,10 @@ router.include_router(webhooks.router)
 router.include_router(jobs.router)
 router.include_router(bills.router)
 router.include_router(rerating.router)
+router.include_router(signing_in.router)
+router.include_router(own.router)
+router.include_router(users.router)
 
-WRONG = N_("Login name or password is wrong.")
 LEAST_WIDE, MOST_WIDE = 3, 5  # rooms in a row: as many as the longest floor has, within these
 FEW = 12  # of so many changed rooms each is read by itself; of more, all are
 
@@ -76,42 +76,6 @@ class Board:
 @router.get("/")
 def start() -> Response:
     return RedirectResponse("/rooms", status_code=303)
-
-
-@router.get("/login")
-def ask(request: Request) -> Response:
-    return page.render(request, "manager/login.html", login="", error=None)
-
-
-@router.post("/login")
-def log_in(
-    request: Request,
-    session: SystemSession,
-    login: Annotated[str, Form()] = "",
-    password: Annotated[str, Form()] = "",
-) -> Response:
-    try:
-        token = auth.login(session, login, password, now=datetime.now(UTC))
-    except TooManyAttempts as error:
-        said, status = errors.sentence(request, error), error.status
-    else:
-        if token is not None:
-            reply = RedirectResponse("/rooms", status_code=303)
-            web.set_cookie(reply, request.app.state.settings, token)
-            return reply
-        said, status = page.say(request)(WRONG), 401
-    return page.render(
-        request, "manager/login.html", status=status, login=login.strip(), error=said
-    )
-
-
-@router.post("/logout")
-def log_out(request: Request, session: SystemSession) -> Response:
-    if token := request.cookies.get(web.COOKIE):
-        auth.logout(session, token)
-    reply = RedirectResponse("/login", status_code=303)
-    reply.delete_cookie(web.COOKIE, path="/")
-    return reply
 
 
 @router.get("/rooms")

@@ -9,7 +9,8 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import select, text
 
-from cloud import auth, tables
+from cloud import auth, login_waits, tables
+from cloud.browsers import NOBODYS, Browser, Known, known_token, read_known_token
 from cloud.errors import NoSuchLink, TooManyAttempts
 from cloud.web import COOKIE
 
@@ -18,10 +19,13 @@ pytestmark = pytest.mark.processes
 
 @pytest.fixture
 def login(database):
-    def login(name: str, password: str, *, after_s: float = 0) -> str | None:
+    def login(
+        name: str, password: str, *, after_s: float = 0, browser: Browser = NOBODYS
+    ) -> str | None:
         """after_s later than the test began; only what is said to take time takes any."""
         with database.system() as session:
-            return auth.login(session, name, password, now=began + timedelta(seconds=after_s))
+            now = began + timedelta(seconds=after_s)
+            return auth.login(session, name, password, now=now, browser=browser)
 
     began = tables.utc_now()
 
@@ -45,7 +49,7 @@ def test_an_unknown_login_and_a_wrong_password_are_answered_alike(home, login):
 
 @pytest.mark.parametrize("name", ["home", "nobody"])
 def test_after_five_wrong_passwords_further_tries_wait(home, login, name):
-    for _ in range(auth.FREE_FAILURES):
+    for _ in range(login_waits.FREE):
         assert login(name, "wrong") is None
     with pytest.raises(TooManyAttempts, match="Try again in 1 second"):
         login(name, "correct horse")
@@ -57,8 +61,59 @@ def test_after_five_wrong_passwords_further_tries_wait(home, login, name):
         login(name, "wrong", after_s=1)
 
 
+STRANGER = Browser("203.0.113.9", "", None)
+OWN = Browser("198.51.100.7", "", None)
+
+
+def test_a_stranger_who_guesses_makes_only_himself_wait(home, login):
+    # Twelve failures: five are free, each further one doubles the wait.
+    for n in range(12):
+        login("home", "wrong", browser=STRANGER, after_s=2000 * n)
+    with pytest.raises(TooManyAttempts):
+        login("home", "wrong", browser=STRANGER, after_s=22001)
+    assert login("home", "correct horse", browser=OWN, after_s=22001) is not None
+
+
+def test_a_browser_that_was_here_before_does_not_wait_for_the_strangers_beside_it(
+    settings, home, login
+):
+    known = read_known_token(settings, known_token(settings, "home"))
+    beside = Browser(STRANGER.address, "", known)
+    for n in range(12):
+        login("home", "wrong", browser=STRANGER, after_s=2000 * n)
+    assert login("home", "correct horse", browser=beside, after_s=22001) is not None
+
+    # The cookie is for one login, and cannot be made up.
+    other = Browser(STRANGER.address, "", Known("other", "x"))
+    with pytest.raises(TooManyAttempts):
+        login("home", "correct horse", browser=other, after_s=22001)
+    assert read_known_token(settings, known_token(settings, "home")[:-1] + "?") is None
+
+
+def test_an_address_that_tries_many_logins_waits(home, login):
+    for n in range(login_waits.FREE_OF_ADDRESS):
+        assert login(f"name {n}", "wrong", browser=STRANGER) is None
+    with pytest.raises(TooManyAttempts):
+        login("yet another", "wrong", browser=STRANGER)
+    assert login("yet another", "wrong", browser=OWN) is None
+
+
+@pytest.mark.parametrize(
+    ("address", "counted"),
+    [
+        ("203.0.113.9", "203.0.113.9"),
+        ("::ffff:203.0.113.9", "203.0.113.9"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        ("2001:db8:1:2:9:9:9:9", "2001:db8:1:2::"),
+        ("testclient", "testclient"),
+    ],
+)
+def test_an_address_is_counted_by_what_one_customer_of_a_network_has(address, counted):
+    assert login_waits.network_of(address) == counted
+
+
 def test_the_right_password_after_the_wait_clears_the_count(home, login):
-    for _ in range(auth.FREE_FAILURES):
+    for _ in range(login_waits.FREE):
         login("home", "wrong")
     assert login("home", "correct horse", after_s=5) is not None
     assert login("home", "wrong", after_s=6) is None
@@ -75,8 +130,8 @@ def test_many_tries_at_once_are_counted_one_by_one(home, login):
 
     with ThreadPoolExecutor(10) as threads:
         answers = list(threads.map(attempt, range(10)))
-    assert answers.count("wrong") == auth.FREE_FAILURES
-    assert answers.count("wait") == 10 - auth.FREE_FAILURES
+    assert answers.count("wrong") == login_waits.FREE
+    assert answers.count("wait") == 10 - login_waits.FREE
 
 
 def test_a_page_of_staff_is_for_those_signed_in(web, login):

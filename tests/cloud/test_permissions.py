@@ -24,6 +24,8 @@ OPEN = (
     ("/api/gateways/renew", "gateways, by their key"),
     ("/t/", "tenants, by their link"),
     ("/login", "to sign in"),
+    ("/login/", "the code of the second factor"),
+    ("/password/", "to set a password, by the secret in the link"),
     ("/logout", "to sign out"),
     ("/language", "a choice in a cookie"),
     ("/static/", "style sheets and scripts"),

@@ -1,0 +1,1 @@
+"""Staff: users with roles and scopes, their passwords, second factors and sessions."""
