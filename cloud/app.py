@@ -16,13 +16,14 @@ from fastapi import FastAPI
 from sqlalchemy.exc import OperationalError
 
 from cloud import refusals
-from cloud.api import channels, credit, gateways, health, overrides, rooms, topups
+from cloud.api import channels, credit, gateways, health, notices, overrides, rooms, topups
 from cloud.attempts import Attempts
 from cloud.channels import configured
 from cloud.db import Database, check_role, is_migrated
 from cloud.errors import CannotStart, first_line
 from cloud.events import Events
 from cloud.intake import Intake
+from cloud.notices import configured as notices_configured
 from cloud.settings import Settings
 from cloud.web import OriginCheck
 from dashboards.manager import views as manager
@@ -60,11 +61,13 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.attempts = Attempts()
     app.state.key_attempts = Attempts(within=timedelta(minutes=1))
     app.state.channels = configured.channels(settings)
+    app.state.notices = notices_configured.provider(settings)
     app.add_middleware(OriginCheck, public_url=settings.public_url, refuse=refusals.refused)
     app.add_middleware(Intake, refuse=refusals.refused)
     refusals.install(app)
     for module in (
         health,
+        notices,
         channels,
         gateways,
         rooms,

@@ -1,4 +1,4 @@
-"""The settings of payment channels: each channel's are all there, or none is."""
+"""The settings of payment channels and of the provider of messages: each channel's are all there, or none is."""
 
 from __future__ import annotations
 
@@ -137,6 +137,23 @@ class ChannelSettings(BaseSettings):
     alipay_public_key: RsaPublicKey | None = Field(default=None, repr=False)
     alipay_url: HttpAddress = "https://openapi.alipay.com/gateway.do"
 
+    twilio_account_sid: (
+        Annotated[str, _matching(r"AC[0-9a-f]{32}", "must be the account's SID, AC and 32 digits")]
+        | None
+    ) = None
+    twilio_auth_token: str | None = Field(default=None, repr=False)
+    twilio_sender: (
+        Annotated[
+            str,
+            _matching(
+                r"\+[1-9]\d{7,14}|MG[0-9a-f]{32}",
+                "must be a number like +8613800000000, or the SID of a messaging service, MG…",
+            ),
+        ]
+        | None
+    ) = None
+    twilio_url: HttpAddress = "https://api.twilio.com"
+
     NEEDED: ClassVar[dict[str, Sequence[str]]] = {
         "wechat": (
             "wechat_mchid",
@@ -151,6 +168,7 @@ class ChannelSettings(BaseSettings):
             "alipay_private_key",
             "alipay_public_key",
         ),
+        "twilio": ("twilio_account_sid", "twilio_auth_token", "twilio_sender"),
         "sandbox": ("sandbox_url", "sandbox_merchant_key", "sandbox_channel_key"),
     }
 

@@ -15,7 +15,8 @@ from zoneinfo import ZoneInfo
 from cloud import auth
 from cloud.channels import Channel
 from cloud.db import Database
-from cloud.services import channel_refunds, gateways, signing_keys, topups
+from cloud.notices import configured
+from cloud.services import channel_refunds, gateways, notices, signing_keys, topups
 from cloud.services.integration import deliveries
 from cloud.services.job_runs import Said
 from cloud.services.money import bill_days, withdrawals
@@ -95,6 +96,22 @@ def _give_back(job: Context) -> Said | None:
 def _follow_withdrawals(job: Context) -> Said | None:
     done = withdrawals.follow_up(job.database, now=job.now)
     return Said("Followed up {withdrawals} withdrawals.", withdrawals=done) if done else None
+
+
+def _write_notices(job: Context) -> Said | None:
+    if configured.provider(job.settings) is None:
+        return None
+    with job.database.system() as session:
+        written = notices.write(session, job.settings, now=job.now)
+    return Said("Worded {notices} notices to customers.", notices=written) if written else None
+
+
+def _send_notices(job: Context) -> Said | None:
+    provider = configured.provider(job.settings)
+    if provider is None:
+        return None
+    sent = notices.send_all(job.database, provider, now=job.now, is_stopping=job.is_stopping)
+    return Said("Sent {notices} notices to customers.", notices=sent) if sent else None
 
 
 def _compare_bills(job: Context) -> Said | None:
@@ -186,6 +203,13 @@ JOBS: tuple[Job, ...] = (
         _ask_for_payments,
         every=SECONDS_15,
     ),
+    Job(
+        "write-notices",
+        "Word what customers are to be told by text message",
+        _write_notices,
+        every=SECONDS_15,
+    ),
+    Job("send-notices", "Send text messages to customers", _send_notices, every=SECONDS_15),
     Job(
         "compare-bills",
         "Compare the payment channels' daily bills with the books",

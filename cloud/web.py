@@ -192,6 +192,7 @@ class OriginCheck:
     SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
     SIGNED = (
         "/api/channels/",
+        "/api/notices/",
         "/api/enrol",
         "/api/gateways/challenge",
         "/api/gateways/renew",

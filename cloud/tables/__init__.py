@@ -52,6 +52,7 @@ from cloud.tables.money import (
     TopUp,
     Transfer,
 )
+from cloud.tables.notices import Notice
 from cloud.tables.operation import JobRun
 from cloud.tables.people import (
     Approval,
@@ -102,6 +103,7 @@ __all__ = [
     "Meter",
     "MoneyRules",
     "Mounting",
+    "Notice",
     "Occupancy",
     "Organization",
     "Override",

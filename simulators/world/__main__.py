@@ -20,6 +20,11 @@ from simulators.world.story import Told, tell
 from wattwell.postgres import Postgres
 from wattwell.supervise import free_port
 
+SETTINGS = {
+    "synchronous_commit": "off",  # nobody cuts the cloud's power here
+    "plan_cache_mode": "force_generic_plan",  # a seed's rows are few: planning costs more than it gains
+    "jit": "off",
+}
 EACH_S = 20.0  # between two words on progress
 
 
@@ -63,13 +68,16 @@ def installed(databases: int) -> Iterator[list[str]]:
 
 
 def make_database(server: Postgres, name: str) -> str:
-    """A migrated database whose commits need not survive: nobody cuts the cloud's power here."""
+    """A migrated database that is set for many small transactions which need not survive."""
     server.create_database(name)
     migrate(server.dsn(name))
     with psycopg.connect(server.admin_dsn, autocommit=True) as connection:
-        connection.execute(
-            sql.SQL("ALTER DATABASE {} SET synchronous_commit = off").format(sql.Identifier(name))
-        )
+        for setting, value in SETTINGS.items():
+            connection.execute(
+                sql.SQL("ALTER DATABASE {} SET {} = {}").format(
+                    sql.Identifier(name), sql.Identifier(setting), sql.Literal(value)
+                )
+            )
     return server.dsn(name)
 
 

@@ -129,6 +129,9 @@ FILL = (
     " VALUES (:organization, gen_random_uuid(), now(), '2026-01-01', :user)",
     "INSERT INTO closed_balances VALUES (:organization, '2026-01-01', 'b', 1)",
     "INSERT INTO up_hashes VALUES (:organization, :gateway, 1, '')",
+    "INSERT INTO notices (organization_id, id, created_at, account_id, key, event, phone, body, due_at)"
+    " SELECT organization_id, gen_random_uuid(), now(), id, 'k', 'cut-off', '+1', 'x', now() FROM accounts"
+    " WHERE organization_id = :organization LIMIT 1",
     "INSERT INTO bill_days VALUES (:organization, 'wechat', current_date, now(), 1, 1, 0, 0, 1, 1, 0)",
     "INSERT INTO bill_differences VALUES (:organization, gen_random_uuid(), now(), 'wechat', current_date,"
     " 'amount', CAST(:organization AS text), 'o', 't', NULL, 1, 2)",
