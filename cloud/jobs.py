@@ -21,6 +21,7 @@ from cloud.services.integration import deliveries
 from cloud.services.job_runs import Said
 from cloud.services.money import bill_days, withdrawals
 from cloud.services.readings import partitions, rerating
+from cloud.services.tariffs import assignments, rehearsal
 from cloud.settings import Settings
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -188,6 +189,17 @@ def _rerated(job: Context, *, from_the_first: bool) -> Said:
     )
 
 
+def _rehearse(job: Context) -> Said | None:
+    done = rehearsal.work(job.database, now=job.now, is_stopping=job.is_stopping)
+    return Said("Rehearsed {drafts} tariff drafts.", drafts=done) if done else None
+
+
+def _apply_assignments(job: Context) -> Said | None:
+    with job.database.organization(job.organization) as session:
+        moved = assignments.apply_due(session, now=job.now)
+    return Said("Gave {points} points their new tariff.", points=moved) if moved else None
+
+
 SECONDS_15 = timedelta(seconds=15)
 
 JOBS: tuple[Job, ...] = (
@@ -227,6 +239,19 @@ JOBS: tuple[Job, ...] = (
     Job("send-events", "Send events to webhooks", _send_events, every=timedelta(seconds=5)),
     Job("forget-events", "Forget events of a month ago", _forget_events, every=timedelta(hours=1)),
     Job("forget-sign-ins", "Forget sign-ins that have ended", _forget, every=timedelta(hours=1)),
+    Job(
+        "rehearse",
+        "Work out rehearsals of tariff drafts",
+        _rehearse,
+        every=timedelta(seconds=5),
+    ),
+    Job(
+        "apply-tariffs",
+        "Give points the tariff that begins now",
+        _apply_assignments,
+        every=timedelta(minutes=1),
+        for_each=True,
+    ),
     Job(
         "prepare-partitions",
         "Make room for the readings of the next months",

@@ -16,10 +16,10 @@ from jinja2.runtime import Context
 from starlette.requests import HTTPConnection
 from starlette.responses import HTMLResponse
 
-from dashboards import alarm_words, measured_words, state, tariff_words
+from dashboards import alarm_words, measured_words, state, tariff_faults, tariff_words
 from dashboards.manager import menu
 from dashboards.words import CATALOGUES, LANGUAGES, language_of
-from prepaid import offline_code
+from prepaid import decimals, offline_code
 from prepaid.money import Money
 
 HERE = Path(__file__).parent
@@ -120,6 +120,13 @@ def _environment(language: str) -> jinja2.Environment:
     environment.install_gettext_translations(CATALOGUES[language], newstyle=True)  # type: ignore[attr-defined]
     environment.filters |= {"money": money, "quantity": quantity, "days": days, "clock": clock}
     environment.filters |= {"moment": moment, "code": offline_code.shown}
+    say = CATALOGUES[language].gettext
+    environment.filters |= {
+        "band_word": lambda name: tariff_words.band(name, say),
+        "item_word": lambda name: tariff_words.item(name, say),
+        "fault_word": lambda fault: tariff_faults.said(fault, say),
+        "exact": decimals.written,
+    }
     environment.globals |= {
         "static": static,
         "language": language,

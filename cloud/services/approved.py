@@ -15,10 +15,12 @@ from sqlmodel import Session
 from cloud.auth import SignedIn
 from cloud.services.approvals import Approval
 from cloud.services.money import approving
+from cloud.services.tariffs import drafts, publication
 
 Executor = Callable[[Session, Approval, SignedIn, datetime], None]
 
 EXECUTORS: dict[str, Executor] = {
+    drafts.KIND: publication.publish,
     approving.WITHDRAWAL: approving.send,
     approving.REOPENING: approving.reopen,
 }

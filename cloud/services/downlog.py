@@ -104,6 +104,9 @@ _APPEND_AGAIN = text("""
     ), follow_too AS (
         UPDATE overrides o SET down_seq = moved.new_seq
         FROM moved WHERE o.gateway_id = :gateway AND o.down_seq = moved.seq
+    ), follow_tariffs AS (
+        UPDATE tariff_deliveries d SET down_seq = moved.new_seq
+        FROM moved WHERE d.gateway_id = :gateway AND d.down_seq = moved.seq
     ), follow_as_well AS (
         UPDATE emergency_credits e SET down_seq = moved.new_seq
         FROM moved WHERE e.gateway_id = :gateway AND e.down_seq = moved.seq

@@ -35,6 +35,7 @@ from cloud.tables import (
     ServicePoint,
     Site,
     TariffDocument,
+    TariffPublication,
     User,
     utc_now,
 )
@@ -191,7 +192,14 @@ def publish_tariff(
         unit=tariff.unit,
         document=dict(document),
     )
-    return _added(session, row, f"a tariff {tariff.code}")
+    row = _added(session, row, f"a tariff {tariff.code}")
+    session.add(
+        TariffPublication(
+            organization_id=organization_id, tariff_id=row.id, number=1, document=row.document
+        )
+    )
+    session.flush()
+    return row
 
 
 def open_account(session: Session, room: Room, holder: str) -> Account:

@@ -40,6 +40,7 @@ from cloud.services.integration import outbox
 from cloud.services.integration.outbox import Event, Happened
 from cloud.services.money import withdrawals
 from cloud.services.rejected import LONGEST_TEXT
+from cloud.services.tariffs import publication
 from prepaid.ledger import Reason, Transfer, TransferIdReused, prepaid
 from prepaid.rating import Position
 from prepaid.reading import Reading
@@ -475,6 +476,7 @@ def _take_cursor(
     session.flush()
     tenures.delivered(session, gateway, now=now)
     topup = tables.TopUp
+    publication.note_delivered(session, gateway, now=now)
     delivered = session.execute(
         update(topup)
         .where(

@@ -65,6 +65,14 @@ from cloud.tables.people import (
     UserSite,
 )
 from cloud.tables.readings import Rated, RatingDifference, RatingStart, Reading
+from cloud.tables.tariffs import (
+    PointClass,
+    Rehearsal,
+    TariffAssignment,
+    TariffDelivery,
+    TariffDraft,
+    TariffPublication,
+)
 
 __all__ = [
     "Account",
@@ -109,6 +117,7 @@ __all__ = [
     "Override",
     "PeriodClosing",
     "Photo",
+    "PointClass",
     "PointState",
     "Purse",
     "Rated",
@@ -117,13 +126,18 @@ __all__ = [
     "Reading",
     "Receipt",
     "RefusedNotice",
+    "Rehearsal",
     "Rejected",
     "Room",
     "ServicePoint",
     "Shift",
     "SignIn",
     "Site",
+    "TariffAssignment",
+    "TariffDelivery",
     "TariffDocument",
+    "TariffDraft",
+    "TariffPublication",
     "Tenure",
     "TopUp",
     "Transfer",

@@ -43,7 +43,10 @@ MENU: tuple[MenuGroup, ...] = (
     ),
     MenuGroup(
         N_("Prices"),
-        (MenuItem("/rerating", "calculator", N_("Re-rating"), Permission.SEE_RERATING),),
+        (
+            MenuItem("/tariffs", "receipt-yuan", N_("Tariffs"), Permission.SEE_TARIFFS),
+            MenuItem("/rerating", "calculator", N_("Re-rating"), Permission.SEE_RERATING),
+        ),
     ),
     MenuGroup(
         N_("Estate"),

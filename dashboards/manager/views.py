@@ -28,6 +28,8 @@ from dashboards.manager.integration import keys, webhooks
 from dashboards.manager.money import bills
 from dashboards.manager.people import own, signing_in, users
 from dashboards.manager.readings import rerating
+from dashboards.manager.tariffs import editing as tariff_editing
+from dashboards.manager.tariffs import pages as tariff_pages
 from dashboards.state import Flag, of_room, summarize
 
 router = APIRouter(include_in_schema=False)
@@ -43,6 +45,8 @@ router.include_router(rerating.router)
 router.include_router(signing_in.router)
 router.include_router(own.router)
 router.include_router(users.router)
+router.include_router(tariff_editing.router)
+router.include_router(tariff_pages.router)
 
 LEAST_WIDE, MOST_WIDE = 3, 5  # rooms in a row: as many as the longest floor has, within these
 FEW = 12  # of so many changed rooms each is read by itself; of more, all are

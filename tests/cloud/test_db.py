@@ -92,6 +92,16 @@ FILL = (
     "INSERT INTO audit_heads VALUES (:organization, 1, decode('00', 'hex'))",
     "INSERT INTO readings (organization_id, point_id, at, meter_no, total)"
     " VALUES (:organization, :point, now(), 'M', 1)",
+    "INSERT INTO tariff_drafts (organization_id, id, created_at, document, basis, written_by, changed_at)"
+    " VALUES (:organization, :organization, now(), '{}', 0, :user, now())",
+    "INSERT INTO tariff_deliveries SELECT organization_id, id, :gateway, 1, now(), NULL FROM tariff_publications"
+    " WHERE organization_id = :organization LIMIT 1",
+    "INSERT INTO tariff_assignments SELECT organization_id, gen_random_uuid(), now(), id, commodity, :point, NULL,"
+    " NULL, now(), NULL, :user FROM tariffs WHERE organization_id = :organization LIMIT 1",
+    "INSERT INTO point_classes VALUES (:organization, :point, 'shops')",
+    "INSERT INTO rehearsals (organization_id, id, created_at, draft_id, document, since, until, requested_by, done,"
+    " total) VALUES (:organization, gen_random_uuid(), now(), :organization, '{}', current_date, current_date,"
+    " :user, 0, 0)",
     "INSERT INTO rating_starts VALUES (:organization, :point, now(), '{}', NULL)",
     "INSERT INTO rated VALUES (:organization, :point, now(), 1, '{}')",
     "INSERT INTO rating_differences VALUES (:organization, :point, 'energy', now(), 1, 2, NULL, NULL, NULL, now())",

@@ -1,0 +1,1 @@
+"""Tariffs: drafted, checked, rehearsed, approved, assigned, delivered."""

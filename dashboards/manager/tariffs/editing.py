@@ -1,0 +1,230 @@
+"""The pages of a draft: the form, the document, the checks, a trial, the rehearsal, and the proposal."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, timedelta
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Form, Request
+from sqlalchemy import select
+from sqlmodel import Session, col
+from starlette.datastructures import FormData
+from starlette.responses import RedirectResponse, Response
+
+from cloud.auth import SignedIn
+from cloud.permissions import Permission
+from cloud.services import approvals, scopes
+from cloud.services.tariffs import drafts, rehearsal
+from cloud.services.tariffs.drafts import Draft
+from cloud.tables import Room, Site, utc_now
+from cloud.web import UserSession
+from dashboards import page
+from dashboards.manager.tariffs import drawings, form, trial
+from dashboards.manager.tariffs.pages import Edit, See, first_of_next_month, top
+from dashboards.tariff_words import Say
+from prepaid.money import Money
+from prepaid.tariff_document import BadTariff, parse
+
+router = APIRouter(include_in_schema=False, prefix="/tariffs")
+
+SHOWN = 200  # of the points of a rehearsal
+
+
+async def typed(request: Request) -> FormData:
+    """All fields of a form whose fields are many."""
+    return await request.form()
+
+
+Typed = Annotated[FormData, Depends(typed)]
+
+
+@router.post("/drafts")
+def begin(user: Edit, session: UserSession) -> Response:
+    """A new tariff: an example to be written over."""
+    now = utc_now()
+    empty = form.Form(code="", effective=first_of_next_month(now)[:16], prices=[{"all": "0.50"}])
+    begun = drafts.begin(session, user, form.written(empty, {}, replaces=0), now=now)
+    return RedirectResponse(f"/tariffs/drafts/{begun.id}", status_code=303)
+
+
+@router.get("/drafts/{draft_id:uuid}")
+def draft(
+    request: Request,
+    draft_id: UUID,
+    user: See,
+    session: UserSession,
+    used: str = "",
+    before: str = "",
+) -> Response:
+    return _page(request, session, user, draft_id, used=used, before=before, json_error=None)
+
+
+@router.post("/drafts/{draft_id:uuid}/form")
+def save_form(draft_id: UUID, user: Edit, session: UserSession, typed: Typed) -> Response:
+    now = utc_now()
+    found = drafts.one(session, user, draft_id, now=now)
+    given = form.read(typed)
+    stays = len(found.document.get("versions", [])) - 1 if found.published else 0
+    document = form.written(given, found.document, replaces=max(stays, 0))
+    drafts.change(session, user, draft_id, document, now=now)
+    return RedirectResponse(f"/tariffs/drafts/{draft_id}", status_code=303)
+
+
+@router.post("/drafts/{draft_id:uuid}/document")
+def save_document(
+    request: Request,
+    draft_id: UUID,
+    user: Edit,
+    session: UserSession,
+    document: Annotated[str, Form()] = "",
+) -> Response:
+    try:
+        found = json.loads(document)
+    except (ValueError, RecursionError) as error:
+        return _page(request, session, user, draft_id, json_error=(document, str(error)))
+    drafts.change(session, user, draft_id, found, now=utc_now())
+    return RedirectResponse(f"/tariffs/drafts/{draft_id}", status_code=303)
+
+
+@router.post("/drafts/{draft_id:uuid}/drop")
+def drop(draft_id: UUID, user: Edit, session: UserSession) -> Response:
+    drafts.drop(session, user, draft_id, now=utc_now())
+    return RedirectResponse("/tariffs", status_code=303)
+
+
+@router.post("/drafts/{draft_id:uuid}/propose")
+def propose(
+    draft_id: UUID, user: Edit, session: UserSession, why: Annotated[str, Form()] = ""
+) -> Response:
+    drafts.propose(session, user, draft_id, why=why, now=utc_now())
+    return RedirectResponse(f"/tariffs/drafts/{draft_id}", status_code=303)
+
+
+@router.post("/drafts/{draft_id:uuid}/withdraw")
+def withdraw(draft_id: UUID, user: Edit, session: UserSession) -> Response:
+    now = utc_now()
+    found = drafts.one(session, user, draft_id, now=now)
+    if found.proposal is not None:
+        approvals.withdraw(session, user, found.proposal.id, now=now)
+    return RedirectResponse(f"/tariffs/drafts/{draft_id}", status_code=303)
+
+
+@router.post("/drafts/{draft_id:uuid}/rehearse")
+def rehearse(
+    draft_id: UUID,
+    user: Edit,
+    session: UserSession,
+    days: Annotated[int, Form(ge=1, le=rehearsal.MOST_DAYS)] = 90,
+    site: Annotated[str, Form()] = "",
+) -> Response:
+    now = utc_now()
+    until = now.astimezone(form.ZONE).date()
+    asked = rehearsal.request(
+        session,
+        user,
+        draft_id,
+        site_id=UUID(site) if site else None,
+        since=until - timedelta(days=days),
+        until=min(until, now.date()),
+        now=now,
+    )
+    return RedirectResponse(f"/tariffs/rehearsals/{asked.id}", status_code=303)
+
+
+@router.get("/rehearsals/{rehearsal_id:uuid}")
+def rehearsed(request: Request, rehearsal_id: UUID, user: See, session: UserSession) -> Response:
+    row = rehearsal.one(session, rehearsal_id)
+    result: dict[str, Any] = row.result or {"points": [], "months": [], "old": 0, "new": 0}
+    seen = {
+        str(each)
+        for each in session.execute(select(col(Room.id)).where(scopes.rooms_of(user))).scalars()
+    }
+    points = [each for each in result["points"] if each["room_id"] in seen]
+    more = [each for each in points if each["new"] > each["old"]]
+    less = [each for each in points if each["new"] < each["old"]]
+    return page.render(
+        request,
+        "manager/rehearsal.html",
+        rehearsal=row,
+        code=row.document.get("code"),
+        points=points[:SHOWN],
+        count=len(points),
+        more=len(more),
+        less=len(less),
+        cut=[each for each in points if each["cut_on"]],
+        old=Money(result["old"]),
+        new=Money(result["new"]),
+        unread=result.get("unread", 0),
+        changes=drawings.changes(points),
+        income=drawings.income(result["months"]),
+        money_of=Money,
+        date_of=date.fromisoformat,
+        **top(session, user),
+    )
+
+
+def _page(
+    request: Request,
+    session: Session,
+    user: SignedIn,
+    draft_id: UUID,
+    *,
+    json_error: tuple[str, str] | None,
+    used: str = "",
+    before: str = "",
+) -> Response:
+    now, say = utc_now(), page.say(request)
+    found = drafts.one(session, user, draft_id, now=now)
+    return page.render(
+        request,
+        "manager/tariff_draft.html",
+        status=200 if json_error is None else 422,
+        draft=found,
+        form=form.shown(found.document) or _unread(found),
+        bands=form.BANDS,
+        sizes=(form.HOURS, form.TIERS, form.FURTHER),
+        document=json_error[0] if json_error else _text(found.document),
+        json_error=json_error[1] if json_error else None,
+        days=_days(found.document, say),
+        trial=_trial(found, used, before, say, now),
+        used=used,
+        before=before,
+        rehearsals=rehearsal.of_draft(session, draft_id),
+        sites=session.execute(select(Site).where(scopes.sites_of(user))).scalars().all(),
+        may_edit=user.may(Permission.EDIT_TARIFFS),
+        **top(session, user),
+    )
+
+
+def _unread(draft: Draft) -> form.Form | None:
+    """Nothing for a document that is more than a form shows, an empty form for one that is nothing yet."""
+    return None if draft.document.get("versions") else form.Form()
+
+
+def _text(document: Any) -> str:
+    return json.dumps(document, ensure_ascii=False, indent=2)
+
+
+def _days(document: Any, say: Say) -> list[drawings.Day]:
+    try:
+        return drawings.days(parse(document).versions[-1], say)
+    except BadTariff:
+        return []
+
+
+def _trial(
+    draft: Draft, used: str, before: str, say: Say, now: Any
+) -> dict[str, trial.Trial] | None:
+    quantity = trial.quantity(used or "200")
+    counted = trial.quantity(before or "0")
+    if quantity is None or counted is None:
+        return None
+    try:
+        found = {"new": trial.work_out(draft.document, quantity, counted, say, now=None)}
+    except BadTariff:
+        return None
+    if draft.published is not None:
+        found["old"] = trial.work_out(draft.published, quantity, counted, say, now=now)
+    return found
