@@ -17,6 +17,10 @@ class Permission(StrEnum):
     SEE_GATEWAYS = "see-gateways"
     SEE_TOPUPS = "see-topups"
     TAKE_TOPUPS = "take-topups"
+    REFUND = "refund"  # refunds, reversals, moves between purses; paying out
+    GIVE = "give"  # gifts and adjustments
+    SEE_BOOKS = "see-books"
+    CLOSE_BOOKS = "close-books"  # and the rules of money
     ISSUE_CODES = "issue-codes"
     LEND = "lend"
     CONFIRM_TAPS = "confirm-taps"
@@ -71,6 +75,10 @@ _WHO: Mapping[Permission, tuple[Role, ...]] = {
     Permission.SEE_GATEWAYS: (Role.VIEWER, Role.OPERATOR, Role.ENGINEER, Role.AUDITOR),
     Permission.SEE_TOPUPS: (Role.VIEWER, Role.CASHIER, Role.OPERATOR, Role.APPROVER, Role.AUDITOR),
     Permission.TAKE_TOPUPS: (Role.CASHIER,),
+    Permission.REFUND: (Role.CASHIER, Role.OPERATOR),
+    Permission.GIVE: (Role.OPERATOR,),
+    Permission.SEE_BOOKS: (Role.CASHIER, Role.APPROVER, Role.AUDITOR),
+    Permission.CLOSE_BOOKS: (Role.APPROVER,),
     Permission.ISSUE_CODES: (Role.CASHIER, Role.OPERATOR),
     Permission.LEND: (Role.CASHIER, Role.OPERATOR),
     Permission.CONFIRM_TAPS: (Role.CASHIER, Role.OPERATOR, Role.ENGINEER),
@@ -114,6 +122,9 @@ ALLOWED: Mapping[Role, frozenset[Permission]] = {
 MOVES_MONEY = frozenset(
     {
         Permission.TAKE_TOPUPS,
+        Permission.REFUND,
+        Permission.GIVE,
+        Permission.CLOSE_BOOKS,
         Permission.ISSUE_CODES,
         Permission.LEND,
         Permission.APPROVE,

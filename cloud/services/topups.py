@@ -126,7 +126,7 @@ def create(
         purse = _purse(session, purse_id, organization_id)
         if purse.account_id != account_id:
             raise NoSuchPurse
-        _check_amount(amount)
+        check_amount(amount)
         known = _known(session, purse, amount, channel.name, idempotency_key)
     if known is not None:
         return known
@@ -219,7 +219,7 @@ def record_taken(
 ) -> TopUp:
     """Money taken by a person, one of COUNTER, credited at once. Raises NoSuchPurse, BadAmount or KeyReused."""
     purse = scopes.check_purse(session, by, purse_id)
-    _check_amount(amount)
+    check_amount(amount)
     topup, is_new = _begun(session, purse, amount, way, idempotency_key, None)
     if is_new:
         now = utc_now()
@@ -372,7 +372,8 @@ def _purse(session: Session, purse_id: UUID, organization_id: UUID) -> Purse:
     return purse
 
 
-def _check_amount(amount: Money) -> None:
+def check_amount(amount: Money) -> None:
+    """Raises BadAmount."""
     if not ZERO < amount <= MOST:
         raise BadAmount(most=MOST.in_yuan().to_integral_value())
 

@@ -39,7 +39,14 @@ MENU: tuple[MenuGroup, ...] = (
     ),
     MenuGroup(
         N_("Money"),
-        (MenuItem("/bills", "scale", N_("Reconciliation"), Permission.SEE_BILLS),),
+        (
+            MenuItem("/counter", "cash-register", N_("Counter"), Permission.TAKE_TOPUPS),
+            MenuItem("/orders", "list-details", N_("Orders"), Permission.SEE_TOPUPS),
+            MenuItem("/shifts", "clock-dollar", N_("Shifts"), Permission.TAKE_TOPUPS),
+            MenuItem("/bills", "scale", N_("Reconciliation"), Permission.SEE_BILLS),
+            MenuItem("/books", "book-2", N_("Trial balance"), Permission.SEE_BOOKS),
+            MenuItem("/months", "calendar-check", N_("Months of the books"), Permission.SEE_BOOKS),
+        ),
     ),
     MenuGroup(
         N_("Prices"),

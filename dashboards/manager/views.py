@@ -25,7 +25,7 @@ from cloud.web import OpenEvents, UserSession, database
 from dashboards import files, language, live, page, words
 from dashboards.manager import gateways, jobs, supply
 from dashboards.manager.integration import keys, webhooks
-from dashboards.manager.money import bills
+from dashboards.manager.money import bills, books, counter, orders, shifts, withdrawals
 from dashboards.manager.people import own, signing_in, users
 from dashboards.manager.readings import rerating
 from dashboards.manager.tariffs import editing as tariff_editing
@@ -47,6 +47,8 @@ router.include_router(own.router)
 router.include_router(users.router)
 router.include_router(tariff_editing.router)
 router.include_router(tariff_pages.router)
+for module in (counter, orders, withdrawals, shifts, books):
+    router.include_router(module.router)
 
 LEAST_WIDE, MOST_WIDE = 3, 5  # rooms in a row: as many as the longest floor has, within these
 FEW = 12  # of so many changed rooms each is read by itself; of more, all are

@@ -13,7 +13,7 @@ from sqlmodel import Session, col
 from cloud import tables
 from cloud.auth import SignedIn
 from cloud.errors import CloudError
-from cloud.services import scopes, topups
+from cloud.services import ledger, scopes, topups
 from cloud.services.ledger import BOOKS_ZONE
 from cloud.services.money import shifts
 from cloud.tables import Receipt, TopUp
@@ -94,6 +94,14 @@ _FIND = text(
 )
 
 
+_ROOMS_OF = text("""
+    SELECT string_agg(DISTINCT b.name || ' ' || r.name, '、')
+    FROM occupancies o JOIN rooms r ON r.id = o.room_id JOIN buildings b ON b.id = r.building_id
+    WHERE o.account_id = :account AND (o.ended_at IS NULL OR NOT EXISTS (
+        SELECT FROM occupancies s WHERE s.account_id = :account AND s.ended_at IS NULL))
+""")
+
+
 def find(session: Session, user: SignedIn, q: str) -> list[Found]:
     """The purses of customers of whom each word of q is in the room, the name or a meter's number."""
     words = q.lower().split()
@@ -106,6 +114,21 @@ def purse(session: Session, user: SignedIn, purse_id: UUID) -> Found:
     if not found:
         raise scopes.NoSuchPurse
     return found[0]
+
+
+def purse_seen(session: Session, user: SignedIn, purse_id: UUID) -> Found:
+    """A purse that the user sees, also of an account that is closed. Raises scopes.NoSuchPurse."""
+    row = scopes.check_purse(session, user, purse_id)
+    account = session.get_one(tables.Account, row.account_id)
+    names = session.execute(_ROOMS_OF, {"account": row.account_id}).scalar_one()
+    return Found(
+        purse_id=row.id,
+        purpose=row.purpose,
+        account_id=account.id,
+        holder=account.holder,
+        rooms=names or "",
+        balance=ledger.balance(session, row.id),
+    )
 
 
 def of_account(session: Session, user: SignedIn, account_id: UUID) -> list[Found]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from uuid import UUID
 
 from sqlalchemy.dialects.postgresql import insert
@@ -36,6 +37,11 @@ class Rules:
     fee_basis_points: int = 0
     is_fee_refunded: bool = False
     alone: Money = ZERO
+
+    @property
+    def percent(self) -> Decimal:
+        """The service fee in percent."""
+        return Decimal(self.fee_basis_points).scaleb(-2)
 
     def fee(self, amount: Money) -> Money:
         """The service fee in what is paid, rounded down to a fen."""

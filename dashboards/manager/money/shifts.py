@@ -1,0 +1,76 @@
+"""Shifts 收费员结账: open the drawer, see what it should hold, count it and hand it over."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Form, Request
+from starlette.responses import RedirectResponse, Response
+
+from cloud import web
+from cloud.auth import SignedIn
+from cloud.permissions import Permission
+from cloud.services.money import shifts
+from cloud.tables import utc_now
+from cloud.web import UserSession
+from dashboards import page
+from dashboards.manager.money import words
+
+router = APIRouter(include_in_schema=False, prefix="/shifts")
+
+Cashier = Annotated[SignedIn, Depends(web.allowed(Permission.TAKE_TOPUPS))]
+
+
+@router.get("")
+def mine(request: Request, user: Cashier, session: UserSession) -> Response:
+    """The cashier's open shift, and those that were closed: of all, for who sees the books."""
+    is_all = user.may(Permission.CLOSE_BOOKS)
+    now_open = shifts.has_open(session, user)
+    return page.render(
+        request,
+        "manager/money/shifts.html",
+        shift=shifts.one(session, user.organization_id, now_open.id) if now_open else None,
+        listed=shifts.listed(
+            session, user.organization_id, user_id=None if is_all else user.user_id
+        ),
+        **words.shown(session, user),
+    )
+
+
+@router.post("")
+def open_(
+    user: Cashier, session: UserSession, float_: Annotated[str, Form(alias="float")] = "0"
+) -> Response:
+    shifts.open_(session, user, words.amount(float_ or "0"), now=utc_now())
+    return RedirectResponse("/counter", status_code=303)
+
+
+@router.post("/close")
+def close(
+    user: Cashier,
+    session: UserSession,
+    counted: Annotated[str, Form()] = "",
+    handed_to: Annotated[str, Form()] = "",
+    note: Annotated[str, Form()] = "",
+) -> Response:
+    closed = shifts.close(
+        session,
+        user,
+        counted=words.amount(counted),
+        handed_to=handed_to,
+        note=note,
+        now=utc_now(),
+    )
+    return RedirectResponse(f"/shifts/{closed.id}", status_code=303)
+
+
+@router.get("/{shift_id:uuid}")
+def one(request: Request, shift_id: UUID, user: Cashier, session: UserSession) -> Response:
+    """A shift to print; another's only for who closes the books."""
+    found = shifts.one(session, user.organization_id, shift_id)
+    if found.cashier_id != user.user_id and not user.may(Permission.CLOSE_BOOKS):
+        raise shifts.NoSuchShift
+    return page.render(
+        request, "manager/money/shift.html", shift=found, **words.shown(session, user)
+    )
