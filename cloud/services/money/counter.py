@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, time
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import func, select, text, update
@@ -30,16 +30,6 @@ class NoVoucher(CloudError):
 class VoucherUsed(CloudError):
     status = 409
     sentence = "Slip {voucher} was entered before, with ¥{amount} on {day}. Is it the same money?"
-
-
-class AboveLimit(CloudError):
-    status = 403
-    sentence = "You may take at most ¥{most} at once. Ask somebody with a higher limit."
-
-
-class AboveDay(CloudError):
-    status = 403
-    sentence = "You may take at most ¥{most} a day, and have taken ¥{taken} today."
 
 
 class NotCredited(CloudError):
@@ -178,12 +168,11 @@ def take(
     voucher: str = "",
     remark: str = "",
     idempotency_key: UUID,
-    now: datetime,
 ) -> TopUp:
     """Takes money in by's open shift, credited at once; with the same key once.
 
     Raises scopes.NoSuchPurse, topups.BadAmount, topups.KeyReused, shifts.NoShift, NoVoucher, VoucherUsed,
-    AboveLimit or AboveDay.
+    or what people.limits raises for this cashier.
     """
     if way not in topups.COUNTER:
         raise ValueError(f"nobody takes money by {way} at the counter")
@@ -197,10 +186,8 @@ def take(
             col(TopUp.idempotency_key) == idempotency_key,
         )
     ).scalar_one_or_none()
-    if known is None:
-        _check_limits(session, by, amount, now=now)
-        if told:
-            _check_voucher(session, by, way, told)
+    if known is None and told:
+        _check_voucher(session, by, way, told)
     return topups.record_taken(
         session,
         purse_id=purse_id,
@@ -212,27 +199,6 @@ def take(
         voucher=told or None,
         remark=remark.strip()[:200] or None,
     )
-
-
-def _check_limits(session: Session, by: SignedIn, amount: Money, *, now: datetime) -> None:
-    """The cashier's own limits. Those who take money at the same time by one name wait for each other."""
-    user = session.get_one(
-        tables.User, by.user_id, with_for_update={"key_share": True}, populate_existing=True
-    )
-    if user.most_topup_fen is not None and amount.fen > user.most_topup_fen:
-        raise AboveLimit(most=Money(user.most_topup_fen))
-    if user.most_a_day_fen is None:
-        return
-    today = datetime.combine(now.astimezone(BOOKS_ZONE).date(), time(), BOOKS_ZONE).astimezone(UTC)
-    taken = int(
-        session.execute(
-            select(func.coalesce(func.sum(col(TopUp.amount_fen)), 0)).where(
-                col(TopUp.taken_by) == by.user_id, col(TopUp.created_at) >= today
-            )
-        ).scalar_one()
-    )
-    if taken + amount.fen > user.most_a_day_fen:
-        raise AboveDay(most=Money(user.most_a_day_fen), taken=Money(taken))
 
 
 def _check_voucher(session: Session, by: SignedIn, way: str, voucher: str) -> None:

@@ -100,7 +100,6 @@ def take(
         voucher=voucher,
         remark=remark,
         idempotency_key=key,
-        now=utc_now(),
     )
     return RedirectResponse(f"/orders/topups/{topup.id}", status_code=303)
 

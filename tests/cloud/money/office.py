@@ -89,7 +89,6 @@ class Office:
                 way=way,
                 voucher="" if way == "cash" else str(uuid4()),
                 idempotency_key=uuid4(),
-                now=self.now,
             )
             return topup.id
 
