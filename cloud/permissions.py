@@ -27,6 +27,10 @@ class Permission(StrEnum):
     SWITCH_SUPPLY = "switch-supply"
     CUT_MANY = "cut-many"
     ENROL_GATEWAYS = "enrol-gateways"
+    EDIT_ESTATE = "edit-estate"  # sites, buildings, rooms, gateways, where meters are mounted first
+    SEE_METERS = "see-meters"
+    CHANGE_METERS = "change-meters"  # what is done to a mounted meter
+    DECIDE_READINGS = "decide-readings"  # what is charged of a reading in doubt
     SEE_APPROVALS = "see-approvals"
     APPROVE = "approve"
     SEE_AUDIT = "see-audit"
@@ -85,6 +89,16 @@ _WHO: Mapping[Permission, tuple[Role, ...]] = {
     Permission.SWITCH_SUPPLY: (Role.OPERATOR, Role.ENGINEER),
     Permission.CUT_MANY: (Role.OPERATOR,),
     Permission.ENROL_GATEWAYS: (Role.ENGINEER,),
+    Permission.EDIT_ESTATE: (Role.ENGINEER,),
+    Permission.SEE_METERS: (
+        Role.VIEWER,
+        Role.CASHIER,
+        Role.OPERATOR,
+        Role.ENGINEER,
+        Role.AUDITOR,
+    ),
+    Permission.CHANGE_METERS: (Role.ENGINEER,),
+    Permission.DECIDE_READINGS: (Role.OPERATOR, Role.ENGINEER),
     Permission.SEE_APPROVALS: _PROPOSERS,
     Permission.APPROVE: (Role.APPROVER,),
     Permission.SEE_AUDIT: (Role.AUDITOR,),

@@ -47,6 +47,8 @@ class GatewayCard:
     revoked_at: datetime | None
     revoked_by: str | None
     knows_keys: bool
+    place: str
+    ended_at: datetime | None
 
     @property
     def is_enrolled(self) -> bool:
@@ -54,7 +56,8 @@ class GatewayCard:
 
 
 _CARDS = text(f"""
-    SELECT g.id AS gateway_id, g.gateway_no, s.name AS site, g.heard_at, g.revoked_at, u.name AS revoked_by,
+    SELECT g.id AS gateway_id, g.gateway_no, s.name AS site, g.place, g.ended_at, g.heard_at, g.revoked_at,
+           u.name AS revoked_by,
            (SELECT count(*) FROM points p WHERE p.gateway_id = g.id AND p.ended_at IS NULL) AS points,
            good.expires_at, good.renewed_at, g.keys_number <= g.down_acked AS knows_keys,
            (SELECT max(c.issued_at) FROM gateway_credentials c
@@ -72,7 +75,7 @@ _CARDS = text(f"""
         ORDER BY c.number DESC LIMIT 1
     ) good ON true
     WHERE g.organization_id = :organization AND (CAST(:gateway AS uuid) IS NULL OR g.id = :gateway)
-      AND {scopes.GATEWAY}
+      AND (CAST(:gateway AS uuid) IS NOT NULL OR g.ended_at IS NULL) AND {scopes.GATEWAY}
     ORDER BY s.name, g.gateway_no
 """)
 
@@ -128,6 +131,8 @@ def _card(row: Any, now: datetime) -> GatewayCard:
         revoked_at=row.revoked_at,
         revoked_by=row.revoked_by,
         knows_keys=row.knows_keys,
+        place=row.place,
+        ended_at=row.ended_at,
     )
 
 

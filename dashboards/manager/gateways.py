@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Form, Request
 from sqlmodel import Session
 from starlette.responses import RedirectResponse, Response
 
 from cloud import web
 from cloud.auth import SignedIn
+from cloud.errors import CloudError
 from cloud.permissions import Permission
-from cloud.services import enrolment, gateways
+from cloud.services import enrolment, gateways, scopes
+from cloud.services.devices import boxes
 from cloud.services.gateways import GatewayCard
+from cloud.services.places import tree
 from cloud.tables import Organization, utc_now
 from cloud.web import UserSession
-from dashboards import page, qr
+from dashboards import errors, page, qr
 from prepaid.enrolment import Token
 
 router = APIRouter(include_in_schema=False, prefix="/gateways")
+
+Edit = Annotated[SignedIn, Depends(web.allowed(Permission.EDIT_ESTATE))]
+Text = Annotated[str, Form()]
 
 
 @router.get("")
@@ -29,7 +36,90 @@ def all_gateways(
     session: UserSession,
 ) -> Response:
     found = gateways.of_organization(session, user.organization_id, now=utc_now(), scope=user.scope)
-    return page.render(request, "manager/gateways.html", gateways=found, **_top(session, user))
+    return page.render(
+        request,
+        "manager/gateways.html",
+        gateways=found,
+        may_edit=user.may(Permission.EDIT_ESTATE),
+        **_top(session, user),
+    )
+
+
+@router.get("/new")
+def ask_new(request: Request, user: Edit, session: UserSession) -> Response:
+    return _new(request, session, user)
+
+
+@router.post("/new")
+def add(
+    request: Request,
+    user: Edit,
+    session: UserSession,
+    site: Text = "",
+    gateway_no: Text = "",
+    place: Text = "",
+) -> Response:
+    """A gateway by its number and place; its token is issued on its own page."""
+    try:
+        with session.begin_nested():
+            id = boxes.add(session, _site(site), gateway_no, place=place, by=user, now=utc_now()).id
+    except CloudError as error:
+        return _new(request, session, user, error, gateway_no=gateway_no, place=place)
+    return RedirectResponse(f"/gateways/{id}", status_code=303)
+
+
+@router.post("/{gateway_id:uuid}/place")
+def move(
+    request: Request, gateway_id: UUID, user: Edit, session: UserSession, place: Text = ""
+) -> Response:
+    def do() -> None:
+        boxes.move(session, gateway_id, place=place, by=user, now=utc_now())
+
+    return _done(request, session, user, gateway_id, do)
+
+
+@router.post("/{gateway_id:uuid}/lines")
+def add_line(
+    request: Request,
+    gateway_id: UUID,
+    user: Edit,
+    session: UserSession,
+    name: Text = "",
+    note: Text = "",
+) -> Response:
+    def do() -> None:
+        boxes.add_line(session, gateway_id, name=name, note=note, by=user, now=utc_now())
+
+    return _done(request, session, user, gateway_id, do)
+
+
+@router.post("/{gateway_id:uuid}/replace")
+def replace(
+    request: Request,
+    gateway_id: UUID,
+    user: Annotated[SignedIn, Depends(web.allowed(Permission.ENROL_GATEWAYS))],
+    session: UserSession,
+    why: Text = "",
+) -> Response:
+    """The page with the token for the machine that goes on in this one's place."""
+    settings = request.app.state.settings
+    try:
+        with session.begin_nested():
+            token = boxes.replace(session, settings, gateway_id, why=why, by=user, now=utc_now())
+    except CloudError as error:
+        card = _card(session, user, gateway_id)
+        return _page(request, session, user, card, token=None, error=error)
+    return _page(
+        request, session, user, _card(session, user, gateway_id), token=token, is_spare=True
+    )
+
+
+@router.post("/{gateway_id:uuid}/end")
+def end(request: Request, gateway_id: UUID, user: Edit, session: UserSession) -> Response:
+    def do() -> None:
+        boxes.end(session, gateway_id, by=user, now=utc_now())
+
+    return _done(request, session, user, gateway_id, do)
 
 
 @router.get("/{gateway_id:uuid}")
@@ -79,17 +169,77 @@ def revoke(
     return RedirectResponse(f"/gateways/{gateway_id}", status_code=303)
 
 
+def _done(
+    request: Request,
+    session: Session,
+    user: SignedIn,
+    gateway_id: UUID,
+    do: Callable[[], None],
+) -> Response:
+    try:
+        with session.begin_nested():
+            do()
+    except CloudError as error:
+        card = _card(session, user, gateway_id)
+        return _page(request, session, user, card, token=None, error=error)
+    return RedirectResponse(f"/gateways/{gateway_id}", status_code=303)
+
+
+def _new(
+    request: Request,
+    session: Session,
+    user: SignedIn,
+    error: CloudError | None = None,
+    *,
+    gateway_no: str = "",
+    place: str = "",
+) -> Response:
+    sites = [each for each in tree.sites(session, user) if each.ended_at is None]
+    return page.render(
+        request,
+        "manager/estate/new_gateway.html",
+        status=error.status if error else 200,
+        sites=sites,
+        gateway_no=gateway_no,
+        place_said=place,
+        problem=errors.sentence(request, error) if error else None,
+        at="/gateways/new",
+        **_top(session, user),
+    )
+
+
+def _site(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise scopes.NoSuchSite from None
+
+
 def _page(
-    request: Request, session: Session, user: SignedIn, card: GatewayCard, *, token: Token | None
+    request: Request,
+    session: Session,
+    user: SignedIn,
+    card: GatewayCard,
+    *,
+    token: Token | None,
+    is_spare: bool = False,
+    error: CloudError | None = None,
 ) -> Response:
     settings = request.app.state.settings
     return page.render(
         request,
         "manager/gateway.html",
+        status=error.status if error else 200,
         gateway=card,
         token=token,
+        is_spare=is_spare,
         code=None if token is None else qr.drawn(token.text),
         cloud=settings.public_url,
+        lines=boxes.lines(session, card.gateway_id),
+        changed=boxes.changes_of(session, card.gateway_id),
+        may_edit=user.may(Permission.EDIT_ESTATE),
+        may_enrol=user.may(Permission.ENROL_GATEWAYS),
+        problem=errors.sentence(request, error) if error else None,
         at=f"/gateways/{card.gateway_id}",
         **_top(session, user),
     )

@@ -57,7 +57,11 @@ MENU: tuple[MenuGroup, ...] = (
     ),
     MenuGroup(
         N_("Estate"),
-        (MenuItem("/gateways", "router", N_("Gateways"), Permission.SEE_GATEWAYS),),
+        (
+            MenuItem("/estate", "building-community", N_("Sites and rooms"), Permission.SEE_ROOMS),
+            MenuItem("/meters", "gauge", N_("Meters"), Permission.SEE_METERS),
+            MenuItem("/gateways", "router", N_("Gateways"), Permission.SEE_GATEWAYS),
+        ),
     ),
     MenuGroup(
         N_("Office"),

@@ -24,6 +24,7 @@ from cloud.tables.base import utc_now
 from cloud.web import OpenEvents, UserSession, database
 from dashboards import files, language, live, page, words
 from dashboards.manager import gateways, jobs, supply
+from dashboards.manager.estate import meters, places
 from dashboards.manager.integration import keys, webhooks
 from dashboards.manager.money import bills, books, counter, orders, shifts, withdrawals
 from dashboards.manager.people import own, signing_in, users
@@ -39,6 +40,8 @@ router.include_router(supply.router)
 router.include_router(gateways.router)
 router.include_router(keys.router)
 router.include_router(webhooks.router)
+router.include_router(places.router)
+router.include_router(meters.router)
 router.include_router(jobs.router)
 router.include_router(bills.router)
 router.include_router(rerating.router)

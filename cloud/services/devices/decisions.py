@@ -69,9 +69,33 @@ class NothingCharged(CloudError):
     sentence = "Nothing was charged at {point} yet, so there is no reading to go on from."
 
 
-class BadDecision(CloudError):
+class ReadMeanwhile(CloudError):
+    status = 409
+    sentence = "Meanwhile {total} was read. Look at that first, then decide."
+
+
+class BehindCharged(CloudError):
     status = 422
-    sentence = "That cannot be, by the readings: {reason}."
+    field = "rounds"
+    sentence = (
+        "{seen} is less than {charged}, which is charged. Say how often the register went round, that it was reset,"
+        " or that the meter was changed."
+    )
+
+
+class NotBetween(CloudError):
+    status = 422
+    field = "closing"
+    sentence = (
+        "A register that showed {charged} when it was charged, and {seen} after it was set, cannot have been set from"
+        " {closing} to {opening}."
+    )
+
+
+class BadEstimate(CloudError):
+    status = 422
+    field = "moved"
+    sentence = "An estimate is a number above 0."
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,18 +168,16 @@ def accept(
 ) -> tables.DeviceEvent:
     """读数属实: what was last read is true, and is charged. seen_at is when what the person saw was read.
 
-    Raises scopes.NoSuchPoint, PointIsEnded, BadReason, NotHeld or BadDecision, and what photos.keep raises.
+    Raises scopes.NoSuchPoint, PointIsEnded, BadReason, NotHeld, ReadMeanwhile or BehindCharged, and what
+    photos.keep raises.
     """
     point = point_of(session, point_id, by)
     doubt = _doubt(session, point)
     if doubt.seen.at != seen_at:
-        raise BadDecision(reason=f"meanwhile {doubt.seen.total} was read; look at it first")
+        raise ReadMeanwhile(total=doubt.seen.total)
     moved = doubt.seen.total - doubt.charged.total
     if moved < 0 and not rounds:
-        raise BadDecision(
-            reason=f"{doubt.seen.total} is less than {doubt.charged.total}, which is charged; say how often the"
-            " register went round, that it was reset, or that the meter was changed"
-        )
+        raise BehindCharged(seen=doubt.seen.total, charged=doubt.charged.total)
     return decide(
         session, point, Accepted(rounds), doubt.seen, why=why, pictures=pictures, by=by, now=now
     )
@@ -175,7 +197,7 @@ def restarted(
 ) -> tables.DeviceEvent:
     """清零: the register was set from closing to opening, at a time.
 
-    Raises scopes.NoSuchPoint, PointIsEnded, BadReason, NotHeld, BadRegister or BadDecision, and what photos.keep
+    Raises scopes.NoSuchPoint, PointIsEnded, BadReason, NotHeld, BadRegister or NotBetween, and what photos.keep
     raises.
     """
     point = point_of(session, point_id, by)
@@ -184,8 +206,8 @@ def restarted(
     check_register(closing, meter)
     check_register(opening, meter)
     if closing < doubt.charged.total or opening > doubt.seen.total:
-        raise BadDecision(
-            reason=f"{doubt.charged.total} was charged before and {doubt.seen.total} read after it"
+        raise NotBetween(
+            charged=doubt.charged.total, seen=doubt.seen.total, closing=closing, opening=opening
         )
     decision = Restarted(closing, opening, at)
     return decide(session, point, decision, doubt.seen, why=why, pictures=pictures, by=by, now=now)
@@ -214,14 +236,14 @@ def estimate(
 ) -> tables.DeviceEvent:
     """预估: charge what is usual, or moved (in the register's unit), for the time in which nothing could be read.
 
-    Raises scopes.NoSuchPoint, PointIsEnded, BadReason, NothingCharged or BadDecision.
+    Raises scopes.NoSuchPoint, PointIsEnded, BadReason, NothingCharged or BadEstimate.
     """
     point = point_of(session, point_id, by)
     position = last_charged(session, point)
     if position is None:
         raise NothingCharged(point=point.name)
     if moved is not None and moved <= 0:
-        raise BadDecision(reason="an estimate is more than nothing")
+        raise BadEstimate
     until = Reading(position.reading.meter_no, now, position.reading.total, None)
     return decide(session, point, Estimated(moved), until, why=why, pictures=(), by=by, now=now)
 

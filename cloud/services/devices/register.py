@@ -1,0 +1,208 @@
+"""All meters at a glance, and one service point with the whole life of its meters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from pydantic import TypeAdapter
+from sqlalchemy import or_, select, text
+from sqlmodel import Session, col
+
+from cloud import tables
+from cloud.auth import SignedIn
+from cloud.services import scopes
+from cloud.services.devices import decisions, photos
+from cloud.services.devices.decisions import Doubt
+from prepaid.point import Meter
+
+MOST = 500  # on one page
+SOON = timedelta(days=60)  # before a calibration is due
+
+_METER = TypeAdapter(Meter)
+
+
+@dataclass(frozen=True, slots=True)
+class MeterRow:
+    """A mounted meter: where, by what it is read, what it last showed, what a person should look into."""
+
+    point_id: UUID
+    meter_id: UUID
+    meter_no: str
+    model: str | None
+    point: str
+    commodity: str
+    unit: str
+    room_id: UUID
+    room: str
+    building: str
+    gateway_no: str
+    line: str
+    address: str
+    device: Meter
+    mounted_at: datetime
+    total: Decimal | None
+    read_at: datetime | None
+    silent_since: datetime | None
+    held_since: datetime | None
+    calibration_due: date | None
+    disputes: int
+    refused: int
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """What was done, by whom, and the pictures of it."""
+
+    event: tables.DeviceEvent
+    by: str
+    ended_by: str | None
+    pictures: tuple[tables.EventPhoto, ...]
+
+    @property
+    def is_on_its_way(self) -> bool:
+        return self.event.decided is not None and self.event.taken_at is None
+
+
+@dataclass(frozen=True, slots=True)
+class PointLife:
+    """A service point, its meters one after the other (the latest first), and all that was done to them.
+
+    used is what all of them have counted, the multiplier in it, as far as it is known.
+    """
+
+    point: tables.ServicePoint
+    row: MeterRow | None
+    room: tables.Room
+    mountings: tuple[tuple[tables.Mounting, tables.Meter, Meter], ...]
+    events: tuple[EventRow, ...]
+    doubt: Doubt | None
+    state: tables.PointState
+
+
+_ROWS = f"""
+    SELECT p.id AS point_id, m.id AS meter_id, p.meter_no, m.model, p.name AS point, p.commodity, t.unit,
+           r.id AS room_id, r.name AS room, b.name AS building, g.gateway_no, p.line, p.address,
+           p.meter AS device, o.mounted_at, s.total, s.read_at, s.silent_since, s.held_since, m.calibration_due,
+           (SELECT count(*) FROM device_events e
+             WHERE e.point_id = p.id AND e.kind = 'disputed' AND e.ended_at IS NULL) AS disputes,
+           (SELECT count(*) FROM device_events e
+             WHERE e.point_id = p.id AND e.refused IS NOT NULL AND e.ended_at IS NULL) AS refused
+    FROM points p
+    JOIN mountings o ON o.point_id = p.id AND o.removed_at IS NULL
+    JOIN meters m ON m.id = o.meter_id
+    JOIN tariffs t ON t.id = p.tariff_id
+    JOIN point_states s ON s.point_id = p.id
+    JOIN gateways g ON g.id = p.gateway_id
+    JOIN rooms r ON r.id = p.room_id
+    JOIN buildings b ON b.id = r.building_id
+    WHERE p.organization_id = :organization AND p.ended_at IS NULL AND {scopes.BUILDING}
+      AND (CAST(:point AS uuid) IS NULL OR p.id = :point)
+      AND (:q = '' OR strpos(lower(concat_ws(' ', p.meter_no, p.name, r.name, b.name, g.gateway_no, p.address,
+                                             m.model)), :q) > 0)
+"""
+
+_WHICH = {
+    "": "true",
+    "silent": "s.silent_since IS NOT NULL",
+    "held": "s.held_since IS NOT NULL",
+    "due": "m.calibration_due <= :soon",
+    "disputed": "EXISTS (SELECT 1 FROM device_events e WHERE e.point_id = p.id AND e.ended_at IS NULL"
+    " AND (e.kind = 'disputed' OR e.refused IS NOT NULL))",
+    "never": "s.read_at IS NULL",
+}
+WHICH = tuple(_WHICH)
+"""What a list can be narrowed to; "" is everything."""
+
+
+def meters(
+    session: Session, by: SignedIn, *, q: str, which: str, today: date, most: int = MOST
+) -> list[MeterRow]:
+    """The mounted meters that the user sees, by building, room and point; q is in a number or a name of them."""
+    found = session.execute(
+        text(
+            f"{_ROWS} AND {_WHICH.get(which, 'true')} ORDER BY b.name, r.name, p.name LIMIT :most"
+        ),
+        {
+            "organization": by.organization_id,
+            "point": None,
+            "q": q.strip().lower()[:100],
+            "soon": today + SOON,
+            "most": most,
+            **scopes.given(by.scope),
+        },
+    ).all()
+    return [_row(row) for row in found]
+
+
+def life(session: Session, point_id: UUID, *, by: SignedIn) -> PointLife:
+    """Raises scopes.NoSuchPoint."""
+    point = scopes.check_point(session, by, point_id)
+    found = session.execute(
+        text(_ROWS),
+        {
+            "organization": by.organization_id,
+            "point": point.id,
+            "q": "",
+            **scopes.given(by.scope),
+        },
+    ).one_or_none()
+    mounting, meter = tables.Mounting, tables.Meter
+    mounted = session.execute(
+        select(mounting, meter)
+        .join(meter, col(meter.id) == col(mounting.meter_id))
+        .where(col(mounting.point_id) == point.id)
+        .order_by(col(mounting.mounted_at).desc(), col(mounting.created_at).desc())
+    ).all()
+    return PointLife(
+        point=point,
+        row=_row(found) if found is not None else None,
+        room=session.get_one(tables.Room, point.room_id),
+        mountings=tuple((m, d, _METER.validate_python(m.device)) for m, d in mounted),
+        events=_events(session, point, [m.meter_id for m, _ in mounted]),
+        doubt=decisions.doubt_of(session, point),
+        state=session.get_one(tables.PointState, point.id),
+    )
+
+
+def _events(
+    session: Session, point: tables.ServicePoint, meter_ids: Sequence[UUID]
+) -> tuple[EventRow, ...]:
+    """What was done at the point, and to its present meter alone."""
+    event = tables.DeviceEvent
+    rows = list(
+        session.execute(
+            select(event)
+            .where(
+                or_(
+                    col(event.point_id) == point.id,
+                    col(event.point_id).is_(None) & col(event.meter_id).in_(meter_ids),
+                )
+            )
+            .order_by(col(event.created_at).desc())
+            .limit(200)
+        ).scalars()
+    )
+    whom = {row.done_by for row in rows} | {row.ended_by for row in rows if row.ended_by}
+    user = tables.User
+    named = session.execute(select(col(user.id), col(user.name)).where(col(user.id).in_(whom)))
+    names: dict[UUID, str] = {row.id: row.name for row in named}
+    pictures = photos.of_events(session, [row.id for row in rows])
+    return tuple(
+        EventRow(
+            row,
+            names[row.done_by],
+            names.get(row.ended_by) if row.ended_by else None,
+            tuple(pictures.get(row.id, ())),
+        )
+        for row in rows
+    )
+
+
+def _row(row: Any) -> MeterRow:
+    values = dict(row._mapping)
+    return MeterRow(**{**values, "device": _METER.validate_python(values["device"])})

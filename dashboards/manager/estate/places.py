@@ -1,0 +1,348 @@
+"""Sites, buildings and rooms: made one by one, by rule, or from Excel; named; and ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import groupby
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
+from sqlmodel import Session
+from starlette.responses import RedirectResponse, Response
+
+from cloud import web
+from cloud.auth import SignedIn
+from cloud.errors import CloudError
+from cloud.permissions import Permission
+from cloud.services import scopes, sheets
+from cloud.services.places import rule, sheet, tree
+from cloud.services.places.rule import Rule
+from cloud.tables import Building, Organization, Room, Site, utc_now
+from cloud.web import UserSession
+from dashboards import errors, page
+from dashboards.manager.estate import forms
+
+router = APIRouter(include_in_schema=False, prefix="/estate")
+
+See = Annotated[SignedIn, Depends(web.allowed(Permission.SEE_ROOMS))]
+Edit = Annotated[SignedIn, Depends(web.allowed(Permission.EDIT_ESTATE))]
+Text = Annotated[str, Form()]
+Kind = Literal["sites", "buildings", "rooms"]
+
+
+@router.get("")
+def estate(request: Request, user: See, session: UserSession) -> Response:
+    """All sites with their buildings."""
+    return _estate(request, session, user)
+
+
+@router.post("/sites")
+def add_site(request: Request, user: Edit, session: UserSession, name: Text = "") -> Response:
+    def add() -> str:
+        tree.add_site(session, name, timezone=page.TIMEZONE, by=user, now=utc_now())
+        return "/estate"
+
+    return _done(session, add, lambda error: _estate(request, session, user, error))
+
+
+@router.post("/sites/{site_id:uuid}/buildings")
+def add_building(
+    request: Request, site_id: UUID, user: Edit, session: UserSession, name: Text = ""
+) -> Response:
+    def add() -> str:
+        building = tree.add_building(session, site_id, name, by=user, now=utc_now())
+        return f"/estate/buildings/{building.id}"
+
+    return _done(session, add, lambda error: _estate(request, session, user, error))
+
+
+@router.get("/buildings/{building_id:uuid}")
+def building(request: Request, building_id: UUID, user: See, session: UserSession) -> Response:
+    """The rooms of a building, floor by floor."""
+    return _building(request, session, user, building_id)
+
+
+@router.post("/buildings/{building_id:uuid}/plan")
+def plan(
+    request: Request,
+    building_id: UUID,
+    user: Edit,
+    session: UserSession,
+    floors: Text = "",
+    rooms: Text = "",
+    pattern: Text = "{FF}{RR}",
+) -> Response:
+    """What a rule would make, to be looked at before it is made."""
+    asked = Rule(floors, rooms, pattern)
+    try:
+        planned = rule.plan(session, building_id, asked, by=user)
+    except CloudError as error:
+        return _building(request, session, user, building_id, error, rule=asked)
+    found = scopes.check_building(session, user, building_id)
+    return page.render(
+        request,
+        "manager/estate/plan.html",
+        building=found,
+        rule=asked,
+        floors=[(floor, list(named)) for floor, named in groupby(planned, lambda each: each.floor)],
+        new=sum(not each.is_known for each in planned),
+        known=sum(each.is_known for each in planned),
+        at=f"/estate/buildings/{building_id}",
+        **_top(session, user),
+    )
+
+
+@router.post("/buildings/{building_id:uuid}/rooms")
+def make(
+    request: Request,
+    building_id: UUID,
+    user: Edit,
+    session: UserSession,
+    floors: Text = "",
+    rooms: Text = "",
+    pattern: Text = "",
+) -> Response:
+    asked = Rule(floors, rooms, pattern)
+
+    def add() -> str:
+        rule.make(session, building_id, asked, by=user, now=utc_now())
+        return f"/estate/buildings/{building_id}"
+
+    return _done(
+        session, add, lambda e: _building(request, session, user, building_id, e, rule=asked)
+    )
+
+
+@router.post("/buildings/{building_id:uuid}/room")
+def add_room(
+    request: Request,
+    building_id: UUID,
+    user: Edit,
+    session: UserSession,
+    name: Text = "",
+    floor: Text = "",
+) -> Response:
+    def add() -> str:
+        at = forms.whole(floor)
+        tree.add_room(session, building_id, name, floor=at, by=user, now=utc_now())
+        return f"/estate/buildings/{building_id}"
+
+    return _done(session, add, lambda e: _building(request, session, user, building_id, e))
+
+
+@router.post("/{kind}/{id:uuid}/name")
+def rename(
+    request: Request, kind: Kind, id: UUID, user: Edit, session: UserSession, name: Text = ""
+) -> Response:
+    row = _row(session, user, kind, id)
+    back = _back(row)
+
+    def do() -> str:
+        tree.rename(session, row, name, by=user, now=utc_now())
+        return back
+
+    return _done(session, do, lambda error: _again(request, session, user, back, error))
+
+
+@router.post("/{kind}/{id:uuid}/end")
+def end(request: Request, kind: Kind, id: UUID, user: Edit, session: UserSession) -> Response:
+    row = _row(session, user, kind, id)
+    back = "/estate" if isinstance(row, Building) else _back(row)
+
+    def do() -> str:
+        tree.end(session, row, by=user, now=utc_now())
+        return back
+
+    return _done(session, do, lambda error: _again(request, session, user, _back(row), error))
+
+
+@router.post("/{kind}/{id:uuid}/again")
+def use_again(kind: Kind, id: UUID, user: Edit, session: UserSession) -> Response:
+    row = _row(session, user, kind, id)
+    tree.use_again(session, row, by=user, now=utc_now())
+    return RedirectResponse(_back(row), status_code=303)
+
+
+@router.get("/rooms.xlsx")
+def export(user: See, session: UserSession) -> Response:
+    return workbook(sheet.write(session, by=user), "rooms.xlsx")
+
+
+@router.get("/template.xlsx")
+def template(user: Edit) -> Response:
+    return workbook(sheets.template(sheet.COLUMNS, title="房间"), "rooms-template.xlsx")
+
+
+@router.get("/import")
+def ask_import(request: Request, user: Edit, session: UserSession) -> Response:
+    return _import(request, session, user)
+
+
+@router.post("/import")
+def take_import(
+    request: Request,
+    user: Edit,
+    session: UserSession,
+    file: Annotated[UploadFile | None, File()] = None,
+    only_check: Text = "",
+) -> Response:
+    """The report, row by row."""
+    try:
+        content = forms.content(file, most=sheets.MOST_BYTES)
+        report = sheet.take(session, content, only_check=bool(only_check), by=user, now=utc_now())
+    except CloudError as error:
+        return _import(request, session, user, error=error)
+    return _import(request, session, user, report=report)
+
+
+def workbook(content: bytes, name: str) -> Response:
+    return Response(
+        content,
+        media_type=sheets.MEDIA_TYPE,
+        headers={
+            "Content-Disposition": f'attachment; filename="{name}"',
+            "Cache-Control": "no-store",
+            "X-Content-Type-Options": "nosniff",
+        },
+    )
+
+
+def report_page(
+    request: Request,
+    session: Session,
+    user: SignedIn,
+    *,
+    path: str,
+    title: str,
+    back: str,
+    report: sheets.Report | None,
+    error: CloudError | None,
+) -> Response:
+    """Where a workbook is chosen, and what became of its rows."""
+    said = {
+        row.row: errors.sentence(request, row.said)
+        for row in (report.rows if report else ())
+        if row.said
+    }
+    return page.render(
+        request,
+        "manager/estate/import.html",
+        status=error.status if error else 200,
+        path=path,
+        title=title,
+        back=back,
+        report=report,
+        said=said,
+        problem=errors.sentence(request, error) if error else None,
+        megabytes=sheets.MOST_BYTES // 1024 // 1024,
+        most=sheets.MOST_ROWS,
+        **_top(session, user),
+    )
+
+
+def _import(
+    request: Request,
+    session: Session,
+    user: SignedIn,
+    *,
+    report: sheets.Report | None = None,
+    error: CloudError | None = None,
+) -> Response:
+    return report_page(
+        request,
+        session,
+        user,
+        path="/estate",
+        title=page.say(request)("Rooms from Excel"),
+        back="/estate",
+        report=report,
+        error=error,
+    )
+
+
+def _done(
+    session: Session, do: Callable[[], str], again: Callable[[CloudError], Response]
+) -> Response:
+    """To the address that do gives; where it refuses, nothing is changed and the page says why."""
+    try:
+        with session.begin_nested():
+            to = do()
+    except CloudError as error:
+        return again(error)
+    return RedirectResponse(to, status_code=303)
+
+
+def _again(
+    request: Request, session: Session, user: SignedIn, back: str, error: CloudError
+) -> Response:
+    if back == "/estate":
+        return _estate(request, session, user, error)
+    return _building(request, session, user, UUID(back.rsplit("/", 1)[1]), error)
+
+
+def _estate(
+    request: Request, session: Session, user: SignedIn, error: CloudError | None = None
+) -> Response:
+    return page.render(
+        request,
+        "manager/estate/sites.html",
+        status=error.status if error else 200,
+        sites=tree.sites(session, user),
+        may_edit=user.may(Permission.EDIT_ESTATE),
+        is_everywhere=user.scope.is_everywhere,
+        problem=errors.sentence(request, error) if error else None,
+        at="/estate",
+        **_top(session, user),
+    )
+
+
+def _building(
+    request: Request,
+    session: Session,
+    user: SignedIn,
+    building_id: UUID,
+    error: CloudError | None = None,
+    *,
+    rule: Rule | None = None,
+) -> Response:
+    found = scopes.check_building(session, user, building_id)
+    rooms = tree.rooms(session, building_id, by=user)
+    return page.render(
+        request,
+        "manager/estate/building.html",
+        status=error.status if error else 200,
+        building=found,
+        site=session.get_one(Site, found.site_id),
+        floors=[(floor, list(each)) for floor, each in groupby(rooms, lambda room: room.floor)],
+        rule=rule or Rule("1-6", "1-4"),
+        may_edit=user.may(Permission.EDIT_ESTATE),
+        problem=errors.sentence(request, error) if error else None,
+        at=f"/estate/buildings/{building_id}",
+        **_top(session, user),
+    )
+
+
+def _row(session: Session, user: SignedIn, kind: Kind, id: UUID) -> Site | Building | Room:
+    match kind:
+        case "sites":
+            return scopes.check_site(session, user, id, whole=True)
+        case "buildings":
+            return scopes.check_building(session, user, id)
+        case "rooms":
+            return scopes.check_room(session, user, id)
+
+
+def _back(row: Site | Building | Room) -> str:
+    match row:
+        case Building():
+            return f"/estate/buildings/{row.id}"
+        case Room():
+            return f"/estate/buildings/{row.building_id}"
+        case _:
+            return "/estate"
+
+
+def _top(session: Session, user: SignedIn) -> dict[str, Any]:
+    organization = session.get_one(Organization, user.organization_id)
+    return {"organization": organization.name, "user_name": user.name, "timezone": page.TIMEZONE}
