@@ -12,7 +12,7 @@ from datetime import datetime, time, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from cloud import auth
+from cloud import auth, telemetry
 from cloud.channels import Channel
 from cloud.db import Database
 from cloud.notices import configured
@@ -200,6 +200,15 @@ def _apply_assignments(job: Context) -> Said | None:
     return Said("Gave {points} points their new tariff.", points=moved) if moved else None
 
 
+def _send_telemetry(job: Context) -> Said | None:
+    sent = telemetry.send(job.database, job.settings, now=job.now, is_stopping=job.is_stopping)
+    return (
+        Said("Sent {readings} readings to the time series database.", readings=sent)
+        if sent
+        else None
+    )
+
+
 SECONDS_15 = timedelta(seconds=15)
 
 JOBS: tuple[Job, ...] = (
@@ -239,6 +248,12 @@ JOBS: tuple[Job, ...] = (
     Job("send-events", "Send events to webhooks", _send_events, every=timedelta(seconds=5)),
     Job("forget-events", "Forget events of a month ago", _forget_events, every=timedelta(hours=1)),
     Job("forget-sign-ins", "Forget sign-ins that have ended", _forget, every=timedelta(hours=1)),
+    Job(
+        "send-telemetry",
+        "Send readings to the time series database, where one is configured",
+        _send_telemetry,
+        every=timedelta(seconds=20),
+    ),
     Job(
         "rehearse",
         "Work out rehearsals of tariff drafts",

@@ -154,6 +154,10 @@ class Settings(ChannelSettings):
     sandbox_merchant_key: PrivateKey | None = Field(default=None, repr=False)
     sandbox_channel_key: PublicKey | None = None
     longest_override_days: int = Field(default=31, ge=1, le=366)
+    influx_url: HttpAddress | None = None
+    influx_token: str | None = Field(default=None, repr=False)
+    influx_organization: str = "wattwell"
+    influx_bucket: str = "wattwell"
     webhook_networks: tuple[Annotated[Network, BeforeValidator(_network)], ...] = ()
 
     @classmethod

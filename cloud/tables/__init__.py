@@ -64,7 +64,7 @@ from cloud.tables.people import (
     UserBuilding,
     UserSite,
 )
-from cloud.tables.readings import Rated, RatingDifference, RatingStart, Reading
+from cloud.tables.readings import Rated, RatingDifference, RatingStart, Reading, TelemetryCursor
 from cloud.tables.tariffs import (
     PointClass,
     Rehearsal,
@@ -138,6 +138,7 @@ __all__ = [
     "TariffDocument",
     "TariffDraft",
     "TariffPublication",
+    "TelemetryCursor",
     "Tenure",
     "TopUp",
     "Transfer",

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import BigInteger, Index, Numeric, Text
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlmodel import Field
+from sqlmodel import Field, SQLModel
 
 from cloud.tables.base import Owned, Utc, belongs_to
 
@@ -24,7 +24,11 @@ class Reading(Owned, table=True):
     """
 
     __tablename__ = "readings"
-    __table_args__ = (belongs_to("points", "point_id"), {"postgresql_partition_by": "RANGE (at)"})
+    __table_args__ = (
+        belongs_to("points", "point_id"),
+        Index("ix_readings_number", "number", postgresql_using="brin"),
+        {"postgresql_partition_by": "RANGE (at)"},
+    )
 
     point_id: UUID = Field(primary_key=True)
     at: datetime = Field(primary_key=True, sa_type=Utc)
@@ -83,3 +87,17 @@ class RatingDifference(Owned, table=True):
     before_total: Decimal | None = Field(default=None, sa_type=Numeric)
     after_total: Decimal | None = Field(default=None, sa_type=Numeric)
     found_at: datetime = Field(sa_type=Utc)
+
+
+class TelemetryCursor(SQLModel, table=True):
+    """Up to which number readings were sent to the time series database; upto is one that was the newest at upto_at.
+
+    Only the system sees this table.
+    """
+
+    __tablename__ = "telemetry_cursors"
+
+    target: str = Field(primary_key=True, sa_type=Text)
+    sent: int = Field(sa_type=BigInteger)
+    upto: int = Field(sa_type=BigInteger)
+    upto_at: datetime = Field(sa_type=Utc)

@@ -20,11 +20,14 @@ from prepaid.tariff_document import parse
 
 MOST = Decimal(10_000_000)
 DAYS = 30
+CENT = Decimal("0.01")
 STEPS = 30  # readings, so that tiers are filled as the month goes
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
+    """What an item came to in a band and tier; quantity and amount to two decimals."""
+
     what: str
     tier: str
     quantity: Decimal
@@ -101,7 +104,11 @@ def work_out(
         position, _ = rating.rate(point, tariff, position, reading, moved=moved)
         register = reached
     total = sum((r.posted - posted.get(r.item, ZERO) for r in position.running), ZERO)
-    lines = [Line(*key, *line) for key, line in sums.items() if line[0]]
+    lines = [
+        Line(what, tier, quantity.quantize(CENT), price, amount.quantize(CENT))
+        for (what, tier, price), (quantity, amount) in sums.items()
+        if quantity
+    ]
     return Trial(sorted(lines, key=lambda line: (line.what, line.tier)), total)
 
 

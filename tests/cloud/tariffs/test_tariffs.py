@@ -298,6 +298,7 @@ def test_a_manager_writes_tries_rehearses_and_proposes_new_prices(staff, databas
     # Before: 720 × 0.50 = 360.00.
     tried = staff.get(f"{begun}?used=720").text
     assert re.findall(r"<b>(¥[\d.,]+)</b>", tried)[-2:] == ["¥360.00", "¥502.40"]
+    assert re.search(r">364\.00<.*?>¥0\.9<.*?>¥327\.60<", tried, re.DOTALL)  # 364 × 0.9
     asked = staff.post(f"{begun}/rehearse", data={"days": "30"}).headers["location"]
     assert "正在计算" in staff.get(asked).text
     rehearsal.work(database, now=utc_now(), is_stopping=lambda: False)
