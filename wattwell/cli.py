@@ -10,11 +10,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wattwell import edge_commands, field_commands, simulate_commands, tariff_commands
+from wattwell import (
+    audit_commands,
+    edge_commands,
+    field_commands,
+    simulate_commands,
+    tariff_commands,
+)
+from wattwell.cloud_settings import cloud_settings
 from wattwell.technician import frame_commands, meter_commands
 
 if TYPE_CHECKING:
-    from cloud.settings import Settings
+    pass
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -24,6 +31,7 @@ app = typer.Typer(
 )
 cloud = typer.Typer(no_args_is_help=True, help="The cloud's programs.")
 app.add_typer(cloud, name="cloud")
+app.add_typer(audit_commands.app, name="audit")
 edge_commands.app.add_typer(field_commands.app)
 app.add_typer(edge_commands.app, name="edge")
 app.add_typer(simulate_commands.app, name="simulate")
@@ -56,7 +64,7 @@ def cloud_web(config: Config) -> None:
     """Serve the API and the pages."""
     from cloud import app as web
 
-    web.run(_cloud_settings(config))
+    web.run(cloud_settings(config))
 
 
 @cloud.command("worker")
@@ -64,7 +72,7 @@ def cloud_worker(config: Config) -> None:
     """Apply what gateways send and send them what was decided. Several may run."""
     from cloud import worker
 
-    asyncio.run(worker.run(_cloud_settings(config)))
+    asyncio.run(worker.run(cloud_settings(config)))
 
 
 @cloud.command("scheduler")
@@ -72,7 +80,7 @@ def cloud_scheduler(config: Config) -> None:
     """Do what happens by the clock. Several may run; one leads."""
     from cloud import scheduler
 
-    scheduler.run(_cloud_settings(config))
+    scheduler.run(cloud_settings(config))
 
 
 @cloud.command("migrate")
@@ -80,7 +88,7 @@ def cloud_migrate(config: Config) -> None:
     """Bring the database to this version's schema."""
     from cloud import db
 
-    db.migrate(_cloud_settings(config).database_url)
+    db.migrate(cloud_settings(config).database_url)
 
 
 @cloud.command("broker-users")
@@ -96,7 +104,7 @@ def cloud_broker_users(
     """Write whom a NATS server of your own is to admit: the cloud, and the gateways that are enrolled."""
     from wattwell import broker_users
 
-    broker_users.write(_cloud_settings(config), to, follow=follow, then=then)
+    broker_users.write(cloud_settings(config), to, follow=follow, then=then)
 
 
 @cloud.command("new-key")
@@ -117,17 +125,6 @@ def cloud_new_key(
     key = Ed25519PrivateKey.generate()
     write_private(to, base64.b64encode(key.private_bytes_raw()).decode())
     typer.echo(written_key(key.public_key()))
-
-
-def _cloud_settings(path: Path) -> Settings:
-    """The settings, or the end of the program with a sentence for each that is wrong."""
-    from cloud.settings import BadSettings, Settings
-
-    try:
-        return Settings.load(path)
-    except BadSettings as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from None
 
 
 def main() -> None:

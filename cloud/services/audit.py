@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -77,13 +78,82 @@ class Verified:
     broken: int | None
     fault: str | None
 
+    @property
+    def last(self) -> Head:
+        return Head(self.organization_id, self.entries, self.head)
 
-def verify(session: Session, *, organization_id: UUID | None = None) -> list[Verified]:
-    """Walks the chain of each organization, or of one. Needs a system session for all of them."""
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """How far an organization's log had come when somebody wrote it down elsewhere: an entry and its hash."""
+
+    organization_id: UUID
+    number: int
+    hash: bytes
+
+    def __str__(self) -> str:
+        return f"{self.organization_id}:{self.number}:{self.hash.hex()}"
+
+    @classmethod
+    def read(cls, written: str) -> Head:
+        """Raises ValueError."""
+        id, number, hash = written.strip().split(":")
+        return cls(UUID(id), int(number), bytes.fromhex(hash))
+
+
+def verify(
+    session: Session, *, organization_id: UUID | None = None, heads: Sequence[Head] = ()
+) -> list[Verified]:
+    """Walks the chain of each organization, or of one. Needs a system session for all of them.
+
+    Whoever owns the database can make a whole chain anew. heads, which verify gave at earlier times and which
+    were kept elsewhere, show that: each has to be in the chain.
+    """
     organizations = select(Organization).order_by(col(Organization.name))
     if organization_id is not None:
         organizations = organizations.where(col(Organization.id) == organization_id)
-    return [_walk(session, one) for one in session.execute(organizations).scalars().all()]
+    found = session.execute(organizations).scalars().all()
+    return [_walk(session, one, heads) for one in found]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which entries: of a person, an act, a thing (its id), between two instants, before a number. None: any."""
+
+    user_id: UUID | None = None
+    act: str | None = None
+    subject_id: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    before: int | None = None
+
+
+def entries(
+    session: Session, organization_id: UUID, wanted: Wanted, *, most: int = 100
+) -> list[AuditEntry]:
+    """The newest first."""
+    row = AuditEntry
+    query = select(row).where(col(row.organization_id) == organization_id)
+    conditions: tuple[tuple[Any, Callable[[Any, Any], Any], object], ...] = (
+        (row.user_id, operator.eq, wanted.user_id),
+        (row.act, operator.eq, wanted.act),
+        (row.subject_id, operator.eq, wanted.subject_id),
+        (row.at, operator.ge, wanted.since),
+        (row.at, operator.lt, wanted.until),
+        (row.number, operator.lt, wanted.before),
+    )
+    for column, compare, value in conditions:
+        if value is not None:
+            query = query.where(compare(column, value))
+    found = session.execute(query.order_by(col(row.number).desc()).limit(most))
+    return list(found.scalars())
+
+
+def acts(session: Session, organization_id: UUID) -> list[str]:
+    """Each act that is in the log, by the alphabet."""
+    whose = col(AuditEntry.organization_id) == organization_id
+    found = session.execute(select(col(AuditEntry.act)).where(whose).distinct())
+    return sorted(found.scalars())
 
 
 def hash_of(entry: AuditEntry, previous: bytes) -> bytes:
@@ -104,8 +174,9 @@ def hash_of(entry: AuditEntry, previous: bytes) -> bytes:
     return hashlib.sha256(previous + written.encode()).digest()
 
 
-def _walk(session: Session, organization: Organization) -> Verified:
+def _walk(session: Session, organization: Organization, heads: Sequence[Head]) -> Verified:
     count, previous = 0, GENESIS
+    known = {head.number: head.hash for head in heads if head.organization_id == organization.id}
     broken, fault = None, None
     entries = session.execute(
         select(AuditEntry)
@@ -119,6 +190,8 @@ def _walk(session: Session, organization: Organization) -> Verified:
             broken, fault = count, f"entry {count} is missing"
         elif fault is None and entry.hash != hash_of(entry, previous):
             broken, fault = entry.number, f"entry {entry.number} is not as it was written"
+        elif fault is None and known.pop(count, entry.hash) != entry.hash:
+            broken, fault = count, f"entry {count}, or one before it, was made anew"
         previous = entry.hash
     head = session.execute(
         select(AuditHead)
@@ -130,6 +203,8 @@ def _walk(session: Session, organization: Organization) -> Verified:
         broken, fault = count + 1, f"entry {count + 1} is missing, and all after it"
     elif fault is None and (number, last) != (count, previous):
         broken, fault = count, "the end of the log is not the one that was written last"
+    elif fault is None and any(number > count for number in known):
+        broken, fault = count + 1, f"entry {count + 1} is missing, and all after it"
     return Verified(organization.id, organization.name, count, previous, broken, fault)
 
 

@@ -66,6 +66,8 @@ MENU: tuple[MenuGroup, ...] = (
     MenuGroup(
         N_("Office"),
         (
+            MenuItem("/approvals", "checklist", N_("Approvals"), Permission.SEE_APPROVALS),
+            MenuItem("/audit", "history", N_("Audit log"), Permission.SEE_AUDIT),
             MenuItem("/people", "users", N_("Staff"), Permission.MANAGE_PEOPLE),
             MenuItem("/jobs", "clock-cog", N_("Jobs"), Permission.SEE_JOBS),
             MenuItem("/api-keys", "key", N_("API keys"), Permission.INTEGRATE),

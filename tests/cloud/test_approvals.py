@@ -13,10 +13,13 @@ from cloud.auth import Scope, SignedIn
 from cloud.permissions import Role
 from cloud.services import approvals, approved, estate
 from cloud.services.approvals import AlreadyDecided, AlreadyProposed, NoSuchApproval, OwnProposal
+from cloud.tables import utc_now
+from cloud.web import COOKIE
 from tests.cloud.conftest import NOON
 
 pytestmark = pytest.mark.processes
 
+ORIGIN = {"Origin": "http://cloud.test"}
 KIND = "rename-site"  # a kind of this test: what it does is seen in a table
 
 
@@ -178,3 +181,30 @@ def test_a_proposal_is_seen_by_those_who_see_its_site_and_by_who_made_it(
     user = SignedIn(checker.user_id, checker.organization_id, "c", "c", checker.roles, elsewhere)
     with database.organization(home.organization_id) as session, pytest.raises(NoSuchApproval):
         approvals.decide(session, user, asked.id, approved=True, why="", now=NOON)
+
+
+def test_the_pages_let_another_decide_and_say_why_it_cannot_be(
+    database, web, home, people, propose
+):
+    def as_(name: str) -> None:
+        with database.system() as session:
+            web.cookies.set(COOKIE, auth.login(session, name, "correct horse", now=utc_now()))
+
+    def decide(id, decision: str, why: str = "") -> int:
+        form = {"decision": decision, "why": why}
+        return web.post(f"/approvals/{id}/decide", data=form, headers=ORIGIN).status_code
+
+    asked = propose()
+    as_("maker")
+    assert "门牌改了" in web.get("/approvals").text
+    assert "须由他人审批" in web.get(f"/approvals/{asked.id}").text
+    assert decide(asked.id, "approve") == 403
+    as_("viewer")
+    assert web.get("/approvals").status_code == 403
+    as_("checker")
+    assert decide(asked.id, "refuse") == 422  # without a reason
+    assert decide(asked.id, "neither") == 422
+    assert name_of(database, home) == "home"
+    assert decide(asked.id, "approve") == 303
+    assert name_of(database, home) == "新名"
+    assert decide(asked.id, "refuse", "x") == 409

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
@@ -9,12 +10,16 @@ import psycopg
 import pytest
 from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
+from typer.testing import CliRunner
 
-from cloud import tables
+from cloud import auth, tables
 from cloud.auth import SignedIn
 from cloud.services import audit
-from cloud.tables import AuditEntry
+from cloud.services.audit import Head
+from cloud.tables import AuditEntry, utc_now
+from cloud.web import COOKIE
 from tests.cloud.conftest import NOON
+from wattwell import cli
 
 pytestmark = pytest.mark.processes
 
@@ -161,3 +166,67 @@ def test_each_organization_has_a_chain_of_its_own(database, home, by, build):
         assert [(v.entries, v.fault) for v in audit.verify(session)] == [(2, None), (1, None)]
     with database.organization(other.organization_id) as session:
         assert session.execute(select(tables.AuditEntry)).scalar_one().after["fen"] == 2
+
+
+def test_a_chain_made_anew_is_found_by_a_head_that_was_kept(database, home, by, all_seeing):
+    with database.organization(home.organization_id) as session:
+        write(session, by, 1, 2)
+    kept = Head.read(str(verified(database, home).last))
+    with database.organization(home.organization_id) as session:
+        write(session, by, 3)
+
+    def faults(*heads: Head) -> str | None:
+        with database.system() as session:
+            (found,) = audit.verify(session, organization_id=home.organization_id, heads=heads)
+            return found.fault
+
+    assert faults(kept) is None
+    with psycopg.connect(all_seeing) as owner:  # who owns the database writes another past
+        owner.execute("ALTER TABLE audit_entries DISABLE TRIGGER ALL")
+        owner.execute("DELETE FROM audit_entries")
+        owner.execute("DELETE FROM audit_heads")
+    assert faults(kept) == "entry 1 is missing, and all after it"
+    with database.organization(home.organization_id) as session:
+        write(session, by, 9, 2, 3)
+    assert faults() is None
+    assert faults(kept) == "entry 2, or one before it, was made anew"
+
+
+def test_verify_names_the_first_entry_that_is_not_as_it_was(
+    settings_file, settings, database, home, by, all_seeing
+):
+    with database.organization(home.organization_id) as session:
+        write(session, by, 1, 2)
+
+    def verify(*further: str):
+        return CliRunner().invoke(cli.app, ["audit", "verify", "-c", str(settings_file), *further])
+
+    well = verify()
+    assert (well.exit_code, "home: 2 entries" in well.output) == (0, True)
+    head = re.search(r"head (\S+)", well.output)[1]
+    assert verify("--expect", head).exit_code == 0
+    assert verify("--expect", "x").exit_code == 2
+    with psycopg.connect(all_seeing) as owner:
+        owner.execute("ALTER TABLE audit_entries DISABLE TRIGGER ALL")
+        owner.execute("UPDATE audit_entries SET user_name = 'x' WHERE number = 2")
+    wrong = verify()
+    assert (wrong.exit_code, "entry 2 is not as it was written" in wrong.output) == (1, True)
+
+
+def test_the_page_shows_what_is_asked_for_and_only_to_those_who_see_everything(
+    database, web, home, by
+):
+    with database.system() as session:
+        write(session, by, 7)
+        audit.record(session, by, "pin", of="point", id=home.water, now=NOON)
+        web.cookies.set(COOKIE, auth.login(session, "home", "correct horse", now=utc_now()))
+
+    whole, pins = web.get("/audit").text, web.get("/audit?act=pin&since=2026-03-02").text
+
+    assert ("强制拉闸或保电" in whole, "limit: set" in whole) == (True, True)
+    assert ("强制拉闸或保电" in pins, "limit: set" in pins) == (True, False)
+    assert "limit: set" not in web.get("/audit?until=2026-03-01").text
+    assert "limit: set" in web.get("/audit?since=nonsense&before=x").text
+    with database.system() as session:
+        session.get_one(tables.User, home.user_id).is_everywhere = False
+    assert web.get("/audit").status_code == 403

@@ -1,0 +1,119 @@
+"""The pages of approvals 审批: what waits for a decision, what was decided, and the decision itself."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Form, Request
+from sqlmodel import Session
+from starlette.responses import RedirectResponse, Response
+
+from cloud import web
+from cloud.auth import SignedIn
+from cloud.errors import CloudError
+from cloud.permissions import Permission
+from cloud.services import approvals
+from cloud.services.approvals import Approval
+from cloud.tables import utc_now
+from cloud.web import UserSession
+from dashboards import errors, page
+from dashboards.manager.people.act_words import DETAILS, KINDS
+from dashboards.manager.top import top
+
+router = APIRouter(include_in_schema=False, prefix="/approvals")
+
+
+@router.get("")
+def all_approvals(
+    request: Request,
+    user: Annotated[SignedIn, Depends(web.allowed(Permission.SEE_APPROVALS))],
+    session: UserSession,
+) -> Response:
+    return page.render(
+        request,
+        "manager/people/approvals.html",
+        waiting=approvals.listed(session, user, is_open=True),
+        decided=approvals.listed(session, user, is_open=False, most=50),
+        kinds=KINDS,
+        me=user.user_id,
+        **top(session, user),
+    )
+
+
+@router.get("/{approval_id:uuid}")
+def one(
+    request: Request,
+    approval_id: UUID,
+    user: Annotated[SignedIn, Depends(web.allowed(Permission.SEE_APPROVALS))],
+    session: UserSession,
+) -> Response:
+    return _page(request, session, user, approvals.one(session, user, approval_id))
+
+
+@router.post("/{approval_id:uuid}/decide")
+def decide(
+    request: Request,
+    approval_id: UUID,
+    user: Annotated[SignedIn, Depends(web.allowed(Permission.APPROVE))],
+    session: UserSession,
+    decision: Annotated[str, Form()] = "",
+    why: Annotated[str, Form()] = "",
+) -> Response:
+    """Decides; what can no longer be done stays undecided, and the page says why."""
+    approval = approvals.one(session, user, approval_id)
+    if decision not in ("approve", "refuse"):
+        return _page(request, session, user, approval, error=NothingDecided())
+    try:
+        with session.begin_nested():
+            is_approved = decision == "approve"
+            approvals.decide(
+                session, user, approval_id, approved=is_approved, why=why, now=utc_now()
+            )
+    except CloudError as error:
+        approval = approvals.one(session, user, approval_id)
+        return _page(request, session, user, approval, error=error, why=why)
+    return RedirectResponse("/approvals", status_code=303)
+
+
+@router.post("/{approval_id:uuid}/withdraw")
+def withdraw(
+    approval_id: UUID,
+    user: Annotated[SignedIn, Depends(web.allowed(Permission.SEE_APPROVALS))],
+    session: UserSession,
+) -> Response:
+    approvals.withdraw(session, user, approval_id, now=utc_now())
+    return RedirectResponse("/approvals", status_code=303)
+
+
+class NothingDecided(CloudError):
+    status = 422
+    sentence = "Choose whether to approve or to refuse."
+
+
+def _page(
+    request: Request,
+    session: Session,
+    user: SignedIn,
+    approval: Approval,
+    *,
+    error: CloudError | None = None,
+    why: str = "",
+) -> Response:
+    detail: list[tuple[str, Any]] = [
+        (word, approval.detail[key]) for key, word in DETAILS.items() if key in approval.detail
+    ]
+    return page.render(
+        request,
+        "manager/people/approval.html",
+        status=error.status if error else 200,
+        approval=approval,
+        detail=detail,
+        kinds=KINDS,
+        why=why,
+        is_mine=approval.proposed_by == user.user_id,
+        may_decide=user.may(Permission.APPROVE),
+        error=errors.sentence(request, error) if error else None,
+        at=f"/approvals/{approval.id}",
+        **top(session, user),
+    )

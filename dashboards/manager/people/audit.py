@@ -1,0 +1,100 @@
+"""The page of the audit log 审计日志: who did what, filtered, the newest first."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time, timedelta
+from typing import Annotated, Any
+from urllib.parse import urlencode
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, Depends, Request
+from sqlalchemy import select
+from sqlmodel import col
+from starlette.responses import Response
+
+from cloud import web
+from cloud.auth import NotAllowed, SignedIn
+from cloud.permissions import Permission
+from cloud.services import audit
+from cloud.services.audit import Wanted
+from cloud.tables import User
+from cloud.web import UserSession
+from dashboards import page
+from dashboards.manager.people.act_words import ACTS
+from dashboards.manager.top import top
+
+router = APIRouter(include_in_schema=False, prefix="/audit")
+
+A_PAGE = 100
+
+
+@router.get("")
+def log(
+    request: Request,
+    user: Annotated[SignedIn, Depends(web.allowed(Permission.SEE_AUDIT))],
+    session: UserSession,
+    who: str = "",
+    act: str = "",
+    thing: str = "",
+    since: str = "",
+    until: str = "",
+    before: str = "",
+) -> Response:
+    """A filter that cannot be read is left out. Raises NotAllowed for one who does not see everything: what
+    others did elsewhere is in the log, too."""
+    if not user.scope.is_everywhere:
+        raise NotAllowed
+    first, last = _day(since), _day(until)
+    wanted = Wanted(
+        user_id=_id(who),
+        act=act.strip() or None,
+        subject_id=thing.strip()[:200].replace("\x00", "") or None,
+        since=first,
+        until=last + timedelta(days=1) if last else None,
+        before=int(before) if before.isascii() and before.isdigit() and len(before) < 19 else None,
+    )
+    found = audit.entries(session, user.organization_id, wanted, most=A_PAGE + 1)
+    shown = found[:A_PAGE]
+    chosen = {"who": who, "act": act, "thing": thing, "since": since, "until": until}
+    people = select(User).where(col(User.organization_id) == user.organization_id)
+    return page.render(
+        request,
+        "manager/people/audit.html",
+        entries=[(entry, _changes(entry.before or {}, entry.after or {})) for entry in shown],
+        further=f"/audit?{urlencode(chosen | {'before': shown[-1].number})}"
+        if len(found) > A_PAGE
+        else None,
+        chosen=chosen,
+        people=session.execute(people.order_by(col(User.name))).scalars().all(),
+        acts=audit.acts(session, user.organization_id),
+        words=ACTS,
+        act_words={name: word for (_, name), word in ACTS.items()},
+        **top(session, user),
+    )
+
+
+def _changes(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+    """What was and what is, for each key where they differ."""
+    keys = [*before, *(key for key in after if key not in before)]
+    return [
+        (key, before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)
+    ]
+
+
+def _day(text: str) -> datetime | None:
+    """The midnight that begins a day of the site's time."""
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        return None
+    if not 2000 < day.year < 9000:
+        return None
+    return datetime.combine(day, time(), ZoneInfo(page.TIMEZONE))
+
+
+def _id(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
