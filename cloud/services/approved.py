@@ -13,6 +13,7 @@ from datetime import datetime
 from sqlmodel import Session
 
 from cloud.auth import SignedIn
+from cloud.services import bulk_cuts
 from cloud.services.approvals import Approval
 from cloud.services.money import approving
 from cloud.services.tariffs import drafts, publication
@@ -20,6 +21,7 @@ from cloud.services.tariffs import drafts, publication
 Executor = Callable[[Session, Approval, SignedIn, datetime], None]
 
 EXECUTORS: dict[str, Executor] = {
+    bulk_cuts.KIND: bulk_cuts.carry_out,
     drafts.KIND: publication.publish,
     approving.WITHDRAWAL: approving.send,
     approving.REOPENING: approving.reopen,

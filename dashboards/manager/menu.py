@@ -31,6 +31,7 @@ MENU: tuple[MenuGroup, ...] = (
         (
             MenuItem("/rooms", "building", N_("Rooms"), Permission.SEE_ROOMS),
             MenuItem("/alarms", "alert-triangle", N_("Alarms"), Permission.SEE_ROOMS),
+            MenuItem("/cuts", "plug-off", N_("Cut off many at once"), Permission.CUT_MANY),
         ),
     ),
     MenuGroup(

@@ -27,7 +27,7 @@ from dashboards.manager import gateways, jobs, supply
 from dashboards.manager.estate import meters, places
 from dashboards.manager.integration import keys, webhooks
 from dashboards.manager.money import bills, books, counter, orders, shifts, withdrawals
-from dashboards.manager.people import approvals, audit, own, signing_in, users
+from dashboards.manager.people import approvals, audit, cuts, own, signing_in, users
 from dashboards.manager.readings import rerating
 from dashboards.manager.tariffs import editing as tariff_editing
 from dashboards.manager.tariffs import pages as tariff_pages
@@ -54,6 +54,7 @@ for module in (counter, orders, withdrawals, shifts, books):
     router.include_router(module.router)
 router.include_router(approvals.router)
 router.include_router(audit.router)
+router.include_router(cuts.router)
 
 LEAST_WIDE, MOST_WIDE = 3, 5  # rooms in a row: as many as the longest floor has, within these
 FEW = 12  # of so many changed rooms each is read by itself; of more, all are

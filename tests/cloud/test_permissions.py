@@ -20,6 +20,7 @@ OPEN = (
     ("/api/health", "nobody is signed in where it is asked"),
     ("/api/channels/{channel}/notify", "signed by the payment channel"),
     ("/api/enrol", "gateways, by a token"),
+    ("/api/notices/{provider}", "signed by the provider of messages"),
     ("/api/gateways/challenge", "gateways"),
     ("/api/gateways/renew", "gateways, by their key"),
     ("/t/", "tenants, by their link"),

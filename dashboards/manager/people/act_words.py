@@ -35,6 +35,7 @@ ACTS: dict[tuple[str, str], str] = {
 KINDS: dict[str, str] = {
     "bulk-cut": N_("Cut off many at once"),
     "withdrawal": N_("Refund or correction"),
+    "tariff": N_("New prices"),
     "reopening": N_("Open a closed month again"),
 }
 """Kinds of proposals (services.approved)."""
