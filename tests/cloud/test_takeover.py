@@ -16,9 +16,14 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from cloud import tables
+from cloud.auth import SignedIn
 from cloud.db import Database
+from cloud.permissions import Role
 from cloud.services import answers, downlog, estate, ledger, uplog
 from cloud.services.downlog import Batch
+from cloud.services.money import refunds, rules, withdrawals
+from cloud.services.money.refunds import How
+from cloud.services.money.rules import Rules
 from edge.agent import Agent
 from edge.clocks.clock import Clock
 from edge.ledger import ledger_file
@@ -76,6 +81,12 @@ class Cloud:
             gateway = uplog.gateway_of(session, GATEWAY_NO)
             assert gateway is not None
             return answers.answer(session, gateway, envelope, now=clock())
+
+    def push(self) -> Batch:
+        """What the worker sends when it hears that there is something new."""
+        with self.database.system() as session:
+            (batch,) = downlog.claim(session, now=clock(), gateway_id=self.gateway_id)
+            return batch
 
     def tell(self, answer: Batch) -> None:
         """Every program that listens to the gateway's topic hears it."""
@@ -448,4 +459,48 @@ async def test_a_held_point_stays_held_by_the_same_reading_after_a_takeover(town
     assert replace(point, id=ELECTRICITY.id, name="", purse=ELECTRICITY.purse) == replace(
         ELECTRICITY, name=""
     )
+    await spare.stop()
+
+
+@simulated
+async def test_what_was_taken_out_of_a_purse_stays_so_and_what_nobody_answered_is_asked_again(
+    town: Town,
+):
+    await town.live()
+    by = SignedIn(
+        town.cloud.user_id,
+        town.cloud.organization_id,
+        "home",
+        "home",
+        frozenset({Role.ADMINISTRATOR}),
+    )
+
+    def refund(yuan: str) -> UUID:
+        with town.cloud.database.organization(town.cloud.organization_id) as session:
+            rules.save(session, by, Rules(alone=Money.yuan("100")), now=clock())
+            amount = Money.yuan(yuan)
+            return refunds.request(session, by, town.cloud.purse, amount, How.CASH, "x", clock()).id
+
+    def state(id: UUID) -> str:
+        with town.cloud.database.system() as session:
+            return withdrawals.state(session.get_one(tables.Withdrawal, id)).value
+
+    booked = refund("3.00")
+    town.cloud.tell(town.cloud.push())
+    await until(lambda: state(booked) == "booked", within_s=40)
+    await town.first.stop()
+    town.meter.show("105.00")
+    waiting, too_much = refund("4.00"), refund("1.00")
+    spare = town.machine("spare")
+    prepare_takeover(spare)
+
+    await spare.start()
+    await until(lambda: state(too_much) != "sent", within_s=60)
+
+    # 10.00 came, 2.00 were used, 3.00 went back: 5.00 are there, and 4.00 of them are given; then 1.00 is there too.
+    assert [state(id) for id in (booked, waiting, too_much)] == ["booked"] * 3
+    await town.use(spare, "105.00")
+    # 1 kWh more at 0.50: what nobody had read when the refunds were booked is owed.
+    assert spare.balance == town.cloud.balance == Money.yuan("-0.50")
+    assert town.cloud.rejected() == []
     await spare.stop()
