@@ -23,11 +23,8 @@ def test_on_a_phone_the_menu_is_a_drawer_and_on_a_desktop_it_is_always_there(ope
     desktop = log_in(open_page("desktop"))
     expect(desktop.locator("#menu")).to_be_visible()
     here = desktop.locator('#menu [aria-current="page"]')
-    expect(here).to_have_text("房间")
+    expect(here).to_have_text("房间监控")
     picture(desktop, "menu-desktop")
-    for path in ("/people", "/people/new", "/me", "/audit", "/approvals", "/cuts"):
-        desktop.goto(desktop.url.split("/", 3)[0] + "//" + desktop.url.split("/")[2] + path)
-        picture(desktop, f"people{path.replace('/', '-')}-desktop")
 
 
 @pytest.mark.parametrize("size", ["phone"])

@@ -78,8 +78,23 @@ def _changes(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, A
     """What was and what is, for each key where they differ."""
     keys = [*before, *(key for key in after if key not in before)]
     return [
-        (key, before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)
+        (key, _written(before.get(key)), _written(after.get(key)))
+        for key in keys
+        if before.get(key) != after.get(key)
     ]
+
+
+def _written(value: Any) -> str | None:
+    """None for what says nothing."""
+    match value:
+        case None | "" | [] | {}:
+            return None
+        case bool():
+            return "✓" if value else "✗"
+        case list():
+            return ", ".join(map(str, value))
+        case _:
+            return str(value)
 
 
 def _day(text: str) -> datetime | None:
