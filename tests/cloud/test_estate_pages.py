@@ -283,6 +283,7 @@ def test_a_change_that_cannot_be_is_refused_with_a_sentence_and_changes_nothing(
         answer = staff.post(f"/meters/points/{home.electricity}/change", data=form(**change))
         assert answer.status_code == status, change
         assert said in answer.text
+        assert 'value="0.20"' in answer.text  # what was typed is still there
     with database.system() as session:
         assert len(mountings.of_point(session, home.electricity)) == 1
         events = session.execute(select(func.count()).select_from(tables.DeviceEvent)).scalar_one()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -203,7 +203,26 @@ def change(
             now=utc_now(),
         )
 
-    return _done(request, session, user, point_id, do, "change")
+    return _done(
+        request,
+        session,
+        user,
+        point_id,
+        do,
+        "change",
+        meter_no=meter_no,
+        model=model,
+        line=line,
+        address=address,
+        multiplier=multiplier,
+        closing=closing,
+        closed_at=closed_at,
+        opening=opening,
+        opened_at=opened_at,
+        rounds=rounds,
+        between=between,
+        why=why,
+    )
 
 
 @router.post("/meters/points/{point_id:uuid}/transformers")
@@ -232,7 +251,19 @@ def transformers(
             now=utc_now(),
         )
 
-    return _done(request, session, user, point_id, do, "transformers")
+    return _done(
+        request,
+        session,
+        user,
+        point_id,
+        do,
+        "transformers",
+        multiplier=multiplier,
+        closing=closing,
+        opening=opening,
+        at=at,
+        why=why,
+    )
 
 
 @router.post("/meters/points/{point_id:uuid}/take-down")
@@ -261,7 +292,18 @@ def take_down(
             now=now,
         )
 
-    return _done(request, session, user, point_id, do, "take-down")
+    return _done(
+        request,
+        session,
+        user,
+        point_id,
+        do,
+        "take-down",
+        closing=closing,
+        at=at,
+        rounds=rounds,
+        why=why,
+    )
 
 
 @router.post("/meters/points/{point_id:uuid}/calibrate")
@@ -450,13 +492,14 @@ def _done(
     point_id: UUID,
     do: Callable[[], None],
     opened: str = "",
+    **typed: str,
 ) -> Response:
-    """Back to the point; where it is refused nothing is changed, and the page says why."""
+    """Back to the point; where it is refused nothing is changed, and the page says why and keeps what was typed."""
     try:
         with session.begin_nested():
             do()
     except CloudError as error:
-        return _point(request, session, user, point_id, error, opened)
+        return _point(request, session, user, point_id, error, opened, typed)
     return RedirectResponse(f"/meters/points/{point_id}", status_code=303)
 
 
@@ -582,6 +625,7 @@ def _point(
     point_id: UUID,
     error: CloudError | None = None,
     opened: str = "",
+    typed: Mapping[str, str] | None = None,
 ) -> Response:
     life = register.life(session, point_id, by=user)
     now = utc_now()
@@ -602,6 +646,7 @@ def _point(
         here_before=(here - timedelta(minutes=10)).isoformat(timespec="minutes"),
         today=here.date().isoformat(),
         opened=opened,
+        typed=typed or {},
         problem=errors.sentence(request, error) if error else None,
         at=f"/meters/points/{point_id}",
         **_top(session, user),
