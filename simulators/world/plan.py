@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from enum import StrEnum
+from enum import Enum, StrEnum, auto
 from typing import Any
 
 from prepaid.calendar import Calendar, Hours
@@ -122,23 +122,33 @@ def plan(seed: int, days: int) -> Plan:
     clocks_jump = dice.random() < 0.25
     is_block = dice.random() < 0.06
     tariffs = _tariffs(dice, days, clocks_jump=clocks_jump)
-    estates = tuple(_estate(dice, days, is_block=is_block and number == 0) for number in range(2))
-    weather = [
-        happening
-        for number, estate in enumerate(estates)
-        for happening in _weather(dice, number, estate, days, clocks_jump=clocks_jump)
-    ]
+    is_alone = dice.random() < 0.5  # with its weather: little happens to the other
+    kinds = (_Kind.BLOCK if is_block else _Kind.USUAL, _Kind.QUIET if is_alone else _Kind.USUAL)
+    estates = tuple(_estate(dice, days, kind) for kind in kinds)
+    weather: list[Happening] = []
+    for number, estate in enumerate(estates):
+        is_quiet = kinds[number] is _Kind.QUIET
+        weather += _weather(dice, number, estate, days, clocks_jump=clocks_jump, is_quiet=is_quiet)
     return Plan(seed, days, estates, tariffs, tuple(sorted(weather)), clocks_jump)
 
 
 # Estates.
 
 
-def _estate(dice: random.Random, days: int, *, is_block: bool) -> EstatePlan:
+class _Kind(Enum):
+    USUAL = auto()
+    BLOCK = auto()  # one customer of eight meters
+    QUIET = auto()  # one meter, and little happens
+
+
+def _estate(dice: random.Random, days: int, kind: _Kind) -> EstatePlan:
     points: list[PointPlan] = []
-    if is_block:
-        # One customer of many meters: empty, it is too many cuts at once.
+    if kind is _Kind.QUIET:
         purposes: tuple[str, ...] = ("electricity",)
+        points = [_point(dice, days, "electricity", 0, _policy(dice))]
+    elif kind is _Kind.BLOCK:
+        # One customer of many meters: empty, it is too many cuts at once.
+        purposes = ("electricity",)
         policy = replace(_policy(dice), quiet=None, is_protected=False)
         points = [_point(dice, days, "electricity", 0, policy) for _ in range(8)]
     else:
@@ -150,14 +160,14 @@ def _estate(dice: random.Random, days: int, *, is_block: bool) -> EstatePlan:
         if purposes != ("electricity",):
             policy = _policy(dice) if len(purposes) == 2 else policy
             points.append(_point(dice, days, "cold_water", len(purposes) - 1, policy))
-    is_rough = dice.random() < 0.6
+    is_rough = kind is not _Kind.QUIET and dice.random() < 0.6
     return EstatePlan(
         tuple(points),
         purposes,
-        settle_s=dice.choice((2.0, 4.0, 6.0)) * HOUR_S if not is_block else 6 * HOUR_S,
+        settle_s=dice.choice((2.0, 4.0, 6.0)) * HOUR_S if kind is not _Kind.BLOCK else 6 * HOUR_S,
         loss=dice.choice((0.1, 0.3)) if is_rough else 0.0,
         doubling=dice.choice((0.1, 0.3)) if is_rough else 0.0,
-        slow_s=dice.choice((0.5, 8.0)) if is_rough else 0.1,
+        slow_s=dice.choice((0.5, 0.5, 0.5, 8.0)) if is_rough else 0.1,
         worker_dies=0.1 if is_rough else 0.0,
         noise=dice.choice((0.0, 0.0, 0.02)),
     )
@@ -180,6 +190,7 @@ def _policy(dice: random.Random) -> Policy:
         quiet=quiet,
         notice=timedelta(minutes=dice.choice((0, 0, 0, 30))),
         max_cut_current_a=Decimal(8) if dice.random() < 0.1 else None,
+        current_again=timedelta(minutes=dice.choice((1, 10, 10))),
         dwell=timedelta(seconds=dice.choice((0, 5, 60))),
     )
 
@@ -283,14 +294,21 @@ class _Sky:
 
 
 def _weather(
-    dice: random.Random, number: int, estate: EstatePlan, days: int, *, clocks_jump: bool
+    dice: random.Random,
+    number: int,
+    estate: EstatePlan,
+    days: int,
+    *,
+    clocks_jump: bool,
+    is_quiet: bool,
 ) -> list[Happening]:
     sky = _Sky(dice, number, days * DAY_S)
     _money(sky, estate, days)
     _links(sky)
-    _power(sky)
-    _things(sky, estate)
     _people(sky, estate)
+    if not is_quiet:
+        _power(sky)
+        _things(sky, estate)
     if clocks_jump:
         for _ in range(dice.randint(1, 2)):
             by_s = dice.choice((-2 * DAY_S, -3000.0, -400.0, 400.0, 5000.0, 3 * DAY_S, 400 * DAY_S))
@@ -313,7 +331,7 @@ def _links(sky: _Sky) -> None:
     """The link is up now and then, so that many entries travel together; one time for long."""
     dice, at_s = sky.dice, 5.0
     sky.add(What.LINK, at_s, lasts_s=600.0)
-    while (at_s := at_s + dice.uniform(3, 18) * HOUR_S) < sky.ends_s:
+    while (at_s := at_s + dice.uniform(4, 22) * HOUR_S) < sky.ends_s:
         lasts_s = dice.choice((20.0, 120.0, 300.0, 1200.0))
         sky.add(What.LINK, at_s, lasts_s=lasts_s)
         at_s += lasts_s
@@ -339,9 +357,9 @@ def _power(sky: _Sky) -> None:
 def _things(sky: _Sky, estate: EstatePlan) -> None:
     dice, points = sky.dice, len(estate.points)
     for _ in sky.some(0.3, 2):
-        sky.add(What.NOISE, lasts_s=_long(dice, 6 * HOUR_S), number=dice.choice((10, 40)))
+        sky.add(What.NOISE, lasts_s=_long(dice, 4 * HOUR_S), number=dice.choice((10, 40)))
     for _ in sky.some(0.3, 2):
-        sky.add(What.DEAD_METER, which=dice.randrange(points), lasts_s=_long(dice, 9 * HOUR_S))
+        sky.add(What.DEAD_METER, which=dice.randrange(points), lasts_s=_long(dice, 3 * HOUR_S))
     for _ in sky.some(0.15, 1):
         sky.add(What.LINE_AWAY, lasts_s=_long(dice, 3 * HOUR_S))
     for _ in sky.some(0.2, 2):
