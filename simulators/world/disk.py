@@ -35,12 +35,15 @@ def _first_word(statement: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A position that a commit has put in the place of another, both as JSON; was is None for the first."""
+    """A position that a commit has put in the place of another, both as JSON; was is None for the first.
+
+    tariff is that of the point, None where the ledger does not know the point.
+    """
 
     point: str
     was: str | None
     body: str
-    tariff: str
+    tariff: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,8 @@ class Seen:
         self._is_held = hold is not None
 
     def _one(self, query: str, *values: str) -> Any:
-        return sqlite3.Connection.execute(self._db, query, values).fetchone()[0]
+        row = sqlite3.Connection.execute(self._db, query, values).fetchone()
+        return None if row is None else row[0]
 
     def rolled_back(self) -> None:
         self._clear()
@@ -138,10 +142,10 @@ class Seen:
             seen.clear()
         self._is_heard = False
 
-    def _tariff(self, point: str) -> str:
-        return str(
-            self._one("SELECT json_extract(body, '$.tariff') FROM main.point WHERE id = ?", point)
-        )
+    def _tariff(self, point: str) -> str | None:
+        query = "SELECT json_extract(body, '$.tariff') FROM main.point WHERE id = ?"
+        tariff: str | None = self._one(query, point)
+        return tariff
 
 
 class Disk:

@@ -41,7 +41,7 @@ HEARTBEAT_S = 900.0
 RESTART_S = 5.0  # as a service that ended is started again
 CLEAR_S = 900.0
 KEPT = timedelta(days=90)
-KEEP_S = 1800.0
+KEEP_S = 3600.0
 CLOCKS = ClockRules(
     zone=ZoneInfo(ZONE),
     quorum=Quorum(least=2, within=timedelta(seconds=60)),
@@ -283,7 +283,7 @@ class Machine:
         while True:
             upkeep.look()
             await upkeep.forget()
-            for _ in range(6):
+            for _ in range(3):
                 timekeeper.look()
                 with suppress(StoreHeld, StoreFull):
                     await meter_clocks.step()

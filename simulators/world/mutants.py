@@ -83,10 +83,10 @@ MUTANTS = (
         "                return lambda: None",
     ),
     Mutant(
-        "the gateway sends nothing again",
+        "the gateway believes that it has sent again",
         "edge/uplink/sync.py",
-        "if self._sent is not None and now >= self._sent.at + self._resend_s:",
-        "if self._sent is not None and now < 0:",
+        "self._sent.at + self._resend_s:\n            self._sent = None\n",
+        "self._sent.at + self._resend_s:\n            self._sent.at = now\n",
     ),
     Mutant(
         "the cursor moves after the transaction",
@@ -100,9 +100,10 @@ MUTANTS = (
     Mutant(
         "a charge is posted twice under another cause",
         "edge/booking.py",
-        "            self._store.post(transfer)\n",
+        "            self._store.post(transfer)\n        self._store.save_position",
         "            self._store.post(transfer)\n"
-        '            self._store.post(replace(transfer, cause=transfer.cause + "+"))\n',
+        '            self._store.post(replace(transfer, cause=transfer.cause + "+"))\n'
+        "        self._store.save_position",
     ),
     Mutant(
         "one look is enough for a cut",
@@ -126,7 +127,7 @@ MUTANTS = (
         "quiet times are ignored",
         "prepaid/supply.py",
         "    if policy.quiet is not None and (end",
-        "    if policy.quiet is None and (end",
+        "    if False and (end",
     ),
     Mutant(
         "an override never ends",

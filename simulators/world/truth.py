@@ -147,6 +147,12 @@ class Truth:
     def _follow(self, saved: Saved) -> None:
         """The account after a position is what the account before it comes to by the reading."""
         point = self.points[saved.point]
+        if saved.tariff is None:
+            self._break(
+                "copies",
+                f"{point.point.name} stands at {saved.body}, and its ledger does not know it",
+            )
+            return
         position = _POSITION.validate_json(saved.body)
         key = self._keys[saved.body] = _POSITION.dump_json(position)
         if key in point.accounts:

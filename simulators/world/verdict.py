@@ -6,8 +6,9 @@ import json
 import re
 from collections import defaultdict
 from typing import TYPE_CHECKING
+from uuid import UUID
 
-from sqlalchemy import select, text
+from sqlalchemy import select
 from sqlmodel import col
 
 from cloud import tables
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 QUOTED = {"rejected"}  # tables that keep what others said as they said it
+_OF_ALL = " UNION ALL ".join(
+    f"SELECT organization_id, '{table.name}', row_to_json(t)::text FROM {table.name} t"
+    " WHERE organization_id = ANY(%(ids)s)"
+    for table in metadata.sorted_tables
+    if "organization_id" in table.columns and table.name not in QUOTED
+)
 
 
 def judge(story: Story) -> None:
@@ -227,19 +234,13 @@ def _rejected(story: Story, number: int) -> None:
 
 def _organizations(story: Story) -> None:
     """No row of one organization names anything of the other's, and each sees its own rows alone."""
-    named: list[dict[str, str]] = [{} for _ in story.estates]
+    named: dict[UUID, dict[str, str]] = {estate.organization_id: {} for estate in story.estates}
     with story.database.system() as session:
-        for table in metadata.sorted_tables:
-            if "organization_id" not in table.columns or table.name in QUOTED:
-                continue
-            query = text(
-                f"SELECT row_to_json(t)::text FROM {table.name} t WHERE organization_id = :id"
-            )
-            for found, estate in zip(named, story.estates, strict=True):
-                rows = session.execute(query, {"id": estate.organization_id}).scalars()
-                for row in rows:
-                    for id in _UUID.findall(row):
-                        found.setdefault(id, f"{table.name}: {row[:300]}")
-    if common := named[0].keys() & named[1].keys():
+        rows = session.connection().exec_driver_sql(_OF_ALL, {"ids": list(named)})
+        for organization_id, table, row in rows:
+            for id in _UUID.findall(row):
+                named[organization_id].setdefault(id, f"{table}: {row[:300]}")
+    one, other = named.values()
+    if common := one.keys() & other.keys():
         first = sorted(common)[0]
-        raise Broken("organizations", f"{first} is in {named[0][first]} and in {named[1][first]}")
+        raise Broken("organizations", f"{first} is in {one[first]} and in {other[first]}")
