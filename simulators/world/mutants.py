@@ -130,10 +130,10 @@ MUTANTS = (
         "    if False and (end",
     ),
     Mutant(
-        "an override never ends",
-        "prepaid/supply.py",
-        "        if situation.now < override.until or not situation.is_clock_trusted:\n",
-        "        if True:\n",
+        "the end of an override is not noted",
+        "edge/uplink/sync.py",
+        "                self._store.save_override(id, override)\n",
+        "                self._store.save_override(id, override or self._store.override(id))\n",
     ),
     Mutant(
         "the overdraft is forgotten at the cut",

@@ -13,6 +13,7 @@ from sqlmodel import col
 
 from cloud import tables
 from cloud.services import ledger as books
+from cloud.services import overrides
 from cloud.services.readings import rerating
 from cloud.tables import metadata, utc_now
 from edge.ledger import ledger_file
@@ -43,6 +44,7 @@ def judge(story: Story) -> None:
         _charges(story, number)
         _balances(story, number)
         _copies(story, number)
+        _overrides(story, number)
         _supply(story, number)
         _rejected(story, number)
     _rerated(story)
@@ -195,6 +197,23 @@ def _copies(story: Story, number: int) -> None:
                     "copies",
                     f"{point.name}: the cloud has {state.total}, charged is {position.reading.total}",
                 )
+
+
+def _overrides(story: Story, number: int) -> None:
+    """The gateway keeps to the overrides that are in force in the cloud, and to no others."""
+    estate, store, now = story.estates[number], story.store(number), story.now()
+    with story.database.system() as session:
+        pins = overrides.all_in_force(session, [point.id for point in estate.points], now=now)
+    for point in estate.points:
+        pin, override = pins.get(point.id), store.override(point.id)
+        decided = (pin.supply, pin.until) if pin is not None else None
+        kept = (
+            (override.supply, override.until)
+            if override is not None and override.until > now
+            else None
+        )
+        if decided != kept:
+            raise Broken("copies", f"{point.name} is pinned to {decided}, the gateway has {kept}")
 
 
 def _supply(story: Story, number: int) -> None:
