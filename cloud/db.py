@@ -23,7 +23,7 @@ SCHEMA = "0022"  # the newest of cloud/migrations/versions
 _AWAY = ("08", "53", "57")
 _ROLLED_BACK = "40"
 
-_SEES = text("SELECT set_config(:name, :value, true)")
+_SEES = "SELECT set_config(%(name)s, %(value)s, true)"
 # Numeric value out of range, datetime field overflow, string too long, character not in repertoire,
 # untranslatable character.
 _UNKEEPABLE = frozenset({"22003", "22008", "22001", "22021", "22P05"})
@@ -64,13 +64,13 @@ class Database:
     def _transaction(self, name: str, value: str) -> Iterator[Session]:
         with Session(self._engine, expire_on_commit=False) as session:
             try:
-                session.execute(_SEES, {"name": name, "value": value})
+                execute(session, _SEES, name=name, value=value)
             except DBAPIError as error:
                 if not error.connection_invalidated:
                     raise
                 # It broke while it was idle, and nothing is lost: the pool opens another.
                 session.rollback()
-                session.execute(_SEES, {"name": name, "value": value})
+                execute(session, _SEES, name=name, value=value)
             yield session
             session.commit()
 
