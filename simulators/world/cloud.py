@@ -38,6 +38,7 @@ from prepaid.money import Money
 from prepaid.point import Meter, ServicePoint
 from prepaid.reading import Supply
 from prepaid.wire import PointSet, TariffSet, Visit
+from simulators.world.broken import Broken
 from simulators.world.plan import MOST_L, MOST_W, EstatePlan, Plan, PointPlan
 
 CHANNEL = "sandbox"
@@ -210,7 +211,8 @@ class Cloud:
             other.start()
             self._wait_until_it_waits(session, other)
         other.join()
-        assert arrived == [True], "the notice that came second is booked as well, by the first"
+        if arrived != [True]:
+            raise Broken("payments", f"{payment} came twice at once, and the second is not known")
 
     def _wait_until_it_waits(self, session: Session, other: threading.Thread) -> None:
         """Until the database says that somebody waits for us, or nobody had to."""

@@ -24,6 +24,7 @@ from edge.ledger.store import Store
 from prepaid.reading import Supply
 from simulators.clock import SimulatedLoop
 from simulators.world import verdict
+from simulators.world.broken import Broken
 from simulators.world.cloud import Cloud, Estate
 from simulators.world.disk import copy_ledger
 from simulators.world.line import Line
@@ -31,7 +32,7 @@ from simulators.world.machine import Machine
 from simulators.world.meters import AnyMeter, ElectricityMeter, Flow, Habit, WaterMeter
 from simulators.world.network import Network
 from simulators.world.plan import BEGIN, HOUR_S, Happening, Plan, What, plan
-from simulators.world.truth import Broken, Truth
+from simulators.world.truth import Truth
 
 LOOKS_S = (900.0, 1800.0, 1300.0)  # after the weather; then everything is in its place
 AGAIN_S, BRAKES = 300.0, 3  # once more, while the brake was pulled by what the weather had put off

@@ -22,6 +22,7 @@ from prepaid.point import Policy, ServicePoint
 from prepaid.rating import Position
 from prepaid.reading import Supply
 from simulators import oracle
+from simulators.world.broken import Broken
 from simulators.world.cloud import Estate
 from simulators.world.disk import Commit, Saved
 from simulators.world.machine import LEAST_S, Machine
@@ -34,18 +35,6 @@ CLOCK_OFF = timedelta(minutes=6)  # a clock that is trusted may be wrong by five
 LOOKS, FRESH_MS = 2, 300_000  # a cut needs two fresh looks
 RESTORED_WITHIN_S = 180.0
 BRAKE_LEAST, BRAKE_WITHIN_S = 5, 600.0
-
-
-class Broken(Exception):
-    """An invariant does not hold; name says which."""
-
-    def __init__(self, name: str, text: str) -> None:
-        super().__init__(name, text)
-        self.name = name
-        self.text = text
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.text}"
 
 
 @dataclass(slots=True)

@@ -21,7 +21,8 @@ from prepaid import ledger
 from prepaid.ledger import Reason, prepaid
 from prepaid.money import Money
 from prepaid.reading import Supply
-from simulators.world.truth import Broken, Point
+from simulators.world.broken import Broken
+from simulators.world.truth import Point
 
 if TYPE_CHECKING:
     from simulators.world.story import Story
