@@ -15,7 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 from sqlalchemy.exc import OperationalError
 
-from cloud import refusals
+from cloud import metrics, refusals
 from cloud.api import channels, credit, gateways, health, notices, overrides, rooms, topups
 from cloud.attempts import Attempts
 from cloud.channels import configured
@@ -62,6 +62,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.key_attempts = Attempts(within=timedelta(minutes=1))
     app.state.channels = configured.channels(settings)
     app.state.notices = notices_configured.provider(settings)
+    app.add_middleware(metrics.Measured)
     app.add_middleware(OriginCheck, public_url=settings.public_url, refuse=refusals.refused)
     app.add_middleware(Intake, refuse=refusals.refused)
     refusals.install(app)
@@ -94,6 +95,7 @@ def run(settings: Settings) -> None:
         listener.close()
         raise
     app = create_app(settings)
+    metrics.serve(settings, metrics.WEB)
     config = uvicorn.Config(
         app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=5
     )

@@ -13,6 +13,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from cloud import auth, telemetry
+from cloud.backups import folder
 from cloud.channels import Channel
 from cloud.db import Database
 from cloud.notices import configured
@@ -158,6 +159,19 @@ def _forget(job: Context) -> Said | None:
     return None
 
 
+def _back_up(job: Context) -> Said | None:
+    done = folder.back_up(job.settings, now=job.now)
+    if done is None:
+        return None
+    made, deleted = done
+    return Said(
+        "Wrote {name}, {size} MB; deleted {deleted} older ones.",
+        name=made.path.name,
+        size=f"{made.size / 1e6:.1f}",
+        deleted=deleted,
+    )
+
+
 def _prepare_partitions(job: Context) -> Said | None:
     with job.database.system() as session:
         made = partitions.prepare(session, now=job.now)
@@ -212,6 +226,7 @@ def _send_telemetry(job: Context) -> Said | None:
 SECONDS_15 = timedelta(seconds=15)
 
 JOBS: tuple[Job, ...] = (
+    Job("back-up", "Back up the database", _back_up, at=time(2, 30)),
     Job(
         "announce-keys",
         "Tell gateways the keys of the cloud",

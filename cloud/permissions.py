@@ -47,6 +47,8 @@ class Permission(StrEnum):
     SEE_TARIFFS = "see-tariffs"
     EDIT_TARIFFS = "edit-tariffs"
     RUN_JOBS = "run-jobs"
+    SET_UP = "set-up"
+    SEE_BACKUPS = "see-backups"
 
 
 class Role(StrEnum):
@@ -121,6 +123,8 @@ _WHO: Mapping[Permission, tuple[Role, ...]] = {
     Permission.SEE_TARIFFS: _EVERYONE,
     Permission.EDIT_TARIFFS: (Role.TARIFF_EDITOR,),
     Permission.RUN_JOBS: (Role.ENGINEER,),
+    Permission.SET_UP: (),
+    Permission.SEE_BACKUPS: (Role.ENGINEER, Role.AUDITOR),
 }
 """Who has a permission beside the administrator, who has each."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,17 +17,18 @@ from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 from sqlmodel import col
 
+from cloud import metrics
 from cloud.channels import Channel, configured
 from cloud.db import Database, check_role, connect_args, place
 from cloud.errors import first_line
 from cloud.jobs import JOBS, ZONE, Context, Job
 from cloud.services import job_runs
+from cloud.services.operation.readiness import LEADER_LOCK
 from cloud.settings import Settings
 from cloud.tables import Organization, utc_now
 
 log = logging.getLogger(__name__)
 
-LEADER_LOCK = 4711
 CHECK_S = 0.5
 RETRY_S = 2.0
 AGAIN = timedelta(minutes=15)  # a job of the day that failed is tried again
@@ -41,6 +43,7 @@ def run(settings: Settings) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    metrics.serve(settings, metrics.SCHEDULER)
     database = Database(settings.database_url, connections=AT_ONCE + 2)
     runner = Runner(database, settings, configured.channels(settings), stop)
     is_away = False
@@ -79,6 +82,7 @@ def _lead(
         if stop.wait(CHECK_S):
             return
     log.info("this scheduler leads")
+    metrics.LEADS.set(1)
     scheduler = BackgroundScheduler(
         timezone=ZONE, executors={"default": {"type": "threadpool", "max_workers": AT_ONCE}}
     )
@@ -90,6 +94,7 @@ def _lead(
             runner.take_requests(scheduler)
     finally:
         scheduler.shutdown(wait=True)
+        metrics.LEADS.set(0)
         log.info("this scheduler leads no more")
 
 
@@ -234,6 +239,7 @@ class Runner:
             now=utc_now(),
             is_stopping=self._stop.is_set,
         )
+        began = time.perf_counter()
         said: job_runs.Said | None = None
         failed: str | None = None
         try:
@@ -246,6 +252,8 @@ class Runner:
             log.exception("%s failed", job.name)
         if failed is None and job.at is not None and self._stop.is_set():
             failed = job_runs.INTERRUPTED  # it may have ended early
+        metrics.JOBS.labels(job.name, "failed" if failed is not None else "done").inc()
+        metrics.JOB_SECONDS.labels(job.name).observe(time.perf_counter() - began)
         if said is not None:
             log.info("%s: %s", job.name, said)
         try:

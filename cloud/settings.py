@@ -26,6 +26,7 @@ from pydantic_settings import (
 from cloud.channel_settings import ChannelSettings, HttpAddress
 
 ENVIRONMENT = "WATTWELL_"
+SHORTEST_PASSPHRASE = 12
 
 Network = IPv4Network | IPv6Network
 
@@ -101,6 +102,12 @@ def _secret(value: str) -> str:
     return value
 
 
+def _passphrase(value: str) -> str:
+    if len(value) < SHORTEST_PASSPHRASE:
+        raise ValueError(f"must have at least {SHORTEST_PASSPHRASE} characters")
+    return value
+
+
 def _key_bytes(value: object) -> bytes:
     try:
         raw = base64.b64decode(value, validate=True) if isinstance(value, str) else b""
@@ -153,6 +160,14 @@ class Settings(ChannelSettings):
     sandbox_merchant: str = "wattwell"
     sandbox_merchant_key: PrivateKey | None = Field(default=None, repr=False)
     sandbox_channel_key: PublicKey | None = None
+    setup_token: Annotated[str, AfterValidator(_secret)] | None = Field(default=None, repr=False)
+    settings_file: Path | None = None  # the one that was loaded
+    backup_folder: Path | None = None
+    backup_keep: int = Field(default=14, ge=1, le=1000)
+    backup_passphrase: Annotated[str, AfterValidator(_passphrase)] | None = Field(
+        default=None, repr=False
+    )
+    metrics_listen: Annotated[str, AfterValidator(_listen)] | None = None
     longest_override_days: int = Field(default=31, ge=1, le=366)
     influx_url: HttpAddress | None = None
     influx_token: str | None = Field(default=None, repr=False)
@@ -187,6 +202,7 @@ class Settings(ChannelSettings):
             raise BadSettings(
                 [f"The secret {error.filename} cannot be read: {error.strerror}."]
             ) from None
+        settings = settings.model_copy(update={"settings_file": path})
         if faults := [
             f"{_missing(name, path, secrets)} ({needs} needs it)."
             for name, needs in settings.lacking().items()

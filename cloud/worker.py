@@ -6,7 +6,10 @@ import asyncio
 import gc
 import json
 import logging
+import os
 import signal
+import socket
+import time
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
@@ -16,10 +19,13 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from cloud import metrics
 from cloud.db import Database, check_role, connect_args, is_away
 from cloud.errors import CannotStart, first_line
 from cloud.services import answers, downlog, uplog
 from cloud.services.downlog import Batch
+from cloud.services.operation import readiness
+from cloud.services.operation.readiness import BEAT
 from cloud.settings import Settings
 from cloud.tables import utc_now
 from prepaid import wire
@@ -43,6 +49,7 @@ async def run(settings: Settings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    metrics.serve(settings, metrics.WORKER)
     worker = Worker(settings)
     work = asyncio.create_task(worker.run())
     stopping = asyncio.create_task(stop.wait())
@@ -66,6 +73,7 @@ class Worker:
         self._unknown: set[str] = set()
         self._revoked: set[str] = set()
         self._is_away = False
+        self._name = f"{socket.gethostname()}-{os.getpid()}"
 
     async def run(self) -> None:
         """Works until cancelled. Raises CannotStart if the broker refuses us, or the database's role is wrong."""
@@ -89,6 +97,7 @@ class Worker:
         async with asyncio.TaskGroup() as group:
             group.create_task(_again_and_again("listening for new entries", self._listen))
             group.create_task(_again_and_again("sending again", self._resend))
+            group.create_task(_again_and_again("saying that it works", self._beat))
             for _ in range(AT_ONCE):
                 group.create_task(_again_and_again("taking messages", self._take))
 
@@ -145,23 +154,30 @@ class Worker:
     async def _take(self) -> None:
         """Applies and answers the next message."""
         message = await self._waiting.get()
+        metrics.WAITING.set(self._waiting.qsize())
         gateway_no = message.subject.split(".")[1]
         try:
             envelope = wire.unpack(message.data)
         except BadMessage as error:
             log.warning("gateway %s sent no envelope, dropped: %s", gateway_no, first_line(error))
+            metrics.MESSAGES.labels("no envelope").inc()
             return
+        began = time.perf_counter()
         try:
             answer = await asyncio.to_thread(self._receive, gateway_no, envelope)
         except Exception as error:
             # Either way the gateway sends it again.
+            metrics.MESSAGES.labels("failed").inc()
             if isinstance(error, DBAPIError) and is_away(error):
                 self._database_away(error)
             else:
                 log.exception("a message of gateway %s could not be applied", gateway_no)
             return
         self._database_back()
+        metrics.MESSAGE_SECONDS.observe(time.perf_counter() - began)
+        metrics.MESSAGES.labels("ignored" if answer is None else "taken").inc()
         if answer is not None:
+            metrics.ENTRIES.inc(len(envelope.entries))
             await self._send(answer)
 
     def _receive(self, gateway_no: str, envelope: Envelope) -> Batch | None:
@@ -189,6 +205,7 @@ class Worker:
         payload = answers.seal(batch, self._settings.signing_key, at=utc_now())
         try:
             await self._broker.publish(f"wattwell.{batch.gateway_no}.down", payload)
+            metrics.SENT.inc()
         except NatsError as error:
             # It is sent again while the gateway's cursor does not move.
             log.debug("gateway %s was not answered: %s", batch.gateway_no, error)
@@ -212,6 +229,20 @@ class Worker:
         """Sends again what gateways online have not taken: messages get lost, and so do workers."""
         await asyncio.sleep(SWEEP_S)
         await self._send_due(None)
+
+    async def _beat(self) -> None:
+        """Says in the database that this worker works, for /health/ready."""
+        try:
+            await asyncio.to_thread(self._note_beat)
+        except DBAPIError as error:
+            if not is_away(error):
+                raise
+            self._database_away(error)
+        await asyncio.sleep(BEAT.total_seconds())
+
+    def _note_beat(self) -> None:
+        with self._database.system() as session:
+            readiness.beat(session, self._name, has_broker=self._broker.is_connected, now=utc_now())
 
     async def _send_due(self, gateway_id: UUID | None) -> None:
         if not self._broker.is_connected:

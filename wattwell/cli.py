@@ -14,6 +14,7 @@ from wattwell import (
     audit_commands,
     edge_commands,
     field_commands,
+    operation_commands,
     simulate_commands,
     tariff_commands,
 )
@@ -30,6 +31,8 @@ app = typer.Typer(
     help="Prepaid metering for electricity and water: gateway, cloud, pages and simulators.",
 )
 cloud = typer.Typer(no_args_is_help=True, help="The cloud's programs.")
+cloud.registered_commands += operation_commands.cloud.registered_commands
+app.registered_commands += operation_commands.app.registered_commands
 app.add_typer(cloud, name="cloud")
 app.add_typer(audit_commands.app, name="audit")
 edge_commands.app.add_typer(field_commands.app)

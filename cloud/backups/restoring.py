@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from cloud import db
 from cloud.backups import books, sealed, taking
 from cloud.errors import CannotStart
 from cloud.services import restored
+from cloud.services.readings import partitions
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +67,7 @@ def restore(url: str, path: Path, *, passphrase: str | None, now: datetime) -> P
             raw.execute("SELECT set_config('wattwell.system', 'on', true)")
             _check_empty(raw, header["schema"])
             db.upgrade(connection, header["schema"])
-            told = _fill(raw, path, passphrase)
+            told = _fill(connection, raw, path, passphrase)
             db.upgrade(connection, "head")
             gateways = _rename_logs(connection, now)
     finally:
@@ -118,15 +120,20 @@ def _check_empty(raw: psycopg.Connection[Any], schema: str) -> None:
         )
 
 
-def _fill(raw: psycopg.Connection[Any], path: Path, passphrase: str | None) -> books.Books:
+_MONTH = re.compile(r"readings_([0-9]{4})_([0-9]{2})")
+
+
+def _fill(
+    connection: Connection, raw: psycopg.Connection[Any], path: Path, passphrase: str | None
+) -> books.Books:
     expected: books.Books = {}
     with _without_constraints(raw):
         for what, pieces in sealed.members(path, passphrase):
             match what:
                 case {"books": state}:
                     expected = state
-                case {"partitions": partitions, "sequences": sequences}:
-                    _make_partitions(raw, partitions)
+                case {"partitions": months, "sequences": sequences}:
+                    _make_partitions(connection, months)
                     _set_sequences(raw, sequences)
                 case {"table": str(table), "columns": columns}:
                     names = sql.SQL(", ").join(map(sql.Identifier, columns))
@@ -157,7 +164,7 @@ def _without_constraints(raw: psycopg.Connection[Any]) -> Iterator[None]:
         WHERE contype = 'f' AND connamespace = 'public'::regnamespace AND conparentid = 0
     """).fetchall()
     forced = raw.execute(
-        "SELECT oid::regclass::text FROM pg_class WHERE relforcerowsecurity AND relkind IN ('r', 'p')"
+        "SELECT relname FROM pg_class WHERE relforcerowsecurity AND relnamespace = 'public'::regnamespace"
     ).fetchall()
     for table, name, _ in keys:
         _run(raw, "ALTER TABLE {} DROP CONSTRAINT {}", table, name)
@@ -183,16 +190,12 @@ def _run(raw: psycopg.Connection[Any], statement: str, *names: str) -> None:
     raw.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
 
 
-def _make_partitions(raw: psycopg.Connection[Any], partitions: list[dict[str, str]]) -> None:
-    """Those that the migrations did not make."""
-    for one in partitions:
-        raw.execute(
-            sql.SQL("CREATE TABLE IF NOT EXISTS {} PARTITION OF {} {}").format(
-                sql.Identifier(one["name"]),
-                sql.Identifier(one["of"]),
-                sql.SQL(one["bound"]),
-            )
-        )
+def _make_partitions(connection: Connection, months: list[str]) -> None:
+    """Those of readings that the migrations did not make: readings_2026_03 is one."""
+    with Session(connection, join_transaction_mode="create_savepoint") as session, session.begin():
+        for name in months:
+            if found := _MONTH.fullmatch(name):
+                partitions.make_month(session, year=int(found[1]), month=int(found[2]))
 
 
 def _set_sequences(raw: psycopg.Connection[Any], sequences: dict[str, int]) -> None:

@@ -30,7 +30,6 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 MAGIC = b"WATTWELL-BACKUP 1\n"
 FRAME_BYTES = 1 << 20
 SCRYPT = {"n": 1 << 15, "r": 8, "p": 1}
-SHORTEST_PASSPHRASE = 12
 _LENGTH = struct.Struct(">I")
 _LONGEST_HEADER = 64 * 1024
 

@@ -13,9 +13,10 @@ import psycopg
 from psycopg import sql
 
 from cloud.backups import books
-from cloud.backups.sealed import SHORTEST_PASSPHRASE, Writer
+from cloud.backups.sealed import Writer
 from cloud.db import SCHEMA, connect_args
 from cloud.errors import CannotStart
+from cloud.settings import SHORTEST_PASSPHRASE
 
 NOT_OURS = ("database_url", "nats_url")
 """Secrets that belong to a machine and its servers: a backup goes to another."""
@@ -32,9 +33,17 @@ class Made:
 
 
 def take(
-    url: str, to: Path, *, settings_file: Path | None, passphrase: str | None, now: datetime
+    url: str,
+    to: Path,
+    *,
+    settings_file: Path | None,
+    passphrase: str | None,
+    now: datetime,
+    of_any_version: bool = False,
 ) -> Made:
     """Writes the database to a file, with the settings and secrets of this cloud.toml if it is named.
+
+    of_any_version: also an older database, as it is before it is upgraded.
 
     Raises CannotStart: secrets without a passphrase, a passphrase that is too short, a database of another
     version; psycopg.OperationalError if it does not answer; OSError if the file cannot be written.
@@ -49,7 +58,7 @@ def take(
         connection.read_only = True
         connection.execute("SELECT set_config('wattwell.system', 'on', true)")
         schema = schema_of(connection)
-        if schema != SCHEMA:
+        if schema is None or (schema != SCHEMA and not of_any_version):
             raise CannotStart(
                 f"The database is of version {schema}, this program of {SCHEMA}: run `wattwell cloud migrate`,"
                 " or back it up with the program it belongs to."
@@ -119,13 +128,11 @@ def _copy(
             writer.data(piece)
 
 
-def _partitions(connection: psycopg.Connection[Any]) -> list[dict[str, str]]:
-    rows = connection.execute("""
-        SELECT c.relname, p.relname, pg_get_expr(c.relpartbound, c.oid)
-        FROM pg_class c JOIN pg_inherits i ON i.inhrelid = c.oid JOIN pg_class p ON p.oid = i.inhparent
-        WHERE c.relispartition AND c.relkind IN ('r', 'p') ORDER BY c.oid
-    """).fetchall()
-    return [{"name": name, "of": parent, "bound": bound} for name, parent, bound in rows]
+def _partitions(connection: psycopg.Connection[Any]) -> list[str]:
+    rows = connection.execute(
+        "SELECT relname FROM pg_class WHERE relispartition AND relkind = 'r' ORDER BY relname"
+    ).fetchall()
+    return [name for (name,) in rows]
 
 
 def _sequences(connection: psycopg.Connection[Any]) -> dict[str, int]:

@@ -34,6 +34,7 @@ from cloud.tables.devices import (
 from cloud.tables.estate import (
     Account,
     Building,
+    Heartbeat,
     Occupancy,
     Organization,
     Room,
@@ -103,6 +104,7 @@ __all__ = [
     "GatewayCredential",
     "GatewayLog",
     "Grant",
+    "Heartbeat",
     "Household",
     "JobRun",
     "Line",

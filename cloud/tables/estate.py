@@ -123,3 +123,13 @@ class Occupancy(Owned, table=True):
         sa_column_kwargs={"default": utc_now},
     )
     ended_at: datetime | None = Field(default=None, sa_type=Utc)
+
+
+class Heartbeat(SQLModel, table=True):
+    """A worker's sign of life, by its name: of the installation, not of an organization."""
+
+    __tablename__ = "heartbeats"
+
+    name: str = Field(sa_type=Text, primary_key=True)
+    at: datetime = Field(sa_type=Utc)
+    has_broker: bool

@@ -71,6 +71,7 @@ MENU: tuple[MenuGroup, ...] = (
             MenuItem("/audit", "history", N_("Audit log"), Permission.SEE_AUDIT),
             MenuItem("/people", "users", N_("Staff"), Permission.MANAGE_PEOPLE),
             MenuItem("/jobs", "clock-cog", N_("Jobs"), Permission.SEE_JOBS),
+            MenuItem("/backups", "database-export", N_("Backups"), Permission.SEE_BACKUPS),
             MenuItem("/api-keys", "key", N_("API keys"), Permission.INTEGRATE),
             MenuItem("/webhooks", "webhook", N_("Webhooks"), Permission.INTEGRATE),
         ),

@@ -27,6 +27,7 @@ from dashboards.manager import gateways, jobs, supply
 from dashboards.manager.estate import meters, places
 from dashboards.manager.integration import keys, webhooks
 from dashboards.manager.money import bills, books, counter, orders, shifts, withdrawals
+from dashboards.manager.operation import backups, setup
 from dashboards.manager.people import approvals, audit, cuts, own, signing_in, users
 from dashboards.manager.readings import rerating
 from dashboards.manager.tariffs import editing as tariff_editing
@@ -42,6 +43,8 @@ router.include_router(keys.router)
 router.include_router(webhooks.router)
 router.include_router(places.router)
 router.include_router(meters.router)
+router.include_router(setup.router)
+router.include_router(backups.router)
 router.include_router(jobs.router)
 router.include_router(bills.router)
 router.include_router(rerating.router)

@@ -26,7 +26,7 @@ from cloud.tables import metadata
 pytestmark = pytest.mark.processes
 
 SHARED = {"organizations": "id"}  # table: the column that says whose the row is
-SYSTEM_ONLY = {"login_failures", "job_runs", "telemetry_cursors"}
+SYSTEM_ONLY = {"login_failures", "job_runs", "telemetry_cursors", "heartbeats"}
 KEPT = {"transfers", "audit_entries"}  # a change is refused before anybody asks whose row it is
 
 

@@ -18,12 +18,15 @@ pytestmark = pytest.mark.processes
 
 OPEN = (
     ("/api/health", "nobody is signed in where it is asked"),
+    ("/health/", "nobody is signed in where it is asked"),
     ("/api/channels/{channel}/notify", "signed by the payment channel"),
+    ("/api/notices/", "signed by the company that sends messages"),
     ("/api/enrol", "gateways, by a token"),
     ("/api/notices/{provider}", "signed by the provider of messages"),
     ("/api/gateways/challenge", "gateways"),
     ("/api/gateways/renew", "gateways, by their key"),
     ("/t/", "tenants, by their link"),
+    ("/setup/begin/", "an installation without staff, by its one-time token"),
     ("/login", "to sign in"),
     ("/login/", "the code of the second factor"),
     ("/password/", "to set a password, by the secret in the link"),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from cloud import tables
 from cloud.backups import restoring, taking
@@ -15,6 +16,7 @@ from cloud.backups.sealed import BadBackup
 from cloud.db import Database
 from cloud.errors import CannotStart
 from cloud.services import downlog, ledger, pointsets
+from cloud.services.readings import partitions
 from prepaid.ledger import Reason, Transfer, clearing, prepaid
 from prepaid.money import Money
 from prepaid.wire import Credited, PointSet
@@ -121,8 +123,19 @@ def test_a_restored_database_has_the_same_books_and_is_kept_apart_by_organizatio
     build("neighbour")
     book = prepaid(home.electricity_purse)
     paid = Transfer(clearing("cash"), book, Money.yuan("50.00"), Reason.TOP_UP, "cash:1", NOON)
+    long_ago = NOON.replace(year=2023)  # its month has a partition, which no migration makes
     with database.system() as session:
         ledger.post(session, home.organization_id, [paid])
+        partitions.make_month(session, year=2023, month=3)
+        session.add(
+            tables.Reading(
+                organization_id=home.organization_id,
+                point_id=home.electricity,
+                at=long_ago,
+                meter_no="x",
+                total=Decimal("1.5"),
+            )
+        )
     (settings_file.parent / "secrets" / "database_url").write_text(url)
     backup = tmp_path / "backup"
 
@@ -138,6 +151,8 @@ def test_a_restored_database_has_the_same_books_and_is_kept_apart_by_organizatio
     with pytest.raises(Exception, match="never changed or deleted"), restored.system() as session:
         session.execute(tables.Transfer.__table__.delete())
     with restored.system() as session:
+        lies_in = text("SELECT tableoid::regclass::text FROM readings WHERE meter_no = 'x'")
+        assert session.execute(lies_in).scalar_one() == "parts.readings_2023_03"
         gateway = session.get(tables.Gateway, home.gateway_id)
         assert gateway.down_log != home.down_log
     restored.close()

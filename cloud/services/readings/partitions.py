@@ -26,12 +26,19 @@ def prepare(session: Session, *, now: datetime) -> int:
     made = 0
     for _ in range(BEHIND + AHEAD + 1):
         following = (month + timedelta(days=32)).replace(day=1)
-        made += _make(session, since=month, until=following)
+        made += make(session, since=month, until=following)
         month = following
     return made
 
 
-def _make(session: Session, *, since: datetime, until: datetime) -> bool:
+def make_month(session: Session, *, year: int, month: int) -> bool:
+    """Makes the partition of one month, if it is not there. Needs a system session."""
+    since = datetime(year, month, 1, tzinfo=UTC)
+    return make(session, since=since, until=(since + timedelta(days=32)).replace(day=1))
+
+
+def make(session: Session, *, since: datetime, until: datetime) -> bool:
+    """Makes the partition of a month, from its first instant to that of the next, if it is not there."""
     name = f"parts.readings_{since:%Y_%m}"
     if session.execute(text("SELECT to_regclass(:name)"), {"name": name}).scalar_one() is not None:
         return False

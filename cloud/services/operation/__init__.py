@@ -1,0 +1,1 @@
+"""What an installation is set up, looked after and saved by."""

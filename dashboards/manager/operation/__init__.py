@@ -1,0 +1,1 @@
+"""Pages for setting an installation up and looking after it."""
