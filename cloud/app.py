@@ -16,7 +16,17 @@ from fastapi import FastAPI
 from sqlalchemy.exc import OperationalError
 
 from cloud import metrics, refusals
-from cloud.api import channels, credit, gateways, health, notices, overrides, rooms, topups
+from cloud.api import (
+    accounts,
+    channels,
+    credit,
+    gateways,
+    health,
+    notices,
+    overrides,
+    rooms,
+    topups,
+)
 from cloud.attempts import Attempts
 from cloud.channels import configured
 from cloud.db import Database, check_role, is_migrated
@@ -75,6 +85,7 @@ def create_app(settings: Settings) -> FastAPI:
         topups,
         credit,
         overrides,
+        accounts,
         manager,
         tenant,
     ):

@@ -258,29 +258,38 @@ def moves_money(roles: Iterable[Role]) -> bool:
     return any(ALLOWED[role] & MOVES_MONEY for role in roles)
 
 
-def tenant(session: Session, settings: Settings, token: str) -> Tenant:
-    """The account a link's token opens. Needs a system session. Raises NoSuchLink, also once it is closed."""
-    found = session.get(Account, read_tenant_token(settings, token))
-    if found is None or found.closed_at is not None:
+def tenant(session: Session, settings: Settings, token: str, *, now: datetime) -> Tenant:
+    """The account a link's token opens. Needs a system session.
+
+    Raises NoSuchLink, also once the account is closed, the link's time is over, or another is given out in its place.
+    """
+    account_id, number = read_tenant_token(settings, token)
+    found = session.get(Account, account_id)
+    if found is None or found.closed_at is not None or found.link_number != number:
+        raise NoSuchLink
+    if found.link_until is not None and found.link_until <= now:
         raise NoSuchLink
     return Tenant(found.id, found.organization_id, token)
 
 
-def tenant_token(settings: Settings, account_id: UUID) -> str:
-    """The account's id and its signature, as short as a link on paper should be."""
-    plain = base64.urlsafe_b64encode(account_id.bytes).rstrip(b"=")
+def tenant_token(settings: Settings, account_id: UUID, *, number: int = 1) -> str:
+    """The account's id, the number of its link if it is not the first, and a signature: as short as a link on paper
+    should be."""
+    named = account_id.bytes + (number.to_bytes(2) if number > 1 else b"")
+    plain = base64.urlsafe_b64encode(named).rstrip(b"=")
     return _tenant_links(settings).sign(plain).decode()
 
 
-def tenant_url(settings: Settings, account_id: UUID) -> str:
-    return f"{settings.public_url}/t/{tenant_token(settings, account_id)}"
+def tenant_url(settings: Settings, account_id: UUID, *, number: int = 1) -> str:
+    return f"{settings.public_url}/t/{tenant_token(settings, account_id, number=number)}"
 
 
-def read_tenant_token(settings: Settings, token: str) -> UUID:
-    """Raises NoSuchLink unless the token was made by tenant_token with the same secret."""
+def read_tenant_token(settings: Settings, token: str) -> tuple[UUID, int]:
+    """The account, and the number of its link. Raises NoSuchLink unless tenant_token made it with the same secret."""
     try:
         plain = _tenant_links(settings).unsign(token)
-        return UUID(bytes=base64.urlsafe_b64decode(plain + b"=="))
+        named = base64.urlsafe_b64decode(plain + b"==")
+        return UUID(bytes=named[:16]), int.from_bytes(named[16:]) or 1
     except (BadSignature, ValueError):
         raise NoSuchLink from None
 

@@ -18,6 +18,7 @@ from cloud.channels import Channel
 from cloud.db import Database
 from cloud.notices import configured
 from cloud.services import channel_refunds, gateways, notices, signing_keys, topups
+from cloud.services.accounts import closing, households
 from cloud.services.integration import deliveries
 from cloud.services.job_runs import Said
 from cloud.services.money import bill_days, withdrawals
@@ -77,6 +78,20 @@ class Job:
         local = now.astimezone(ZONE)
         due = local.replace(hour=self.at.hour, minute=self.at.minute, second=0, microsecond=0)
         return due if due <= local else due - timedelta(days=1)
+
+
+def _tell_households(job: Context) -> Said | None:
+    with job.database.organization(job.organization) as session:
+        told = households.bring_up(session, job.organization, now=job.now)
+    if not told:
+        return None
+    return Said("Told gateways of {points} service points who live there now.", points=told)
+
+
+def _finish_closed(job: Context) -> Said | None:
+    with job.database.organization(job.organization) as session:
+        done = closing.finish_all(session, job.organization, now=job.now)
+    return Said("{accounts} closed accounts are settled.", accounts=done) if done else None
 
 
 def _ask_for_payments(job: Context) -> Said | None:
@@ -227,6 +242,20 @@ SECONDS_15 = timedelta(seconds=15)
 
 JOBS: tuple[Job, ...] = (
     Job("back-up", "Back up the database", _back_up, at=time(2, 30)),
+    Job(
+        "tell-households",
+        "Tell gateways how many people live where",
+        _tell_households,
+        every=timedelta(minutes=15),
+        for_each=True,
+    ),
+    Job(
+        "finish-closed-accounts",
+        "Note which closed accounts are settled",
+        _finish_closed,
+        every=timedelta(minutes=1),
+        for_each=True,
+    ),
     Job(
         "announce-keys",
         "Tell gateways the keys of the cloud",

@@ -94,7 +94,7 @@ def current_account(
 ) -> Tenant:
     """The account of the path's {token}. Raises NoSuchLink, also when the account is closed."""
     with database.system() as session:
-        return auth.tenant(session, request.app.state.settings, token)
+        return auth.tenant(session, request.app.state.settings, token, now=utc_now())
 
 
 CurrentUser = Annotated[SignedIn, Depends(current_user)]

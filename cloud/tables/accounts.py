@@ -20,8 +20,7 @@ class Tenure(Identified, table=True):
 
     began_at and ended_at are what was decided here, opened_… and closed_… what the gateway says: from which register
     on this payer pays, and up to which. down_seq is the entry of our log for gateway_id that told of it. typed_… is
-    the register that a person read at the beginning, with a photo, where one did. settled_… is up to which register
-    the last use was charged by hand, because the gateway could not.
+    the register that a person read at the beginning, with a photo, where one did.
     """
 
     __tablename__ = "tenures"
@@ -61,8 +60,6 @@ class Tenure(Identified, table=True):
     ended_at: datetime | None = Field(default=None, sa_type=Utc)
     closed_total: Decimal | None = Field(default=None, sa_type=Numeric)
     closed_at: datetime | None = Field(default=None, sa_type=Utc)
-    settled_total: Decimal | None = Field(default=None, sa_type=Numeric)
-    settled_at: datetime | None = Field(default=None, sa_type=Utc)
 
 
 class Photo(Identified, table=True):

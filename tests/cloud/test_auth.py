@@ -176,7 +176,7 @@ def test_a_user_sees_the_rooms_of_the_own_organization_only(build, web, login):
 
 def test_a_tenants_link_opens_its_account_and_cannot_be_made_up(settings, home):
     token = auth.tenant_token(settings, home.account_id)
-    assert auth.read_tenant_token(settings, token) == home.account_id
+    assert auth.read_tenant_token(settings, token) == (home.account_id, 1)
     other = settings.model_copy(update={"session_secret": "t" * 43})
     for wrong in (
         *(token[:i] + ("A" if token[i] != "A" else "B") + token[i + 1 :] for i in range(40)),

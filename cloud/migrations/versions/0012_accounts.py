@@ -129,8 +129,6 @@ def _tenures() -> None:
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("closed_total", sa.Numeric(), nullable=True),
         sa.Column("closed_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("settled_total", sa.Numeric(), nullable=True),
-        sa.Column("settled_at", sa.DateTime(timezone=True), nullable=True),
         *(
             sa.CheckConstraint(
                 f"({name}_total IS NULL) = ({name}_at IS NULL)", name=op.f(f"ck_tenures_{name}")

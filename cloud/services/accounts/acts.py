@@ -13,6 +13,8 @@ from sqlmodel import Session, col
 
 from cloud import tables
 from cloud.auth import SignedIn
+from cloud.services.integration import outbox
+from cloud.services.integration.outbox import Event, Happened
 from cloud.tables import AccountAct
 
 
@@ -26,6 +28,15 @@ class Act(StrEnum):
     SETTLED = "settled"  # 结算
     LINK_RENEWED = "link-renewed"  # 链接续期
     LINK_REVOKED = "link-revoked"  # 链接作废
+
+
+_TOLD = {
+    Act.OPENED: Event.ACCOUNT_OPENED,
+    Act.TAKEN_OVER: Event.ACCOUNT_OPENED,
+    Act.CLOSED: Event.ACCOUNT_CLOSED,
+    Act.HANDED_OVER: Event.ACCOUNT_CLOSED,
+}
+"""What other programs are told of."""
 
 
 def note(
@@ -50,6 +61,9 @@ def note(
         )
     )
     session.flush()
+    if act in _TOLD:
+        data: dict[str, outbox.Value] = {"account_id": account.id, "holder": account.holder}
+        outbox.tell(session, account.organization_id, [Happened(_TOLD[act], now, data)])
 
 
 def of_account(session: Session, account_id: UUID) -> list[tuple[AccountAct, str | None]]:

@@ -22,11 +22,12 @@ from cloud import auth, events, tables
 from cloud.auth import SignedIn
 from cloud.errors import CloudError
 from cloud.permissions import Permission
-from cloud.services import audit, credits, downlog, estate, ledger, pointsets, topups
+from cloud.services import audit, downlog, estate, ledger, pointsets, topups
 from cloud.services.accounts import acts, drafts, households, tenures
 from cloud.services.accounts.acts import Act
 from cloud.services.accounts.drafts import Draft, FirstMoney, Holder, PointDraft
 from cloud.services.accounts.tenures import Typed
+from cloud.services.money import purses
 from cloud.tables import Account, Occupancy, Purse, Room, ServicePoint
 from prepaid.ledger import OPENING, Reason, Transfer, prepaid, receivable
 from prepaid.money import ZERO
@@ -64,22 +65,22 @@ def open_account(
     if any(money.topup > ZERO for money in draft.money):
         auth.require(by, Permission.TAKE_TOPUPS)
     lock_rooms(session, draft.room_ids)
-    _check_free(session, draft.room_ids)
+    check_free(session, draft.room_ids)
     drafts.check(session, by, draft, now=now)
     account = begin(session, by, draft.holder, draft.room_ids, now=now)
     points = {row.id: row for row in drafts.points_of(session, draft.room_ids)}
-    purses = _purses(session, account, draft, points)
+    paying = _purses(session, account, draft, points)
     gateways = {g.id: g for g in downlog.lock(session, {p.gateway_id for p in points.values()})}
     for money in draft.money:
-        purse = next(p for (purpose, _), p in purses.items() if purpose == money.purpose)
+        purse = next(p for (purpose, _), p in paying.items() if purpose == money.purpose)
         begin_with(session, by, account, purse, money, key=uuid5(key, money.purpose), now=now)
     for each in draft.points:
         row = points[each.point_id]
         _set_terms(session, by, gateways[row.gateway_id], row, each, draft)
         row.persons = households.in_force(
-            session, account.id, today=_today(session, row.room_id, now=now)
+            session, account.id, today=today(session, row.room_id, now=now)
         )
-        purse = purses[each.purpose, row.gateway_id]
+        purse = paying[each.purpose, row.gateway_id]
         typed = _typed(each)
         tenures.begin(session, gateways[row.gateway_id], row, purse, typed=typed, now=now)
     acts.note(session, by, account, Act.OPENED, _detail(draft, points), now=now)
@@ -105,7 +106,8 @@ def lock_rooms(session: Session, room_ids: tuple[UUID, ...]) -> None:
     ).all()
 
 
-def _check_free(session: Session, room_ids: tuple[UUID, ...]) -> None:
+def check_free(session: Session, room_ids: tuple[UUID, ...]) -> None:
+    """Raises RoomTaken."""
     taken = session.execute(
         select(col(Room.name), col(Account.holder))
         .join(Occupancy, col(Occupancy.room_id) == col(Room.id))
@@ -118,10 +120,17 @@ def _check_free(session: Session, room_ids: tuple[UUID, ...]) -> None:
 
 
 def begin(
-    session: Session, by: SignedIn, holder: Holder, room_ids: tuple[UUID, ...], *, now: datetime
+    session: Session,
+    by: SignedIn,
+    holder: Holder,
+    room_ids: tuple[UUID, ...],
+    *,
+    now: datetime,
+    timezone_of: UUID | None = None,
 ) -> Account:
-    """A new account with its rooms, which are locked and free, and its household."""
-    timezone = ZoneInfo(_timezone(session, room_ids[0]))
+    """A new account with its household, and with these rooms, which are locked and free. Where there are none yet,
+    timezone_of is a room that it will have."""
+    timezone = ZoneInfo(_timezone(session, timezone_of or room_ids[0]))
     until = None
     if holder.contract_until is not None:
         last = datetime.combine(holder.contract_until, datetime.min.time(), timezone)
@@ -138,20 +147,27 @@ def begin(
     )
     session.add(account)
     session.flush()
+    occupy(session, account, room_ids, now=now)
+    for said in holder.persons:
+        households.keep(session, by, account, said, now=now)
+    return account
+
+
+def occupy(
+    session: Session, account: Account, room_ids: tuple[UUID, ...], *, now: datetime
+) -> None:
+    """The account has these rooms from now on."""
     for room_id in room_ids:
         session.add(
             Occupancy(
-                organization_id=by.organization_id,
+                organization_id=account.organization_id,
                 account_id=account.id,
                 room_id=room_id,
                 started_at=now,
             )
         )
-        events.changed(session, by.organization_id, room_id=room_id, account_id=account.id)
+        events.changed(session, account.organization_id, room_id=room_id, account_id=account.id)
     session.flush()
-    for said in holder.persons:
-        households.keep(session, by, account, said, now=now)
-    return account
 
 
 def _purses(
@@ -211,13 +227,11 @@ def begin_with(
             cause=str(purse.id),
             at=now,
         )
-        session.refresh(purse, with_for_update={"key_share": True})
-        gateways = downlog.lock(session, [purse.gateway_id] if purse.gateway_id else [])
-        ledger.post(session, account.organization_id, [transfer])
         if old > ZERO:
-            credited = credits.number(session, purse, [transfer])
-            for gateway in gateways:
-                downlog.append(session, gateway, credited)
+            session.refresh(purse, with_for_update={"key_share": True})
+            purses.credit(session, purse, [transfer], carry_to=None)
+        else:
+            ledger.post(session, account.organization_id, [transfer])
     if money.topup > ZERO:
         topups.record_cash(
             session, purse_id=purse.id, amount=money.topup, by=by, idempotency_key=key
@@ -257,7 +271,8 @@ def _typed(each: PointDraft) -> Typed | None:
     return Typed(each.typed_total, each.typed_at, each.typed_photo)
 
 
-def _today(session: Session, room_id: UUID, *, now: datetime) -> date:
+def today(session: Session, room_id: UUID, *, now: datetime) -> date:
+    """The day at a room's site."""
     return households.today(_timezone(session, room_id), now=now)
 
 

@@ -79,14 +79,19 @@ def add_vacant(
             name=f"{name} {word}",
             commodity=commodity,
             meter=Meter(
-                f"{name}-{word}", "dlt645", "L1", f"{name}{word}", 6, Decimal("0.01"), Decimal(60)
+                f"{name}-{word}",
+                "dlt645-2007",
+                "L1",
+                f"{name}{place:08}",
+                6,
+                Decimal("0.01"),
+                Decimal(60),
             ),
             tariff_code=tariff,
             policy=Policy(),
         )
-        for word, commodity, tariff in (
-            ("电", "electricity", "power"),
-            ("水", "cold_water", "water"),
+        for place, (word, commodity, tariff) in enumerate(
+            (("电", "electricity", "power"), ("水", "cold_water", "water"))
         )
     ]
     return VacantRoom(room.id, points[0].id, points[1].id)
