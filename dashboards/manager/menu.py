@@ -36,7 +36,10 @@ MENU: tuple[MenuGroup, ...] = (
     ),
     MenuGroup(
         N_("Customers"),
-        (),
+        (
+            MenuItem("/accounts", "users", N_("Accounts"), Permission.SEE_ACCOUNTS),
+            MenuItem("/vacant", "door", N_("Vacant rooms"), Permission.SEE_ACCOUNTS),
+        ),
     ),
     MenuGroup(
         N_("Money"),

@@ -23,7 +23,7 @@ from cloud.tables import Organization
 from cloud.tables.base import utc_now
 from cloud.web import OpenEvents, UserSession, database
 from dashboards import files, language, live, page, words
-from dashboards.manager import gateways, jobs, supply
+from dashboards.manager import accounts, gateways, jobs, supply
 from dashboards.manager.estate import meters, places
 from dashboards.manager.integration import keys, webhooks
 from dashboards.manager.money import bills, books, counter, orders, shifts, withdrawals
@@ -45,6 +45,7 @@ router.include_router(places.router)
 router.include_router(meters.router)
 router.include_router(setup.router)
 router.include_router(backups.router)
+router.include_router(accounts.router)
 router.include_router(jobs.router)
 router.include_router(bills.router)
 router.include_router(rerating.router)

@@ -1,0 +1,9 @@
+"""The pages of accounts 户: found and opened, one account with all that can be done with it, drafts, vacant rooms."""
+
+from fastapi import APIRouter
+
+from dashboards.manager.accounts import account, drafts, found, opening, vacant
+
+router = APIRouter(include_in_schema=False)
+for module in (opening, drafts, vacant, found, account):
+    router.include_router(module.router)

@@ -1,0 +1,302 @@
+"""The page of one account: who, rooms, purses, meters; and what can be done with it, each with a page of its own."""
+
+from __future__ import annotations
+
+from datetime import datetime, time, timedelta
+from typing import Annotated, Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, Query, Request
+from sqlmodel import Session
+from starlette.datastructures import FormData
+from starlette.responses import RedirectResponse, Response
+
+from cloud import auth
+from cloud.auth import SignedIn
+from cloud.errors import CloudError
+from cloud.permissions import Permission
+from cloud.services.accounts import acts, closing, households, links, listing, moving, opening
+from cloud.services.accounts.drafts import Persons
+from cloud.services.accounts.moving import Balance
+from cloud.services.accounts.tenures import Typed
+from cloud.services.money.refunds import How
+from cloud.tables import PointState, TariffDocument, utc_now
+from cloud.web import UserSession
+from dashboards import errors, page
+from dashboards.manager.accounts import asked
+from dashboards.manager.accounts.asked import (
+    BadField,
+    CloseAccounts,
+    Form,
+    OpenAccounts,
+    RenewLinks,
+    SeeAccounts,
+)
+from dashboards.manager.accounts.opening import MOST_HOUSEHOLDS, free_rooms, holder_of
+
+router = APIRouter(prefix="/accounts/{account_id:uuid}")
+
+
+@router.get("")
+def account(
+    request: Request,
+    account_id: UUID,
+    user: SeeAccounts,
+    session: UserSession,
+    opened: Annotated[int, Query(ge=0, le=1)] = 0,
+) -> Response:
+    """opened: it was opened just now, so what the gateways say of it is shown first."""
+    return _page(request, session, user, account_id, opened=bool(opened))
+
+
+def _page(
+    request: Request,
+    session: Session,
+    user: SignedIn,
+    account_id: UUID,
+    *,
+    opened: bool = False,
+    error: CloudError | None = None,
+) -> Response:
+    now = utc_now()
+    found = listing.view(session, user, account_id)
+    settings = request.app.state.settings
+    is_open = found.account.closed_at is None
+    number = found.account.link_number
+    return page.render(
+        request,
+        "manager/accounts/account.html",
+        status=error.status if error else 200,
+        view=found,
+        account=found.account,
+        meters=opening.meters(session, account_id, now=now),
+        households=households.of_account(session, account_id),
+        in_force=households.in_force(session, account_id, today=found.today(now)),
+        acts=acts.of_account(session, account_id),
+        standing=None if is_open else closing.standing(session, user, account_id),
+        link=auth.tenant_url(settings, account_id, number=number) if is_open else None,
+        opened=opened,
+        may_open=user.may(Permission.OPEN_ACCOUNTS),
+        may_close=user.may(Permission.CLOSE_ACCOUNTS),
+        may_link=user.may(Permission.RENEW_LINKS),
+        error=errors.sentence(request, error) if error else None,
+        timezone=found.timezone,
+        at=f"/accounts/{account_id}",
+        **asked.top(session, user),
+    )
+
+
+@router.post("/household")
+def household(
+    request: Request, account_id: UUID, form: Form, user: OpenAccounts, session: UserSession
+) -> Response:
+    try:
+        count, since = asked.text(form, "persons"), asked.day(form, "since", "the household")
+        if since is None or not count.isdecimal():
+            raise BadField(
+                what="the household", typed=count, reason="type how many, and from which day on"
+            )
+        said = Persons(since, int(count))
+        households.say(session, user, account_id, said, now=utc_now())
+    except CloudError as error:
+        return _page(request, session, user, account_id, error=error)
+    return _back(account_id)
+
+
+@router.post("/link")
+def renew_link(
+    request: Request, account_id: UUID, form: Form, user: RenewLinks, session: UserSession
+) -> Response:
+    """The link is good to the end of a day, or as long as the account is open; or another takes its place."""
+    now = utc_now()
+    try:
+        if asked.text(form, "do") == "revoke":
+            links.revoke(session, user, account_id, now=now)
+        else:
+            day = asked.day(form, "until", "the link")
+            zone = ZoneInfo(listing.view(session, user, account_id).timezone)
+            until = datetime.combine(day, time(), zone) + timedelta(days=1) if day else None
+            links.renew(session, user, account_id, until=until, now=now)
+    except CloudError as error:
+        return _page(request, session, user, account_id, error=error)
+    return _back(account_id)
+
+
+# Closing, and what is left.
+
+
+@router.get("/close")
+def ask_close(
+    request: Request, account_id: UUID, user: CloseAccounts, session: UserSession
+) -> Response:
+    return _ask(request, session, user, account_id, "close", {})
+
+
+@router.post("/close")
+def close(
+    request: Request, account_id: UUID, form: Form, user: CloseAccounts, session: UserSession
+) -> Response:
+    now = utc_now()
+    try:
+        with session.begin_nested():
+            typed = _registers(session, user, account_id, form, now=now)
+            why = asked.text(form, "why")
+            closing.close(session, user, account_id, typed=typed, why=why, now=now)
+    except CloudError as error:
+        return _ask(request, session, user, account_id, "close", asked.texts(form), error=error)
+    return _back(account_id)
+
+
+@router.post("/settle")
+def settle(
+    request: Request, account_id: UUID, form: Form, user: CloseAccounts, session: UserSession
+) -> Response:
+    how = asked.text(form, "how")
+    try:
+        with session.begin_nested():
+            closing.settle(
+                session,
+                user,
+                account_id,
+                how=How(how) if how in set(How) else How.SOURCE,
+                why=asked.text(form, "why"),
+                now=utc_now(),
+            )
+    except CloudError as error:
+        return _page(request, session, user, account_id, error=error)
+    return _back(account_id)
+
+
+# Going over.
+
+
+@router.get("/transfer")
+def ask_transfer(
+    request: Request, account_id: UUID, user: CloseAccounts, session: UserSession
+) -> Response:
+    return _ask(request, session, user, account_id, "transfer", {})
+
+
+@router.post("/transfer")
+def transfer(
+    request: Request, account_id: UUID, form: Form, user: CloseAccounts, session: UserSession
+) -> Response:
+    now = utc_now()
+    try:
+        with session.begin_nested():
+            balance = asked.text(form, "balance")
+            successor = moving.transfer(
+                session,
+                user,
+                account_id,
+                holder_of(form),
+                Balance(balance) if balance in set(Balance) else Balance.WITH_HOLDER,
+                typed=_registers(session, user, account_id, form, now=now),
+                why=asked.text(form, "why"),
+                now=now,
+            )
+    except CloudError as error:
+        return _ask(request, session, user, account_id, "transfer", asked.texts(form), error=error)
+    return RedirectResponse(f"/accounts/{successor.id}?opened=1", status_code=303)
+
+
+@router.get("/room")
+def ask_room(
+    request: Request, account_id: UUID, user: CloseAccounts, session: UserSession
+) -> Response:
+    return _ask(request, session, user, account_id, "room", {})
+
+
+@router.post("/room")
+def change_room(
+    request: Request, account_id: UUID, form: Form, user: CloseAccounts, session: UserSession
+) -> Response:
+    now = utc_now()
+    try:
+        with session.begin_nested():
+            moving.change_room(
+                session,
+                user,
+                account_id,
+                from_room=_room(form, "from"),
+                to_room=_room(form, "to"),
+                typed=_registers(session, user, account_id, form, now=now),
+                why=asked.text(form, "why"),
+                now=now,
+            )
+    except CloudError as error:
+        return _ask(request, session, user, account_id, "room", asked.texts(form), error=error)
+    return RedirectResponse(f"/accounts/{account_id}?opened=1", status_code=303)
+
+
+def _room(form: FormData, name: str) -> UUID:
+    try:
+        return UUID(asked.text(form, name))
+    except ValueError:
+        raise BadField(what="the room", typed="", reason="choose one") from None
+
+
+def _registers(
+    session: Session, by: SignedIn, account_id: UUID, form: FormData, *, now: datetime
+) -> dict[UUID, Typed]:
+    """The last registers that were typed."""
+    zone = ZoneInfo(listing.view(session, by, account_id).timezone)
+    found = {}
+    for point in closing.points_of(session, account_id):
+        typed = asked.register(session, by, form, point.id, point.name, zone=zone, now=now)
+        if typed is not None:
+            found[point.id] = typed
+    return found
+
+
+def _ask(
+    request: Request,
+    session: Session,
+    user: SignedIn,
+    account_id: UUID,
+    what: str,
+    typed: dict[str, str],
+    *,
+    error: CloudError | None = None,
+) -> Response:
+    found = listing.view(session, user, account_id)
+    if found.account.closed_at is not None:
+        return _back(account_id)
+    return page.render(
+        request,
+        f"manager/accounts/{what}.html",
+        status=error.status if error else 200,
+        view=found,
+        account=found.account,
+        meters=_meters(session, account_id),
+        debt=moving.debt_of(session, account_id),
+        free=free_rooms(session, user) if what == "room" else [],
+        households=range(MOST_HOUSEHOLDS),
+        typed=typed,
+        error=errors.sentence(request, error) if error else None,
+        timezone=found.timezone,
+        at=f"/accounts/{account_id}/{what}",
+        **asked.top(session, user),
+    )
+
+
+def _meters(session: Session, account_id: UUID) -> list[dict[str, Any]]:
+    """The meters whose last registers may be typed, with what was read last."""
+    found = []
+    for point in closing.points_of(session, account_id):
+        state = session.get_one(PointState, point.id)
+        found.append(
+            {
+                "point": point,
+                "total": state.total,
+                "read_at": state.read_at,
+                "is_silent": state.silent_since is not None,
+                "unit": session.get_one(TariffDocument, point.tariff_id).unit,
+            }
+        )
+    return found
+
+
+def _back(account_id: UUID) -> Response:
+    return RedirectResponse(f"/accounts/{account_id}", status_code=303)

@@ -1,0 +1,115 @@
+"""What these pages ask of a request: who may, what was typed, and what every page of staff shows."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from fastapi import Depends, Request
+from sqlmodel import Session
+from starlette.datastructures import FormData, UploadFile
+
+from cloud import web
+from cloud.auth import SignedIn
+from cloud.errors import CloudError
+from cloud.permissions import Permission
+from cloud.services.accounts import photos
+from cloud.services.accounts.tenures import Typed
+from cloud.tables import Organization
+from prepaid.money import Money
+
+SeeAccounts = Annotated[SignedIn, Depends(web.allowed(Permission.SEE_ACCOUNTS))]
+OpenAccounts = Annotated[SignedIn, Depends(web.allowed(Permission.OPEN_ACCOUNTS))]
+CloseAccounts = Annotated[SignedIn, Depends(web.allowed(Permission.CLOSE_ACCOUNTS))]
+RenewLinks = Annotated[SignedIn, Depends(web.allowed(Permission.RENEW_LINKS))]
+
+
+class BadField(CloudError):
+    status = 422
+    sentence = "{what} cannot be “{typed}”: {reason}."
+
+
+async def form_of(request: Request) -> FormData:
+    return await request.form(max_files=60, max_fields=2_000, max_part_size=photos.MOST_BYTES + 1)
+
+
+Form = Annotated[FormData, Depends(form_of)]
+
+
+def text(form: Mapping[str, Any], name: str) -> str:
+    value = form.get(name, "")
+    return value.strip() if isinstance(value, str) else ""
+
+
+def texts(form: FormData) -> dict[str, str]:
+    """Everything that was typed, but for files: to be shown again beside what is wrong."""
+    return {name: value for name, value in form.items() if isinstance(value, str)}
+
+
+def money(form: Mapping[str, Any], name: str, what: str) -> Money:
+    """Nothing where nothing was typed. Raises BadField."""
+    typed = text(form, name).removeprefix("¥").replace(",", "")
+    if not typed:
+        return Money(0)
+    try:
+        fen = Decimal(typed) * 100
+    except InvalidOperation:
+        raise BadField(what=what, typed=typed, reason="type an amount in yuan, as 12.50") from None
+    if not fen.is_finite() or fen != fen.to_integral_value() or abs(fen) >= 10**12:
+        raise BadField(what=what, typed=typed, reason="type an amount in yuan, as 12.50")
+    return Money(int(fen))
+
+
+def day(form: Mapping[str, Any], name: str, what: str) -> dt.date | None:
+    """None where nothing was typed. Raises BadField."""
+    typed = text(form, name)
+    if not typed:
+        return None
+    try:
+        return dt.date.fromisoformat(typed)
+    except ValueError:
+        raise BadField(what=what, typed=typed, reason="type a day, as 2026-03-01") from None
+
+
+def register(
+    session: Session,
+    by: SignedIn,
+    form: FormData,
+    point_id: UUID,
+    what: str,
+    *,
+    zone: ZoneInfo,
+    now: datetime,
+) -> Typed | None:
+    """The register typed for a point, its photo kept; None where nothing was. Raises BadField or NoPhoto."""
+    typed = text(form, f"total-{point_id}")
+    if not typed:
+        return None
+    try:
+        total = Decimal(typed)
+    except InvalidOperation:
+        raise BadField(what=what, typed=typed, reason="type what the register shows") from None
+    if not total.is_finite() or total < 0:
+        raise BadField(what=what, typed=typed, reason="type what the register shows")
+    at = now
+    if given := text(form, f"read-{point_id}"):
+        try:
+            at = min(datetime.fromisoformat(given).replace(tzinfo=zone), now)
+        except ValueError:
+            raise BadField(what=what, typed=given, reason="type a day and a time") from None
+    kept = text(form, f"photo-kept-{point_id}")
+    photo = UUID(kept) if kept else None
+    upload = form.get(f"photo-{point_id}")
+    if isinstance(upload, UploadFile) and upload.filename:
+        photo = photos.keep(session, by, upload.file.read(photos.MOST_BYTES + 1), now=now)
+    return Typed(total, at, photo)
+
+
+def top(session: Session, user: SignedIn) -> dict[str, Any]:
+    organization = session.get_one(Organization, user.organization_id)
+    return {"organization": organization.name, "user_name": user.name}
