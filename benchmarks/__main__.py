@@ -21,7 +21,18 @@ from rich.console import Console
 from benchmarks.figure import Figure, draw, table
 
 FIGURES = Path(__file__).parent.parent / "docs" / "figures"
-MODULES = ("decode", "rating", "visit", "line", "values", "urgent", "overdraft")
+MODULES = (
+    "decode",
+    "rating",
+    "visit",
+    "line",
+    "values",
+    "urgent",
+    "overdraft",
+    "ingest",
+    "ledger",
+    "board",
+)
 LOOPS = 200_000
 
 

@@ -1,0 +1,95 @@
+"""A cloud's database for the figures of the cloud: PostgreSQL as installations run it, and an estate in it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from uuid import UUID
+
+import psycopg
+from sqlmodel import Session
+
+from cloud import tables
+from cloud.db import Database, migrate
+from cloud.services import estate
+from prepaid.point import Meter, Policy
+from wattwell import supervise
+from wattwell.postgres import Postgres
+
+GATEWAY_NO = "GW-BENCH"
+TARIFF = {
+    "code": "power",
+    "commodity": "electricity",
+    "unit": "kWh",
+    "currency": "CNY",
+    "timezone": "Asia/Shanghai",
+    "versions": [
+        {
+            "effective_from": "2026-01-01T00:00:00+08:00",
+            "components": [{"item": "energy", "kind": "rate", "price": "0.5283"}],
+        }
+    ],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    """database is the cloud's own, raw a superuser's connection to the same, whom nothing checks."""
+
+    database: Database
+    raw: psycopg.Connection[tuple[object, ...]]
+    organization_id: UUID
+    site: tables.Site
+    points: tuple[UUID, ...]
+    purses: tuple[UUID, ...]
+
+
+@contextmanager
+def opened(points: int) -> Iterator[Cloud]:
+    """A fresh server with one gateway and so many points, a purse each, until the block ends."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        with Postgres(Path(folder) / "postgres", port=supervise.free_port()) as postgres:
+            migrate(postgres.dsn())
+            database = Database(postgres.dsn())
+            raw = psycopg.connect(postgres.admin_dsn.rpartition("/")[0] + "/wattwell")
+            with database.system() as session:
+                made = _estate(session, points)
+            yield Cloud(database, raw, *made)
+            raw.close()
+            database.close()
+
+
+def _estate(
+    session: Session, count: int
+) -> tuple[UUID, tables.Site, tuple[UUID, ...], tuple[UUID, ...]]:
+    organization = estate.add_organization(session, "bench")
+    site = estate.add_site(session, organization.id, "site")
+    building = estate.add_building(session, site, "building")
+    gateway = estate.add_gateway(session, site, GATEWAY_NO)
+    estate.publish_tariff(session, organization.id, TARIFF)
+    points, purses = [], []
+    for number in range(count):
+        room = estate.add_room(session, building, f"{number:05}", number // 10 + 1)
+        account = estate.open_account(session, room, "holder")
+        purse = estate.add_purse(session, account, "electricity")
+        name = f"{number:012}"
+        meter = Meter(name, "dlt645-2007", "L1", name, 6, Decimal("0.01"), Decimal(60))
+        point = estate.add_point(
+            session,
+            room=room,
+            gateway=gateway,
+            purse=purse,
+            name=name,
+            commodity="electricity",
+            meter=meter,
+            tariff_code="power",
+            policy=Policy(),
+        )
+        points.append(point.id)
+        purses.append(purse.id)
+    return organization.id, site, tuple(points), tuple(purses)
