@@ -172,7 +172,7 @@ MUTANTS = (
         "edge/uplink/sync.py",
         "                return self._rebuilt\n",
         "                return lambda: None\n",
-        seed=4,
+        seed=46,
     ),
     Mutant(
         "where metering stood is not rebuilt",
@@ -197,10 +197,10 @@ MUTANTS = (
         seed=1,
     ),
     Mutant(
-        "the first entry of a message is not applied",
+        "the last entry of a message is not applied",
         "cloud/services/uplog.py",
         "        messages = [_checked(parsed[entry.seq], points) for entry in new]\n",
-        "        messages = [_checked(parsed[entry.seq], points) for entry in new[1:] or new]\n",
+        "        messages = [_checked(parsed[entry.seq], points) for entry in new[:-1] or new]\n",
         seed=1,
     ),
     Mutant(
@@ -225,18 +225,11 @@ MUTANTS = (
         seed=4,
     ),
     Mutant(
-        "the cloud takes for delivered what is not",
-        "cloud/services/uplog.py",
-        "    gateway.down_acked = cursor.seq\n    gateway.down_sent_seq = max(",
-        "    gateway.down_acked = gateway.down_seq\n    gateway.down_sent_seq = max(",
-        seed=1,
-    ),
-    Mutant(
         "a spare gateway is not told what was charged",
         "cloud/services/takeover.py",
         "        yield Carried(to, purse_id, Money(int(fen)))\n",
         "        yield Carried(to, purse_id, Money(0))\n",
-        seed=1,
+        seed=6,
     ),
 )
 SAMPLE = (  # each with another seed, as they share a database
