@@ -56,7 +56,7 @@ def fill(page: Page, **values: str) -> None:
     page.click("main form:last-of-type button[type=submit]")
 
 
-@pytest.mark.parametrize("size", ["phone", "desktop"])
+@pytest.mark.parametrize("size", ["phone"])
 def test_a_property_manager_gets_from_the_link_to_the_first_room(
     installed: str, open_page: Opener, size: str
 ):
