@@ -59,7 +59,7 @@ def purse(request: Request, purse_id: UUID, user: SeeAccounts, session: UserSess
     )
 
 
-@router.get("/photos/{photo_id:uuid}")
+@router.get("/accounts/photos/{photo_id:uuid}")
 def photo(photo_id: UUID, user: SeeAccounts, session: UserSession) -> Response:
     found = photos.one(session, user, photo_id)
     headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, max-age=86400"}

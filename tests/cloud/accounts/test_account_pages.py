@@ -64,10 +64,10 @@ def test_a_manager_opens_an_account_from_the_list_of_vacant_rooms(staff, room):
     saved = staff.post("/accounts/new", data=form_of(room), files=photo)
     assert saved.status_code == 303, saved.text
     draft = staff.get(saved.headers["location"])
-    for said in ("李四", "1234.56 kWh", "¥100.00", "¥23.40", "/photos/"):
+    for said in ("李四", "1234.56 kWh", "¥100.00", "¥23.40", "/accounts/photos/"):
         assert said in draft.text
-    picture = draft.text.split('src="/photos/')[1].split('"')[0]
-    assert staff.get(f"/photos/{picture}").content == PNG
+    picture = draft.text.split('src="/accounts/photos/')[1].split('"')[0]
+    assert staff.get(f"/accounts/photos/{picture}").content == PNG
 
     opened = staff.post(saved.headers["location"] + "/open")
     account = staff.get(opened.headers["location"])
