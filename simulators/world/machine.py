@@ -102,7 +102,7 @@ class Machine:
         self._boot = UUID(int=0)
         self._booted = 0.0
         self._off_s = 1.0
-        self._is_held = False
+        self._is_held = self._is_braked = False
 
     def wall(self) -> datetime:
         return self._true_time() + self.shift
@@ -181,6 +181,12 @@ class Machine:
         if is_held or self._is_held:
             self.disturb()
         self._is_held = is_held
+
+    def note_brake(self, is_on: bool) -> None:
+        """A brake that is on, or was until now, keeps it from cutting."""
+        if is_on or self._is_braked:
+            self.disturb()
+        self._is_braked = is_on
 
     def disturb_line(self) -> None:
         """Something does that makes meters seem silent, which are then tried ever more rarely."""

@@ -90,6 +90,8 @@ class Truth:
 
     def committed(self, machine: Machine, commit: Commit) -> None:
         machine.note_hold(commit.is_held)
+        if machine.store is not None:
+            machine.note_brake(machine.store.brake().is_on)
         if commit.is_held and machine.store is not None:
             self.found_old(machine, machine.store.hold)
         for saved in commit.positions:

@@ -21,7 +21,7 @@ from simulators.world.story import tell
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
 
-SEEDS = int(os.environ.get("WATTWELL_SEEDS", "20"))
+SEEDS = int(os.environ.get("WATTWELL_SEEDS", "30"))
 DAYS = 3
 
 
