@@ -39,6 +39,10 @@ format: $(VENV)/.dev ## Put the code in the common format
 fuzz: $(VENV)/.dev ## Feed each decoder a million seeded streams; ARGS="--decoder NAME --seed N" for one
 	$(BIN)/python -m tests.fuzz --streams 1000000 $(ARGS)
 
+.PHONY: fuzz-api
+fuzz-api: $(VENV)/.dev ## Send each operation of the API what its description allows and does not; EXAMPLES=500
+	WATTWELL_API_EXAMPLES=$(or $(EXAMPLES),500) $(BIN)/pytest -q --timeout 3600 tests/cloud/integration/test_openapi.py $(ARGS)
+
 .PHONY: chaos
 chaos: $(VENV)/.dev ## Kill gateway, broker and worker for ten minutes under load, then audit; ARGS="--minutes 2 --seed 1"
 	$(BIN)/python -m tests.processes.chaos $(ARGS)

@@ -9,6 +9,8 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
+from importlib.metadata import version
 from types import FrameType
 
 import uvicorn
@@ -20,6 +22,7 @@ from cloud.api import (
     accounts,
     channels,
     credit,
+    description,
     gateways,
     health,
     notices,
@@ -61,7 +64,15 @@ def create_app(settings: Settings) -> FastAPI:
         listening.cancel()
         database.close()
 
-    app = FastAPI(title="Wattwell", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title=description.TITLE,
+        version=version("wattwell"),
+        lifespan=lifespan,
+        openapi_url="/api/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.openapi = partial(description.describe, app)  # type: ignore[method-assign]
     app.state.settings = settings
     app.state.database = database
     app.state.events = events

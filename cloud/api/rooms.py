@@ -69,6 +69,7 @@ def room(
     user: Annotated[SignedIn, Depends(web.allowed(Permission.SEE_ROOMS))],
     session: UserSession,
 ) -> Room:
+    """One room with its supplies."""
     return _room(
         board.room(session, user.organization_id, room_id, now=utc_now(), scope=user.scope)
     )

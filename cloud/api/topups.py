@@ -66,6 +66,7 @@ def stages(
     user: Annotated[SignedIn, Depends(web.allowed(Permission.SEE_TOPUPS))],
     session: UserSession,
 ) -> Stages:
+    """How far a top-up has come: paid, credited, delivered to the gateway, supply restored."""
     scopes.check_topup(session, user, topup_id)
     return _stages(topups.stages(session, topup_id, now=utc_now()))
 

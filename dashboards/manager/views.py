@@ -25,7 +25,7 @@ from cloud.web import OpenEvents, UserSession, database
 from dashboards import files, language, live, page, words
 from dashboards.manager import accounts, gateways, jobs, supply
 from dashboards.manager.estate import meters, places
-from dashboards.manager.integration import keys, webhooks
+from dashboards.manager.integration import keys, reference, webhooks
 from dashboards.manager.money import bills, books, counter, orders, shifts, withdrawals
 from dashboards.manager.operation import backups, setup
 from dashboards.manager.people import approvals, audit, cuts, own, signing_in, users
@@ -46,6 +46,7 @@ router.include_router(meters.router)
 router.include_router(setup.router)
 router.include_router(backups.router)
 router.include_router(accounts.router)
+router.include_router(reference.router)
 router.include_router(jobs.router)
 router.include_router(bills.router)
 router.include_router(rerating.router)

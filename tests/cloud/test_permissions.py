@@ -21,6 +21,7 @@ OPEN = (
     ("/health/", "nobody is signed in where it is asked"),
     ("/api/channels/{channel}/notify", "signed by the payment channel"),
     ("/api/notices/", "signed by the company that sends messages"),
+    ("/api/docs", "describes the API"),
     ("/api/enrol", "gateways, by a token"),
     ("/api/notices/{provider}", "signed by the provider of messages"),
     ("/api/gateways/challenge", "gateways"),
