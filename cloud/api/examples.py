@@ -71,8 +71,8 @@ EVENTS: Mapping[Event, Mapping[str, Any]] = {
         "gateway_id": None,
         "text": "it answers again",
     },
-    Event.ACCOUNT_OPENED: {"account_id": ID, "room_ids": ID, "holder": "张三"},
-    Event.ACCOUNT_CLOSED: {"account_id": ID, "room_ids": ID, "holder": "张三"},
+    Event.ACCOUNT_OPENED: {"account_id": ID, "holder": "张三"},
+    Event.ACCOUNT_CLOSED: {"account_id": ID, "holder": "张三"},
     Event.TEST: {"by": "王经理"},
 }
 ABOUT_EVENTS: Mapping[Event, str] = {
