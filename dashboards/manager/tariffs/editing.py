@@ -117,7 +117,7 @@ def rehearse(
     user: Edit,
     session: UserSession,
     days: Annotated[int, Form(ge=1, le=rehearsal.MOST_DAYS)] = 90,
-    site: Annotated[str, Form()] = "",
+    site: Annotated[UUID | None, Form()] = None,
 ) -> Response:
     now = utc_now()
     until = now.astimezone(form.ZONE).date()
@@ -125,7 +125,7 @@ def rehearse(
         session,
         user,
         draft_id,
-        site_id=UUID(site) if site else None,
+        site_id=site,
         since=until - timedelta(days=days),
         until=min(until, now.date()),
         now=now,
