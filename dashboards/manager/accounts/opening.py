@@ -91,6 +91,7 @@ def change(request: Request, draft_id: UUID, user: OpenAccounts, session: UserSe
 def save_change(
     request: Request, draft_id: UUID, form: Form, user: OpenAccounts, session: UserSession
 ) -> Response:
+    drafts.lock(session, user, draft_id)  # there is none to change where it is not his
     return _save(request, session, user, form, draft_id=draft_id)
 
 
