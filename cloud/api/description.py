@@ -26,6 +26,10 @@ is done once, however often it is sent. A request that is refused has changed no
 TAGS: Mapping[str, str] = {
     "rooms": "Rooms 房间 with their supplies: balance, supply and why, last reading.",
     "accounts": "Accounts 户: from opening to closing.",
+    "drafts": "Openings 开户 that are prepared, and opened one by one or many at once.",
+    "sites": "Sites 项目.",
+    "vacant": "Rooms that nobody pays for, and what they used.",
+    "photos": "Photos of meters that were read by hand.",
     "points": "Service points 用能点: supply pinned by hand, taps confirmed closed.",
     "purses": "Purses 钱包: emergency credit.",
     "topups": "Top-ups 充值: cash taken at the counter, how far each has come, offline codes.",
@@ -108,6 +112,9 @@ def _described(app: FastAPI) -> dict[str, Any]:
     found = get_openapi(
         title=TITLE, version=app.version, description=ABOUT, routes=app.routes, summary=None
     )
+    found["paths"] = {
+        path: said for path, said in found["paths"].items() if path.startswith("/api/")
+    }
     schemas = found.setdefault("components", {}).setdefault("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
@@ -128,7 +135,7 @@ def _described(app: FastAPI) -> dict[str, Any]:
     }
     tags: set[str] = set()
     for route in routes(app.routes):
-        if route.path_format not in found["paths"]:  # a page
+        if route.path_format not in found["paths"]:  # a page, or whether the program lives
             continue
         for method in sorted(route.methods or ()):
             operation = found["paths"][route.path_format][method.lower()]

@@ -99,6 +99,7 @@ def begin(given: Chosen, user: OpenAccounts, session: UserSession) -> Batch:
 
 @router.get("/batches/{batch}")
 def progress(batch: UUID, user: SeeAccounts, session: UserSession) -> Batch:
+    """How far a batch of openings has come."""
     return _batch(bulk.progress(session, user, batch))
 
 

@@ -102,6 +102,7 @@ def keep_photo(photo: UploadFile, user: OpenAccounts, session: UserSession) -> K
 
 @router.get("/photos/{photo_id}", response_class=Response)
 def photo(photo_id: UUID, user: SeeAccounts, session: UserSession) -> Response:
+    """The photo of a meter that was read by hand, as it was taken."""
     found = photos.one(session, user, photo_id)
     return Response(
         found.content,
