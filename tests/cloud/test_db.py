@@ -160,7 +160,9 @@ FILL = (
     " VALUES (:organization, :organization, now(), 'disputed', now(), :point, :user, 'x', '{}')",
     "INSERT INTO event_photos VALUES (:organization, :organization, :organization, 'closing')",
     "INSERT INTO drafts (organization_id, id, created_at, room_id, content, saved_by, saved_at)"
-    " SELECT organization_id, gen_random_uuid(), now(), room_id, '{}', :user, now() FROM points WHERE id = :point",
+    " SELECT organization_id, gen_random_uuid(), now(), room_id,"
+    " jsonb_build_object('room_ids', jsonb_build_array(room_id), 'points', '[]'::jsonb,"
+    " 'holder', jsonb_build_object('name', 'x')), :user, now() FROM points WHERE id = :point",
     "INSERT INTO households SELECT organization_id, account_id, current_date, now(), 2, :user FROM purses"
     " WHERE id = :purse",
     "INSERT INTO account_acts (organization_id, id, created_at, account_id, act, at, detail)"
