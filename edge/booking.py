@@ -199,6 +199,9 @@ class Booking:
             ago = max((now.at - outcome.position.reading.at).total_seconds(), 0.0)
             self._looks[id] = Looks(0, now.tick - ago)
             self._told.pop(id, None)
+            if outcome.told:
+                reading, evidence = outcome.told[-1]
+                self._told[id] = (Read(id, reading, evidence), now.tick)
 
     def decide(
         self, point: ServicePoint, settled: Settled, *, current_a: Decimal | None

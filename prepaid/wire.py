@@ -254,6 +254,9 @@ class Withdrawn:
     at: datetime
     kind: Literal["withdrawn"] = "withdrawn"
 
+    def __post_init__(self) -> None:
+        typed(self.left, "what is left of a purse")
+
 
 @dataclass(frozen=True, slots=True)
 class DecisionTaken:

@@ -32,7 +32,7 @@ def test_a_gateway_is_enrolled_and_revoked_by_staff(
 ) -> None:
     page = log_in(open_page(size, language))
     name = f"{size}-{language[:2]}"
-    page.click(".top .to")
+    page.goto(f"{town.url}/gateways")
     expect(page.locator(".gateways li")).to_have_count(1)
     _seen(page, f"gateways-{name}")
     page.click(".gateways a")

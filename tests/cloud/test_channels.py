@@ -237,7 +237,8 @@ def test_notices_that_are_not_to_be_booked_are_refused_and_change_nothing(
     assert web.post("/api/channels/wechat/notify", content=b"").status_code == 404
     unknown = tell(notice(out_trade_no="W404"))
     assert unknown.status_code == 404
-    assert unknown.json() == {"code": "NoSuchOrder", "message": "There is no order W404."}
+    said_of_it = unknown.json()
+    assert (said_of_it["code"], said_of_it["message"]) == ("NoSuchOrder", "There is no order W404.")
     wrong = tell({**said, "amount_fen": 1})
     assert wrong.status_code == 400
     assert "nothing was credited" in wrong.json()["message"]

@@ -27,7 +27,7 @@ from prepaid.ledger import Book, Reason, Transfer
 from prepaid.momentary import Measurand, Momentary
 from prepaid.money import ZERO, Money
 from prepaid.offline_code import Credit
-from prepaid.point import EmergencyCredit, Policy
+from prepaid.point import EmergencyCredit, Opening, Policy
 from prepaid.reading import Reading
 from prepaid.resolution import Estimated, Exchanged, Restarted
 from prepaid.sharing import Member, Standing
@@ -285,6 +285,18 @@ CASES: list[tuple[Any, str, Any]] = [
     (Fixed("service", Decimal(5), MONTHLY), "amount", 5.0),
     (Credit(1, Money(1)), "amount", 1.0),
     (wire.CodeEntered(UUID(int=1), 1, Money(1), NOW), "amount", 1.0),
+    (Opening(Decimal(1), NOW), "total", 1.0),
+    (
+        wire.Withdrawn(
+            UUID(int=1),
+            Transfer(Book("a"), Book("b"), Money(1), Reason.TOP_UP, "1", NOW),
+            None,
+            Money(1),
+            NOW,
+        ),
+        "left",
+        1.0,
+    ),
 ]
 
 FOLLOWS = {
@@ -303,6 +315,7 @@ FOLLOWS = {
         "Explanation",
     },
     "reckoning": {"Counted", "Metered"},
+    "rerating": {"Read"},
     "register": {"Evidence", "Ahead", "Assessment"},
     "resolution": {"Resolved"},
     "sharing": {"Line", "Sheet"},
