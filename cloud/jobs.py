@@ -116,7 +116,7 @@ def _follow_withdrawals(job: Context) -> Said | None:
 
 
 def _write_notices(job: Context) -> Said | None:
-    if configured.provider(job.settings) is None:
+    if job.settings.twilio_account_sid is None:
         return None
     with job.database.system() as session:
         written = notices.write(session, job.settings, now=job.now)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Form, Request
@@ -18,9 +18,10 @@ from cloud.services import enrolment, gateways, scopes
 from cloud.services.devices import boxes
 from cloud.services.gateways import GatewayCard
 from cloud.services.places import tree
-from cloud.tables import Organization, utc_now
+from cloud.tables import utc_now
 from cloud.web import UserSession
 from dashboards import errors, page, qr
+from dashboards.manager.top import top
 from prepaid.enrolment import Token
 
 router = APIRouter(include_in_schema=False, prefix="/gateways")
@@ -41,7 +42,7 @@ def all_gateways(
         "manager/gateways.html",
         gateways=found,
         may_edit=user.may(Permission.EDIT_ESTATE),
-        **_top(session, user),
+        **top(session, user),
     )
 
 
@@ -156,7 +157,7 @@ def ask_revoke(
     card = _card(session, user, gateway_id)
     if card.revoked_at is not None:
         return RedirectResponse(f"/gateways/{gateway_id}", status_code=303)
-    return page.render(request, "manager/revoke.html", gateway=card, **_top(session, user))
+    return page.render(request, "manager/revoke.html", gateway=card, **top(session, user))
 
 
 @router.post("/{gateway_id:uuid}/revoke")
@@ -204,7 +205,7 @@ def _new(
         place_said=place,
         problem=errors.sentence(request, error) if error else None,
         at="/gateways/new",
-        **_top(session, user),
+        **top(session, user),
     )
 
 
@@ -241,14 +242,9 @@ def _page(
         may_enrol=user.may(Permission.ENROL_GATEWAYS),
         problem=errors.sentence(request, error) if error else None,
         at=f"/gateways/{card.gateway_id}",
-        **_top(session, user),
+        **top(session, user),
     )
 
 
 def _card(session: Session, user: SignedIn, gateway_id: UUID) -> GatewayCard:
     return gateways.one(session, user.organization_id, gateway_id, now=utc_now(), scope=user.scope)
-
-
-def _top(session: Session, user: SignedIn) -> dict[str, Any]:
-    organization = session.get_one(Organization, user.organization_id)
-    return {"organization": organization.name, "user_name": user.name, "timezone": page.TIMEZONE}

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request
 from sqlalchemy import func, select
-from sqlmodel import Session
 from starlette.responses import RedirectResponse, Response
 
 from cloud import web
@@ -23,6 +22,7 @@ from cloud.services.job_runs import Run
 from cloud.tables import Organization, utc_now
 from cloud.web import SystemSession
 from dashboards import page
+from dashboards.manager.top import top
 
 router = APIRouter(include_in_schema=False, prefix="/jobs")
 
@@ -74,7 +74,7 @@ def all_jobs(
         rows=rows,
         is_running=is_running(rows, now),
         is_waiting=any(row.state in (State.WAITS, State.RUNS) for row in rows),
-        **_top(session, user),
+        **top(session, user),
     )
 
 
@@ -117,12 +117,3 @@ def _state(last: Run | None) -> State:
     if last.ended_at is None:
         return State.RUNS
     return State.WELL if last.error is None else State.FAILED
-
-
-def _top(session: Session, user: SignedIn) -> dict[str, Any]:
-    organization = session.get_one(Organization, user.organization_id)
-    return {
-        "organization": organization.name,
-        "user_name": user.name,
-        "timezone": page.TIMEZONE,
-    }

@@ -1,7 +1,23 @@
 // A button that copies what an element says, also where the page has no clipboard of its own (plain http).
 "use strict";
 (() => {
-  const show = () => { for (const button of document.querySelectorAll("[data-copy][hidden]")) button.hidden = false; };
+  const copied = new Map();  // what was copied just now, by the id of its element: the timer that ends the "Copied"
+  const labels = new Map();  // what each button says before it was pressed
+
+  function label(id, which) {
+    for (const button of document.querySelectorAll(`[data-copy="${CSS.escape(id)}"]`)) {
+      button.querySelector("span").textContent = which === "done" ? button.dataset.done : labels.get(id);
+    }
+  }
+
+  // The page may be drawn anew by what the server says while a button says "Copied".
+  function show() {
+    for (const button of document.querySelectorAll("[data-copy]")) {
+      button.hidden = false;
+      const id = button.dataset.copy;
+      if (copied.has(id)) label(id, "done"); else labels.set(id, button.querySelector("span").textContent);
+    }
+  }
 
   function selected(element) {
     const range = document.createRange();
@@ -23,10 +39,10 @@
     }
     done ||= selected(element);  // if that is refused too, it is marked, and can be copied by hand
     if (!done) return;
-    const label = button.querySelector("span");
-    button.dataset.said ??= label.textContent;
-    label.textContent = button.dataset.done;
-    setTimeout(() => { label.textContent = button.dataset.said; }, 4000);
+    const id = button.dataset.copy;
+    clearTimeout(copied.get(id));
+    copied.set(id, setTimeout(() => { copied.delete(id); label(id, "copy"); }, 4000));
+    label(id, "done");
   });
 
   show();

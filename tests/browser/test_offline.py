@@ -52,6 +52,12 @@ def test_a_paid_top_up_has_its_code_on_the_tenants_page_while_the_gateway_is_sil
     code.locator(".copy").click()
     expect(code.locator(".copy")).to_have_text("已复制" if language == "zh-CN" else "Copied")
     assert page.evaluate("navigator.clipboard.readText()") == offline_code.shown(digits)
+    page.evaluate("document.querySelector('.copy span').textContent = '…'")
+    page.evaluate("document.dispatchEvent(new Event('htmx:after:swap'))")
+    expect(code.locator(".copy")).to_have_text("已复制" if language == "zh-CN" else "Copied")
+    expect(code.locator(".copy")).to_have_text(
+        "复制充值码" if language == "zh-CN" else "Copy the code"
+    )
     assert page.evaluate("document.documentElement.scrollWidth") <= SIZES["phone"]["width"]
     picture(page, f"offline-code-{language}-390")
     page.set_viewport_size({"width": 320, "height": 640})

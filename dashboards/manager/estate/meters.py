@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -22,11 +22,12 @@ from cloud.permissions import Permission
 from cloud.services import audit, downlog, estate, scopes, sheets
 from cloud.services.devices import changes, decisions, models, mountings, photos, register, sheet
 from cloud.services.devices.changes import Registers
-from cloud.tables import Organization, utc_now
+from cloud.tables import utc_now
 from cloud.web import UserSession
 from dashboards import errors, page
 from dashboards.manager.estate import forms
 from dashboards.manager.estate.places import report_page, workbook
+from dashboards.manager.top import top
 from dashboards.words import N_
 from prepaid.point import Meter, Policy, Restore
 from prepaid.wire import Visit
@@ -78,7 +79,7 @@ def all_meters(
         models={model.key: model.name for model in models.MODELS},
         soon=now.date() + register.SOON,
         may_edit=user.may(Permission.EDIT_ESTATE),
-        **_top(session, user),
+        **top(session, user),
     )
 
 
@@ -614,7 +615,7 @@ def _new(
         form=form,
         problem=errors.sentence(request, error) if error else None,
         at=f"/meters/new?room={room_id}",
-        **_top(session, user),
+        **top(session, user),
     )
 
 
@@ -649,7 +650,7 @@ def _point(
         typed=typed or {},
         problem=errors.sentence(request, error) if error else None,
         at=f"/meters/points/{point_id}",
-        **_top(session, user),
+        **top(session, user),
     )
 
 
@@ -679,8 +680,3 @@ def _uuid(text: str) -> UUID:
         return UUID(text)
     except ValueError:
         raise scopes.NoSuchRoom from None
-
-
-def _top(session: Session, user: SignedIn) -> dict[str, Any]:
-    organization = session.get_one(Organization, user.organization_id)
-    return {"organization": organization.name, "user_name": user.name, "timezone": page.TIMEZONE}

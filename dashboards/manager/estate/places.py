@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import groupby
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
@@ -18,10 +18,11 @@ from cloud.permissions import Permission
 from cloud.services import scopes, sheets
 from cloud.services.places import rule, sheet, tree
 from cloud.services.places.rule import Rule
-from cloud.tables import Building, Organization, Room, Site, utc_now
+from cloud.tables import Building, Room, Site, utc_now
 from cloud.web import UserSession
 from dashboards import errors, page
 from dashboards.manager.estate import forms
+from dashboards.manager.top import top
 
 router = APIRouter(include_in_schema=False, prefix="/estate")
 
@@ -89,7 +90,7 @@ def plan(
         new=sum(not each.is_known for each in planned),
         known=sum(each.is_known for each in planned),
         at=f"/estate/buildings/{building_id}",
-        **_top(session, user),
+        **top(session, user),
     )
 
 
@@ -237,7 +238,7 @@ def report_page(
         problem=errors.sentence(request, error) if error else None,
         megabytes=sheets.MOST_BYTES // 1024 // 1024,
         most=sheets.MOST_ROWS,
-        **_top(session, user),
+        **top(session, user),
     )
 
 
@@ -293,7 +294,7 @@ def _estate(
         is_everywhere=user.scope.is_everywhere,
         problem=errors.sentence(request, error) if error else None,
         at="/estate",
-        **_top(session, user),
+        **top(session, user),
     )
 
 
@@ -319,7 +320,7 @@ def _building(
         may_edit=user.may(Permission.EDIT_ESTATE),
         problem=errors.sentence(request, error) if error else None,
         at=f"/estate/buildings/{building_id}",
-        **_top(session, user),
+        **top(session, user),
     )
 
 
@@ -341,8 +342,3 @@ def _back(row: Site | Building | Room) -> str:
             return f"/estate/buildings/{row.building_id}"
         case _:
             return "/estate"
-
-
-def _top(session: Session, user: SignedIn) -> dict[str, Any]:
-    organization = session.get_one(Organization, user.organization_id)
-    return {"organization": organization.name, "user_name": user.name, "timezone": page.TIMEZONE}

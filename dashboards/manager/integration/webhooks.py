@@ -18,10 +18,11 @@ from cloud.permissions import Permission
 from cloud.services.integration import webhooks
 from cloud.services.integration.outbox import Event
 from cloud.services.integration.webhooks import WebhookCard
-from cloud.tables import Organization, utc_now
+from cloud.tables import utc_now
 from cloud.web import UserSession
 from dashboards import errors, page
 from dashboards.manager.integration import words
+from dashboards.manager.top import top
 
 router = APIRouter(include_in_schema=False, prefix="/webhooks")
 
@@ -105,7 +106,7 @@ def ask_end(request: Request, webhook_id: UUID, user: Integrator, session: UserS
     if card.ended_at is not None:
         return RedirectResponse(f"/webhooks/{webhook_id}", status_code=303)
     return page.render(
-        request, "manager/integration/end_webhook.html", card=card, **_top(session, user)
+        request, "manager/integration/end_webhook.html", card=card, **top(session, user)
     )
 
 
@@ -143,7 +144,7 @@ def _all(
         cards=webhooks.of_organization(session, user),
         at="/webhooks",
         **_form(request, form or Asked(), error, is_open=form is not None),
-        **_top(session, user),
+        **top(session, user),
     )
 
 
@@ -168,7 +169,7 @@ def _one(
         faults=words.FAULTS,
         at=f"/webhooks/{card.webhook_id}",
         **_form(request, form or kept, error, is_open=form is not None),
-        **_top(session, user),
+        **top(session, user),
     )
 
 
@@ -187,12 +188,3 @@ def _form(
 
 def _pretty(body: str) -> str:
     return json.dumps(json.loads(body), ensure_ascii=False, indent=2)
-
-
-def _top(session: Session, user: SignedIn) -> dict[str, Any]:
-    organization = session.get_one(Organization, user.organization_id)
-    return {
-        "organization": organization.name,
-        "user_name": user.name,
-        "timezone": page.TIMEZONE,
-    }

@@ -17,9 +17,10 @@ from cloud.services import audit
 from cloud.services.money import bill_days
 from cloud.services.money.bill_days import Listed
 from cloud.services.reconciliation import BEIJING, Kind
-from cloud.tables import BillDay, Organization, utc_now
+from cloud.tables import BillDay, utc_now
 from cloud.web import UserSession
 from dashboards import page
+from dashboards.manager.top import top
 from dashboards.words import N_
 from prepaid.money import Money
 
@@ -120,9 +121,7 @@ def bills(
         kinds={kind.value: words for kind, words in KINDS.items()},
         money_of=lambda fen: None if fen is None else Money(fen),
         may_settle=user.may(Permission.SETTLE_BILLS),
-        organization=session.get_one(Organization, user.organization_id).name,
-        user_name=user.name,
-        timezone=page.TIMEZONE,
+        **top(session, user),
     )
 
 
