@@ -78,6 +78,14 @@ TROUBLES = {
             "purse's payments; rebuilding the gateway's ledger takes the credit back."
         ),
     ),
+    Trouble.DEBIT_UNKNOWN: Said(
+        Look(N_("Unknown refund booked"), "receipt-refund", Tone.BAD),
+        N_(
+            "The gateway has taken money out of a purse for a refund or correction that is not known here, as after "
+            "a restored database. Find out whether it was paid out: if so, book it as an adjustment; if not, "
+            "rebuilding the gateway's ledger gives the credit back."
+        ),
+    ),
     Trouble.CLOUD_RESTORED: Said(
         Look(N_("Not heard since the restore"), "database-import", Tone.WARN),
         N_(

@@ -143,6 +143,9 @@ class Trouble(StrEnum):
         "codes-tried"  # 充值码多次输错: somebody types wrong offline codes, one after another
     )
     CODE_UNKNOWN = "code-unknown"  # 充值码不符: it gave credit for a code that the cloud knows otherwise, or not
+    DEBIT_UNKNOWN = (
+        "debit-unknown"  # 账外支取: it booked money out of a purse that the cloud does not know of
+    )
     CLOUD_RESTORED = "cloud-restored"  # 云端数据已还原: the cloud was put back to a backup, and is yet to be heard
 
 

@@ -129,13 +129,14 @@ def decide(
     why: str,
     now: datetime,
 ) -> Approval:
-    """Decides; what is approved is carried out in this transaction, by the kind's executor.
+    """Decides; what is approved is carried out in this transaction, by the kind's executor, and what was held for it
+    is let go if it is refused.
 
     why may be empty where it is approved. Raises NoSuchApproval (also for one of a site that is not the
     user's), OwnProposal, AlreadyDecided, BadReason, auth.NotAllowed, or what the executor raises: then nothing
     is decided.
     """
-    from cloud.services.approved import EXECUTORS  # the executors themselves propose
+    from cloud.services.approved import EXECUTORS, LET_GO  # the executors themselves propose
 
     auth.require(by, Permission.APPROVE)
     row = _locked(session, by, approval_id)
@@ -166,12 +167,17 @@ def decide(
     )
     if approved:
         EXECUTORS[row.kind](session, decided, by, now)
+    elif row.kind in LET_GO:
+        LET_GO[row.kind](session, decided, by, now)
     events.changed(session, by.organization_id)
     return decided
 
 
 def withdraw(session: Session, by: SignedIn, approval_id: UUID, *, now: datetime) -> Approval:
-    """Takes one's own proposal back. Raises NoSuchApproval, NotYours or AlreadyDecided."""
+    """Takes one's own proposal back, and lets go what was held for it. Raises NoSuchApproval, NotYours or
+    AlreadyDecided."""
+    from cloud.services.approved import LET_GO
+
     row = _locked(session, by, approval_id)
     if row.proposed_by != by.user_id:
         raise NotYours
@@ -180,8 +186,11 @@ def withdraw(session: Session, by: SignedIn, approval_id: UUID, *, now: datetime
     audit.record(
         session, by, "withdraw", of="approval", id=row.id, after={"kind": row.kind}, now=now
     )
+    withdrawn = one(session, by, approval_id)
+    if row.kind in LET_GO:
+        LET_GO[row.kind](session, withdrawn, by, now)
     events.changed(session, by.organization_id)
-    return one(session, by, approval_id)
+    return withdrawn
 
 
 def one(session: Session, user: SignedIn, approval_id: UUID) -> Approval:

@@ -1,4 +1,4 @@
-"""What is done when a proposal is approved: for each kind the function that does it.
+"""What is done when a proposal is decided: for each kind the function that does it.
 
 An executor is called with the deciding session, the approval, who decided, and now. It does what was proposed
 in that transaction and by its own service; what it raises undoes the decision and is said to whoever decided.
@@ -27,3 +27,6 @@ EXECUTORS: dict[str, Executor] = {
     approving.REOPENING: approving.reopen,
 }
 """By the kind that approvals.propose was given."""
+
+LET_GO: dict[str, Executor] = {approving.WITHDRAWAL: approving.release}
+"""What is done in the same transaction when a proposal of the kind is refused or withdrawn; nothing for most."""

@@ -8,7 +8,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col
 
 from cloud import tables
-from prepaid.wire import Entry
+from cloud.services import takeover
+from prepaid.money import Money
+from prepaid.wire import BadMessage, Entry, Trouble, Withdrawn, read_up
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +30,7 @@ def reject_log(session: Session, gateway: tables.Gateway, entry: Entry) -> None:
 
 
 def reject(session: Session, gateway: tables.Gateway, entry: Entry, reason: str) -> None:
-    """Keeps an entry that is not applied, once."""
+    """Keeps an entry that is not applied, once. Where money has left a purse by it, a person is told."""
     if not 0 < entry.seq <= _LARGEST_SEQ:
         return
     reason = _storable(reason)[:LONGEST_TEXT]
@@ -43,8 +45,29 @@ def reject(session: Session, gateway: tables.Gateway, entry: Entry, reason: str)
     is_new = session.execute(
         row.on_conflict_do_nothing().returning(col(tables.Rejected.id))
     ).first()
-    if is_new and entry.log == gateway.up_log:
-        log.warning("gateway %s entry %d rejected: %s", gateway.gateway_no, entry.seq, reason)
+    if not is_new or entry.log != gateway.up_log:
+        return
+    log.warning("gateway %s entry %d rejected: %s", gateway.gateway_no, entry.seq, reason)
+    if (amount := _taken_out(entry)) is not None:
+        takeover.alarm(
+            session,
+            gateway,
+            Trouble.DEBIT_UNKNOWN,
+            at=tables.utc_now(),
+            is_over=False,
+            text=f"entry {entry.seq} takes ¥{amount} out of a purse: {reason}"[:LONGEST_TEXT],
+        )
+
+
+def _taken_out(entry: Entry) -> Money | None:
+    """What the gateway says that it has taken out of a purse."""
+    try:
+        message = read_up(entry.body)
+    except BadMessage:
+        return None
+    if isinstance(message, Withdrawn) and message.refusal is None:
+        return message.transfer.amount
+    return None
 
 
 def _storable(text: str) -> str:

@@ -48,6 +48,7 @@ _OF_THE_OLD = (
     Trouble.FORKED,
     Trouble.CODES_TRIED,
     Trouble.CODE_UNKNOWN,
+    Trouble.DEBIT_UNKNOWN,
     Trouble.CLOUD_RESTORED,
 )
 

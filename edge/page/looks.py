@@ -92,6 +92,7 @@ TROUBLES = {
     Trouble.FORKED: N_("An old copy of the ledger was put back."),
     Trouble.CODES_TRIED: N_("Many wrong offline codes were typed."),
     Trouble.CODE_UNKNOWN: N_("An offline code gave credit that the cloud does not know."),
+    Trouble.DEBIT_UNKNOWN: N_("Money was taken out of a purse that the cloud does not know of."),
     Trouble.CLOUD_RESTORED: N_("The cloud's data were put back to a backup."),
     Trouble.TAKEN_OVER: N_("A new ledger takes over from another."),
 }

@@ -84,8 +84,8 @@ class Levels:
 
 @dataclass(frozen=True, slots=True)
 class PointDraft:
-    """A service point: the purpose of the purse that is to pay for it, its tariff (None: as it is), and its register
-    as a person read it off (底度; None: at the gateway's first reading)."""
+    """A service point: the purpose of the purse that is to pay for it, its tariff (None: the one assigned to it, its
+    class or its site), and its register as a person read it off (底度; None: at the gateway's first reading)."""
 
     point_id: UUID
     purpose: Purpose

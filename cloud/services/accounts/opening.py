@@ -22,12 +22,13 @@ from cloud import auth, events, tables
 from cloud.auth import SignedIn
 from cloud.errors import CloudError
 from cloud.permissions import Permission
-from cloud.services import audit, downlog, estate, ledger, pointsets, topups
+from cloud.services import audit, downlog, estate, ledger, topups
 from cloud.services.accounts import acts, drafts, households, tenures
 from cloud.services.accounts.acts import Act
 from cloud.services.accounts.drafts import Draft, FirstMoney, Holder, PointDraft
 from cloud.services.accounts.tenures import Typed
 from cloud.services.money import purses
+from cloud.services.tariffs import assignments
 from cloud.tables import Account, Occupancy, Purse, Room, ServicePoint
 from prepaid.ledger import OPENING, Reason, Transfer, prepaid, receivable
 from prepaid.money import ZERO
@@ -76,7 +77,7 @@ def open_account(
         begin_with(session, by, account, purse, money, key=uuid5(key, money.purpose), now=now)
     for each in draft.points:
         row = points[each.point_id]
-        _set_terms(session, by, gateways[row.gateway_id], row, each, draft)
+        _set_terms(session, by, row, each, draft, now=now)
         row.persons = households.in_force(
             session, account.id, today=today(session, row.room_id, now=now)
         )
@@ -241,19 +242,14 @@ def begin_with(
 def _set_terms(
     session: Session,
     by: SignedIn,
-    gateway: tables.Gateway,
     point: ServicePoint,
     each: PointDraft,
     draft: Draft,
+    *,
+    now: datetime,
 ) -> None:
-    """The point's tariff and levels as the draft has them."""
-    if each.tariff_code is not None:
-        tariff = drafts.tariff(
-            session, by.organization_id, each.tariff_code, commodity=point.commodity
-        )
-        if tariff.id != point.tariff_id:
-            pointsets.send_tariff(session, gateway, tariff, unless=point.id)
-            point.tariff_id = tariff.id
+    """The point's tariff and levels as the draft has them. A tariff that was chosen is the point's own from now on:
+    what is assigned to its class or site later does not change it."""
     if draft.levels is not None:
         policy = replace(
             _POLICY.validate_python(point.policy),
@@ -262,7 +258,21 @@ def _set_terms(
             overdraft=draft.levels.overdraft,
         )
         point.policy = _POLICY.dump_python(policy, mode="json")
-    session.add(point)
+        session.add(point)
+    if each.tariff_code is not None:
+        tariff = drafts.tariff(
+            session, by.organization_id, each.tariff_code, commodity=point.commodity
+        )
+        assignments.assign(
+            session,
+            by,
+            tariff.id,
+            point_id=point.id,
+            class_=None,
+            site_id=None,
+            since=now,
+            now=now,
+        )
 
 
 def _typed(each: PointDraft) -> Typed | None:

@@ -19,8 +19,7 @@ REOPENING = "reopen-month"
 
 
 def propose(session: Session, by: SignedIn, row: Withdrawal, *, now: datetime) -> Approval:
-    """Asks for a second person's decision on a withdrawal; it is sent when he approves. Refused, it is cancelled
-    by whoever asked for it."""
+    """Asks for a second person's decision on a withdrawal; sent when he approves, cancelled when he refuses."""
     return approvals.propose(
         session,
         by,
@@ -47,6 +46,15 @@ def send(session: Session, approval: Approval, by: SignedIn, now: datetime) -> N
     if row.cancelled_at is not None:
         raise withdrawals.IsCancelled
     withdrawals.send(session, purse, row, now=now)
+
+
+def release(session: Session, approval: Approval, by: SignedIn, now: datetime) -> None:
+    """Of WITHDRAWAL when it is refused or withdrawn: the money is no longer held."""
+    known = session.get(Withdrawal, approval.subject)
+    if known is not None and known.organization_id == by.organization_id:
+        withdrawals.release(
+            session, withdrawals.locked(session, by.organization_id, known.id), now=now
+        )
 
 
 def ask_to_reopen(

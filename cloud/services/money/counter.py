@@ -39,7 +39,7 @@ class NotCredited(CloudError):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A purse of a customer who was looked for."""
+    """A purse of a customer who was looked for; phone is masked but for its beginning and end."""
 
     purse_id: UUID
     purpose: str
@@ -47,6 +47,7 @@ class Found:
     holder: str
     rooms: str
     balance: Money
+    phone: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class Printed:
 
 _FIND = text(
     f"""
-    SELECT p.id AS purse_id, p.purpose, a.id AS account_id, a.holder, coalesce(b.balance_fen, 0) AS fen,
+    SELECT p.id AS purse_id, p.purpose, a.id AS account_id, a.holder, a.phone, coalesce(b.balance_fen, 0) AS fen,
            r.names AS rooms
     FROM purses p
     JOIN accounts a ON a.id = p.account_id
@@ -77,6 +78,8 @@ _FIND = text(
         SELECT bool_and(
             strpos(lower(a.holder || ' ' || r.names), w) > 0
             OR EXISTS (SELECT FROM points s WHERE s.purse_id = p.id AND strpos(lower(s.meter_no), w) > 0)
+            OR w ~ '^[0-9]{{4,}}$'
+               AND right(regexp_replace(coalesce(a.phone, ''), '[^0-9]', '', 'g'), length(w)) = w
         ) FROM unnest(CAST(:words AS text[])) AS w
       ) IS NOT FALSE
     ORDER BY r.names, p.purpose LIMIT :most
@@ -93,7 +96,8 @@ _ROOMS_OF = text("""
 
 
 def find(session: Session, user: SignedIn, q: str) -> list[Found]:
-    """The purses of customers of whom each word of q is in the room, the name or a meter's number."""
+    """The purses of customers of whom each word of q is in the room, the name or a meter's number, or is how the
+    phone number ends, at least its last four digits."""
     words = q.lower().split()
     return _found(session, user, words=words) if words else []
 
@@ -153,9 +157,17 @@ def _found(
             holder=row.holder,
             rooms=row.rooms,
             balance=Money(int(row.fen)),
+            phone=masked(row.phone),
         )
         for row in rows
     ]
+
+
+def masked(phone: str | None) -> str:
+    """A phone number as it may be shown to whoever stands by: 138****8000."""
+    if not phone or len(phone) < 8:
+        return ""
+    return f"{phone.strip()[:3]}****{phone.strip()[-4:]}"
 
 
 def take(

@@ -48,8 +48,8 @@ class Rules:
         return Money(amount.fen * self.fee_basis_points // 10_000)
 
 
-NO_RULES = Rules()
-"""Of an organization that has set none: no fee, and each refund needs a second person."""
+NO_RULES = Rules(alone=Money.yuan("200"))
+"""Of an organization that has set none: no fee; a refund of what a household usually tops up needs one person only."""
 
 
 def of(session: Session, organization_id: UUID) -> Rules:

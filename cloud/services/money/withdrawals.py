@@ -260,6 +260,15 @@ def cancel(session: Session, by: SignedIn, id: UUID, *, now: datetime) -> tables
     return row
 
 
+def release(session: Session, row: tables.Withdrawal, *, now: datetime) -> None:
+    """A locked one that nobody may send any more no longer holds anything; what is sent stays as it is."""
+    if row.sent_at is None and row.cancelled_at is None:
+        row.cancelled_at = now
+        session.add(row)
+        session.flush()
+        _changed(session, row)
+
+
 def undo(session: Session, row: tables.Withdrawal, *, now: datetime) -> None:
     """Gives back to a purse what was taken out and is not to be paid. Needs the purse locked, then the row."""
     if row.booked_at is None or row.undone_at is not None:

@@ -154,7 +154,7 @@ def assign(
         },
         now=now,
     )
-    apply_due(session, now=now)
+    apply_due(session, now=now, point_id=point_id)
     return assigned
 
 
@@ -217,14 +217,18 @@ _BY_POINT = """
 """
 
 
-def apply_due(session: Session, *, now: datetime) -> int:
-    """Moves the points whose tariff is another by now, and tells their gateways; how many. Does the same once.
+def apply_due(session: Session, *, now: datetime, point_id: UUID | None = None) -> int:
+    """Moves the points whose tariff is another by now, or only this one, and tells their gateways; how many. Does the
+    same once.
 
     A gateway is sent the tariff before the point that names it: it must never know a point without.
     """
     rows = session.execute(
-        text(f"SELECT * FROM ({_BY_POINT}) q WHERE should IS NOT NULL AND should <> has"),
-        {"now": now},
+        text(
+            f"SELECT * FROM ({_BY_POINT}) q WHERE should IS NOT NULL AND should <> has"
+            " AND (CAST(:point AS uuid) IS NULL OR point_id = :point)"
+        ),
+        {"now": now, "point": point_id},
     ).all()
     gateways = {each.id: each for each in downlog.lock(session, [row.gateway_id for row in rows])}
     for row in sorted(rows, key=lambda row: (str(row.gateway_id), str(row.point_id))):

@@ -36,7 +36,7 @@ KINDS: dict[str, str] = {
     "bulk-cut": N_("Cut off many at once"),
     "withdrawal": N_("Refund or correction"),
     "tariff": N_("New prices"),
-    "reopening": N_("Open a closed month again"),
+    "reopen-month": N_("Open a closed month again"),
 }
 """Kinds of proposals (services.approved)."""
 

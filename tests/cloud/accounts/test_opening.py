@@ -28,14 +28,16 @@ from cloud.services.accounts.drafts import (
     PointDraft,
 )
 from cloud.services.accounts.opening import Delivery, RoomTaken
+from cloud.services.tariffs import assignments
 from cloud.services.topups import NoSuchPurse
-from cloud.tables import Account, Gateway, Purse, Site, Tenure
+from cloud.tables import Account, Gateway, Purse, Site, TariffDocument, Tenure
 from prepaid.ledger import OPENING, receivable
 from prepaid.money import ZERO, Money
 from prepaid.point import Opening
 from prepaid.purse import Purpose
 from prepaid.wire import Credited, PointSet
 from tests.cloud.accounts.conftest import NOW, add_vacant, point_told, told
+from tests.cloud.conftest import flat
 
 pytestmark = pytest.mark.processes
 
@@ -350,3 +352,33 @@ def test_nothing_can_be_paid_into_a_purse_of_another_organization(session, by, b
             by=by,
             idempotency_key=uuid4(),
         )
+
+
+def test_a_tariff_chosen_at_the_opening_is_not_changed_by_what_the_site_is_assigned_later(
+    session, home, by, vacant
+):
+    one, other = vacant("0401"), vacant("0402")
+    for code in ("shops", "homes"):
+        estate.publish_tariff(
+            session, home.organization_id, flat(code, "electricity", "kWh", "0.90")
+        )
+    chosen = replace(one.draft().points[0], tariff_code="shops")
+    opened(session, by, replace(one.draft(), points=(chosen, one.draft().points[1])))
+    opened(session, by, other.draft())  # no tariff of its own
+
+    homes = session.execute(
+        select(TariffDocument).where(col(TariffDocument.code) == "homes")
+    ).scalar_one()
+    assignments.assign(
+        session,
+        by,
+        homes.id,
+        point_id=None,
+        class_=None,
+        site_id=home.site_id,
+        since=NOW,
+        now=NOW,
+    )
+
+    assert point_told(session, home.gateway_id, one.electricity).tariff == "shops"
+    assert point_told(session, home.gateway_id, other.electricity).tariff == "homes"

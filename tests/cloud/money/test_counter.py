@@ -152,6 +152,21 @@ def test_a_slip_is_entered_once_and_a_cashier_takes_no_more_than_he_may(office):
     assert office.balance() == yuan("150")
 
 
+def test_a_customer_is_found_by_room_name_meter_and_the_end_of_the_phone_number(office):
+    with office.session() as session:
+        account = session.get_one(tables.Account, office.home.account_id)
+        account.phone = "138 0013 8000"
+
+    def found(q: str) -> set[str]:
+        with office.session() as session:
+            return {each.phone for each in counter.find(session, office.cashier, q)}
+
+    for q in ("0301", "张三", "home-电", "8000", "13800138000", "张三 8000"):
+        assert found(q) == {"138****8000"}, q
+    for q in ("800", "1380", "李四"):  # too short, or how it begins
+        assert found(q) == set(), q
+
+
 def test_receipts_are_numbered_in_a_row_and_copies_say_so(office, channel):
     office.now = utc_now()
     office.open_shift()

@@ -8,17 +8,18 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlmodel import col
 
 from cloud import tables
 from cloud.channels import RefundState
 from cloud.errors import CloudError
-from cloud.services import approvals, scopes, topups
-from cloud.services.money import grants, purses, refunds, shifts, withdrawals
+from cloud.services import alarms, approvals, scopes, topups, uplog
+from cloud.services.money import grants, purses, refunds, rules, shifts, withdrawals
 from cloud.services.money.refunds import How
 from cloud.services.money.rules import Rules
 from cloud.tables import utc_now
+from prepaid import wire
 from prepaid.money import ZERO, Money
 from tests.cloud.money.office import Office, yuan
 
@@ -224,6 +225,59 @@ def test_what_waits_can_be_cancelled_and_is_then_not_approved(office, channel):
         assert purses.refundable_now(session, office.purse) == yuan("50")
         (waiting,) = approvals.listed(session, office.boss, is_open=True)
         assert waiting.is_open
+
+
+def test_what_a_second_person_refuses_or_the_first_takes_back_is_held_no_longer(office, channel):
+    office.rule(Rules(alone=ZERO))
+    office.pay(channel, "50")
+    refused = ask(office, "30")
+    with office.session() as session:
+        assert purses.held(session, office.purse) == yuan("30")
+    office.decide(approved=False)
+    assert office.state(refused) == "cancelled"
+    taken_back = ask(office, "50")  # all of it can be asked for again
+    with office.session() as session:
+        (waiting,) = approvals.listed(session, office.boss, is_open=True)
+        approvals.withdraw(session, office.cashier, waiting.id, now=office.now)
+    assert office.state(taken_back) == "cancelled"
+    with office.session() as session:
+        assert purses.held(session, office.purse) == ZERO
+    assert office.gateway() == []
+
+
+def test_an_organization_without_rules_lets_one_person_refund_what_a_household_tops_up(
+    office, channel
+):
+    assert rules.NO_RULES.alone == yuan("200")
+    with office.session() as session:
+        session.execute(delete(tables.MoneyRules))
+    office.pay(channel, "500")
+    assert office.state(ask(office, "200")) == "sent"
+    assert office.state(ask(office, "200.01")) == "waits"
+
+
+def test_money_that_a_gateway_took_out_for_a_refund_we_do_not_know_of_is_an_alarm(office, channel):
+    office.pay(channel, "50")
+    id = ask(office, "30")
+    with office.session() as session:  # the database is put back to before it was asked for
+        row = session.get_one(tables.Withdrawal, id)
+        transfer = withdrawals.transfer_of(row)
+        session.execute(delete(tables.WithdrawalPart))
+        session.execute(delete(tables.Withdrawal))
+    said = wire.Withdrawn(office.purse, transfer, None, yuan("20"), office.now)
+    log = uuid4()
+    for _ in range(2):  # it comes twice
+        with office.database.system() as session:
+            gateway = uplog.gateway_of(session, office.home.gateway_no)
+            entry = wire.Entry(log, 1, wire.write_up(said), previous=wire.NO_ENTRY)
+            uplog.receive(session, gateway, wire.Envelope((entry,), sender=log), now=office.now)
+    with office.session() as session:
+        (trouble,) = alarms.of_gateways(session, office.home.organization_id)
+        kept = session.execute(select(tables.Rejected)).scalars().all()
+    assert trouble.kind is wire.Trouble.DEBIT_UNKNOWN
+    assert "¥30.00" in trouble.text
+    assert len(kept) == 1
+    assert office.balance() == yuan("50")
 
 
 def test_what_is_cancelled_and_booked_all_the_same_goes_back_to_the_purse(office, channel):
