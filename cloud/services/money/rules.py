@@ -49,7 +49,7 @@ class Rules:
 
 
 NO_RULES = Rules(alone=Money.yuan("200"))
-"""Of an organization that has set none: no fee; a refund of what a household usually tops up needs one person only."""
+"""Of an organization that has set none: no fee; refunds of what a household tops up need one person."""
 
 
 def of(session: Session, organization_id: UUID) -> Rules:
