@@ -24,9 +24,8 @@ from edge.ledger.ledger_file import StoreFull, StoreTaken, StoreUnusable
 from edge.ledger.rebuild import link_of
 from edge.ledger.store import Store
 from edge.ledger.upkeep import Upkeep, open_ledger
-from edge.lines.bus import Bus
+from edge.lines.bus import bus_at
 from edge.lines.pace import Pace
-from edge.lines.place import Place
 from edge.lines.ports import port_to
 from edge.page.logbook import Logbook
 from edge.page.served import page
@@ -162,13 +161,7 @@ def _wall() -> datetime:
 
 def _line(line: LineSettings) -> LineAtHand:
     tap = Tap(port_to(line.at), _wall)
-    bus = Bus(line.name, tap, baud=line.at.baud, delay_s=line.delay_s)
-    return LineAtHand(Place(line.at, line.delay_s), bus, tap, _other_bus)
-
-
-def _other_bus(place: Place) -> Bus:
-    """The same line at another rate."""
-    return Bus(str(place), port_to(place.at), baud=place.at.baud, delay_s=place.delay_s)
+    return LineAtHand(line.place, bus_at(line.place, name=line.name, port=tap), tap, bus_at)
 
 
 def _log_to(settings: LogSettings | None) -> None:

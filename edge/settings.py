@@ -23,7 +23,15 @@ from pydantic import (
 
 from edge.clocks.clock_settings import ClockSettings, ClockTable
 from edge.lines.pace import SHARE
-from edge.lines.place import ListenAt, SerialAt, TcpAt, checked_baud, host_and_port, port_at
+from edge.lines.place import (
+    ListenAt,
+    Place,
+    SerialAt,
+    TcpAt,
+    checked_baud,
+    host_and_port,
+    port_at,
+)
 from edge.uplink.access import Access, BadCertificate, BrokerAt, broker_at, tls_context
 from edge.uplink.cloud_http import check_address
 from edge.uplink.credentials import BadCredentials, Credentials
@@ -45,11 +53,17 @@ class BadSettings(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LineSettings:
-    """A line and how it is reached. delay_s is what adapter or network may add to a meter's answer."""
+    """A line, how it is reached, and its manners (edge.lines.place.Place)."""
 
     name: str
     at: SerialAt | TcpAt
     delay_s: float
+    gap_s: float | None = None
+    echoes: bool | None = None
+
+    @property
+    def place(self) -> Place:
+        return Place(self.at, self.delay_s, self.gap_s, self.echoes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +322,8 @@ class _Line(BaseModel):
     port: Annotated[str, AfterValidator(_is_port)]
     baud: Annotated[int, AfterValidator(checked_baud)] = 2400
     delay_s: Annotated[float, Field(ge=0, le=30)] | None = None
+    gap_ms: Annotated[int, Field(ge=0, le=2000)] | None = None
+    echo: bool | None = None
     registration: Annotated[str, AfterValidator(_is_said)] | None = None
     heartbeat: Annotated[str, AfterValidator(_is_said)] | None = None
 
@@ -379,7 +395,13 @@ def _line(line: _Line) -> LineSettings:
         )
         at = replace(at, registration=registration, heartbeat=heartbeat)
     usual = 1.0 if isinstance(at, TcpAt) else 0.2
-    return LineSettings(line.name, at, usual if line.delay_s is None else line.delay_s)
+    return LineSettings(
+        line.name,
+        at,
+        delay_s=usual if line.delay_s is None else line.delay_s,
+        gap_s=None if line.gap_ms is None else line.gap_ms / 1000,
+        echoes=line.echo,
+    )
 
 
 def _password(path: Path, file: str | None, environ: Mapping[str, str]) -> str:

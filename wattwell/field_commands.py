@@ -152,13 +152,13 @@ def _scan_there(
 
 def _scan_here(line: LineSettings, asked: Any, found: list[dict[str, Any]], *, shows: bool) -> None:
     from edge.field.scan import BAUDS
-    from edge.lines.bus import Bus
-    from edge.lines.place import ModbusTcpAt, Place, SerialAt
-    from edge.lines.ports import LineAway, port_to
+    from edge.lines.bus import bus_at
+    from edge.lines.place import ModbusTcpAt, SerialAt
+    from edge.lines.ports import LineAway
     from edge.technician import scan as scanning
     from edge.technician.answers import Protocol
 
-    place = Place(line.at, line.delay_s)
+    place = line.place
     protocols = asked.protocols or tuple(Protocol)
     if isinstance(place.at, ModbusTcpAt):
         protocols = (Protocol.MODBUS_RTU,)
@@ -173,11 +173,8 @@ def _scan_here(line: LineSettings, asked: Any, found: list[dict[str, Any]], *, s
         asked.known, asked.units, reply_s=0.5, units_s=0.1, by_pairs=asked.by_pairs
     )
 
-    def open_bus(at: Place) -> Bus:
-        return Bus(str(at), port_to(at.at), baud=at.at.baud, delay_s=at.delay_s)
-
     async def look() -> None:
-        async for event in scanning.scan(visits, open_bus, wanted):
+        async for event in scanning.scan(visits, bus_at, wanted):
             match event:
                 case scanning.Found():
                     _show({"found": event.as_object()}, found, shows=shows)
@@ -256,7 +253,7 @@ async def _read_here(settings: Settings, wanted: str) -> dict[str, Any]:
     from edge.field.tap import Tap
     from edge.ledger.ledger_file import StoreUnusable
     from edge.ledger.onlooker import read_standing
-    from edge.lines.bus import Bus
+    from edge.lines.bus import bus_at
     from edge.lines.ports import port_to
 
     try:
@@ -282,7 +279,7 @@ async def _read_here(settings: Settings, wanted: str) -> dict[str, Any]:
         raise typer.Exit(1)
     line = _line(settings, point.meter.line)
     tap = Tap(port_to(line.at), lambda: datetime.now(UTC))
-    bus = Bus(line.name, tap, baud=line.at.baud, delay_s=line.delay_s)
+    bus = bus_at(line.place, name=line.name, port=tap)
     total = supply = trouble = None
     try:
         seen = await bus.run(

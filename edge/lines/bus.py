@@ -11,7 +11,8 @@ from typing import Generic, TypeVar
 
 from edge.lines.metrics import LineMetrics
 from edge.lines.patience import Patience
-from edge.lines.ports import NotModbus, Port
+from edge.lines.place import Place
+from edge.lines.ports import NotModbus, Port, port_to
 from edge.lines.turns import Turns
 from protocols.exchange import Exchange, FrameDecoder, Unexpected
 
@@ -52,19 +53,30 @@ Decoders = Callable[[bytes], FrameDecoder[F]]
 class Bus:
     """A line and the one conversation on it.
 
-    delay_s is what adapter and network may add to each wait. Whether the adapter sends our own bytes
-    back is learned from what it does, since a Modbus meter acknowledges some writes by the same bytes.
-    How long a meter is waited for is learned from its own answers, where run() is told whom it asks.
+    delay_s is what adapter and network may add to each wait. gap_s is the silence before a request, never less
+    than three and a half bytes. Whether the adapter sends our own bytes back (echoes) is learned from what it does
+    where nobody says it, since a Modbus meter acknowledges some writes by the same bytes. How long a meter is waited
+    for is learned from its own answers, where run() is told whom it asks.
     """
 
-    def __init__(self, name: str, port: Port, *, baud: int, delay_s: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        port: Port,
+        *,
+        baud: int,
+        delay_s: float,
+        gap_s: float = GAP_S,
+        echoes: bool | None = None,
+    ) -> None:
         self.name = name
         self._port = port
         self._byte_s = BITS_PER_BYTE / baud
         self._delay_s = delay_s
-        self._gap_s = max(GAP_S, GAP_BITS / baud)
+        self._gap_s = max(gap_s, GAP_BITS / baud)
         self._free_at = 0.0
-        self._echoes = False
+        self._echoes = bool(echoes)
+        self._learns_echo = echoes is None
         self._turns = Turns()
         self._habits: dict[str, _Habits] = {}
         self._count = _Count()
@@ -261,6 +273,8 @@ class Bus:
 
     def _learn(self, request: bytes, answered: bytes) -> None:
         """Whether this line echoes. The same bytes with nothing behind them may be echo or reply."""
+        if not self._learns_echo:
+            return
         if not answered.startswith(request):
             self._echoes = False
         elif len(answered) >= len(request) + SHORTEST_FRAME:
@@ -346,6 +360,18 @@ class Bus:
                     await self._port.read()
         except TimeoutError:
             return
+
+
+def bus_at(place: Place, *, name: str | None = None, port: Port | None = None) -> Bus:
+    """The bus of a line, called as its place where it has no other name; through another port where one is given."""
+    return Bus(
+        name or str(place),
+        port or port_to(place.at),
+        baud=place.at.baud,
+        delay_s=place.delay_s,
+        gap_s=GAP_S if place.gap_s is None else place.gap_s,
+        echoes=place.echoes,
+    )
 
 
 @dataclass(slots=True)

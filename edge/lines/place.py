@@ -88,10 +88,16 @@ def host_and_port(text: str) -> tuple[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the line is. `delay_s` is what adapter or network may add to each wait."""
+    """Where the line is, and its manners.
+
+    delay_s is what adapter or network may add to each wait. gap_s is the silence before each request, where its
+    meters want another than the usual one; echoes whether the adapter sends our own bytes back (None: it is learned).
+    """
 
     at: SerialAt | TcpAt
     delay_s: float
+    gap_s: float | None = None
+    echoes: bool | None = None
 
     def __str__(self) -> str:
         if isinstance(self.at, SerialAt):

@@ -146,6 +146,13 @@ def test_a_line_can_be_of_a_dtu_that_dials_in(tmp_path: Path):
     assert settings.lines[1].at == ListenAt("0.0.0.0", 4001, 2400, b"DTU-0001", b"\x7e\x01")
 
 
+def test_a_line_can_have_manners_of_its_own(tmp_path: Path):
+    settings = load(write(tmp_path, GOOD.replace("delay_s = 3", "gap_ms = 120\necho = true")), {})
+
+    assert [(line.gap_s, line.echoes) for line in settings.lines] == [(None, None), (0.12, True)]
+    assert (settings.lines[1].place.gap_s, settings.lines[1].place.echoes) == (0.12, True)
+
+
 def test_a_gateway_has_at_most_32_lines(tmp_path: Path):
     more = "".join(
         f'[[line]]\nname = "M{n}"\nport = "tcp:127.0.0.1:{5000 + n}"\n' for n in range(31)
@@ -181,6 +188,8 @@ def test_the_password_of_the_environment_wins(tmp_path: Path):
         ("2400,8E1", "2400", 'line 11: line[1].port: must be "serial:DEVICE,BAUD,8E1", "tcp:'),
         ("tcp:127.0.0.1:4001", "udp:1", "line 15: line[2].port: must be"),
         ("delay_s = 3", "delay_s = -1", "line 16: line[2].delay_s: Input should be greater"),
+        ("delay_s = 3", "gap_ms = 9000", "line 16: line[2].gap_ms: Input should be less"),
+        ("delay_s = 3", 'echo = "yes"', "line 16: line[2].echo: Input should be a valid boolean"),
         ("delay_s = 3", 'heartbeat = "7E"', "heartbeat: is for a DTU that dials in: port must"),
         ("delay_s = 3", 'registration = "hex:7"', "line 16: line[2].registration: must be a text"),
         ('name = "L2"', 'name = "L1"', "line 14: line[2].name: L1 is described before"),

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from rich.console import Console
 
-from edge.lines.bus import Bus, Garbled, NoReply
+from edge.lines.bus import Bus, Garbled, NoReply, bus_at
 from edge.lines.place import ModbusTcpAt, Place, TcpAt
 from edge.lines.ports import LineAway, Port, port_to
 from edge.technician.meters import CannotDo, Cj188, Dlt1997, Dlt2007, Meter, ModbusMeter
@@ -90,7 +90,7 @@ class Live:
             return port if shown_on is None else Shower(port, shown_on)
 
         port = port_to(place.at, shown=shown)
-        return cls(place, Bus(str(place), port, baud=place.at.baud, delay_s=place.delay_s))
+        return cls(place, bus_at(place, port=port))
 
     async def ask(self, meter: Meter, start: Callable[[], Exchange[object, T]]) -> T:
         """What the exchange with the meter returns. Raises as `Bus.run`, and CannotDo."""

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from edge.drivers import dlt645 as driver
-from edge.lines.bus import Bus, Garbled, NoReply, Unwanted
+from edge.lines.bus import Bus, Garbled, NoReply, Unwanted, bus_at
+from edge.lines.place import Place, SerialAt
 from prepaid.reading import Supply
 from protocols.dlt645 import frame, master
 from protocols.exchange import Exchange, Refused, Unexpected
@@ -333,6 +334,38 @@ async def test_three_and_a_half_bytes_of_silence_lie_between_two_frames(baud: in
     await read(Bus("L1", wire, baud=baud, delay_s=0))
 
     assert sent[1] - sent[0] == pytest.approx(wire.delay_s + gap_s, abs=0.0001)
+
+
+@pytest.mark.parametrize(("wanted_s", "gap_s"), [(0.12, 0.12), (0.0, 0.00401)])
+@simulated
+async def test_a_line_may_want_another_gap_but_never_less_than_three_and_a_half_bytes(
+    wanted_s: float, gap_s: float
+):
+    # 3.5 × 11 bits / 9600 = 0.00401 s
+    wire = Wire([ElectricityMeter(METER.address, "123.45")])
+    loop = asyncio.get_running_loop()
+    sent: list[float] = []
+    wire.before_write = lambda: sent.append(loop.time())
+    place = Place(SerialAt("/dev/none", 9600, "8E1"), 0, gap_s=wanted_s)
+
+    await read(bus_at(place, port=wire))
+
+    assert sent[1] - sent[0] == pytest.approx(wire.delay_s + gap_s, abs=0.0001)
+
+
+@simulated
+async def test_where_it_is_said_that_a_line_echoes_not_even_the_first_echo_is_taken_for_an_answer():
+    wire = Wire([ModbusMeter("xintai_water_valve")])
+    wire.echoes = wire.is_silent = True
+    bus = bus_at(Place(SerialAt("/dev/none", 9600, "8E1"), 0, echoes=True), port=wire)
+
+    with pytest.raises(NoReply):
+        await bus.run(
+            lambda: modbus.write_single_register(1, address=0x1C, value=2),
+            lambda request: ReplyDecoder(request, echoes=False),
+        )
+
+    assert wire.requests.count(write_06(0x1C)) == 3
 
 
 @simulated
