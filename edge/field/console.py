@@ -12,7 +12,8 @@ from edge.field.room import MeterRoom
 from edge.field.said import why_not
 from edge.technician.answers import How, NoFrame, Protocol, read_hex, split_cj188, split_dlt645
 from edge.technician.modbus_frames import Way
-from edge.technician.parts import Part, noise, parts_of, without_password
+from edge.technician.part import Part
+from edge.technician.parts import noise, parts_of, without_password
 from prepaid.point import Meter
 from prepaid.wire import Work
 from protocols.cj188 import frame as cj188

@@ -18,7 +18,8 @@ from typing import Protocol as Shape
 from edge.lines.bus import REPLY_S, Decoders, NoReply
 from edge.lines.place import Place, SerialAt, TcpAt
 from edge.technician.answers import Protocol, split_cj188, split_dlt645
-from edge.technician.meters import Cj188, Dlt1997, Dlt2007
+from edge.technician.cj188_meters import Cj188
+from edge.technician.dlt645_meters import Dlt1997, Dlt2007
 from edge.technician.words import METER_TYPES
 from protocols.cj188 import frame as cj188_frame
 from protocols.cj188 import items as cj188_items

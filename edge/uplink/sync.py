@@ -12,53 +12,22 @@ import asyncio
 import json
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
-from uuid import UUID
 
-from edge.ledger import standing
 from edge.ledger.ledger_file import StoreFull
-from edge.ledger.rows import Lending, Off
 from edge.ledger.store import Hold, Store
 from edge.uplink.answers import Answers
+from edge.uplink.downlog import Cannot, DownLog, Learn, Lines
 from edge.uplink.forgeries import Forgeries
-from edge.uplink.withdrawing import withdraw
-from prepaid import ledger, wire
-from prepaid.ledger import Reason, TransferIdReused
-from prepaid.reading import Supply
+from edge.uplink.succession import Succession
+from prepaid import wire
+from prepaid.ledger import TransferIdReused
 from prepaid.seal import KeySet, NotSigned
 from prepaid.tariff_document import BadTariff
-from prepaid.wire import (
-    BadMessage,
-    BrakeReleased,
-    Carried,
-    CloudKeys,
-    Credited,
-    Cursor,
-    Debited,
-    Decided,
-    Down,
-    EmergencyTaken,
-    Entry,
-    Envelope,
-    Follow,
-    GatewayAlarm,
-    Halt,
-    Lent,
-    Pinned,
-    PointEnded,
-    PointSet,
-    Resumed,
-    Standing,
-    Takeover,
-    TapsClosed,
-    TariffSet,
-    Trouble,
-    Visit,
-    Withdraw,
-)
+from prepaid.wire import BadMessage, Cursor, Entry, Envelope, Follow, Halt
 
 log = logging.getLogger(__name__)
 
@@ -79,32 +48,6 @@ class Link(Protocol):
         ...
 
 
-class Lines(Protocol):
-    """Who serves the meters, and is told what the cloud decided (edge.agent)."""
-
-    def pause(self) -> None: ...
-
-    def resume(self) -> None: ...
-
-    def cut_again(self) -> None: ...
-
-    def reload(self) -> None: ...
-
-    def take_decision(self, said: Decided) -> None: ...
-
-    def take_up(self, point: UUID) -> None: ...
-
-    def wake(self, points: Iterable[UUID]) -> None: ...
-
-    def wake_purse(self, purse: UUID) -> None: ...
-
-    def wake_all(self) -> None: ...
-
-
-class Cannot(Exception):
-    """An entry of the cloud that cannot be applied: it is kept with the reason, and the log goes on."""
-
-
 @dataclass(slots=True)
 class _Sent:
     """A batch under way: its last entry, and when it was sent or the cloud last came nearer to it."""
@@ -112,10 +55,6 @@ class _Sent:
     until: int
     at: float
 
-
-Learn = Callable[[CloudKeys], KeySet | None]
-"""Keeps the cloud's new keys for good, before the entry counts as applied: all that are good now, None if they are
-known already. Raises ValueError if they cannot be used, OSError if they cannot be kept."""
 
 CloudTime = Callable[[datetime, timedelta], None]
 
@@ -156,10 +95,8 @@ class Sync:
         self._keys = keys
         self._resend_s = resend_s
         self._heartbeat_s = heartbeat_s
-        self._now = now
         self._on_time = on_time
         self._credential = credential
-        self._learn = learn
         self._inbox: deque[tuple[bytes, float]] = deque()  # with the loop's time when it came
         self._answers = Answers()
         self._forgeries = Forgeries()
@@ -170,13 +107,20 @@ class Sync:
         self._must_answer = False
         self._is_full = False
         self._lacking: int | None = None  # what the cloud asks for, and we cannot give
-        self._asks: Takeover | None = None  # to be followed, until the cloud does
+        self._succession = Succession(store, agent, now=now, forget=self._forget)
+        self._down = DownLog(store, agent, now=now, learn=learn, trust=self._trust)
         self.is_heard = asyncio.Event()  # the cloud has said where it is in our log
-        self.is_rebuilt = asyncio.Event()
+        self.is_rebuilt = self._down.is_rebuilt
 
     def trust(self, keys: KeySet, *, credential: int | None) -> None:
         """The cloud's keys are others from now on, and the credentials by which we speak."""
         self._keys, self._credential = keys, credential
+
+    def _trust(self, keys: KeySet) -> None:
+        self.trust(keys, credential=self._credential)
+
+    def _forget(self) -> None:
+        self._sent = None
 
     def stir(self) -> None:
         """Something may be there to send."""
@@ -239,7 +183,7 @@ class Sync:
                 batch,
                 self._store.cursor(),
                 self._store.log,
-                self._asks,
+                self._succession.asks,
                 nonce=nonce,
                 credential=self._credential,
             )
@@ -301,9 +245,9 @@ class Sync:
     def _acknowledged(self, cursor: Cursor | None, halt: Halt | None) -> None:
         store = self._store
         if store.hold is not Hold.REBUILDING:
-            self._judge(cursor, halt)
-        if store.hold is Hold.REBUILDING:
-            self._ask(cursor)
+            self._succession.judge(cursor, halt)
+        if store.hold is Hold.REBUILDING and self._succession.ask(cursor):
+            self._must_answer = True
         if store.hold is None:
             self._move_acked(cursor.seq if cursor is not None else 0)
             if cursor is not None and cursor.log == store.log:
@@ -329,95 +273,6 @@ class Sync:
         if self._sent is not None and seq >= self._sent.until:
             self._sent = None
 
-    # An old store, and a new one in its place.
-
-    def _judge(self, cursor: Cursor | None, halt: Halt | None) -> None:
-        """Compares our log with the cloud's copy, and begins again where it is not the same."""
-        store, was = self._store, self._store.hold
-        found = self._trouble(cursor, halt)
-        if was is Hold.RESTORED and cursor is not None:
-            self._begin_again(cursor.log, "it was put back from a backup")
-        elif found in (Hold.BEHIND, Hold.FORKED):
-            what = "more entries of it" if found is Hold.BEHIND else "others under the same numbers"
-            if was is not found:
-                log.error("our log ends at %s and the cloud has %s", store.last_seq(), what)
-                self._hold(found)
-            self._begin_again(store.log, "an old copy of it was put back")
-        elif found is Hold.REPLACED:
-            if was is not found:
-                assert cursor is not None
-                log.error(
-                    "the cloud follows log %s of this gateway, ours is %s: nothing is read, charged or "
-                    "switched by it. If this is the gateway that shall serve, run `wattwell edge takeover`",
-                    *(cursor.log, store.log),
-                )
-                self._hold(found)
-        elif was is Hold.RESTORED or (was is not None and cursor is not None):
-            log.info("the cloud follows our log: it is no longer held (%s)", was)
-            self._hold(None)
-
-    def _trouble(self, cursor: Cursor | None, halt: Halt | None) -> Hold | None:
-        store = self._store
-        self._asks = None
-        if cursor is None:
-            return None
-        if cursor.log != store.log:
-            if cursor.log != store.instead_of():
-                return Hold.REPLACED
-            # We have taken over from this one: the cloud's database was set back to before that.
-            self._asks = Takeover(store.log, cursor.log)
-            return None
-        if cursor.seq > store.last_seq():
-            return Hold.BEHIND
-        known = store.hash_at(cursor.seq)
-        if known is None or cursor.hash is None:
-            return Hold.FORKED if halt is Halt.FORKED else None
-        # What the cloud said to another copy of our ledger is no matter of ours: the hash says which is right.
-        return Hold.FORKED if cursor.hash != known else None
-
-    def _hold(self, hold: Hold | None) -> None:
-        with self._store.transaction():
-            self._store.save_hold(hold)
-        if hold is not None:
-            self._sent = None
-            self._agent.pause()
-        else:
-            self._agent.resume()
-
-    def _begin_again(self, instead_of: UUID, why: str) -> None:
-        aside = self._store.begin_again(instead_of=instead_of, why="set-aside", now=self._now())
-        log.error(
-            "the ledger is rebuilt from what the cloud knows, because %s; the old one is kept as %s. "
-            "Until it is rebuilt nothing is read, charged or switched",
-            *(why, aside),
-        )
-        self._sent = None
-        self._agent.pause()
-
-    def _ask(self, cursor: Cursor | None) -> None:
-        """Asks the cloud to follow our log in the place of another, until it says that it does."""
-        store = self._store
-        if cursor is not None and cursor.log == store.log:
-            self._asks = None
-            return
-        instead_of = store.instead_of()
-        if instead_of is None and cursor is not None:
-            # A person has told us to take over, whichever store it is from.
-            instead_of = cursor.log
-            with store.transaction():
-                store.save_instead_of(instead_of)
-        if cursor is not None and cursor.log != instead_of:
-            log.error(
-                "the cloud follows log %s, not %s from which this ledger is to go on; if this is the "
-                "gateway that shall serve, run `wattwell edge takeover`",
-                *(cursor.log, instead_of),
-            )
-            self._asks = None
-            return
-        asks = Takeover(store.log, instead_of)
-        self._must_answer = self._must_answer or asks != self._asks  # else with the heartbeat
-        self._asks = asks
-
     def _apply(self, entries: tuple[Entry, ...]) -> None:
         if self._store.hold not in (None, Hold.REBUILDING):
             return
@@ -439,7 +294,7 @@ class Sync:
                     log.error("%s: it and all after it are dropped", error)
                     break
                 try:
-                    effects.append(self._take(wire.read_down(entry.body)))
+                    effects.append(self._down.take(wire.read_down(entry.body)))
                 except (BadMessage, BadTariff, TransferIdReused, Cannot) as error:
                     log.error(
                         "entry %s from the cloud is kept, not applied: %s", entry.seq, _short(error)
@@ -466,160 +321,7 @@ class Sync:
             self._store.move_cursor(Cursor(follow.log, follow.seq))
         self._must_answer = True
 
-    def _take(self, message: Down) -> Callable[[], None]:
-        """Write what a message says; what is returned is to be done once that is committed."""
-        match message:
-            case PointSet(point=point, is_again=is_again):
-                self._store.save_point(point)
-                history = self._store.history(point.id)
-                if history.doubt is not None and not is_again:  # an operator has looked
-                    self._store.save_history(point.id, replace(history, doubt=None))
-                return lambda: self._agent.take_up(point.id)
-            case PointEnded(point=id):
-                self._store.end_point(id)
-                log.info("point %s is no longer served", id)
-                return self._agent.reload
-            case Decided(point=point):
-                self._decided(message)
-                return lambda: self._agent.take_up(point.id)
-            case TariffSet():
-                self._store.save_tariff(message)
-                return lambda: None
-            case Credited(transfer=transfer, number=number):
-                purse = _purse(transfer)
-                self._store.credit(transfer, purse, number)
-                log.info("%s credited to purse %s", transfer.amount, purse)
-                return lambda: self._agent.wake_purse(purse)
-            case Withdraw(transfer=transfer):
-                purse = _emptied(transfer)
-                if self._store.hold is Hold.REBUILDING:
-                    return lambda: None  # asked of another store; the cloud says what became of it
-                withdraw(self._store, message, purse, self._now())
-                return lambda: self._agent.wake_purse(purse)
-            case Visit(point=id):
-                return lambda: self._agent.wake([id])
-            case Pinned(point=id, override=override):
-                self._store.save_override(id, override)
-                log.info("point %s is pinned to %s", id, override)
-                return lambda: self._agent.wake([id])
-            case BrakeReleased(by=by):
-                self._release_brake(by)
-                return self._agent.wake_all
-            case EmergencyTaken() | TapsClosed() if self._store.hold is Hold.REBUILDING:
-                return lambda: (
-                    None
-                )  # it was said to another store; what still holds of it comes with Lent
-            case EmergencyTaken(purse=purse, at=at, by=by):
-                if self._store.lent(purse) is None:
-                    self._store.save_lent(purse, Lending(at, by))
-                    log.info("emergency credit is taken for purse %s, by the %s", purse, by)
-                return lambda: self._agent.wake_purse(purse)
-            case TapsClosed(point=id, at=at):
-                self._close_taps(id, at)
-                return lambda: self._agent.wake([id])
-            case CloudKeys():
-                return self._learned(message)
-            case Standing() | Carried() | Debited() | Lent() | Resumed():
-                if message.log != self._store.log or self._store.hold is not Hold.REBUILDING:
-                    return lambda: None  # it was said to a store that has been replaced since
-                return self._rebuild(message)
-            case _:
-                raise AssertionError(f"not a message: {message}")
-
-    def _decided(self, message: Decided) -> None:
-        """A store that is being rebuilt hears again what was decided long ago: of that it takes the point, for its
-        position comes from the cloud. What the store before it may not have booked is told to it by its name."""
-        if self._store.hold is Hold.REBUILDING:
-            self._store.save_point(message.point)
-        elif message.log in (None, self._store.log):
-            self._agent.take_decision(message)
-
-    def _learned(self, message: CloudKeys) -> Callable[[], None]:
-        if self._learn is None:
-            raise Cannot("the cloud has other keys, and cloud.key is in gateway.toml: enrol it")
-        try:
-            keys = self._learn(message)
-        except ValueError as error:
-            raise Cannot(f"keys that cannot be used: {error}") from error
-        except OSError as error:
-            raise StoreFull(f"the cloud's new keys cannot be written: {error.strerror}") from error
-        if keys is None:
-            return lambda: None
-        log.info("the cloud's keys are %s from now on", ", ".join(keys.ids))
-        return lambda: self.trust(keys, credential=self._credential)
-
-    def _release_brake(self, by: str) -> None:
-        store = self._store
-        store.save_brake(store.brake().released())
-        if store.trouble_since(Trouble.BRAKED) is not None:
-            store.save_trouble(Trouble.BRAKED, None)
-            text = f"the brake was released by {by}"
-            store.append(GatewayAlarm(self._now(), Trouble.BRAKED, is_over=True, text=text))
-            log.info("%s; cuts go on", text)
-
-    def _close_taps(self, point: UUID, at: datetime) -> None:
-        """The answer counts for a supply that is off now, not for one that goes off later."""
-        row, off = self._store.supply(point), self._store.off(point)
-        if row is not None and row.seen is Supply.OFF:
-            self._store.save_off(point, Off(off.since if off is not None else None, at))
-            log.info("the taps of point %s are said to be closed", point)
-
-    def _rebuild(
-        self, message: Standing | Carried | Debited | Lent | Resumed
-    ) -> Callable[[], None]:
-        store = self._store
-        match message:
-            case Standing():
-                standing.save(store, message)
-                return lambda: None
-            case Carried():
-                store.save_carried(message.purse, message.charged)
-                return lambda: None
-            case Debited(transfer=transfer):
-                _emptied(transfer)
-                store.post(transfer)
-                return lambda: None
-            case Lent():
-                store.save_lent(message.purse, Lending(message.at, message.by))
-                return lambda: None
-            case Resumed():
-                store.save_hold(None)
-                text = f"log {store.log} goes on from {store.instead_of()}"
-                store.append(GatewayAlarm(self._now(), Trouble.TAKEN_OVER, is_over=True, text=text))
-                return self._rebuilt
-
-    def _rebuilt(self) -> None:
-        log.info("the ledger is rebuilt; %s service points are served", len(self._store.points()))
-        self._agent.resume()
-        self.is_rebuilt.set()
-
 
 def _short(error: Exception) -> str:
     """The first lines of an error that may quote a whole message."""
     return " ".join(str(error).split())[:300]
-
-
-def _purse(transfer: ledger.Transfer) -> UUID:
-    """The purse that a credit fills. Raises Cannot if the cloud may not write such a transfer."""
-    filled, emptied = _purses(transfer)
-    if filled is None or emptied is not None or transfer.reason is Reason.CHARGE:
-        raise Cannot(f"a {transfer.reason} from {transfer.debit} to {transfer.credit} is no credit")
-    return filled
-
-
-def _emptied(transfer: ledger.Transfer) -> UUID:
-    """The purse that a withdrawal is taken out of. Raises Cannot if it is none: charges are ours alone."""
-    filled, emptied = _purses(transfer)
-    if emptied is None or filled is not None or transfer.reason is Reason.CHARGE:
-        raise Cannot(
-            f"a {transfer.reason} from {transfer.debit} to {transfer.credit} is no withdrawal"
-        )
-    return emptied
-
-
-def _purses(transfer: ledger.Transfer) -> tuple[UUID | None, UUID | None]:
-    """The purses that a transfer fills and empties. Raises Cannot."""
-    try:
-        return ledger.purse_of(transfer.credit), ledger.purse_of(transfer.debit)
-    except ValueError as error:
-        raise Cannot(f"a purse is not named by a UUID: {error}") from error

@@ -9,16 +9,10 @@ import pytest
 
 from edge.lines.bus import Garbled, NoReply
 from edge.lines.ports import LineAway
-from edge.technician.meters import (
-    CannotDo,
-    Cj188,
-    Command,
-    Credentials,
-    Dlt1997,
-    Dlt2007,
-    ModbusMeter,
-    Shown,
-)
+from edge.technician.cj188_meters import Cj188
+from edge.technician.dlt645_meters import Dlt1997, Dlt2007
+from edge.technician.meters import CannotDo, Command, Credentials, Shown
+from edge.technician.modbus_meters import ModbusMeter
 from edge.technician.parts import without_password
 from prepaid.reading import Supply
 from protocols.cj188 import slave as cj188

@@ -11,7 +11,10 @@ from rich.console import Console
 from edge.lines.bus import Bus, Garbled, NoReply, bus_at
 from edge.lines.place import ModbusTcpAt, Place, TcpAt
 from edge.lines.ports import LineAway, Port, port_to
-from edge.technician.meters import CannotDo, Cj188, Dlt1997, Dlt2007, Meter, ModbusMeter
+from edge.technician.cj188_meters import Cj188
+from edge.technician.dlt645_meters import Dlt1997, Dlt2007
+from edge.technician.meters import CannotDo, Meter
+from edge.technician.modbus_meters import ModbusMeter
 from edge.technician.parts import without_password
 from protocols.exchange import Exchange, ProtocolError, Refused
 from protocols.modbus.master import NotReached

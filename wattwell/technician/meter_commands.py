@@ -26,18 +26,10 @@ from edge.lines.place import FORMAT, ModbusTcpAt, Place, SerialAt
 from edge.lines.ports import LineAway
 from edge.technician import scan as scanning
 from edge.technician.answers import Protocol
-from edge.technician.meters import (
-    SUPPLIES,
-    CannotDo,
-    Cj188,
-    Command,
-    Credentials,
-    Dlt1997,
-    Dlt2007,
-    Meter,
-    ModbusMeter,
-    Shown,
-)
+from edge.technician.cj188_meters import Cj188
+from edge.technician.dlt645_meters import Dlt1997, Dlt2007
+from edge.technician.meters import SUPPLIES, CannotDo, Command, Credentials, Meter, Shown
+from edge.technician.modbus_meters import ModbusMeter
 from prepaid.reading import Supply
 from protocols.dlt645 import master as dlt645
 from protocols.exchange import ProtocolError, Refused

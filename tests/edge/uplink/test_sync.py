@@ -13,7 +13,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from edge.clocks.clock import CloudTime
-from edge.uplink.sync import MOST_BYTES, Learn, Sync
+from edge.uplink.downlog import Learn
+from edge.uplink.sync import MOST_BYTES, Sync
 from prepaid import ledger, wire
 from prepaid.enrolment import read_key, written_key
 from prepaid.ledger import Reason, Transfer
