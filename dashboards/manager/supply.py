@@ -19,8 +19,9 @@ from cloud.auth import SignedIn
 from cloud.db import Database
 from cloud.errors import CloudError
 from cloud.permissions import Permission
-from cloud.services import alarms, board, codes, overrides
+from cloud.services import alarms, audit, board, codes, emergency, overrides, taps
 from cloud.services.board import PointCard, RoomCard
+from cloud.services.emergency import By
 from cloud.services.scopes import NoSuchPoint
 from cloud.tables import Organization, utc_now
 from cloud.web import OpenEvents, UserSession, database
@@ -212,8 +213,49 @@ def end(
     try:
         overrides.end(session, point_id, override_id, by=user, now=utc_now())
     except overrides.PinnedMeanwhile as error:
-        said = errors.sentence(request, error)
-        return _page(request, session, user, card, status=error.status, error=said)
+        return _refused(request, session, user, card, error)
+    return RedirectResponse(f"/rooms/{room_id}", status_code=303)
+
+
+@router.post("/rooms/{room_id:uuid}/points/{point_id:uuid}/emergency")
+def lend(
+    request: Request,
+    room_id: UUID,
+    point_id: UUID,
+    user: Annotated[SignedIn, Depends(web.allowed(Permission.LEND))],
+    session: UserSession,
+) -> Response:
+    """Takes the emergency credit that the purse of a point is offered, for a customer who asks for it."""
+    now = utc_now()
+    card = board.room(session, user.organization_id, room_id, now=now, scope=user.scope)
+    purse_id = _point_of(card, point_id).purse_id
+    try:
+        if purse_id is None:
+            raise emergency.NotOffered
+        emergency.take(session, purse_id, by=By.STAFF, now=now)
+        audit.record(session, user, "lend", of="purse", id=purse_id, now=now)
+    except CloudError as error:
+        return _refused(request, session, user, card, error)
+    return RedirectResponse(f"/rooms/{room_id}", status_code=303)
+
+
+@router.post("/rooms/{room_id:uuid}/points/{point_id:uuid}/taps-closed")
+def close_taps(
+    request: Request,
+    room_id: UUID,
+    point_id: UUID,
+    user: Annotated[SignedIn, Depends(web.allowed(Permission.CONFIRM_TAPS))],
+    session: UserSession,
+) -> Response:
+    """Says for a customer that the taps behind a point are closed."""
+    now = utc_now()
+    card = board.room(session, user.organization_id, room_id, now=now, scope=user.scope)
+    _point_of(card, point_id)
+    try:
+        taps.confirm(session, point_id, now=now)
+        audit.record(session, user, "close-taps", of="point", id=point_id, now=now)
+    except CloudError as error:
+        return _refused(request, session, user, card, error)
     return RedirectResponse(f"/rooms/{room_id}", status_code=303)
 
 
@@ -276,6 +318,8 @@ def _shown(request: Request, session: Session, card: RoomCard, user: SignedIn) -
         "history": overrides.of_points(session, [point.point_id for point in card.points]),
         "timezone": board.timezone_of(session, card.room_id),
         "codes": codes.waiting(session, purses, code_secret=secret, now=utc_now()),
+        "may_lend": user.may(Permission.LEND),
+        "may_confirm_taps": user.may(Permission.CONFIRM_TAPS),
     }
 
 
@@ -305,6 +349,13 @@ def _page(
         **_shown(request, session, card, user),
         **_top(session, user),
     )
+
+
+def _refused(
+    request: Request, session: Session, user: SignedIn, card: RoomCard, error: CloudError
+) -> Response:
+    said = errors.sentence(request, error)
+    return _page(request, session, user, card, status=error.status, error=said)
 
 
 def _confirm(

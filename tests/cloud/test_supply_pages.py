@@ -13,7 +13,16 @@ from cloud import tables
 from cloud.services import estate, overrides
 from cloud.tables import utc_now
 from prepaid.reading import Supply
-from prepaid.wire import BrakeReleased, GatewayAlarm, Pinned, Trouble, read_down
+from prepaid.wire import (
+    BrakeReleased,
+    EmergencyTaken,
+    GatewayAlarm,
+    Pinned,
+    TapsClosed,
+    Trouble,
+    read_down,
+)
+from tests.cloud import test_credit_api as credit
 from tests.cloud.test_overrides import at, say, staff
 
 pytestmark = pytest.mark.processes
@@ -153,3 +162,28 @@ def test_a_brake_is_released_from_its_page_once(staff, home, say, told):
     assert told() == [BrakeReleased("home")]
     assert "home 已解除，正在下发" in staff.get("/alarms").text
     assert staff.get(page).status_code == 303
+
+
+def test_staff_lend_and_confirm_taps_on_the_rooms_page(staff, home, database):
+    page = f"/rooms/{home.room_id}"
+    lend, taps = (
+        f"{page}/points/{home.electricity}/emergency",
+        f"{page}/points/{home.water}/taps-closed",
+    )
+    refused = [staff.post(lend), staff.post(taps)]
+    assert [each.status_code for each in refused] == [409, 409]
+    assert "当前余额不能申请应急额度" in refused[0].text
+    credit.lend(database, home)
+    credit.wait_for_taps(database, home.water)
+    shown = staff.get(page).text
+    assert f'action="{lend}"' in shown
+    assert f'action="{taps}"' in shown
+
+    for url in (lend, taps, lend, taps):
+        assert staff.post(url).headers["location"] == page
+
+    assert [sent.by for sent in credit.told(database, EmergencyTaken)] == ["staff"]
+    assert [sent.point for sent in credit.told(database, TapsClosed)] == [home.water]
+    shown = staff.get(page).text
+    assert f'action="{lend}"' not in shown
+    assert f'action="{taps}"' not in shown
