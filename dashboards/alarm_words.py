@@ -74,8 +74,8 @@ TROUBLES = {
     Trouble.CODE_UNKNOWN: Said(
         Look(N_("Unknown top-up code taken"), "receipt-off", Tone.BAD),
         N_(
-            "The gateway gave credit for a code that is not known here, as after a restored database. Compare the "
-            "purse's payments; rebuilding the gateway's ledger takes the credit back."
+            "The gateway gave credit for a code that is not known here, as after a restored database. The page of "
+            "the gateway says whose it is and what to do."
         ),
     ),
     Trouble.DEBIT_UNKNOWN: Said(

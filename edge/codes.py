@@ -65,7 +65,10 @@ class TooSoon(Refused):
 
 
 class HasArrived(Refused):
-    sentence = "This top-up has already arrived. The balance has it."
+    sentence = (
+        "This code is no longer needed: its top-up has arrived, or the office has booked it anew. If the balance "
+        "lacks it, show the payment to the office."
+    )
 
 
 class IsTyped(Refused):

@@ -340,13 +340,23 @@ class TariffSet:
 class Credited:
     """A transfer that the cloud wrote: a top-up.
 
-    number counts the credits of its purse from 1, in the order in which they go down (None from a cloud that
-    does not count).
+    number grows with the credits of its purse, in the order in which they go down: by one, and further where the
+    cloud's database was put back to a backup (None from a cloud that does not count).
     """
 
     transfer: Transfer
     number: int | None = None
     kind: Literal["credited"] = "credited"
+
+
+@dataclass(frozen=True, slots=True)
+class CodeVoided:
+    """充值码作废: what a code gave for this number, of which the cloud knows nothing, is credit no longer; nor is the
+    code good again."""
+
+    purse: UUID
+    number: int
+    kind: Literal["code-voided"] = "code-voided"
 
 
 @dataclass(frozen=True, slots=True)
@@ -472,6 +482,7 @@ Down = Annotated[
     | Decided
     | TariffSet
     | Credited
+    | CodeVoided
     | Withdraw
     | Visit
     | Pinned

@@ -14,14 +14,14 @@ from sqlmodel import Session, col
 
 from cloud import events, tables
 from cloud.errors import CloudError
-from cloud.services import downlog, takeover, topups
+from cloud.services import downlog, topups, unknown_codes
 from cloud.services.gateway_keys import code_key
 from cloud.services.scopes import NoSuchTopUp
 from cloud.tables import TopUp
 from prepaid import offline_code
 from prepaid.money import Money
 from prepaid.offline_code import WINDOW, Credit
-from prepaid.wire import CodeEntered, Trouble
+from prepaid.wire import CodeEntered
 
 log = logging.getLogger(__name__)
 
@@ -172,15 +172,8 @@ def entered(
         .where(col(credit.purse_id) == message.purse, col(credit.number) == message.number)
     ).scalar_one_or_none()
     if fen != message.amount.fen:
-        ours = "we have no such credit" if fen is None else f"ours is of ¥{Money(fen)}"
-        text = (
-            f"a code of ¥{message.amount} was typed for credit {message.number} of purse {message.purse}, "
-            f"and {ours}: was the database set back?"
-        )
-        log.error("gateway %s: %s", gateway.gateway_no, text)
-        takeover.alarm(
-            session, gateway, Trouble.CODE_UNKNOWN, at=message.at, is_over=False, text=text
-        )
+        ours = None if fen is None else Money(fen)
+        unknown_codes.note(session, gateway, message, ours=ours, now=now)
         return
     topup: TopUp | None = session.execute(
         select(TopUp)

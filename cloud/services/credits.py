@@ -1,4 +1,4 @@
-"""Credit numbers: what a purse is credited goes down to its gateway in an order, numbered 1, 2, 3 …"""
+"""Credit numbers: what a purse is credited goes down to its gateway in an order, each with the next number."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ def number(
 ) -> tuple[Credited, ...]:
     """What is to be said of transfers that credit a purse, each with the next number, which is kept.
 
-    Needs the purse locked and the transfers posted: numbers have no gaps, and go down in their order.
+    Needs the purse locked and the transfers posted: numbers go down in their order, and without gaps but where the
+    database was put back to a backup (services.restored).
     """
     numbered = tuple(Credited(t, n) for n, t in enumerate(transfers, purse.credits + 1))
     for credited in numbered:

@@ -110,6 +110,9 @@ _APPEND_AGAIN = text("""
     ), follow_as_well AS (
         UPDATE emergency_credits e SET down_seq = moved.new_seq
         FROM moved WHERE e.gateway_id = :gateway AND e.down_seq = moved.seq
+    ), follow_codes AS (
+        UPDATE unknown_codes c SET down_seq = moved.new_seq
+        FROM moved WHERE c.gateway_id = :gateway AND c.down_seq = moved.seq
     ), follow_withdrawals AS (
         UPDATE withdrawals w SET down_seq = moved.new_seq
         FROM moved WHERE w.gateway_id = :gateway AND w.down_seq = moved.seq

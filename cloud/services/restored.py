@@ -12,21 +12,26 @@ from collections.abc import Iterator
 from datetime import datetime
 from uuid import uuid4
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlmodel import Session, col
 
 from cloud import tables
 from cloud.services import downlog, overrides, pointsets, takeover
+from prepaid.offline_code import WINDOW
 from prepaid.supply import Override
 from prepaid.wire import Cursor, Down, Follow, Pinned, PointSet, TariffSet, Trouble
 
 log = logging.getLogger(__name__)
 
+AHEAD = WINDOW // 2
+"""Credits of a purse that may have been lost since the backup. Their numbers are given to no others: a code under one
+of them would be taken for a credit that the gateway has, and one of the lost codes for a credit of ours."""
 TEXT = "the cloud's database was put back to a backup, and this gateway has not been heard since"
 
 
 def rename_logs(session: Session, *, now: datetime) -> int:
-    """Gives our log for each gateway a new name and says in it again how its points stand; how many gateways.
+    """Gives our log for each gateway a new name and says in it again how its points stand, and puts the numbers of
+    credits ahead; how many gateways.
 
     Needs a system session, and to be committed before anything else is written to the database.
     """
@@ -40,6 +45,12 @@ def rename_logs(session: Session, *, now: datetime) -> int:
         if again:
             downlog.append(session, gateway, again)
         takeover.alarm(session, gateway, Trouble.CLOUD_RESTORED, at=now, is_over=False, text=TEXT)
+    purse = tables.Purse
+    session.execute(
+        update(purse)
+        .where(col(purse.gateway_id).is_not(None))
+        .values(credits=col(purse.credits) + AHEAD)
+    )
     session.flush()
     return len(gateways)
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from uuid import UUID
 
 from pydantic import TypeAdapter
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlmodel import Session, col
 
@@ -86,6 +86,12 @@ def follow(
     # What an old store did wrong, it takes with it: also credit that it gave for a code we do not know.
     for trouble in _OF_THE_OLD:
         end_alarm(session, gateway, trouble, at=now, text=text)
+    code = tables.UnknownCode
+    session.execute(
+        update(code)
+        .where(col(code.gateway_id) == gateway.id, col(code.settled_at).is_(None))
+        .values(settled_at=now)
+    )
     alarm(session, gateway, Trouble.TAKEN_OVER, at=now, is_over=False, text=text)
     session.execute(delete(tables.UpHash).where(col(tables.UpHash.gateway_id) == gateway.id))
     gateway.up_log, gateway.up_seq, gateway.up_hash = asked.log, 0, NO_ENTRY

@@ -32,6 +32,7 @@ from cloud.services import (
     rejected,
     restored,
     takeover,
+    unknown_codes,
 )
 from cloud.services.accounts import tenures
 from cloud.services.arrivals import Arrivals
@@ -474,6 +475,7 @@ def _take_cursor(
     gateway.down_acked = cursor.seq
     gateway.down_sent_seq = max(gateway.down_sent_seq, cursor.seq)
     session.flush()
+    unknown_codes.settle(session, gateway, now=now)
     tenures.delivered(session, gateway, now=now)
     topup = tables.TopUp
     publication.note_delivered(session, gateway, now=now)

@@ -52,6 +52,7 @@ from cloud.tables.money import (
     RefusedNotice,
     TopUp,
     Transfer,
+    UnknownCode,
 )
 from cloud.tables.notices import Notice
 from cloud.tables.operation import JobRun
@@ -144,6 +145,7 @@ __all__ = [
     "Tenure",
     "TopUp",
     "Transfer",
+    "UnknownCode",
     "UpHash",
     "User",
     "UserBuilding",

@@ -42,7 +42,7 @@ class Purse(Identified, table=True):
 
 
 class Credit(Owned, table=True):
-    """A purse's credits in the order in which they go down to its gateway, numbered 1, 2, 3 …
+    """A purse's credits in the order in which they go down to its gateway, by number.
 
     Written by services.credits alone, in the transaction that credits.
     """
@@ -53,6 +53,31 @@ class Credit(Owned, table=True):
     purse_id: UUID = Field(primary_key=True)
     number: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
     transfer_id: UUID = Field(unique=True)
+
+
+class UnknownCode(Owned, table=True):
+    """A code 离线充值码 that a gateway took for a credit that we know otherwise, or not at all, until it is settled.
+
+    down_seq is the entry of our log for gateway_id by which it is voided, None while nobody has done that. Settled:
+    the gateway no longer has what the code gave.
+    """
+
+    __tablename__ = "unknown_codes"
+    __table_args__ = (
+        belongs_to("purses", "purse_id"),
+        belongs_to("gateways", "gateway_id"),
+        Index(
+            "ix_unknown_codes_gateway", "gateway_id", postgresql_where=text("settled_at IS NULL")
+        ),
+    )
+
+    purse_id: UUID = Field(primary_key=True)
+    number: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    gateway_id: UUID
+    amount_fen: int = Field(sa_type=BigInteger)
+    at: datetime = Field(sa_type=Utc)  # typed, by the gateway's clock
+    down_seq: int | None = Field(default=None, sa_type=BigInteger)
+    settled_at: datetime | None = Field(default=None, sa_type=Utc)
 
 
 class EmergencyCredit(Identified, table=True):

@@ -14,7 +14,7 @@ from cloud import web
 from cloud.auth import SignedIn
 from cloud.errors import CloudError
 from cloud.permissions import Permission
-from cloud.services import enrolment, gateways, scopes
+from cloud.services import enrolment, gateways, scopes, unknown_codes
 from cloud.services.devices import boxes
 from cloud.services.gateways import GatewayCard
 from cloud.services.places import tree
@@ -170,6 +170,24 @@ def revoke(
     return RedirectResponse(f"/gateways/{gateway_id}", status_code=303)
 
 
+@router.post("/{gateway_id:uuid}/codes/{purse_id:uuid}/{number:int}/void")
+def void_code(
+    request: Request,
+    gateway_id: UUID,
+    purse_id: UUID,
+    number: int,
+    user: Annotated[SignedIn, Depends(web.allowed(Permission.GIVE))],
+    session: UserSession,
+) -> Response:
+    """Takes back what a code gave that is not known here."""
+    scopes.check_purse(session, user, purse_id)
+
+    def do() -> None:
+        unknown_codes.void(session, gateway_id, purse_id, number, by=user, now=utc_now())
+
+    return _done(request, session, user, gateway_id, do)
+
+
 def _done(
     request: Request,
     session: Session,
@@ -238,8 +256,11 @@ def _page(
         cloud=settings.public_url,
         lines=boxes.lines(session, card.gateway_id),
         changed=boxes.changes_of(session, card.gateway_id),
+        unknown_codes=unknown_codes.of_gateway(session, card.gateway_id),
         may_edit=user.may(Permission.EDIT_ESTATE),
         may_enrol=user.may(Permission.ENROL_GATEWAYS),
+        may_void=user.may(Permission.GIVE),
+        may_see_accounts=user.may(Permission.SEE_ACCOUNTS),
         problem=errors.sentence(request, error) if error else None,
         at=f"/gateways/{card.gateway_id}",
         **top(session, user),

@@ -397,6 +397,16 @@ class Store:
         self._typed.save((book, number), typed)
         self._move(book, typed.amount.fen)
 
+    def void_code(self, purse: UUID, number: int) -> Typed | None:
+        """Take back what a code gave for the credit with this number, which never comes; what that was."""
+        book = ledger.prepaid(purse)
+        typed = self._typed.get((book, number))
+        if typed is not None:
+            self._typed.save((book, number), None)
+            self._move(book, -typed.amount.fen)
+        self._credits.save(book, max(self.last_credit(purse), number))
+        return typed
+
     def withdrawn(self, transfer: UUID) -> Withdrawn | None:
         """What the cloud was answered when it asked for this transfer out of a purse."""
         return self._withdrawn.get(transfer)

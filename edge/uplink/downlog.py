@@ -23,6 +23,7 @@ from prepaid.wire import (
     BrakeReleased,
     Carried,
     CloudKeys,
+    CodeVoided,
     Credited,
     Debited,
     Decided,
@@ -124,6 +125,14 @@ class DownLog:
                 purse = _purse(transfer)
                 self._store.credit(transfer, purse, number)
                 log.info("%s credited to purse %s", transfer.amount, purse)
+                return lambda: self._agent.wake_purse(purse)
+            case CodeVoided(purse=purse, number=number):
+                typed = self._store.void_code(purse, number)
+                if typed is not None:
+                    log.warning(
+                        "%s that a code gave as credit %s are taken from purse %s: the cloud knows nothing of it",
+                        *(typed.amount, number, purse),
+                    )
                 return lambda: self._agent.wake_purse(purse)
             case Withdraw(transfer=transfer):
                 purse = _emptied(transfer)

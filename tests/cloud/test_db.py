@@ -117,6 +117,7 @@ FILL = (
     " VALUES (:organization, :organization, now(), :purse, 1, 'cash', :organization, CAST(:organization AS text))",
     "INSERT INTO credits SELECT organization_id, :purse, 1, id FROM transfers"
     " WHERE organization_id = :organization LIMIT 1",
+    "INSERT INTO unknown_codes VALUES (:organization, :purse, 1, :gateway, 1, now(), NULL, NULL)",
     "INSERT INTO emergency_credits VALUES"
     " (:organization, gen_random_uuid(), now(), :purse, :gateway, now(), 'customer', 1, NULL)",
     "INSERT INTO refused_notices VALUES (:organization, gen_random_uuid(), now(), :organization, 't', 1, 'r')",

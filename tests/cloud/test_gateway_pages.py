@@ -8,8 +8,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from cloud.services import enrolment
-from cloud.tables import utc_now
+from cloud.tables import UnknownCode, utc_now
 from prepaid.enrolment import Enrol, Token
+from prepaid.wire import CodeVoided
+from tests.cloud.test_credit_api import told
 from tests.cloud.test_overrides import staff
 
 pytestmark = pytest.mark.processes
@@ -92,3 +94,28 @@ def test_nobody_issues_tokens_or_revokes_without_signing_in(web, home):
     for path in ("token", "revoke"):
         answer = web.post(f"/gateways/{home.gateway_id}/{path}")
         assert (answer.status_code, answer.headers["location"]) == (303, "/login")
+
+
+def test_a_code_that_is_not_known_is_taken_back_on_the_gateways_page(staff, home, database):
+    page = f"/gateways/{home.gateway_id}"
+    void = f"{page}/codes/{home.electricity_purse}/7/void"
+    assert staff.post(void).status_code == 404
+    with database.system() as session:
+        session.add(
+            UnknownCode(
+                organization_id=home.organization_id,
+                purse_id=home.electricity_purse,
+                number=7,
+                gateway_id=home.gateway_id,
+                amount_fen=5000,
+                at=utc_now(),
+            )
+        )
+    assert "撤回 ¥50.00" in staff.get(page).text
+
+    assert staff.post(void).headers["location"] == page
+
+    assert told(database, CodeVoided) == [CodeVoided(home.electricity_purse, 7)]
+    shown = staff.get(page).text
+    assert "撤回 ¥50.00" not in shown
+    assert "已撤回，正在下发到网关" in shown

@@ -39,6 +39,7 @@ OTHERS = {
     "fen": "5000",
     "kind": "refund",
     "name": "send-events",
+    "number": "1",
     "provider": "wechat",
     "secret": "no-secret",
     "token": "no-token",

@@ -123,7 +123,7 @@ def test_a_code_counts_once_however_often_it_is_typed(store: Store):
         enter(store, KEY, code(1, "50.00"), PURSE, at(60))
     assert balance(store) == "50.00"
     credit(store, 1, "50.00")
-    with pytest.raises(HasArrived, match="already arrived"):
+    with pytest.raises(HasArrived, match="no longer needed"):
         enter(store, KEY, code(1, "50.00"), PURSE, at(120))
     assert balance(store) == "50.00"
     assert store.wrong_codes() is None
@@ -154,6 +154,20 @@ def test_what_the_cloud_says_of_a_number_stands_whatever_was_typed(store: Store)
     enter(store, KEY, code(1, "50.00"), PURSE, at(0))
     credit(store, 1, "30.00")
     assert balance(store) == "30.00"
+
+
+def test_what_is_voided_is_credit_no_longer_and_the_code_is_not_good_again(store: Store):
+    credit(store, 1, "10.00")
+    enter(store, KEY, code(2, "50.00"), PURSE, at(0))
+    for _ in range(2):
+        with store.transaction():
+            store.void_code(PURSE, 2)
+
+    assert balance(store) == "10.00"
+    with pytest.raises(HasArrived):
+        enter(store, KEY, code(2, "50.00"), PURSE, at(10))
+    credit(store, 52, "50.00")  # the payment was found again, after the numbers of the lost ones
+    assert balance(store) == "60.00"
 
 
 def test_a_credit_that_is_refused_leaves_the_code_in_its_place(store: Store):

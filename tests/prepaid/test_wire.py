@@ -51,6 +51,7 @@ def test_every_message_arrives_as_it_was_sent():
         wire.Visit(POINT.id),
         wire.EmergencyTaken(POINT.purse, EVENING, "customer"),
         wire.TapsClosed(POINT.id, EVENING),
+        wire.CodeVoided(POINT.purse, 7),
         wire.Lent(LOG, POINT.purse, EVENING, "customer"),
     ]
     assert [wire.read_up(wire.write_up(message)) for message in up] == up

@@ -29,6 +29,7 @@ ACTS: dict[tuple[str, str], str] = {
     ("topup", "take-cash"): N_("took money at the counter"),
     ("topup", "issue-code"): N_("issued an offline code"),
     ("purse", "lend"): N_("took emergency credit for a customer"),
+    ("purse", "void-code"): N_("took back what an unknown code gave"),
 }
 """By the thing and what was done to it."""
 
