@@ -13,12 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from influxdb_client.client.influxdb_client import InfluxDBClient
-from influxdb_client.client.write_api import SYNCHRONOUS
-from influxdb_client.rest import ApiException
 from sqlalchemy import text
 from sqlmodel import Session
-from urllib3.exceptions import HTTPError
 
 from cloud import tables
 from cloud.db import Database
@@ -70,6 +66,12 @@ def send(
     """
     if settings.influx_url is None:
         return 0
+    # Loaded only where there is one: it is a tenth of what every program of the cloud would load to start.
+    from influxdb_client.client.influxdb_client import InfluxDBClient
+    from influxdb_client.client.write_api import SYNCHRONOUS
+    from influxdb_client.rest import ApiException
+    from urllib3.exceptions import HTTPError
+
     upto = _settled(database, now)
     sent = 0
     try:
