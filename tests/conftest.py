@@ -9,9 +9,25 @@ from pathlib import Path
 
 import pytest
 
+from cloud.db import migrate
+from tests.databases import Databases
 from wattwell.broker import Broker
 from wattwell.postgres import Postgres
 from wattwell.supervise import free_port
+
+LONG = ("world", "processes", "browser")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What plays whole worlds and starts programs lasts long and waits much: it begins first."""
+    here = Path(__file__).parent
+
+    def rank(item: pytest.Item) -> int:
+        folder = item.path.relative_to(here).parts[0] if here in item.path.parents else ""
+        return LONG.index(folder) if folder in LONG else len(LONG)
+
+    items.sort(key=rank)
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +41,20 @@ def postgres() -> Iterator[Postgres]:
             yield server
 
 
+@pytest.fixture(scope="session")
+def databases(postgres: Postgres) -> Databases:
+    return Databases(postgres)
+
+
+@pytest.fixture(scope="session")
+def migrated(postgres: Postgres) -> str:
+    """The name of a database that holds the tables and no row, to be lent."""
+    name = "migrated"
+    postgres.create_database(name)
+    migrate(postgres.dsn(name))
+    return name
+
+
 @pytest.fixture
 def database_url(postgres: Postgres) -> Iterator[str]:
     """A fresh empty database, as the cloud's own role sees it."""
@@ -32,6 +62,13 @@ def database_url(postgres: Postgres) -> Iterator[str]:
     postgres.create_database(name)
     yield postgres.dsn(name)
     postgres.drop_database(name)
+
+
+@pytest.fixture
+def migrated_url(databases: Databases, migrated: str) -> Iterator[str]:
+    """A database with all tables and no row, as the cloud's own role sees it."""
+    with databases.lend(migrated) as url:
+        yield url
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.browser.town import LOGIN, PASSWORD, Town, open_town
-from wattwell.postgres import Postgres
+from tests.databases import Databases
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = [
@@ -41,12 +40,11 @@ expect.set_options(timeout=20_000)  # a busy machine is slow, not wrong
 
 
 @pytest.fixture(scope="module")
-def town(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    name = f"test_{uuid.uuid4().hex}"
-    postgres.create_database(name)
-    with open_town(postgres.dsn(name), tmp_path_factory.mktemp("town")) as opened:
+def town(
+    databases: Databases, migrated: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Town]:
+    with databases.lend(migrated) as url, open_town(url, tmp_path_factory.mktemp("town")) as opened:
         yield opened
-    postgres.drop_database(name)
 
 
 @pytest.fixture(scope="module")

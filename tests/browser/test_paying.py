@@ -21,7 +21,7 @@ from tests.cloud.companies import (
     wechat_pay,
     wechat_settings,
 )
-from wattwell.postgres import Postgres
+from tests.databases import Databases
 
 PHONE = (
     "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko)"
@@ -53,17 +53,15 @@ def alipay(companies: Companies) -> Alipay:
 
 @pytest.fixture(scope="module")
 def town(
-    postgres: Postgres,
+    databases: Databases,
+    migrated: str,
     tmp_path_factory: pytest.TempPathFactory,
     companies: Companies,
 ) -> Iterator[Town]:
     """A town whose property office takes WeChat Pay, Alipay, and the sandbox."""
-    name = f"test_{uuid.uuid4().hex}"
-    postgres.create_database(name)
     folder = tmp_path_factory.mktemp("town")
-    with open_town(postgres.dsn(name), folder, companies[2]) as opened:
+    with databases.lend(migrated) as url, open_town(url, folder, companies[2]) as opened:
         yield opened
-    postgres.drop_database(name)
 
 
 def is_credited(page: Page, company: WeChatPay | Alipay) -> None:

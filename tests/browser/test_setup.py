@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,25 +12,20 @@ from playwright.sync_api import Page, expect
 
 from cloud.app import create_app
 from cloud.backups import folder
-from cloud.db import migrate
 from cloud.settings import Settings
 from tests.browser.conftest import Opener, picture
 from tests.serving import listening, serve, url_of
-from wattwell.postgres import Postgres
 
 TOKEN = "t" * 43
 
 
 @pytest.fixture
-def installed(postgres: Postgres, tmp_path: Path) -> Iterator[str]:
+def installed(migrated_url: str, tmp_path: Path) -> Iterator[str]:
     """The address of a web program whose database is empty."""
-    name = f"test_{uuid.uuid4().hex}"
-    postgres.create_database(name)
-    migrate(postgres.dsn(name))
     bound = listening()
     url = url_of(bound)
     settings = Settings(
-        database_url=postgres.dsn(name),
+        database_url=migrated_url,
         nats_url="nats://cloud:x@127.0.0.1:1",
         listen=url.removeprefix("http://"),
         public_url=url,
@@ -47,7 +41,6 @@ def installed(postgres: Postgres, tmp_path: Path) -> Iterator[str]:
     with serve(app, bound):
         yield url
         app.state.events.close()
-    postgres.drop_database(name)
 
 
 def fill(page: Page, **values: str) -> None:

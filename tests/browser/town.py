@@ -17,7 +17,7 @@ from sqlmodel import select
 
 from cloud import auth, tables
 from cloud.app import create_app
-from cloud.db import Database, migrate
+from cloud.db import Database
 from cloud.services import estate, topups, uplog
 from cloud.settings import Settings
 from cloud.tables import TopUp
@@ -195,8 +195,8 @@ def _reading(total: str) -> Reading:
 def open_town(
     database_url: str, folder: Path, further: Mapping[str, object] | None = None
 ) -> Iterator[Town]:
-    """The town's programs on free ports of 127.0.0.1, until the block ends. further: settings beside the usual."""
-    migrate(database_url)
+    """The town's programs on free ports of 127.0.0.1, until the block ends, with a database that is migrated and
+    empty. further: settings beside the usual."""
     database = Database(database_url)
     merchant, payer = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
     cloud_socket, channel_socket = listening(), listening()

@@ -5,18 +5,15 @@ from __future__ import annotations
 import base64
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
 
-import psycopg
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi.testclient import TestClient
-from psycopg import sql
 
 from cloud import tables
 from cloud.app import create_app
@@ -31,11 +28,12 @@ from cloud.channels import (
     RefundState,
     Way,
 )
-from cloud.db import Database, migrate
+from cloud.db import Database
 from cloud.services import estate, topups
 from cloud.settings import Settings
 from prepaid.money import Money
 from prepaid.point import Meter, Policy
+from tests.databases import Databases
 from wattwell.postgres import Postgres
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -147,10 +145,9 @@ class Built:
 
 
 @pytest.fixture(scope="session")
-def built(postgres: Postgres) -> Built:
+def built(postgres: Postgres, databases: Databases, migrated: str) -> Built:
     name = "built"
-    postgres.create_database(name)
-    migrate(postgres.dsn(name))
+    databases.copy(migrated, name)
     database = Database(postgres.dsn(name), connections=1)
     home = build_estate(database, "home")
     database.close()
@@ -158,23 +155,10 @@ def built(postgres: Postgres) -> Built:
 
 
 @pytest.fixture
-def url(postgres: Postgres, built: Built) -> Iterator[str]:
+def url(databases: Databases, built: Built) -> Iterator[str]:
     """A database with the estate `home`, as the cloud's own role sees it."""
-    with copied(postgres, built) as url:
+    with databases.lend(built.name) as url:
         yield url
-
-
-@contextmanager
-def copied(postgres: Postgres, built: Built) -> Iterator[str]:
-    name = f"test_{uuid.uuid4().hex}"
-    with psycopg.connect(postgres.admin_dsn, autocommit=True) as connection:
-        connection.execute(
-            sql.SQL("CREATE DATABASE {} OWNER wattwell TEMPLATE {}").format(
-                sql.Identifier(name), sql.Identifier(built.name)
-            )
-        )
-    yield postgres.dsn(name)
-    postgres.drop_database(name)
 
 
 @pytest.fixture
@@ -358,10 +342,10 @@ class Office:
 
 @pytest.fixture(scope="module")
 def office(
-    postgres: Postgres, built: Built, keys: Keys, tmp_path_factory: pytest.TempPathFactory
+    databases: Databases, built: Built, keys: Keys, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Office]:
     path = write_settings(tmp_path_factory.mktemp("office"), keys)
-    with copied(postgres, built) as url:
+    with databases.lend(built.name) as url:
         (path.parent / "secrets" / "database_url").write_text(url)
         settings = Settings.load(path)
         database = Database(url, connections=4)

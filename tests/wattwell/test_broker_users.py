@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from cloud.auth import SignedIn
-from cloud.db import Database, migrate
+from cloud.db import Database
 from cloud.errors import CannotStart
 from cloud.services import enrolment
 from cloud.settings import Settings
@@ -29,10 +29,9 @@ __all__ = ["keys", "settings_file"]  # fixtures
 
 
 @pytest.fixture
-def settings(settings_file: Path, database_url: str) -> Settings:
-    migrate(database_url)
+def settings(settings_file: Path, migrated_url: str) -> Settings:
     secrets = settings_file.parent / "secrets"
-    (secrets / "database_url").write_text(database_url)
+    (secrets / "database_url").write_text(migrated_url)
     (secrets / "nats_url").write_text("nats://cloud:p%2Fw@127.0.0.1:1")
     return Settings.load(settings_file)
 
