@@ -17,11 +17,11 @@ from cloud.backups import folder
 from cloud.channels import Channel
 from cloud.db import Database
 from cloud.notices import configured
-from cloud.services import channel_refunds, gateways, notices, signing_keys, topups
+from cloud.services import channel_refunds, gateways, news, notices, signing_keys
 from cloud.services.accounts import closing, households
 from cloud.services.integration import deliveries
 from cloud.services.job_runs import Said
-from cloud.services.money import bill_days, withdrawals
+from cloud.services.money import bill_days, sweeps, withdrawals
 from cloud.services.readings import partitions, rerating
 from cloud.services.tariffs import assignments, rehearsal
 from cloud.settings import Settings
@@ -95,7 +95,7 @@ def _finish_closed(job: Context) -> Said | None:
 
 
 def _ask_for_payments(job: Context) -> Said | None:
-    booked = topups.sweep(job.database, job.channels, now=job.now, is_stopping=job.is_stopping)
+    booked = sweeps.sweep(job.database, job.channels, now=job.now, is_stopping=job.is_stopping)
     return (
         Said("Booked {payments} payments whose notice never came.", payments=booked)
         if booked
@@ -119,7 +119,7 @@ def _write_notices(job: Context) -> Said | None:
     if job.settings.twilio_account_sid is None:
         return None
     with job.database.system() as session:
-        written = notices.write(session, job.settings, now=job.now)
+        written = news.write(session, job.settings, now=job.now)
     return Said("Worded {notices} notices to customers.", notices=written) if written else None
 
 
@@ -128,6 +128,7 @@ def _send_notices(job: Context) -> Said | None:
     if provider is None:
         return None
     sent = notices.send_all(job.database, provider, now=job.now, is_stopping=job.is_stopping)
+    notices.look_up(job.database, provider, now=job.now, is_stopping=job.is_stopping)
     return Said("Sent {notices} notices to customers.", notices=sent) if sent else None
 
 

@@ -54,13 +54,15 @@ class Merchant:
 
 
 class Alipay:
-    """The company: app is its web program, url its gateway's address, books what it knows."""
+    """The company: app is its web program, url its gateway's address, books what it knows; key its own of before."""
 
-    def __init__(self, *, url: str, merchant: Merchant) -> None:
+    def __init__(
+        self, *, url: str, merchant: Merchant, key: rsa.RSAPrivateKey | None = None
+    ) -> None:
         self._site = url
         self.url = f"{url}/gateway.do"
         self.merchant = merchant
-        self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self.key = key or rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self.books = Books("20")
         self.is_away = False
         self.spoil_bill: Callable[[bytes], bytes] = lambda packed: packed

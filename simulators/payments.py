@@ -214,5 +214,10 @@ class Books:
             self._owed.append(notice)
 
     @property
+    def owed(self) -> int:
+        """How many notices are still to be sent."""
+        return len(self._owed)
+
+    @property
     def orders(self) -> tuple[Order, ...]:
         return tuple(self._orders.values())

@@ -16,6 +16,8 @@ import httpx
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
+PRICED = ("sent", "delivered", "undelivered")
+
 
 @dataclass(slots=True)
 class Message:
@@ -45,6 +47,8 @@ class Twilio:
         path = "/2010-04-01/Accounts/{sid}/Messages.json"
         self.app.add_api_route(path, self._create, methods=["POST"], response_model=None)
         self.app.add_api_route(path, self._list, methods=["GET"], response_model=None)
+        one = "/2010-04-01/Accounts/{sid}/Messages/{message}.json"
+        self.app.add_api_route(one, self._fetch, methods=["GET"], response_model=None)
 
     def report(
         self, message: Message, status: str, *, times: int = 1, is_forged: bool = False
@@ -99,6 +103,14 @@ class Twilio:
             }
         )
 
+    async def _fetch(self, request: Request, sid: str, message: str) -> Response:
+        if (refusal := self._refusal(request, sid)) is not None:
+            return refusal
+        found = next((each for each in self.messages if each.sid == message), None)
+        if found is None:
+            return _error(404, 20404, "not found")
+        return JSONResponse(self._object(found))
+
     def _refusal(self, request: Request, sid: str) -> Response | None:
         if self.is_away:
             return Response("<html>503</html>", 503)
@@ -116,7 +128,9 @@ class Twilio:
             "body": message.body,
             "status": message.status,
             "direction": "outbound-api",
-            "num_segments": "1",
+            "num_segments": str(-(-len(message.body) // 67)),
+            "price": "-0.02310" if message.status in PRICED else None,
+            "price_unit": "USD",
             "date_created": format_datetime(message.made_at),
             "date_sent": format_datetime(message.made_at),
             "error_code": None,

@@ -49,8 +49,9 @@ class Certificate:
         return self.certificate.public_bytes(Encoding.PEM).decode()
 
 
-def certificate() -> Certificate:
-    key = rsa.generate_private_key(public_exponent=65537, key_size=BITS)
+def certificate(key: rsa.RSAPrivateKey | None = None) -> Certificate:
+    """Of this key, or of a new one."""
+    key = key or rsa.generate_private_key(public_exponent=65537, key_size=BITS)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Tenpay.com Root CA, simulated")])
     now = datetime.now(UTC)
     made = (
@@ -67,13 +68,23 @@ def certificate() -> Certificate:
 
 
 class PlatformKeys:
-    """signs_by_public_key: as for merchants who have WeChat Pay's public key rather than its certificates."""
+    """signs_by_public_key: as for merchants who have WeChat Pay's public key rather than its certificates.
 
-    def __init__(self, v3_key: str, *, signs_by_public_key: bool) -> None:
+    key and public_key_id are those of before, where it is begun again.
+    """
+
+    def __init__(
+        self,
+        v3_key: str,
+        *,
+        signs_by_public_key: bool,
+        key: rsa.RSAPrivateKey | None = None,
+        public_key_id: str | None = None,
+    ) -> None:
         self._v3_key = v3_key
         self.signs_by_public_key = signs_by_public_key
-        self.certificates = [certificate()]
-        self.public_key_id = f"PUB_KEY_ID_{secrets.token_hex(16).upper()}"
+        self.certificates = [certificate(key)]
+        self.public_key_id = public_key_id or f"PUB_KEY_ID_{secrets.token_hex(16).upper()}"
 
     def rotate(self) -> None:
         """A new certificate signs from now on; the old one is still handed out beside it."""

@@ -302,7 +302,8 @@ class WeChatPay:
         return self._answer(said, STATUS.get(error.code, 400))
 
     async def _perhaps_away(self, request: Request, serve: Any) -> Response:
-        if self.is_away:
+        path = request.url.path
+        if self.is_away and path != "/" and not path.startswith("/desk/"):
             return Response("<html>502</html>", 502)
         answer: Response = await serve(request)
         return answer

@@ -1,4 +1,4 @@
-"""`wattwell simulate`: meters on lines of their own, and a payment company, to try software on."""
+"""`wattwell simulate`: meters on lines of their own, and companies for payments and messages, to try software on."""
 
 from __future__ import annotations
 
@@ -14,10 +14,15 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from simulators.alipay import Alipay
     from simulators.building import Building
+    from simulators.wechatpay import WeChatPay
 
 app = typer.Typer(
-    invoke_without_command=True, help="Meters and a payment company to try things on."
+    invoke_without_command=True,
+    help="Meters, and companies for payments and messages, to try things on.",
 )
 
 Config = Annotated[Path, typer.Option("--config", "-c", help="The program's settings file.")]
@@ -85,3 +90,73 @@ def simulate_channel(config: Config) -> None:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
     raise typer.Exit(asyncio.run(channel.run(settings)))
+
+
+Folder = Annotated[
+    Path, typer.Option(help="Keys, and what the cloud's settings need, are kept here 密钥与设置.")
+]
+Port = Annotated[int, typer.Option(min=1, max=65535, help="Port of 127.0.0.1 端口.")]
+
+
+@app.command("wechat")
+def simulate_wechat(
+    folder: Folder = Path("play/wechat"),
+    port: Port = 9081,
+    site: Annotated[
+        str, typer.Option(help="Host of the cloud's public_url, whose H5 pages are taken 商户域名.")
+    ] = "127.0.0.1",
+    certificates: Annotated[
+        bool,
+        typer.Option(
+            "--certificates", help="Sign by platform certificates, which can be changed 平台证书."
+        ),
+    ] = False,
+) -> None:
+    """Play WeChat Pay 微信支付: pay, give back and misbehave by hand on its page."""
+    from simulators import desk, merchant
+
+    company = merchant.wechat(folder, url=_url(port), site=site, by_certificates=certificates)
+    _play(desk.payments(company, name="WeChat Pay 微信支付"), folder, port, company)
+
+
+@app.command("alipay")
+def simulate_alipay(folder: Folder = Path("play/alipay"), port: Port = 9082) -> None:
+    """Play Alipay 支付宝: pay, give back and misbehave by hand on its page."""
+    from simulators import desk, merchant
+
+    company = merchant.alipay_merchant(folder, url=_url(port))
+    _play(desk.payments(company, name="Alipay 支付宝"), folder, port, company)
+
+
+@app.command("twilio")
+def simulate_twilio(folder: Folder = Path("play/twilio"), port: Port = 9083) -> None:
+    """Play Twilio 短信: see what customers are sent, and report by hand what came of it 回执."""
+    from simulators import desk, merchant
+
+    _play(desk.messages(merchant.twilio(folder, url=_url(port))), folder, port, None)
+
+
+def _url(port: int) -> str:
+    return f"http://127.0.0.1:{port}"
+
+
+def _play(app: FastAPI, folder: Path, port: int, company: WeChatPay | Alipay | None) -> None:
+    """Serves a company until Ctrl-C."""
+    import threading
+
+    import uvicorn
+
+    from simulators import desk
+
+    typer.echo(
+        f"{_url(port)}  the company's page 操作台\n"
+        f"{folder / 'cloud.toml'}  lines for the cloud's cloud.toml 设置\n"
+        f"{folder / 'secrets'}  to be copied into the secrets/ beside it 密钥\n"
+        "Then restart the cloud. Ctrl-C ends the company; orders are forgotten, keys are kept."
+    )
+    stopped = threading.Event()
+    thread = desk.delivering(company, stopped) if company is not None else None
+    uvicorn.run(app, host="127.0.0.1", port=port, log_level=logging.WARNING)
+    stopped.set()
+    if thread is not None:
+        thread.join(timeout=10)

@@ -15,9 +15,9 @@ from sqlalchemy import select
 
 from cloud import auth
 from cloud.db import Database
-from cloud.services import board, topups
+from cloud.services import board
 from cloud.services.board import PointCard, RoomCard
-from cloud.services.topups import Stages
+from cloud.services.money.stages import Stages, stages_of
 from cloud.tables import Balance, Gateway, Organization, ServicePoint
 from edge.ledger import onlooker
 from prepaid import wire
@@ -137,7 +137,7 @@ class Story:
 
     def stages(self, topup_id: UUID) -> Stages:
         with self._database.organization(self._organization_id) as session:
-            return topups.stages(session, topup_id, now=datetime.now(UTC))
+            return stages_of(session, topup_id, now=datetime.now(UTC))
 
     def balances(self) -> tuple[dict[UUID, Money], dict[UUID, Money]] | None:
         """All purses in the cloud and on the gateway, at a moment when neither has news for the other."""

@@ -13,6 +13,7 @@ from cloud import web
 from cloud.auth import SignedIn
 from cloud.permissions import Permission
 from cloud.services import scopes, topups
+from cloud.services.money import stages as services
 from cloud.tables import utc_now
 from cloud.web import UserSession
 from prepaid.money import Money
@@ -57,7 +58,7 @@ def take_cash(
         by=user,
         idempotency_key=cash.idempotency_key,
     )
-    return _stages(topups.stages(session, topup.id, now=utc_now()))
+    return _stages(services.stages_of(session, topup.id, now=utc_now()))
 
 
 @router.get("/{topup_id}")
@@ -68,10 +69,10 @@ def stages(
 ) -> Stages:
     """How far a top-up has come: paid, credited, delivered to the gateway, supply restored."""
     scopes.check_topup(session, user, topup_id)
-    return _stages(topups.stages(session, topup_id, now=utc_now()))
+    return _stages(services.stages_of(session, topup_id, now=utc_now()))
 
 
-def _stages(found: topups.Stages) -> Stages:
+def _stages(found: services.Stages) -> Stages:
     return Stages(
         id=found.topup_id,
         purse_id=found.purse_id,

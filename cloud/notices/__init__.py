@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol
 
@@ -33,11 +34,18 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A message at the provider: its number there, how far it is, and the provider's own word for that."""
+    """A message at the provider: its number there, how far it is, and the provider's own word for that.
+
+    segments is into how many it was cut, cost what they cost in all, in currency; None where the provider has not
+    said so yet.
+    """
 
     number: str
     state: State
     said: str
+    segments: int | None = None
+    cost: Decimal | None = None
+    currency: str | None = None
 
 
 class Provider(Protocol):
@@ -50,6 +58,9 @@ class Provider(Protocol):
 
     def find(self, *, to: str, text: str, since: datetime) -> Sent | None:
         """The message with just this text that went to this number since then, if any. Raises ProviderAway."""
+
+    def look(self, number: str) -> Sent | None:
+        """The message of this number as it is now; None where the provider knows none. Raises ProviderAway."""
 
     def read_report(self, signature: str, form: dict[str, str]) -> Sent | None:
         """What a report says of a message; None where it says nothing new to us. Raises Forged."""

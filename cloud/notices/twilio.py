@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from requests.exceptions import RequestException
@@ -69,6 +70,16 @@ class Twilio:
             raise ProviderAway(f"Twilio does not answer: {type(error).__name__}") from error
         return next((_sent(message) for message in listed if message.body == text), None)
 
+    def look(self, number: str) -> Sent | None:
+        try:
+            return _sent(self._client.messages(number).fetch())
+        except TwilioRestException as error:
+            if error.status == 404:
+                return None
+            raise ProviderAway(f"Twilio answers {error.status}") from error
+        except (TwilioException, RequestException, OSError, ValueError) as error:
+            raise ProviderAway(f"Twilio does not answer: {type(error).__name__}") from error
+
     def read_report(self, signature: str, form: dict[str, str]) -> Sent | None:
         if not self._validator.validate(self._report_url, form, signature):
             raise Forged
@@ -81,4 +92,20 @@ class Twilio:
 
 def _sent(message: Any) -> Sent:
     said = str(getattr(message.status, "value", message.status))
-    return Sent(str(message.sid), STATES.get(said, State.UNDER_WAY), said)
+    segments = str(message.num_segments or "")
+    return Sent(
+        str(message.sid),
+        STATES.get(said, State.UNDER_WAY),
+        said,
+        segments=int(segments) if segments.isdecimal() else None,
+        cost=_cost(message.price),
+        currency=message.price_unit,
+    )
+
+
+def _cost(price: str | None) -> Decimal | None:
+    """What a message costs; Twilio writes it as a negative number, and at first not at all."""
+    try:
+        return None if price is None else abs(Decimal(price))
+    except InvalidOperation:
+        return None

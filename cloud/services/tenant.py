@@ -42,10 +42,12 @@ class TenantHome:
     timezone: str
     points: tuple[PointCard, ...]
     recent: tuple[TopUpLine, ...]
+    phone: str | None = None
+    is_told: bool = False  # by text message, when a top-up has arrived
 
 
 _HOME = text("""
-    SELECT a.organization_id, a.holder, array_agg(r.id ORDER BY r.name) AS rooms,
+    SELECT a.organization_id, a.holder, a.phone, a.told_of_topups, array_agg(r.id ORDER BY r.name) AS rooms,
            string_agg(r.name, ' ' ORDER BY r.name) AS names, min(s.name) AS site,
            min(s.timezone) AS timezone
     FROM accounts a
@@ -54,7 +56,7 @@ _HOME = text("""
     JOIN buildings b ON b.id = r.building_id
     JOIN sites s ON s.id = b.site_id
     WHERE a.id = :account
-    GROUP BY a.organization_id, a.holder
+    GROUP BY a.organization_id, a.holder, a.phone, a.told_of_topups
 """)
 
 
@@ -72,6 +74,8 @@ def home(session: Session, account_id: UUID, *, now: datetime) -> TenantHome:
         site=row.site,
         timezone=row.timezone,
         points=tuple(point for room in rooms for point in room.points),
+        phone=row.phone,
+        is_told=row.told_of_topups,
         recent=recent_topups(session, account_id),
     )
 

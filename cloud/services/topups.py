@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import datetime
 from uuid import UUID, uuid5
 
-from sqlalchemy import ColumnElement, and_, exists, false, func, or_, select, text, update
+from sqlalchemy import ColumnElement, exists, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
 
 from cloud import events, tables
 from cloud.auth import SignedIn
-from cloud.channels import Channel, ChannelAway, ChannelRefused, Order, Payer, Payment, Way
+from cloud.channels import Channel, Order, Payer, Payment, Way
 from cloud.db import Database
 from cloud.errors import CloudError
 from cloud.services import audit, channel_refunds, credits, downlog, ledger, scopes
 from cloud.services.integration import outbox
 from cloud.services.integration.outbox import Event, Happened
-from cloud.services.money import rules
+from cloud.services.money import rules, shifts
 from cloud.services.people import limits
-from cloud.services.scopes import NoSuchPurse, NoSuchTopUp
+from cloud.services.scopes import NoSuchPurse
 from cloud.tables import Purse, TopUp, utc_now
 from prepaid.ledger import Reason, Transfer, TransferIdReused, clearing, income, prepaid
 from prepaid.money import ZERO, Money
-from prepaid.reading import Supply
-from prepaid.supply import Why
 
 log = logging.getLogger(__name__)
 
@@ -37,11 +34,6 @@ CASH = "cash"
 COUNTER = (CASH, "pos", "bank")  # 现金, POS, 银行转账: taken by a person, by a slip but for cash
 SERVICE_FEE = "service-fee"  # 服务费
 NOBODY = Payer()
-SWEEP_AFTER = timedelta(seconds=60)  # a channel's notice is given this long
-SWEEP_FOR = timedelta(days=2)
-SWEEP_PAUSE_MOST = timedelta(hours=1)
-CLOSE_AFTER = timedelta(minutes=10)  # once its link has ended, as somebody may be paying just then
-YOUNGEST_CLOSED = timedelta(minutes=5)  # WeChat Pay closes no order that is younger
 
 _ORDERS = UUID("0f4c9b4e-2f0b-4a5e-9a52-6c7b1d1f7f10")
 
@@ -74,29 +66,6 @@ BILLED_AS = {
     "utility": "预付水电费",
     "property": "预付物业费",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Stages:
-    """已支付 → 已入账 → 已下发 → 已送电, each with its time once reached.
-
-    armed_at: the customer may close the relay with the meter's button. supply and why are now, of the
-    purse's service point that is worst off. code_entered_at: it reached the gateway by its offline code.
-    """
-
-    topup_id: UUID
-    purse_id: UUID
-    amount: Money
-    created_at: datetime
-    paid_at: datetime | None
-    credited_at: datetime | None
-    delivered_at: datetime | None
-    armed_at: datetime | None
-    restored_at: datetime | None
-    supply: Supply | None
-    why: Why | None
-    gateway_online: bool
-    code_entered_at: datetime | None = None
 
 
 def create(
@@ -199,9 +168,18 @@ def credited_twin(session: Session, topup: TopUp) -> TopUp | None:
 def record_cash(
     session: Session, *, purse_id: UUID, amount: Money, by: SignedIn, idempotency_key: UUID
 ) -> TopUp:
-    """Money taken at the counter, credited at once. Raises NoSuchPurse, BadAmount or KeyReused."""
+    """Money taken in cash, credited at once; it is in the drawer of by's open shift, if there is one.
+
+    Raises NoSuchPurse, BadAmount or KeyReused.
+    """
     return record_taken(
-        session, purse_id=purse_id, amount=amount, by=by, idempotency_key=idempotency_key, way=CASH
+        session,
+        purse_id=purse_id,
+        amount=amount,
+        by=by,
+        idempotency_key=idempotency_key,
+        way=CASH,
+        shift_id=shifts.drawer(session, shift_id=None, user_id=by.user_id),
     )
 
 
@@ -249,105 +227,6 @@ def record_refused(session: Session, payment: Payment, *, reason: str) -> None:
     ).first()
     if is_new:
         log.error("order %s: %s; nothing was credited", payment.out_trade_no, reason)
-
-
-_STAGES = text("""
-    SELECT t.id, t.purse_id, t.amount_fen, t.created_at, t.paid_at, t.credited_at, t.delivered_at,
-           t.armed_at, t.restored_at, t.code_entered_at, s.supply, s.why, g.heard_at
-    FROM topups t
-    JOIN purses p ON p.id = t.purse_id
-    LEFT JOIN gateways g ON g.id = p.gateway_id
-    LEFT JOIN LATERAL (
-        SELECT s.supply, s.why FROM points sp JOIN point_states s ON s.point_id = sp.id
-        WHERE sp.purse_id = t.purse_id
-        ORDER BY array_position(ARRAY['off', 'armed', 'on'], s.supply) NULLS LAST LIMIT 1
-    ) s ON true
-    WHERE t.id = :topup AND (CAST(:account AS uuid) IS NULL OR p.account_id = :account)
-      AND (CAST(:organization AS uuid) IS NULL OR t.organization_id = :organization)
-""")
-
-
-def stages(
-    session: Session,
-    topup_id: UUID,
-    *,
-    now: datetime,
-    organization_id: UUID | None = None,
-    account_id: UUID | None = None,
-) -> Stages:
-    """Where a top-up is. With organization_id or account_id, only if it is theirs. Raises NoSuchTopUp."""
-    row = session.execute(
-        _STAGES,
-        {"topup": topup_id, "organization": organization_id, "account": account_id},
-    ).one_or_none()
-    if row is None:
-        raise NoSuchTopUp
-    return Stages(
-        topup_id=row.id,
-        purse_id=row.purse_id,
-        amount=Money(row.amount_fen),
-        created_at=row.created_at,
-        paid_at=row.paid_at,
-        credited_at=row.credited_at,
-        delivered_at=row.delivered_at,
-        armed_at=row.armed_at,
-        restored_at=row.restored_at,
-        supply=Supply(row.supply) if row.supply else None,
-        why=Why(row.why) if row.why else None,
-        gateway_online=row.heard_at is not None and row.heard_at > now - downlog.ONLINE,
-        code_entered_at=row.code_entered_at,
-    )
-
-
-def sweep(
-    database: Database,
-    channels: Mapping[str, Channel],
-    *,
-    now: datetime,
-    is_stopping: Callable[[], bool],
-) -> int:
-    """Asks the channels about orders whose notice never came, and books what was paid; how many were.
-
-    An order is asked about after SWEEP_AFTER, then ever more rarely, for SWEEP_FOR. One that is not paid when
-    its time is over, or its twin is paid, is closed. A channel that is away is left alone until the next
-    time. Ends after the question it is at when is_stopping says so.
-    """
-    return sum(
-        _sweep_channel(database, name, channel, now, is_stopping)
-        for name, channel in channels.items()
-    )
-
-
-def _sweep_channel(
-    database: Database, name: str, channel: Channel, now: datetime, is_stopping: Callable[[], bool]
-) -> int:
-    with database.system() as session:
-        orders = due(session, name, now)
-    booked = 0
-    for order in orders:
-        if is_stopping():
-            break
-        number = order.out_trade_no
-        closed_at = None
-        payment = None
-        try:
-            payment = channel.payment(number)
-            if payment is None and order.is_over and (channel.close(number) or order.is_late):
-                closed_at = now
-        except ChannelAway as error:
-            log.warning("channel %s is away, asked about order %s: %s", name, number, error)
-            break
-        except ChannelRefused as error:
-            log.warning("channel %s, asked about order %s: %s", name, number, error)
-        with database.system() as session:
-            session.execute(
-                update(TopUp)
-                .where(col(TopUp.out_trade_no) == number)
-                .values(asked_at=now, closed_at=closed_at)
-            )
-        if payment is not None:
-            booked += book(database, payment, channel=name, now=now)
-    return booked
 
 
 def book(database: Database, payment: Payment, *, channel: str, now: datetime) -> bool:
@@ -475,6 +354,7 @@ def _credit(session: Session, topup: TopUp, payment: Payment, *, now: datetime) 
     ledger.post(session, topup.organization_id, transfers, carry_to=now)
     topup.transaction_id = payment.transaction_id
     topup.paid_at, topup.credited_at = payment.paid_at, now
+    topup.balance_after_fen = ledger.balance(session, topup.purse_id).fen
     (credited,) = credits.number(session, purse, [transfer])
     topup.credit_number = credited.number
     for gateway in gateways:
@@ -521,43 +401,3 @@ def _is_booked(topup: TopUp, payment: Payment) -> bool:
             reason=f"¥{payment.amount} was paid, ¥{Money(topup.amount_fen)} was ordered",
         )
     return topup.paid_at is not None and payment.transaction_id == topup.transaction_id
-
-
-@dataclass(frozen=True, slots=True)
-class Due:
-    """An order that the channel is to be asked about.
-
-    is_over: if it is not paid, it is to be closed, as is_late (its link has ended) or its twin is paid.
-    """
-
-    out_trade_no: str
-    is_over: bool
-    is_late: bool
-
-
-def due(session: Session, channel: str, now: datetime) -> list[Due]:
-    """The orders that the channel is to be asked about now."""
-    is_late = func.coalesce(col(TopUp.expires_at) <= now - CLOSE_AFTER, false())
-    is_over = and_(col(TopUp.created_at) <= now - YOUNGEST_CLOSED, or_(is_late, is_twin_credited()))
-    asked = col(TopUp.asked_at)
-    created = col(TopUp.created_at)
-    waiting = (
-        select(col(TopUp.out_trade_no), is_over, is_late)
-        .where(
-            col(TopUp.channel) == channel,
-            col(TopUp.credited_at).is_(None),
-            col(TopUp.paid_at).is_(None),
-            col(TopUp.closed_at).is_(None),
-            created <= now - SWEEP_AFTER,
-            created > now - SWEEP_FOR,
-            # The pause after each question is as long as the order was old when it was put.
-            or_(
-                asked.is_(None),
-                asked <= now - SWEEP_PAUSE_MOST,
-                asked - created <= now - asked,
-            ),
-        )
-        .order_by(created)
-        .limit(200)
-    )
-    return [Due(*row) for row in session.execute(waiting)]

@@ -29,12 +29,14 @@ class Withdrawal(Identified, table=True):
         belongs_to("gateways", "gateway_id"),
         belongs_to("topups", "topup_id"),
         belongs_to("users", "asked_by"),
+        belongs_to("shifts", "shift_id"),
         CheckConstraint("amount_fen > 0", name="positive"),
         CheckConstraint("fee_fen >= 0", name="fee"),
         CheckConstraint("(number IS NULL) = (sent_at IS NULL)", name="sent"),
         CheckConstraint("booked_at IS NULL OR refused_at IS NULL", name="answered"),
         UniqueConstraint("purse_id", "number"),
         Index("ix_withdrawals_purse", "purse_id", "created_at"),
+        Index("ix_withdrawals_shift", "shift_id", postgresql_where=text("shift_id IS NOT NULL")),
         Index(
             "ix_withdrawals_open",
             "created_at",
@@ -68,6 +70,8 @@ class Withdrawal(Identified, table=True):
     left_fen: int | None = Field(default=None, sa_type=BigInteger)  # what the gateway then held
     undone_at: datetime | None = Field(default=None, sa_type=Utc)
     done_at: datetime | None = Field(default=None, sa_type=Utc)
+    shift_id: UUID | None = None  # out of whose drawer a reversal was given back; None: of none yet
+    balance_after_fen: int | None = Field(default=None, sa_type=BigInteger)  # when it was booked
 
 
 class WithdrawalPart(Identified, table=True):
@@ -115,6 +119,7 @@ class Grant(Identified, table=True):
     why: str = Field(sa_type=Text)
     given_by: UUID
     transfer_id: UUID = Field(unique=True)
+    balance_after_fen: int | None = Field(default=None, sa_type=BigInteger)
 
 
 class Shift(Identified, table=True):

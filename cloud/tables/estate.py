@@ -100,6 +100,8 @@ class Account(Identified, table=True):
     settled_at: datetime | None = Field(default=None, sa_type=Utc)
     link_number: int = Field(default=1, sa_column_kwargs={"server_default": text("1")})
     link_until: datetime | None = Field(default=None, sa_type=Utc)
+    # By text message, when one has arrived: the customer has asked for it.
+    told_of_topups: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
 
 
 class Occupancy(Owned, table=True):

@@ -183,6 +183,9 @@ class TopUp(Identified, table=True):
         CheckConstraint("fee_fen >= 0 AND fee_fen < amount_fen", name="fee"),
         Index("ix_topups_shift", "shift_id", postgresql_where=text("shift_id IS NOT NULL")),
         Index("ix_topups_organization", "organization_id", "created_at"),
+        Index(
+            "ix_topups_credited", "credited_at", postgresql_where=text("credited_at IS NOT NULL")
+        ),
     )
 
     purse_id: UUID
@@ -219,6 +222,8 @@ class TopUp(Identified, table=True):
     )  # 已下发, by the log or by its code
     armed_at: datetime | None = Field(default=None, sa_type=Utc)  # 允许合闸
     restored_at: datetime | None = Field(default=None, sa_type=Utc)  # 已送电
+    # 充值后余额, as it was known when it was credited; what gateways tell later does not change it.
+    balance_after_fen: int | None = Field(default=None, sa_type=BigInteger)
 
 
 class RefusedNotice(Identified, table=True):

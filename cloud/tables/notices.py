@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 from uuid import UUID
 
-from sqlalchemy import Index, Text, UniqueConstraint, text
+from sqlalchemy import Index, Numeric, Text, UniqueConstraint, text
 from sqlmodel import Field
 
 from cloud.tables.base import Identified, Utc, belongs_to
@@ -27,11 +28,12 @@ class Notice(Identified, table=True):
             "due_at",
             postgresql_where=text("sent_at IS NULL AND failed_at IS NULL"),
         ),
+        Index("ix_notices_organization", "organization_id", "created_at"),
     )
 
     account_id: UUID
     key: str = Field(sa_type=Text)
-    event: str = Field(sa_type=Text)  # a services.notices.Event
+    event: str = Field(sa_type=Text)  # a services.news.Event
     phone: str = Field(sa_type=Text)
     body: str = Field(sa_type=Text)
     due_at: datetime = Field(sa_type=Utc)
@@ -43,3 +45,7 @@ class Notice(Identified, table=True):
     delivered_at: datetime | None = Field(default=None, sa_type=Utc)
     failed_at: datetime | None = Field(default=None, sa_type=Utc)
     said: str | None = Field(default=None, sa_type=Text)  # the provider's last word
+    segments: int | None = None  # 条数: into how many messages the carrier has cut it
+    cost: Decimal | None = Field(default=None, sa_type=Numeric)  # of all of them, once it is known
+    currency: str | None = Field(default=None, sa_type=Text)
+    looked_at: datetime | None = Field(default=None, sa_type=Utc)  # the provider was asked about it

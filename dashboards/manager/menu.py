@@ -39,6 +39,7 @@ MENU: tuple[MenuGroup, ...] = (
         (
             MenuItem("/accounts", "users", N_("Accounts"), Permission.SEE_ACCOUNTS),
             MenuItem("/vacant", "door", N_("Vacant rooms"), Permission.SEE_ACCOUNTS),
+            MenuItem("/notices", "message", N_("Text messages"), Permission.SEE_ACCOUNTS),
         ),
     ),
     MenuGroup(

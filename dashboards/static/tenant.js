@@ -5,6 +5,7 @@
   if (!form) return;
   const own = form.elements.amount;
   const button = form.querySelector(".pay");
+  const fee = document.getElementById("fee");
   const quick = () => form.querySelector('input[name="quick"]:checked');
 
   // What the server will read in it; empty where it will ask again. See dashboards/tenant/amount.py.
@@ -15,9 +16,23 @@
     return amount > 0 && amount <= Number(button.dataset.most) ? found[1] : "";
   }
 
+  const yuan = (fen) => `${Math.floor(fen / 100)}.${String(fen % 100).padStart(2, "0")}`;
+  const plain = fee ? fee.textContent : "";
+
+  // What of it is the service fee, rounded down to a fen as cloud/services/money/rules.py does.
+  function split(amount) {
+    if (!fee) return;
+    const [whole, part = ""] = amount.replaceAll(",", "").split(".");
+    const paid = Number(whole) * 100 + Number(part.padEnd(2, "0"));
+    const kept = Math.floor((paid * Number(fee.dataset.basisPoints)) / 10000);
+    const values = { paid: yuan(paid), fee: yuan(kept), credit: yuan(paid - kept) };
+    fee.textContent = amount ? fee.dataset.said.replace(/\{(\w+)\}/g, (_, key) => values[key]) : plain;
+  }
+
   function name() {
     const amount = readable(own.value.trim() || quick()?.value || "");
     button.textContent = amount ? `${button.dataset.pay} ¥${amount}` : button.dataset.pay;
+    split(amount);
   }
 
   form.addEventListener("change", (event) => {

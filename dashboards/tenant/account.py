@@ -10,6 +10,8 @@ from uuid import UUID
 from cloud.services.board import PointCard
 from cloud.services.codes import Issued
 from cloud.services.emergency import Loan
+from cloud.services.money.counter import masked
+from cloud.services.money.rules import NO_RULES, Rules
 from cloud.services.tenant import TenantHome, TopUpLine
 from dashboards.state import PointState, Tone, is_credit_on_its_way, of_point
 from dashboards.tenant.unpaid import Unpaid, one_of_each
@@ -56,7 +58,10 @@ class PurseView:
 
 @dataclass(frozen=True, slots=True)
 class AccountView:
-    """path is the address of the account's own page."""
+    """path is the address of the account's own page; rules say what service fee is kept of a top-up.
+
+    phone is masked, empty where none is known; is_told: a text message says that a top-up has arrived.
+    """
 
     path: str
     room: str
@@ -67,6 +72,9 @@ class AccountView:
     purses: tuple[PurseView, ...]
     recent: tuple[TopUpLine, ...]
     unpaid: tuple[Unpaid, ...]
+    rules: Rules = NO_RULES
+    phone: str = ""
+    is_told: bool = False
 
     @property
     def power_purses(self) -> frozenset[UUID]:
@@ -100,7 +108,11 @@ LENT = (CreditState.EC_SELECTED, CreditState.EC_IN_USE)
 
 
 def view(
-    home: TenantHome, unpaid: tuple[Unpaid, ...], issued: tuple[Issued, ...], path: str
+    home: TenantHome,
+    unpaid: tuple[Unpaid, ...],
+    issued: tuple[Issued, ...],
+    path: str,
+    rules: Rules = NO_RULES,
 ) -> AccountView:
     by_purse: dict[UUID, list[PointCard]] = {}
     for point in home.points:
@@ -120,6 +132,9 @@ def view(
         ),
         recent=home.recent,
         unpaid=one_of_each(unpaid),
+        rules=rules,
+        phone=masked(home.phone),
+        is_told=home.is_told,
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from cloud.services.topups import Stages
+from cloud.services.money.stages import Stages
 from dashboards.words import N_
 from prepaid.money import ZERO, Money
 from prepaid.reading import Supply

@@ -18,8 +18,11 @@ from cloud.errors import CloudError, NoSuchPage
 from cloud.events import Change
 from cloud.services import channel_refunds, codes, emergency, taps, topups
 from cloud.services import tenant as tenants
+from cloud.services.accounts import told
 from cloud.services.codes import Issued
 from cloud.services.emergency import By
+from cloud.services.money import rules
+from cloud.services.money.stages import Stages, stages_of
 from cloud.tables import TopUp
 from cloud.tables.base import utc_now
 from cloud.web import CurrentAccount, OpenEvents, TenantSession, database
@@ -69,6 +72,15 @@ def close_taps(purse_id: UUID, tenant: CurrentAccount, session: TenantSession) -
     for point in home.points:
         if point.purse_id == purse_id and point.why is Why.TAPS:
             taps.confirm(session, point.point_id, now=now, account_id=tenant.account_id)
+    return RedirectResponse(_path(tenant), status_code=303)
+
+
+@router.post("/t/{token}/told")
+def tell_of_topups(
+    tenant: CurrentAccount, session: TenantSession, wanted: Annotated[str, Form()] = ""
+) -> Response:
+    """The resident wants a text message of each top-up that has arrived, or none any more."""
+    told.by_customer(session, tenant.account_id, wanted=wanted == "yes")
     return RedirectResponse(_path(tenant), status_code=303)
 
 
@@ -175,6 +187,8 @@ def result(
         progress=come,
         is_power=is_power,
         pay=pay_here.of(topup, request.app.state.channels, now=utc_now()),
+        fee=Money(topup.fee_fen),
+        net=topups.credited(topup),
         refund=refund,
         refund_amount=Money(refund.amount_fen) if refund is not None else None,
         code=_code(account, wanted),
@@ -237,7 +251,9 @@ def _account(request: Request, session: Session, tenant: Tenant) -> AccountView:
     secret = request.app.state.settings.code_secret
     purses = {point.purse_id for point in home.points if point.purse_id}
     issued = codes.waiting(session, purses, code_secret=secret, now=now)
-    return view(home, unpaid.orders(session, tenant.account_id, now=now), issued, _path(tenant))
+    rule = rules.of(session, tenant.organization_id)
+    waiting = unpaid.orders(session, tenant.account_id, now=now)
+    return view(home, waiting, issued, _path(tenant), rule)
 
 
 def _code(account: AccountView, topup_id: UUID) -> Issued | None:
@@ -248,9 +264,9 @@ def _code(account: AccountView, topup_id: UUID) -> Issued | None:
 
 def _progress(
     session: Session, tenant: Tenant, account: AccountView, topup_id: UUID
-) -> tuple[topups.Stages, Progress, bool]:
+) -> tuple[Stages, Progress, bool]:
     now = utc_now()
-    stages = topups.stages(session, topup_id, now=now, account_id=tenant.account_id)
+    stages = stages_of(session, topup_id, now=now, account_id=tenant.account_id)
     purse = account.purse(stages.purse_id)
     is_power = purse is None or purse.is_power
     balance = purse.balance if purse is not None else stages.amount
@@ -278,9 +294,11 @@ def _home(
         account=account,
         error=error,
         most=topups.MOST,
+        sends_messages=request.app.state.notices is not None,
         chosen_purse=chosen.purse_id if chosen else None,
         own=own,
         chosen_quick=quick or QUICK,
+        quick_money=lambda yuan: Money.yuan(str(yuan)),
         offers=offered,
         chosen_channel=channel or (offered[0].channel if offered else ""),
     )

@@ -33,6 +33,7 @@ from cloud.channels import (
 from cloud.db import Database
 from cloud.services import answers, downlog, estate, overrides, topups, uplog
 from cloud.services.downlog import Batch
+from cloud.services.money import sweeps
 from prepaid import wire
 from prepaid.money import Money
 from prepaid.point import Meter, ServicePoint
@@ -227,7 +228,7 @@ class Cloud:
 
     def sweep(self) -> int:
         """The scheduler asks the channel about orders whose notice never came."""
-        return topups.sweep(
+        return sweeps.sweep(
             self.database, {CHANNEL: self.channel}, now=self.now(), is_stopping=lambda: False
         )
 

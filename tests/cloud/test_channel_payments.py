@@ -17,6 +17,7 @@ from cloud import tables
 from cloud.app import create_app
 from cloud.channels import Channel, Payer, Way
 from cloud.services import channel_refunds, ledger, topups
+from cloud.services.money import sweeps
 from prepaid.money import ZERO, Money
 from simulators.alipay import Alipay
 from simulators.payments import Misbehaviour
@@ -92,7 +93,7 @@ def shop(company, settings, database, home) -> Iterator[Shop]:
 
     def sweep(later: timedelta) -> int:
         now = datetime.now(UTC) + later
-        return topups.sweep(database, channels, now=now, is_stopping=lambda: False)
+        return sweeps.sweep(database, channels, now=now, is_stopping=lambda: False)
 
     def give_back(later: timedelta) -> int:
         now = datetime.now(UTC) + later

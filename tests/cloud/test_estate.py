@@ -13,6 +13,7 @@ from sqlalchemy import select
 from cloud import tables
 from cloud.auth import SignedIn
 from cloud.services import estate, topups, uplog
+from cloud.services.money.stages import stages_of
 from cloud.tables import Account, Building, Gateway, Purse, Room, Site
 from prepaid.money import Money
 from prepaid.point import Meter, Policy
@@ -129,7 +130,7 @@ def test_money_paid_before_a_purse_has_a_gateway_is_delivered_with_its_first_poi
         has_all = Cursor(gateway.down_log, gateway.down_seq)
         uplog.receive(session, gateway, Envelope((), has_all), now=NOON)
     with database.organization(home.organization_id) as session:
-        assert topups.stages(session, topup.id, now=NOON).delivered_at == NOON
+        assert stages_of(session, topup.id, now=NOON).delivered_at == NOON
 
 
 def test_what_is_there_already_is_refused_by_name(session, home, add_point):

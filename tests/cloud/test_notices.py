@@ -10,15 +10,19 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import text
 
-from cloud import tables
+from cloud import auth, tables
 from cloud.app import create_app
 from cloud.notices import Forged, NotTaken, ProviderAway, State
 from cloud.notices.twilio import Twilio
-from cloud.services import notices
-from cloud.services.notices import Event
+from cloud.services import news, notices, topups
+from cloud.services.accounts import told
+from cloud.services.news import Event
 from simulators import twilio as simulated
 from tests.cloud.conftest import NOON
+from tests.cloud.test_overrides import staff
 from tests.serving import listening, serve, url_of
+
+__all__ = ["staff"]  # a fixture
 
 SID, TOKEN, PHONE = "AC" + "0" * 32, "token" * 6, "13800000000"
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -117,7 +121,7 @@ def test_a_report_counts_only_with_the_providers_signature():
     ],
 )
 def test_a_phone_as_people_write_it_becomes_a_number_with_its_country(phone, number):
-    assert notices.number_of(phone) == number
+    assert news.number_of(phone) == number
 
 
 @pytest.mark.parametrize(
@@ -133,7 +137,7 @@ def test_a_phone_as_people_write_it_becomes_a_number_with_its_country(phone, num
 def test_what_is_not_urgent_waits_for_the_morning(event, now, sent):
     at = datetime.fromisoformat(now).replace(tzinfo=SHANGHAI)
     expected = datetime.fromisoformat(sent).replace(tzinfo=SHANGHAI)
-    assert notices.due(event, at, SHANGHAI) == expected
+    assert news.due(event, at, SHANGHAI) == expected
 
 
 @pytest.fixture
@@ -170,7 +174,7 @@ def alarm(database, customer):
 def write(database, settings):
     def write(now: datetime = NOON) -> int:
         with database.system() as session:
-            return notices.write(session, settings, now=now)
+            return news.write(session, settings, now=now)
 
     return write
 
@@ -316,3 +320,86 @@ def test_reports_by_the_web_program_are_taken_twice_late_and_never_forged(
 @pytest.mark.processes
 def test_without_a_provider_there_is_no_address_for_reports(web: TestClient):
     assert web.post("/api/notices/twilio", data={"MessageSid": "SM1"}).status_code == 404
+
+
+@pytest.mark.processes
+def test_who_has_asked_is_told_of_a_top_up_with_its_fee_and_by_the_link_that_is_good(
+    database, customer, order, write, company, settings
+):
+    with database.organization(customer.organization_id) as session:
+        session.add(
+            tables.MoneyRules(
+                organization_id=customer.organization_id,
+                fee_basis_points=100,
+                is_fee_refunded=False,
+                alone_fen=0,
+            )
+        )
+    for yuan in ("50", "100"):
+        payment = order(yuan)
+        with database.system() as session:
+            topups.confirm(session, payment, channel="sandbox", now=NOON)
+        if yuan == "50":  # that is not told: nobody has asked yet
+            assert write() == 0
+            with database.organization(customer.organization_id) as session:
+                session.execute(
+                    text("UPDATE topups SET credited_at = credited_at - interval '1 day'")
+                )
+                told.by_customer(session, customer.account_id, wanted=True)
+                session.execute(text("UPDATE accounts SET link_number = 2"))
+
+    assert (write(), write()) == (1, 0)
+
+    (row,) = rows(database)
+    # 4.20 + 49.50 + 99.00
+    assert "电费充值 ¥100.00 已到账（含服务费 ¥1.00），现有 ¥152.70" in row.body
+    assert auth.tenant_url(settings, customer.account_id, number=2) in row.body
+    with database.organization(customer.organization_id) as session:
+        told.by_customer(session, customer.account_id, wanted=False)
+        session.execute(text("DELETE FROM notices"))
+    assert write() == 0
+
+
+@pytest.mark.processes
+def test_a_message_whose_report_never_came_is_asked_about_with_what_it_cost(
+    database, alarm, write, send, provider, company
+):
+    alarm("low-balance")
+    write()
+    send()
+    (message,) = company.messages
+    message.status = "delivered"  # and Twilio never says so
+
+    def look(minutes: int) -> int:
+        now = NOON + timedelta(minutes=minutes)
+        return notices.look_up(database, provider, now=now, is_stopping=lambda: False)
+
+    assert (look(9), look(11), look(12)) == (0, 1, 0)
+    (row,) = rows(database)
+    assert row.delivered_at is not None
+    # 70 letters of Chinese go into one message, 67 into each of several.
+    assert (str(row.cost), row.currency) == ("0.02310", "USD")
+    assert row.segments == -(-len(row.body) // 67)
+    assert look(60 * 24) == 0  # nothing is left to be asked
+
+
+@pytest.mark.processes
+def test_staff_see_to_whom_what_was_sent_and_what_became_of_it(
+    staff, database, alarm, write, send, company
+):
+    alarm("low-balance")
+    write()
+    send()
+    said = staff.get("/notices", headers={"Accept-Language": "en"}).text
+    assert "138****0000" in said
+    assert PHONE not in said
+    assert "sent, no report yet" in said
+    for q, is_found in (
+        ("0000", True),
+        ("13800000000", True),
+        ("张三", True),
+        ("0301", True),
+        ("1234", False),
+    ):
+        assert ("138****0000" in staff.get("/notices", params={"q": q}).text) is is_found, q
+    assert "138****0000" not in staff.get("/notices", params={"state": "failed"}).text

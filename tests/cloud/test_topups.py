@@ -15,6 +15,8 @@ from cloud import tables
 from cloud.auth import SignedIn
 from cloud.channels import ChannelAway, Refunded, RefundState, Way
 from cloud.services import channel_refunds, ledger, scopes, topups
+from cloud.services.money import sweeps
+from cloud.services.money.stages import stages_of
 from prepaid import ledger as ledger_rules
 from prepaid.ledger import clearing, returning
 from prepaid.money import ZERO, Money
@@ -43,7 +45,7 @@ def begin(database, channel, home, yuan: str, key: UUID, **changed):
 
 
 def sweep(database, *channels, now, is_stopping=lambda: False) -> int:
-    return topups.sweep(database, {c.name: c for c in channels}, now=now, is_stopping=is_stopping)
+    return sweeps.sweep(database, {c.name: c for c in channels}, now=now, is_stopping=is_stopping)
 
 
 def credits(database, home) -> list[str]:
@@ -128,7 +130,7 @@ def test_a_payment_is_credited_and_sent_to_the_gateway_in_one_step(database, hom
     assert credits(database, home) == ["50.00"]
     with database.organization(home.organization_id) as session:
         topup = session.execute(select(tables.TopUp)).scalar_one()
-        stages = topups.stages(session, topup.id, now=NOON, account_id=home.account_id)
+        stages = stages_of(session, topup.id, now=NOON, account_id=home.account_id)
         assert (stages.paid_at, stages.credited_at) == (payment.paid_at, NOON)
         assert (stages.delivered_at, stages.restored_at, stages.gateway_online) == (
             None,
@@ -136,7 +138,7 @@ def test_a_payment_is_credited_and_sent_to_the_gateway_in_one_step(database, hom
             False,
         )
         with pytest.raises(scopes.NoSuchTopUp):
-            topups.stages(session, topup.id, now=NOON, account_id=uuid4())
+            stages_of(session, topup.id, now=NOON, account_id=uuid4())
 
 
 def test_a_hundred_notices_at_the_same_time_credit_once(database, home, order):
@@ -430,7 +432,7 @@ def test_the_sweep_books_a_payment_whose_notice_never_came(database, channel, ho
     now = datetime.now(UTC)
 
     assert sweep(database, channel, now=now) == 0  # too early to ask
-    later = now + topups.SWEEP_AFTER + timedelta(seconds=1)
+    later = now + sweeps.SWEEP_AFTER + timedelta(seconds=1)
     assert sweep(database, channel, now=later) == 1
     assert sweep(database, channel, now=later + timedelta(hours=2)) == 0
 
@@ -456,7 +458,7 @@ def test_the_sweep_asks_ever_more_rarely_and_not_for_ever(database, channel, hom
     assert asked_at == [1, 2, 4, 8, 16, 32, 64, 124]
 
     channel.paid[payment.out_trade_no] = payment
-    too_late = NOON + topups.SWEEP_FOR + timedelta(minutes=1)
+    too_late = NOON + sweeps.SWEEP_FOR + timedelta(minutes=1)
     assert sweep(database, channel, now=too_late) == 0
 
 
@@ -521,7 +523,7 @@ def test_another_organizations_purse_and_top_up_are_not_there_whatever_the_sessi
     by = SignedIn(stranger.user_id, stranger.organization_id, "s", "s")
     with database.system() as session:  # sees all
         with pytest.raises(scopes.NoSuchTopUp):
-            topups.stages(session, topup_id, now=NOON, organization_id=stranger.organization_id)
+            stages_of(session, topup_id, now=NOON, organization_id=stranger.organization_id)
         with pytest.raises(scopes.NoSuchPurse):
             topups.record_cash(
                 session,
@@ -530,5 +532,5 @@ def test_another_organizations_purse_and_top_up_are_not_there_whatever_the_sessi
                 by=by,
                 idempotency_key=uuid4(),
             )
-        found = topups.stages(session, topup_id, now=NOON, organization_id=home.organization_id)
+        found = stages_of(session, topup_id, now=NOON, organization_id=home.organization_id)
     assert found.topup_id == topup_id

@@ -15,6 +15,8 @@ from sqlalchemy import select
 
 from cloud import tables
 from cloud.services import board, downlog, ledger, topups, uplog
+from cloud.services.money import stages
+from cloud.services.money.stages import Stages
 from prepaid.ledger import Book, Reason, Transfer, income, prepaid
 from prepaid.money import Money
 from prepaid.rating import Position, Running
@@ -306,12 +308,12 @@ def test_alarms_show_until_they_are_over(database, home, receive):
     assert shown() == (False, True)
 
 
-def stages_of(database, home, out_trade_no: str) -> topups.Stages:
+def stages_of(database, home, out_trade_no: str) -> Stages:
     with database.organization(home.organization_id) as session:
         topup = session.execute(
             select(tables.TopUp).where(tables.TopUp.out_trade_no == out_trade_no)
         ).scalar_one()
-        return topups.stages(session, topup.id, now=at(10))
+        return stages.stages_of(session, topup.id, now=at(10))
 
 
 def test_a_top_up_is_delivered_then_armed_then_restored(database, home, order, receive):

@@ -9,8 +9,8 @@ from typing import Any
 from uuid import NAMESPACE_DNS, UUID, uuid5
 
 from cloud.services.board import PointCard, RoomCard
+from cloud.services.money.stages import Stages
 from cloud.services.tenant import TenantHome, TopUpLine
-from cloud.services.topups import Stages
 from prepaid.credit import CreditState
 from prepaid.money import Money
 from prepaid.reading import Supply

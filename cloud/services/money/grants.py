@@ -11,7 +11,7 @@ from sqlmodel import Session
 from cloud import tables
 from cloud.auth import SignedIn
 from cloud.errors import CloudError
-from cloud.services import audit, topups
+from cloud.services import audit, ledger, topups
 from cloud.services.money import approving, purses, withdrawals
 from cloud.services.money.withdrawals import Asked
 from cloud.tables import Grant, Withdrawal
@@ -79,6 +79,7 @@ def give(
     session.add(row)
     session.flush()
     purses.credit(session, purse, [transfer], carry_to=None)
+    row.balance_after_fen = ledger.balance(session, purse.id).fen
     said = {"purse": str(purse.id), "amount_fen": amount.fen, "why": told}
     audit.record(session, by, "give", of=kind.value, id=row.id, after=said, now=now)
     return row

@@ -40,7 +40,11 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """amount is what was paid or, below nothing, paid out; fee of it is the service fee; net reaches the purse."""
+    """amount is what was paid or, below nothing, paid out; fee of it is the service fee; net reaches the purse.
+
+    after is what the purse held when it was booked, as the cloud knew it then; None where it is not booked, or was
+    before that was kept.
+    """
 
     id: UUID
     kind: str
@@ -62,6 +66,11 @@ class Order:
     paid_at: datetime | None
     booked_at: datetime | None
     delivered_at: datetime | None
+    after: Money | None = None
+
+    @property
+    def before(self) -> Money | None:
+        return None if self.after is None else self.after - self.net
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +107,8 @@ _ORDERS = f"""
                     ELSE 'pending' END AS state,
                t.out_trade_no AS number, t.transaction_id AS channel_no, t.voucher, t.purse_id, t.channel AS way,
                t.amount_fen AS amount, t.fee_fen AS fee, t.amount_fen - t.fee_fen AS net, t.taken_by AS user_id,
-               t.shift_id, t.remark AS why, t.created_at, t.paid_at, t.credited_at AS booked_at, t.delivered_at
+               t.shift_id, t.remark AS why, t.created_at, t.paid_at, t.credited_at AS booked_at, t.delivered_at,
+               t.balance_after_fen AS after
         FROM topups t WHERE t.organization_id = :organization
         UNION ALL
         SELECT w.id, w.kind,
@@ -108,11 +118,13 @@ _ORDERS = f"""
                     ELSE 'waits' END,
                replace(CAST(w.id AS text), '-', ''), NULL, NULL, w.purse_id, coalesce(w.how, ''),
                -w.amount_fen - w.fee_fen, -w.fee_fen, -w.amount_fen, w.asked_by, NULL, w.why, w.created_at,
-               NULL, CASE WHEN w.undone_at IS NULL AND w.cancelled_at IS NULL THEN w.booked_at END, w.done_at
+               NULL, CASE WHEN w.undone_at IS NULL AND w.cancelled_at IS NULL THEN w.booked_at END, w.done_at,
+               w.balance_after_fen
         FROM withdrawals w WHERE w.organization_id = :organization
         UNION ALL
         SELECT g.id, g.kind, 'credited', replace(CAST(g.id AS text), '-', ''), NULL, NULL, g.purse_id, '',
-               g.amount_fen, 0, g.amount_fen, g.given_by, NULL, g.why, g.created_at, NULL, g.created_at, NULL
+               g.amount_fen, 0, g.amount_fen, g.given_by, NULL, g.why, g.created_at, NULL, g.created_at, NULL,
+               g.balance_after_fen
         FROM grants g WHERE g.organization_id = :organization
     ), wanted AS (
         SELECT o.*, p.purpose, a.holder, r.names AS rooms, u.name AS by
@@ -215,4 +227,5 @@ def _orders(session: Session, given: dict[str, object], *, skip: int, most: int)
             paid_at=row.paid_at,
             booked_at=row.booked_at,
             delivered_at=row.delivered_at,
+            after=None if row.after is None or row.booked_at is None else Money(row.after),
         )

@@ -107,8 +107,11 @@ def original_of(topup: TopUp) -> Transfer:
 
 
 def booked(session: Session, row: Withdrawal, now: datetime) -> None:
-    """The service fee goes back with it. The reversal is done: what was taken is no longer owed."""
+    """The service fee goes back with it. The reversal is done: what was taken is no longer owed.
+
+    It comes out of the drawer that took it, or, where that was handed over meanwhile, of who asked for it."""
     topup = session.get_one(tables.TopUp, row.topup_id)
+    row.shift_id = shifts.drawer(session, shift_id=topup.shift_id, user_id=row.asked_by)
     if row.fee_fen:
         fee = Transfer(
             debit=income(topups.SERVICE_FEE),

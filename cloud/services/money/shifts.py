@@ -164,7 +164,7 @@ _TAKEN = text("""
         UNION ALL
         SELECT t.channel, 0, 0, 0, w.amount_fen + w.fee_fen, 0
         FROM withdrawals w JOIN topups t ON t.id = w.topup_id
-        WHERE w.kind = 'reversal' AND t.shift_id = :shift AND w.booked_at IS NOT NULL AND w.undone_at IS NULL
+        WHERE w.kind = 'reversal' AND w.shift_id = :shift AND w.booked_at IS NOT NULL AND w.undone_at IS NULL
           AND w.cancelled_at IS NULL
         UNION ALL
         SELECT way, 0, 0, 0, 0, amount_fen + fee_fen FROM withdrawal_parts
@@ -204,6 +204,23 @@ def one(session: Session, organization_id: UUID, shift_id: UUID) -> Summary:
         handed_to=shift.handed_to,
         note=shift.note,
     )
+
+
+def drawer(session: Session, *, shift_id: UUID | None, user_id: UUID) -> UUID | None:
+    """The shift in whose drawer something moves: this one while it is open, else the open one of the user, None where
+    there is none. It is not closed before the end of the transaction."""
+    shift = Shift
+    found: UUID | None = session.execute(
+        select(col(shift.id))
+        .where(
+            (col(shift.id) == shift_id) | (col(shift.user_id) == user_id),
+            col(shift.closed_at).is_(None),
+        )
+        .order_by((col(shift.id) == shift_id).desc().nulls_last())
+        .limit(1)
+        .with_for_update(key_share=True, read=True)
+    ).scalar_one_or_none()
+    return found
 
 
 def listed(

@@ -234,6 +234,7 @@ def _refuse(
 def _book(session: Session, row: tables.Withdrawal, *, now: datetime) -> None:
     ledger.post(session, row.organization_id, [transfer_of(row)], carry_to=now)
     row.booked_at = now
+    row.balance_after_fen = ledger.balance(session, row.purse_id).fen
     session.add(row)
     session.flush()
     if row.cancelled_at is None:

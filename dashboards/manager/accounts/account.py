@@ -16,7 +16,7 @@ from cloud import auth
 from cloud.auth import SignedIn
 from cloud.errors import CloudError
 from cloud.permissions import Permission
-from cloud.services.accounts import acts, closing, households, links, listing, moving, opening
+from cloud.services.accounts import acts, closing, households, links, listing, moving, opening, told
 from cloud.services.accounts.drafts import Persons
 from cloud.services.accounts.moving import Balance
 from cloud.services.accounts.tenures import Typed
@@ -120,6 +120,16 @@ def renew_link(
             links.renew(session, user, account_id, until=until, now=now)
     except CloudError as error:
         return _page(request, session, user, account_id, error=error)
+    return _back(account_id)
+
+
+@router.post("/told")
+def tell_of_topups(
+    account_id: UUID, form: Form, user: OpenAccounts, session: UserSession
+) -> Response:
+    """The customer wants a text message of each top-up that has arrived, or none any more."""
+    wanted = asked.text(form, "wanted") == "yes"
+    told.by_staff(session, user, account_id, wanted=wanted, now=utc_now())
     return _back(account_id)
 
 

@@ -21,6 +21,7 @@ from cloud.services import channel_refunds, scopes, sheets, topups
 from cloud.services.ledger import BOOKS_ZONE
 from cloud.services.money import counter, orders, refunds, reversals
 from cloud.services.money.orders import Order, Wanted
+from cloud.services.money.stages import stages_of
 from cloud.services.sheets import Column
 from cloud.tables import User, utc_now
 from cloud.web import UserSession
@@ -47,6 +48,8 @@ COLUMNS = tuple(
         ("amount", "金额 amount"),
         ("fee", "服务费 fee"),
         ("net", "到账 net"),
+        ("before", "之前余额 balance before"),
+        ("after", "之后余额 balance after"),
         ("by", "经办 by"),
         ("why", "备注 note"),
         ("created", "创建 created"),
@@ -136,7 +139,7 @@ def topup(request: Request, topup_id: UUID, user: Reader, session: UserSession) 
     """One top-up: its stages with their times, and what can be done about it."""
     row = scopes.check_topup(session, user, topup_id)
     now = utc_now()
-    stages = topups.stages(session, topup_id, now=now, organization_id=user.organization_id)
+    stages = stages_of(session, topup_id, now=now, organization_id=user.organization_id)
     taken_by = session.get(User, row.taken_by) if row.taken_by else None
     is_counter = row.channel in topups.COUNTER
     return page.render(
@@ -148,6 +151,7 @@ def topup(request: Request, topup_id: UUID, user: Reader, session: UserSession) 
         taken_by=taken_by.name if taken_by else None,
         fee=Money(row.fee_fen),
         net=topups.credited(row),
+        after=None if row.balance_after_fen is None else Money(row.balance_after_fen),
         left=refunds.left_of(session, row) if row.credited_at else None,
         second=channel_refunds.of_topup(session, topup_id),
         is_counter=is_counter,
@@ -188,6 +192,8 @@ def _row(order: Order, say: Callable[[str], str]) -> dict[str, str | Decimal | N
         "amount": order.amount.in_yuan(),
         "fee": order.fee.in_yuan(),
         "net": order.net.in_yuan(),
+        "before": None if order.before is None else order.before.in_yuan(),
+        "after": None if order.after is None else order.after.in_yuan(),
         "by": order.by,
         "why": order.why,
         "created": at(order.created_at),

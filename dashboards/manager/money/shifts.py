@@ -11,7 +11,8 @@ from starlette.responses import RedirectResponse, Response
 from cloud import web
 from cloud.auth import SignedIn
 from cloud.permissions import Permission
-from cloud.services.money import shifts
+from cloud.services import scopes
+from cloud.services.money import loose_cash, shifts
 from cloud.tables import utc_now
 from cloud.web import UserSession
 from dashboards import page
@@ -34,6 +35,7 @@ def mine(request: Request, user: Cashier, session: UserSession) -> Response:
         listed=shifts.listed(
             session, user.organization_id, user_id=None if is_all else user.user_id
         ),
+        loose=loose_cash.listed(session, user.organization_id, now=utc_now()),
         **words.shown(session, user),
     )
 
@@ -63,6 +65,19 @@ def close(
         now=utc_now(),
     )
     return RedirectResponse(f"/shifts/{closed.id}", status_code=303)
+
+
+@router.post("/topups/{topup_id:uuid}/mine")
+def claim_topup(topup_id: UUID, user: Cashier, session: UserSession) -> Response:
+    scopes.check_topup(session, user, topup_id)
+    loose_cash.claim(session, user, "topup", topup_id, now=utc_now())
+    return RedirectResponse("/shifts", status_code=303)
+
+
+@router.post("/withdrawals/{withdrawal_id:uuid}/mine")
+def claim_reversal(withdrawal_id: UUID, user: Cashier, session: UserSession) -> Response:
+    loose_cash.claim(session, user, "withdrawal", withdrawal_id, now=utc_now())
+    return RedirectResponse("/shifts", status_code=303)
 
 
 @router.get("/{shift_id:uuid}")

@@ -10,7 +10,17 @@ import pytest
 from cloud import tables
 from cloud.errors import CloudError
 from cloud.services import topups
-from cloud.services.money import counter, grants, moves, purses, refunds, reversals, shifts
+from cloud.services.money import (
+    counter,
+    grants,
+    loose_cash,
+    moves,
+    orders,
+    purses,
+    refunds,
+    reversals,
+    shifts,
+)
 from cloud.services.money.rules import BadFee, Rules
 from cloud.services.people import limits
 from cloud.tables import TopUp, utc_now
@@ -113,6 +123,66 @@ def test_what_is_of_another_shift_or_day_is_reversed_by_two_people_and_what_is_s
     assert office.gateway(used="40") == ["short"]
     assert office.state(refused) == "refused"
     assert office.balance() == yuan("65")
+
+
+def test_cash_given_back_after_its_shift_was_closed_is_in_the_next_drawer_or_in_none_until_claimed(
+    office,
+):
+    office.now = utc_now()
+    office.open_shift()
+    first, second = office.take("10"), office.take("20")
+    both = [reverse(office, each) for each in (first, second)]
+    close(office, "30")  # the gateway has not answered: the money is still in the drawer
+    assert office.gateway() == ["booked", "booked"]
+
+    def loose() -> list[tuple[str, str]]:
+        with office.session() as session:
+            found = loose_cash.listed(session, office.home.organization_id, now=office.now)
+            return sorted((each.kind, str(each.amount)) for each in found)
+
+    # Nobody's shift was open: it was of no drawer, until the cashier says that it was in his.
+    assert loose() == [("withdrawal", "-10.00"), ("withdrawal", "-20.00")]
+    with pytest.raises(shifts.NoShift), office.session() as session:
+        loose_cash.claim(session, office.cashier, "withdrawal", both[0], now=office.now)
+    office.open_shift(float_="100")
+    with office.session() as session:
+        loose_cash.claim(session, office.cashier, "withdrawal", both[0], now=office.now)
+    with pytest.raises(loose_cash.NotLoose), office.session() as session:
+        loose_cash.claim(session, office.cashier, "withdrawal", both[0], now=office.now)
+    assert loose() == [("withdrawal", "-20.00")]
+    assert summary(office).expected == yuan("90")  # 100 - 10
+
+    # And what is booked while the one who asked has a shift open is out of that drawer.
+    third = office.take("40")
+    close(office, "130")
+    office.open_shift()
+    reverse(office, third)
+    office.decide()
+    office.gateway()
+    assert summary(office).expected == -yuan("40")
+
+
+def test_an_order_says_what_the_purse_held_before_and_after_it(office, channel):
+    office.now = utc_now()
+    office.open_shift()
+    office.take("30")
+    office.pay(channel, "20")
+    with office.session() as session:
+        refunds.request(
+            session, office.cashier, office.purse, yuan("5"), refunds.How.CASH, "x", office.now
+        )
+        given = {"kind": grants.Kind.GIFT, "amount": yuan("8"), "why": "春节", "now": office.now}
+        grants.give(session, office.boss, office.purse, **given)
+    office.gateway()
+    with office.session() as session:
+        listed = orders.listed(session, office.boss, orders.Wanted())
+    # 0 + 30 = 30, + 20 = 50, + 8 = 58, and 58 - 5 = 53 once the gateway has booked the refund.
+    assert sorted((each.kind, str(each.before), str(each.after)) for each in listed.orders) == [
+        ("gift", "50.00", "58.00"),
+        ("refund", "58.00", "53.00"),
+        ("topup", "0.00", "30.00"),
+        ("topup", "30.00", "50.00"),
+    ]
 
 
 def test_a_slip_is_entered_once_and_a_cashier_takes_no_more_than_he_may(office):
