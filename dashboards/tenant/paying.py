@@ -51,7 +51,7 @@ def to_the_channel(
         )
         begun = unpaid.orders(session, tenant.account_id, now=utc_now())
     # Outside of any transaction, for it asks the payment company.
-    same = unpaid.to_go_on_with(begun, channel, offer.way, purse_id=purse_id, amount=amount)
+    same, first = unpaid.to_go_on_with(begun, channel, offer.way, purse_id=purse_id, amount=amount)
     if same is not None:
         return sent(same.href(path))
     ordered = topups.create(
@@ -65,7 +65,7 @@ def to_the_channel(
         page_url=f"{settings.public_url}{path}/topups",
         way=offer.way,
         payer=Payer(ip=request.client.host if request.client else "", openid=openid or ""),
-        twin_of=unpaid.twin(begun, purse_id=purse_id, amount=amount),
+        twin_of=first,
     )
     if ordered.paid_at is None and ordered.pay_url is not None and offer.way is Way.PAGE:
         return sent(ordered.pay_url)

@@ -80,11 +80,6 @@ def one_of_each(found: tuple[Unpaid, ...]) -> tuple[Unpaid, ...]:
     return tuple({one.first: one for one in reversed(found)}.values())[::-1]
 
 
-def twin(found: tuple[Unpaid, ...], *, purse_id: UUID, amount: Money) -> UUID | None:
-    """The first order for this money, where one was begun in another way."""
-    return next((o.first for o in found if (o.purse_id, o.amount) == (purse_id, amount)), None)
-
-
 def next_key(session: Session, *, purse_id: UUID, amount: Money, channel: str, way: Way) -> UUID:
     """The key of the next order of this purse and amount in this way.
 
@@ -104,15 +99,17 @@ def next_key(session: Session, *, purse_id: UUID, amount: Money, channel: str, w
 
 def to_go_on_with(
     found: tuple[Unpaid, ...], channel: Channel, way: Way, *, purse_id: UUID, amount: Money
-) -> Unpaid | None:
-    """The order of this purse and amount, in this way, that is still to be paid.
+) -> tuple[Unpaid | None, UUID | None]:
+    """The order of this purse and amount, in this way, that is still to be paid; or None, and the first order for
+    this money where one was begun in another way and a new one is its twin.
 
-    The channel is asked, since it may have been paid a moment ago: then it is done, and wanting to pay
-    again means another. Raises ChannelAway or ChannelRefused.
+    The channel is asked, since it may have been paid a moment ago, before its notice is here: then it is done, and
+    wanting to pay again means another order, which is nobody's twin. Raises ChannelAway or ChannelRefused.
     """
-    wanted = (channel.name, way, purse_id, amount)
-    same = (o for o in found if (o.channel, o.way, o.purse_id, o.amount) == wanted)
-    newest = next(same, None)
-    if newest is None or channel.payment(newest.out_trade_no) is not None:
-        return None
-    return newest
+    same_money = [o for o in found if (o.purse_id, o.amount) == (purse_id, amount)]
+    newest = next((o for o in same_money if (o.channel, o.way) == (channel.name, way)), None)
+    if newest is None:
+        return None, next((o.first for o in same_money), None)
+    if channel.payment(newest.out_trade_no) is None:
+        return newest, None
+    return None, next((o.first for o in same_money if o.first != newest.first), None)

@@ -9,7 +9,9 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 from playwright.sync_api import Page, expect
+from sqlmodel import select
 
+from cloud import tables
 from simulators.alipay import Alipay
 from simulators.wechatpay import WeChatPay
 from tests.browser.conftest import Opener, picture
@@ -87,6 +89,31 @@ def test_on_a_desktop_a_code_is_shown_and_goes_when_it_is_paid(
     is_credited(page, wechat)
     expect(page.locator(".code")).to_be_hidden()
     picture(page, "pay-desktop-paid")
+
+
+def test_who_pays_again_before_the_notice_is_here_pays_another_order_and_both_are_credited(
+    town: Town, wechat: WeChatPay
+) -> None:
+    house = town.house()
+
+    def pay() -> str:
+        form = {"purse_id": str(house.power_purse), "quick": "50", "channel": "wechat"}
+        answer = httpx.post(f"{house.url}/topups", data=form, headers={"Origin": town.url})
+        return uuid.UUID(answer.headers["location"].rpartition("/")[2]).hex
+
+    first = pay()
+    wechat.books.pay(wechat.books.find(first))
+    second = pay()
+    assert second != first
+    assert wechat.deliver() == [200]
+    assert pay() == second
+    wechat.books.pay(wechat.books.find(second))
+    assert wechat.deliver() == [200]
+    with town.database.system() as session:
+        found = session.exec(
+            select(tables.TopUp).where(tables.TopUp.purse_id == house.power_purse)
+        ).all()
+    assert [(topup.credited_at is not None, topup.twin_of) for topup in found] == [(True, None)] * 2
 
 
 def test_in_a_phones_browser_wechats_page_opens_and_leads_back(
