@@ -9,6 +9,7 @@ import signal
 import socketserver
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -280,9 +281,9 @@ def test_supply_with_a_wrong_password_is_refused_and_the_password_never_shown(li
     assert "** ** **" in result.output.replace("\n", " ")
 
 
-@pytest.fixture
-def stopped_line() -> Iterator[str]:
-    """A line on which Ctrl-C is pressed as the meter hears a command, before it answers."""
+@contextmanager
+def line_that(on_command: Callable[[], None]) -> Iterator[str]:
+    """A line on which something happens as the meter hears a command, instead of its answer."""
     meter = electricity(METER)
     meter.registers[0x04000503] = b"\0\0"
 
@@ -292,8 +293,8 @@ def stopped_line() -> Iterator[str]:
             while data := self.request.recv(100):
                 for frame in decoder.feed(data):
                     if frame.function == dlt645_master.CONTROL:
-                        os.kill(os.getpid(), signal.SIGINT)
-                        return
+                        on_command()
+                        continue  # the line stays up until the program lets go of it
                     said = dlt645_slave.answer(meter, frame, EVENING)
                     assert said is not None
                     self.request.sendall(dlt645.encode(said))
@@ -306,11 +307,20 @@ def stopped_line() -> Iterator[str]:
         thread.join(10)
 
 
-def test_a_ctrl_c_behind_a_command_says_that_it_may_have_been_carried_out(stopped_line: str):
-    result = run("supply", stopped_line, "-a", METER, "off", "--yes", "--password", "123456")
+def test_a_ctrl_c_behind_a_command_says_that_it_may_have_been_carried_out():
+    with line_that(lambda: os.kill(os.getpid(), signal.SIGINT)) as line:
+        result = run("supply", line, "-a", METER, "off", "--yes", "--password", "123456")
 
     assert "Stopped. The command may have been carried out" in result.stderr
     assert result.exit_code == 130
+
+
+def test_a_command_without_an_answer_may_have_been_carried_out():
+    with line_that(lambda: None) as line:
+        result = run("supply", line, "-a", METER, *FAST, "off", "--yes", "--password", "123456")
+
+    assert "The command may have been carried out: read the meter's supply." in result.stderr
+    assert result.exit_code == 1
 
 
 def test_a_valve_is_closed_and_opened_without_a_password(line: str):

@@ -596,7 +596,7 @@ def supply(
     after = _run(
         asked,
         lambda live: switch(live, meter, command, credentials),
-        stopped="Stopped. The command may have been carried out: read the meter's supply.",
+        unsure="The command may have been carried out: read the meter's supply.",
     )
     if after in REACHED[command]:
         typer.echo(f"Proved by reading back: supply {SUPPLIES[after]}.")
@@ -735,11 +735,11 @@ def time(
         raise typer.Exit(Status.WRONG)
     if needs_password and credentials is None:
         credentials = _asked_for(level, operator)
-    stopped = "Stopped. The clock may have been set: read it again."
+    unsure = "The clock may have been set: read it again."
     if broadcast:
-        left = _run(asked, lambda live: broadcast_clock(live, meter, _now), stopped=stopped)
+        left = _run(asked, lambda live: broadcast_clock(live, meter, _now), unsure=unsure)
     else:
-        left = _run(asked, lambda live: set_clock(live, meter, credentials, _now), stopped=stopped)
+        left = _run(asked, lambda live: set_clock(live, meter, credentials, _now), unsure=unsure)
     typer.echo(f"After setting: {_clocks(meter, left)}")
     if abs(left) > PROVED:
         typer.echo(
@@ -818,11 +818,9 @@ async def broadcast_clock(live: Live, meter: Meter, now: Now) -> timedelta:
     return await clock_error(live, meter, now)
 
 
-def _run(
-    asked: Asked, work: Callable[[Live], Coroutine[Any, Any, T]], *, stopped: str = "Stopped."
-) -> T:
-    """What the work on the line returns, or the end of the program with what went wrong; `stopped` is
-    what a Ctrl-C is answered with."""
+def _run(asked: Asked, work: Callable[[Live], Coroutine[Any, Any, T]], *, unsure: str = "") -> T:
+    """What the work on the line returns, or the end of the program with what went wrong; `unsure` is said when
+    nobody knows what became of it: after a Ctrl-C, no answer, or a line that broke."""
 
     async def run() -> T:
         async with _line(asked) as live:
@@ -831,9 +829,11 @@ def _run(
     try:
         return asyncio.run(run())
     except KeyboardInterrupt:
-        typer.echo(stopped, err=True)
+        typer.echo(f"Stopped. {unsure}".rstrip(), err=True)
         raise typer.Exit(Status.STOPPED) from None
     except (NoReply, ProtocolError, LineAway, CannotDo, ValueError) as error:
+        if unsure and isinstance(error, NoReply | LineAway):
+            typer.echo(unsure, err=True)
         _fail(error, asked.meter, asked.place)
 
 
