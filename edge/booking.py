@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -40,6 +39,15 @@ log = logging.getLogger(__name__)
 
 TELL_S = 60.0  # an unchanged reading is sent up no more often
 ORDINARY = (Kind.MOVED, Kind.STILL)
+OF_READING = (
+    AlarmKind.SILENT,
+    AlarmKind.NO_TARIFF,
+    AlarmKind.IMPLAUSIBLE,
+    AlarmKind.STUCK,
+    AlarmKind.LOW_BALANCE,
+    AlarmKind.FINAL_BALANCE,
+)
+"""The alarms that a reading begins or ends, in the order in which they are told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,10 +155,10 @@ class Booking:
 
         Raises StoreFull and StoreHeld; then nothing is changed.
         """
-        store = self._store
+        store, evidence = self._store, weighed.evidence
         with store.transaction(is_derived=True):
             before = self._available(point)
-            is_told = self._tell(point, reading, weighed.evidence, tick)
+            is_told = self._tell(point, reading, evidence, tick)
             if weighed.handover is not None:
                 self._hand_over(point, weighed.handover)
             if weighed.position is not None:
@@ -163,14 +171,14 @@ class Booking:
             if weighed.position is not None:
                 looks = self._looked(point, available, tick)
             want = desired(point.policy, self.situation(point, reading.supply, looks))
-            self._alarms(point, reading, weighed, available)
+            self._alarms(point, reading, weighed.doubt, evidence, available)
             if not self._is_weighed_again(point, want, reading.supply):
                 self._note_wait(point, want, reading.at)
                 self.report(point, want, reading.supply, reading.at)
         if looks is not None:
             self._looks[point.id] = looks
         if is_told:
-            self._told[point.id] = (Read(point.id, reading, weighed.evidence), tick)
+            self._told[point.id] = (Read(point.id, reading, evidence), tick)
         return Settled(before, available, want, reading.supply)
 
     def _is_weighed_again(self, point: ServicePoint, want: Desired, seen: Supply | None) -> bool:
@@ -432,40 +440,40 @@ class Booking:
             )
 
     def _alarms(
-        self, point: ServicePoint, reading: Reading, weighed: Weighed, available: Money
+        self,
+        point: ServicePoint,
+        reading: Reading,
+        doubt: str | None,
+        evidence: tuple[Evidence, ...],
+        available: Money,
     ) -> None:
-        doubt, policy = weighed.doubt, point.policy
-        is_low = point.purse is not None and available <= policy.alarm_at
-        is_final = point.purse is not None and available <= policy.final_alarm_at
-        stuck = [evidence.text for evidence in weighed.evidence if evidence.kind is Kind.STUCK]
+        policy, on = point.policy, self._store.alarms_of(point.id)
         has_tariff = self._store.tariff(point.tariff) is not None
-        states: tuple[tuple[AlarmKind, bool, Callable[[], str]], ...] = (
-            (AlarmKind.SILENT, False, lambda: "it answers"),
-            (AlarmKind.NO_TARIFF, not has_tariff, lambda: _of_tariff(point.tariff, has_tariff)),
-            (
-                AlarmKind.IMPLAUSIBLE,
-                doubt is not None,
-                lambda: doubt or f"{reading.total} can be true",
-            ),
-            (
-                AlarmKind.STUCK,
-                bool(stuck),
-                lambda: stuck[0] if stuck else f"the register shows {reading.total}",
-            ),
-            (
-                AlarmKind.LOW_BALANCE,
-                is_low,
-                lambda: f"the purse holds {available}",
-            ),
-            (
-                AlarmKind.FINAL_BALANCE,
-                is_final,
-                lambda: f"the purse holds {available}",
-            ),
-        )
-        for kind, is_on, text in states:
-            if is_on is (self._store.alarm_since(point.id, kind) is None):
-                self.alarm(point, kind, reading.at, text(), is_on=is_on)
+        stuck = next((each.text for each in evidence if each.kind is Kind.STUCK), None)
+        is_final = point.purse is not None and available <= policy.final_alarm_at
+        found = {AlarmKind.FINAL_BALANCE} if is_final else set()
+        if point.purse is not None and available <= policy.alarm_at:
+            found.add(AlarmKind.LOW_BALANCE)
+        if not has_tariff:
+            found.add(AlarmKind.NO_TARIFF)
+        if doubt is not None:
+            found.add(AlarmKind.IMPLAUSIBLE)
+        if stuck is not None:
+            found.add(AlarmKind.STUCK)
+        changed = [kind for kind in OF_READING if (kind in found) is not (kind in on)]
+        for kind in changed:
+            match kind:
+                case AlarmKind.SILENT:
+                    text = "it answers"
+                case AlarmKind.NO_TARIFF:
+                    text = _of_tariff(point.tariff, has_tariff)
+                case AlarmKind.IMPLAUSIBLE:
+                    text = doubt or f"{reading.total} can be true"
+                case AlarmKind.STUCK:
+                    text = stuck or f"the register shows {reading.total}"
+                case _:
+                    text = f"the purse holds {available}"
+            self.alarm(point, kind, reading.at, text, is_on=kind in found)
         self._warn(point.id, is_on=is_final)
 
     def _warn(self, point: UUID, *, is_on: bool) -> None:

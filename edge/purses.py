@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal, localcontext
@@ -10,10 +10,11 @@ from uuid import UUID
 
 from edge.ledger.store import Store
 from prepaid.credit import cut_level, levels
-from prepaid.deadline import Drain, most_per_day, next_read
+from prepaid.deadline import Drain, ever_per_day, most_per_day, next_read
 from prepaid.decimals import EXACT, NOTHING
 from prepaid.money import EXPONENTS, Money
 from prepaid.point import ServicePoint
+from prepaid.tariff import Tariff
 
 AT_ONCE = timedelta(0)
 
@@ -36,6 +37,8 @@ class Purses:
     def __init__(self, store: Store, points: Iterable[ServicePoint]) -> None:
         self._store = store
         self._paid: dict[UUID, list[ServicePoint]] = {}
+        # The most a day of each point, at any time, with the tariff that says so.
+        self._ever: dict[UUID, tuple[Tariff, Decimal]] = {}
         for point in points:
             if point.purse is None:
                 continue
@@ -67,16 +70,33 @@ class Purses:
     ) -> timedelta:
         """How long until the purse can be down to its next level, if all it pays for draws all it can."""
         paid, is_taken = self.points(purse), self._is_emergency_taken(purse)
-        drains = [drain for point in paid if (drain := self._drain(point, now, now + at_most))]
-        due = next_read(
-            available,
-            levels=[x for point in paid for x in levels(point.policy, is_emergency_taken=is_taken)],
-            drains=drains,
-            now=now,
-            at_least=AT_ONCE,
-            at_most=at_most,
+        below = [x for point in paid for x in levels(point.policy, is_emergency_taken=is_taken)]
+
+        def lasts(drain: Callable[[ServicePoint, Tariff, datetime], Decimal]) -> timedelta:
+            drains = [d for point in paid if (d := self._drain(point, now, drain))]
+            due = next_read(
+                available,
+                levels=below,
+                drains=drains,
+                now=now,
+                at_least=AT_ONCE,
+                at_most=at_most,
+            )
+            return due - now
+
+        # Most purses outlast the longest time at any price; for the others the price is looked up.
+        if (least := lasts(self._ever_per_day)) >= at_most:
+            return least
+        until = now + at_most
+        return lasts(
+            lambda point, tariff, at: most_per_day(point, tariff, since=min(now, at), until=until)
         )
-        return due - now
+
+    def _ever_per_day(self, point: ServicePoint, tariff: Tariff, at: datetime) -> Decimal:
+        known = self._ever.get(point.id)
+        if known is None or known[0] is not tariff:
+            known = self._ever[point.id] = (tariff, ever_per_day(point, tariff))
+        return known[1]
 
     def _is_emergency_taken(self, purse: UUID) -> bool:
         return self._store.lent(purse) is not None
@@ -97,12 +117,16 @@ class Purses:
                 unseen += max(len(version.items) for version in tariff.versions)
         return Load(per_day, unseen)
 
-    def _drain(self, point: ServicePoint, now: datetime, until: datetime) -> Drain | None:
+    def _drain(
+        self,
+        point: ServicePoint,
+        now: datetime,
+        per_day: Callable[[ServicePoint, Tariff, datetime], Decimal],
+    ) -> Drain | None:
         """None of a point that has no price. One that has not been read yet will be charged from its first reading
         on, which may be the next thing that happens."""
         tariff, position = self._store.tariff(point.tariff), self._store.position(point.id)
         if tariff is None:
             return None
         at = position.reading.at if position is not None else now
-        most = most_per_day(point, tariff, since=min(now, at), until=until)
-        return Drain(most, max(now - at, AT_ONCE))
+        return Drain(per_day(point, tariff, at), max(now - at, AT_ONCE))

@@ -6,7 +6,7 @@ docs/supply.md derives both.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal, localcontext
 from fractions import Fraction
@@ -47,6 +47,13 @@ def most_per_day(
         price = tariff.highest_price(since, until, any_band=point.trusts_meter_bands)
         most = price * load + fees
         return most.scaleb(EXPONENTS[tariff.currency])
+
+
+def ever_per_day(point: ServicePoint, tariff: Tariff) -> Decimal:
+    """What 24 hours of the largest load can cost at any time, at the dearest price that any version has; in fen."""
+    began = [version.effective_from for version in tariff.versions]
+    every_band = replace(point, trusts_meter_bands=True)
+    return most_per_day(every_band, tariff, since=min(began), until=max(began))
 
 
 def next_read(

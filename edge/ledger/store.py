@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -53,6 +53,7 @@ CHECK_WITHIN_S = 30.0  # the ledger is looked through at each start, for so long
 
 GROUP = 32  # transactions that may wait for the disk together
 NOTHING_KNOWN = History()
+NO_ALARMS: Set[str] = frozenset()
 
 _TARIFF = TypeAdapter(TariffSet)
 _BRAKE = TypeAdapter(Brake)
@@ -123,6 +124,8 @@ class Store:
         self._meter_clocks = self._rows(_METER_CLOCKS)
         self._withdrawn = self._rows(_WITHDRAWN)
         self._brake: Brake | None = None
+        self._alarmed: dict[UUID | None, set[str]] | None = None  # which alarms, by their point
+        self._heard: tuple[Cursor | None] | None = None  # our cursor, once it was read
         self._lock = ledger_file.take(path)
         self.on_append: Callable[[], None] = lambda: None
         self.make_room: Callable[[], None] = lambda: None  # called once the disk is full
@@ -268,7 +271,7 @@ class Store:
             self._withdrawn,
         ):
             table.forget()
-        self._brake = None
+        self._brake = self._heard = self._alarmed = None
         self._up.forget()
 
     # What is supplied, and at which price.
@@ -482,15 +485,27 @@ class Store:
         """Since when an alarm is on, None if it is not."""
         return self._alarms.get((point, alarm))
 
+    def alarms_of(self, point: UUID) -> Set[str]:
+        """Which alarms of a point are on."""
+        if self._alarmed is None:
+            self._alarmed = {}
+            for id, alarm in self._alarms.all():
+                self._alarmed.setdefault(id, set()).add(alarm)
+        return self._alarmed.get(point, NO_ALARMS)
+
     def save_alarm(self, point: UUID, alarm: AlarmKind, since: datetime | None) -> None:
-        self._alarms.save((point, alarm), since)
+        self._save_alarm((point, alarm), since)
 
     def trouble_since(self, trouble: Trouble) -> datetime | None:
         """Since when the gateway itself is in a trouble, None if it is not."""
         return self._alarms.get((None, trouble))
 
     def save_trouble(self, trouble: Trouble, since: datetime | None) -> None:
-        self._alarms.save((None, trouble), since)
+        self._save_alarm((None, trouble), since)
+
+    def _save_alarm(self, key: tuple[UUID | None, str], since: datetime | None) -> None:
+        self._alarms.save(key, since)
+        self._alarmed = None
 
     def alarms_on(self) -> Mapping[tuple[UUID | None, str], datetime]:
         """Since when: by the point, None for the gateway itself, and the alarm's or trouble's word."""
@@ -565,11 +580,14 @@ class Store:
 
     def cursor(self) -> Cursor | None:
         """Ours in the cloud's log; None before its first entry."""
-        log, seq = self._db.execute("SELECT cloud_log, cloud_seq FROM gateway").fetchone()
-        return None if log is None else Cursor(UUID(log), seq)
+        if self._heard is None:
+            log, seq = self._db.execute("SELECT cloud_log, cloud_seq FROM gateway").fetchone()
+            self._heard = (None if log is None else Cursor(UUID(log), seq),)
+        return self._heard[0]
 
     def move_cursor(self, cursor: Cursor) -> None:
         self._write("UPDATE gateway SET cloud_log = ?, cloud_seq = ?", str(cursor.log), cursor.seq)
+        self._heard = (Cursor(cursor.log, cursor.seq),)
 
     def reject(self, entry: Entry, reason: str) -> None:
         """Keep an entry of the cloud that could not be applied, with its reason."""

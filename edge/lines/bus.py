@@ -303,7 +303,8 @@ class Bus:
         loop = asyncio.get_running_loop()
         last = max(self._free_at, loop.time()) + LONGEST_FRAME * self._byte_s + self._delay_s
         while True:
-            await asyncio.sleep(max(0.0, self._free_at - loop.time()))
+            if (left_s := self._free_at - loop.time()) > 0:
+                await asyncio.sleep(left_s)
             late = self._port.drain()
             if not late or loop.time() >= last:
                 return

@@ -17,12 +17,13 @@ MOST_ROUNDS = 32
 class Patience:
     """The wait for one meter, in seconds: least_s is what line and adapter need by themselves, most_s what the
     standard allows besides. answers are the last that came in time, oldest first; widened counts the
-    time-outs since."""
+    time-outs since. usual_s is what nearly all of the answers kept within; 0 before there are any."""
 
     least_s: float
     most_s: float
     answers: tuple[float, ...] = ()
     widened: int = 0
+    usual_s: float = 0.0
 
     @property
     def wait_s(self) -> float:
@@ -32,18 +33,12 @@ class Patience:
         wait_s = (FACTOR * self.usual_s + MARGIN_S) * 2.0**self.widened
         return min(max(wait_s, self.least_s), self.most_s)
 
-    @property
-    def usual_s(self) -> float:
-        """What nearly all of its answers kept within; 0 before there are any."""
-        if not self.answers:
-            return 0.0
-        return sorted(self.answers)[math.ceil(QUANTILE * len(self.answers)) - 1]
-
     def after_answer(self, after_s: float) -> Patience:
         """With an answer to a request that was sent once. To one that was sent again it is not known which of
         them was answered: such an answer teaches nothing, and the wait stays wide."""
         answers = (*self.answers[1 - KEPT :], max(0.0, after_s))
-        return Patience(self.least_s, self.most_s, answers)
+        usual_s = sorted(answers)[math.ceil(QUANTILE * len(answers)) - 1]
+        return Patience(self.least_s, self.most_s, answers, usual_s=usual_s)
 
     def after_silence(self) -> Patience:
         """With a request that nothing answered in time: the next wait is twice as long."""

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from prepaid.deadline import (
     Drain,
     Line,
+    ever_per_day,
     most_per_day,
     next_read,
     overdraft_bound,
@@ -122,6 +123,19 @@ def test_a_meter_whose_own_bands_are_trusted_may_count_the_dearest_one_at_night(
 
     assert most(POINT) == Decimal("9504")
     assert most(trusted) == Decimal("19008")
+
+
+def test_the_most_a_day_can_ever_cost_is_that_of_the_dearest_band_of_any_version():
+    # 316.8 kWh in 24 hours; the second version's day is the dearest, at ¥0.80: ¥253.44
+    dearer = {"peak": "0.8", "valley": "0.2"}
+    both = tariff(
+        version([priced(BY_BAND)], DAY_AND_NIGHT),
+        version([priced(dearer)], DAY_AND_NIGHT, since="2026-07-01T00:00:00+08:00"),
+    )
+    assert ever_per_day(POINT, both) == Decimal("25344")
+    assert ever_per_day(POINT, tariff(version([priced(BY_BAND)], DAY_AND_NIGHT))) == Decimal(
+        "19008"
+    )
 
 
 def test_the_shortest_interval_keeps_a_line_at_its_share():

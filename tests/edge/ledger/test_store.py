@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -26,7 +27,7 @@ from prepaid.ledger import (
     prepaid,
 )
 from prepaid.money import ZERO, Money
-from prepaid.wire import AlarmKind, Read
+from prepaid.wire import AlarmKind, Cursor, Read
 from tests.edge.simulated import ELECTRICITY, PURSE, top_up
 from tests.prepaid.values import read
 
@@ -340,3 +341,26 @@ def test_what_is_remembered_of_a_ledger_is_what_is_in_its_file(store: Store, pat
     assert (again.points(), again.balance(PURSE), again.unacked(9), again.last_seq()) == told
     assert again.alarm_since(ELECTRICITY.id, AlarmKind.SILENT) is None
     again.close()
+
+
+def test_what_a_rolled_back_transaction_said_is_forgotten(store: Store):
+    since, at = top_up("1.00").at, Cursor(UUID(int=7), 5)
+    with store.transaction():
+        store.save_alarm(ELECTRICITY.id, AlarmKind.SILENT, since)
+        store.move_cursor(at)
+    assert store.alarms_of(ELECTRICITY.id) == {"silent"}
+
+    def fail_half_way() -> None:
+        with store.transaction():
+            store.save_alarm(ELECTRICITY.id, AlarmKind.SILENT, None)
+            store.save_alarm(ELECTRICITY.id, AlarmKind.STUCK, since)
+            store.move_cursor(Cursor(UUID(int=7), 6))
+            assert store.alarms_of(ELECTRICITY.id) == {"stuck"}
+            assert store.cursor() == Cursor(UUID(int=7), 6)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_half_way()
+
+    assert store.alarms_of(ELECTRICITY.id) == {"silent"}
+    assert store.cursor() == at
