@@ -4,22 +4,32 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from cloud.said import Said, kept
+
 
 class CloudError(Exception):
     """A request that cannot be served.
 
-    sentence is English with {names}; values fill them. A page translates sentence first, then fills it.
-    field is what of the request it is about, by the name that the request has for it. A value `seconds` says
-    when to come again.
+    sentence is English with {names}; values fill them. A page translates sentence first, then fills it. Names and
+    numbers are filled in as they are, words as cloud.said.Said, so that they are translated too. field is what of
+    the request it is about, by the name that the request has for it; where that is not always the same, it is
+    given. A value `seconds` says when to come again.
     """
 
     status: ClassVar[int] = 400
     sentence: ClassVar[str]
-    field: ClassVar[str | None] = None
+    field: str | None = None
 
-    def __init__(self, **values: object) -> None:
-        self.values = {name: str(value) for name, value in values.items()}
+    def __init__(self, *, field: str | None = None, **values: object) -> None:
+        if field is not None:
+            self.field = field
+        self.values = kept(values)
         super().__init__(self.sentence.format_map(self.values))
+
+    @property
+    def said(self) -> Said:
+        """The sentence with its values, to be told later."""
+        return Said(self.sentence, **self.values)
 
     @property
     def code(self) -> str:

@@ -17,10 +17,10 @@ from cloud.backups import folder
 from cloud.channels import Channel
 from cloud.db import Database
 from cloud.notices import configured
+from cloud.said import Said
 from cloud.services import channel_refunds, gateways, news, notices, signing_keys
 from cloud.services.accounts import closing, households
 from cloud.services.integration import deliveries
-from cloud.services.job_runs import Said
 from cloud.services.money import bill_days, sweeps, withdrawals
 from cloud.services.readings import partitions, rerating
 from cloud.services.tariffs import assignments, rehearsal

@@ -115,7 +115,7 @@ async def _our_fault(request: Request, error: Exception) -> Response:
 
 
 def _answer(request: Request, error: CloudError, found: Sequence[Fault] = ()) -> Response:
-    headers = {"Retry-After": error.values["seconds"]} if "seconds" in error.values else {}
+    headers = {"Retry-After": str(error.values["seconds"])} if "seconds" in error.values else {}
     if not _is_api(request):
         answer = errors.response(request, error, found)
         answer.headers.update(headers)

@@ -22,6 +22,7 @@ from cloud.channels import Channel, configured
 from cloud.db import Database, check_role, connect_args, place
 from cloud.errors import first_line
 from cloud.jobs import JOBS, ZONE, Context, Job
+from cloud.said import Said
 from cloud.services import job_runs
 from cloud.services.operation.readiness import LEADER_LOCK
 from cloud.settings import Settings
@@ -240,7 +241,7 @@ class Runner:
             is_stopping=self._stop.is_set,
         )
         began = time.perf_counter()
-        said: job_runs.Said | None = None
+        said: Said | None = None
         failed: str | None = None
         try:
             said = job.run(context)

@@ -10,7 +10,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from cloud.auth import SecondFactorNeeded
 from cloud.errors import CloudError, NoSuchLink, NotSignedIn, TooManyAttempts
-from dashboards import page
+from dashboards import page, sentences
 from dashboards.fault_words import Fault
 from dashboards.words import CATALOGUES, N_, language_of
 
@@ -34,8 +34,8 @@ def sentence(request: Request, error: CloudError) -> str:
 
 def sentence_in(language: str, error: CloudError) -> str:
     if isinstance(error, TooManyAttempts):
-        return _wait(language, int(error.values["seconds"]))
-    return CATALOGUES[language].gettext(error.sentence).format_map(error.values)
+        return _wait(language, int(str(error.values["seconds"])))
+    return sentences.filled(language, error.sentence, error.values)
 
 
 def _wait(language: str, seconds: int) -> str:

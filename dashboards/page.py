@@ -16,7 +16,16 @@ from jinja2.runtime import Context
 from starlette.requests import HTTPConnection
 from starlette.responses import HTMLResponse
 
-from dashboards import alarm_words, measured_words, state, tariff_faults, tariff_words
+from cloud.said import said_again
+from dashboards import (
+    alarm_words,
+    measured_words,
+    refusal_words,
+    sentences,
+    state,
+    tariff_faults,
+    tariff_words,
+)
 from dashboards.manager import menu
 from dashboards.words import CATALOGUES, LANGUAGES, language_of
 from prepaid import decimals, offline_code
@@ -32,7 +41,7 @@ NEEDED = (
     "tabler-icons.min.css",
     "fonts/tabler-icons.woff2",
 )
-TIMEZONE = "Asia/Shanghai"
+TIMEZONE = sentences.TIMEZONE
 UNITS = {"kWh": "kWh", "m3": "m³"}
 
 
@@ -125,6 +134,9 @@ def _environment(language: str) -> jinja2.Environment:
         "band_word": lambda name: tariff_words.band(name, say),
         "item_word": lambda name: tariff_words.item(name, say),
         "fault_word": lambda fault: tariff_faults.said(fault, say),
+        "refusal_word": lambda refused: refusal_words.said(refused, say),
+        "said": lambda words: sentences.said(language, words),
+        "said_again": lambda written: sentences.said(language, said_again(written)),
         "exact": decimals.written,
     }
     environment.globals |= {

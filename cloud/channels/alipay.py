@@ -36,6 +36,7 @@ from cloud.channels import (
     Way,
     alipay_bill,
 )
+from cloud.said import Said
 from prepaid.money import Money
 
 log = logging.getLogger(__name__)
@@ -184,7 +185,7 @@ class Alipay:
         try:
             return alipay_bill.read(file.content)
         except BadBill as error:
-            raise ChannelRefused(reason=f"the bill of {day} is damaged: {error}") from error
+            raise ChannelRefused(reason=Said("the bill of {day} is damaged", day=day)) from error
 
     def read_notice(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> Notice:
         """Alipay sends the same notice for a day: how old it is says nothing, and it is booked once."""
@@ -269,7 +270,9 @@ def _refund_noticed(values: Mapping[str, str]) -> Refunded:
 def _refunded(refund: Refund, amount: object, state: RefundState) -> Refunded:
     try:
         if _money(amount) != refund.amount:
-            raise ChannelRefused(reason=f"refund {refund.out_refund_no} is of another amount")
+            raise ChannelRefused(
+                reason=Said("refund {number} is of another amount", number=refund.out_refund_no)
+            )
     except ValueError as error:
         raise ChannelAway from error
     return Refunded(

@@ -26,6 +26,7 @@ from cloud.channels import (
     Refunded,
     Way,
 )
+from cloud.said import Said
 from prepaid.money import Money
 
 FRESH = timedelta(seconds=300)
@@ -122,7 +123,7 @@ class Sandbox:
         return True
 
     def refund(self, refund: Refund) -> Refunded:
-        raise ChannelRefused(reason="the sandbox gives no money back")
+        raise ChannelRefused(reason=Said("the sandbox gives no money back"))
 
     def read_notice(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> Payment:
         timestamp = headers.get("sandbox-timestamp", "")
@@ -174,5 +175,5 @@ def _parsed(shape: type[Answer], answer: httpx.Response) -> Answer:
 
 def _trouble(answer: httpx.Response) -> ChannelAway | ChannelRefused:
     if 400 <= answer.status_code < 500:
-        return ChannelRefused(reason=f"status {answer.status_code}")
+        return ChannelRefused(reason=Said("status {status}", status=answer.status_code))
     return ChannelAway()

@@ -32,6 +32,7 @@ from cloud.channels import (
     wechat_bill,
 )
 from cloud.channels.wechat_line import Line, Unsigned
+from cloud.said import Said
 from prepaid.money import Money
 
 FRESH = timedelta(minutes=5)
@@ -162,7 +163,7 @@ class WeChat:
         if found.out_trade_no != out_trade_no or not self._is_ours(found):
             raise ChannelAway
         if found.trade_state == "REFUND":
-            raise ChannelRefused(reason="it was paid and given back at the channel")
+            raise ChannelRefused(reason=Said("it was paid and given back at the channel"))
         return _payment(found) if found.trade_state == "SUCCESS" else None
 
     def close(self, out_trade_no: str) -> bool:
@@ -192,7 +193,9 @@ class WeChat:
             refund.payment.transaction_id,
             refund.amount,
         ):
-            raise ChannelRefused(reason=f"refund {refund.out_refund_no} is of another payment")
+            raise ChannelRefused(
+                reason=Said("refund {number} is of another payment", number=refund.out_refund_no)
+            )
         return said
 
     def bill(self, day: date) -> tuple[BillLine, ...]:
@@ -210,7 +213,7 @@ class WeChat:
         try:
             return wechat_bill.read(packed, sha1=made.hash_value)
         except BadBill as error:
-            raise ChannelRefused(reason=f"the bill of {day} is damaged: {error}") from error
+            raise ChannelRefused(reason=Said("the bill of {day} is damaged", day=day)) from error
 
     def read_notice(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> Notice:
         timestamp = headers.get("wechatpay-timestamp", "")

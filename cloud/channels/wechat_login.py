@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 import httpx
 
 from cloud.channels import ChannelAway, ChannelRefused
+from cloud.said import Said
 
 TIMEOUT = httpx.Timeout(5, connect=2)
 LONGEST = 128
@@ -51,5 +52,7 @@ class Login:
             raise ChannelAway
         openid = values.get("openid")
         if not isinstance(openid, str) or not 0 < len(openid) <= LONGEST:
-            raise ChannelRefused(reason=f"WeChat does not say who pays ({values.get('errcode')})")
+            raise ChannelRefused(
+                reason=Said("WeChat does not say who pays ({code})", code=values.get("errcode"))
+            )
         return openid

@@ -17,9 +17,10 @@ from sqlalchemy import exists, select
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, SQLModel, col
 
-from cloud import auth, events
+from cloud import auth, events, said
 from cloud.errors import CloudError
 from cloud.permissions import Role
+from cloud.said import Said
 from cloud.services import downlog, pointsets
 from cloud.services.accounts import tenures
 from cloud.services.devices import mountings
@@ -44,6 +45,7 @@ from prepaid.point import PROTOCOLS, Meter, Policy
 from prepaid.purse import Purpose, pays_for
 
 SHORTEST_PASSWORD = 10
+LONGEST_TEXT = 200
 CURRENCY = "CNY"
 _GATEWAY_NO = re.compile(r"[A-Za-z0-9_-]{1,40}")  # part of MQTT topics and NATS subjects
 _BROKERS_OWN = "cloud"  # the user by which we ourselves sign in to the broker
@@ -58,10 +60,16 @@ class Taken(CloudError):
     status = 409
     sentence = "There is already {what}."
 
+    def __init__(self, *, what: Said, field: str | None = None) -> None:
+        super().__init__(field=field, what=what)
+
 
 class BadValue(CloudError):
     status = 422
     sentence = "{what} cannot be used: {reason}."
+
+    def __init__(self, *, what: Said, reason: Said, field: str | None = None) -> None:
+        super().__init__(field=field, what=what, reason=reason)
 
 
 class TariffPublished(CloudError):
@@ -90,7 +98,9 @@ class WrongPurse(CloudError):
 
 def add_organization(session: Session, name: str) -> Organization:
     """Needs a system session. Raises Taken or BadValue."""
-    return _added(session, Organization(name=_text("the name", name)), f"an organization {name}")
+    return _added(
+        session, Organization(name=_name(name)), Said("an organization {name}", name=name)
+    )
 
 
 def add_user(session: Session, organization_id: UUID, login: str, password: str, name: str) -> User:
@@ -100,17 +110,21 @@ def add_user(session: Session, organization_id: UUID, login: str, password: str,
     """
     if len(password) < SHORTEST_PASSWORD:
         raise BadValue(
-            what="the password", reason=f"it needs at least {SHORTEST_PASSWORD} characters"
+            field="password",
+            what=Said("the password"),
+            reason=Said("it needs at least {least} characters", least=SHORTEST_PASSWORD),
         )
     user = User(
         organization_id=organization_id,
-        login=_text("the login", login),
-        name=_text("the name", name),
+        login=_text(Said("the login name"), login, field="login"),
+        name=_name(name),
         password_hash=auth.hash_password(password),
         roles=[Role.ADMINISTRATOR.value],
         is_everywhere=True,
     )
-    return _added(session, user, f"a user {login}")
+    return _added(
+        session, user, Said("somebody who signs in as {login}", login=login), field="login"
+    )
 
 
 def add_site(
@@ -120,17 +134,19 @@ def add_site(
     try:
         ZoneInfo(timezone)
     except (ZoneInfoNotFoundError, ValueError):
-        raise BadValue(what="the time zone", reason=f"there is none called {timezone}") from None
-    site = Site(organization_id=organization_id, name=_text("the name", name), timezone=timezone)
-    return _added(session, site, f"a site {name}")
+        raise BadValue(
+            field="timezone",
+            what=Said("the time zone"),
+            reason=Said("there is none called {name}", name=timezone[:60]),
+        ) from None
+    site = Site(organization_id=organization_id, name=_name(name), timezone=timezone)
+    return _added(session, site, Said("a site {name}", name=name), field="name")
 
 
 def add_building(session: Session, site: Site, name: str) -> Building:
     """Raises Taken or BadValue."""
-    building = Building(
-        organization_id=site.organization_id, site_id=site.id, name=_text("the name", name)
-    )
-    return _added(session, building, f"a building {name}")
+    building = Building(organization_id=site.organization_id, site_id=site.id, name=_name(name))
+    return _added(session, building, Said("a building {name}", name=name), field="name")
 
 
 def add_room(session: Session, building: Building, name: str, floor: int) -> Room:
@@ -138,23 +154,32 @@ def add_room(session: Session, building: Building, name: str, floor: int) -> Roo
     room = Room(
         organization_id=building.organization_id,
         building_id=building.id,
-        name=_text("the name", name),
+        name=_name(name),
         floor=floor,
     )
-    return _added(session, room, f"a room {name} in {building.name}")
+    return _added(
+        session,
+        room,
+        Said("a room {name} in {building}", name=name, building=building.name),
+        field="name",
+    )
 
 
 def add_gateway(session: Session, site: Site, gateway_no: str) -> Gateway:
     """A gateway, which is yet to be enrolled (services.enrolment). Raises Taken or BadValue."""
     if not _GATEWAY_NO.fullmatch(gateway_no):
         raise BadValue(
-            what="the gateway's number",
-            reason="it has 1 to 40 letters, digits, hyphens or underscores",
+            field="gateway_no",
+            what=Said("the gateway's number"),
+            reason=Said("it has 1 to 40 letters, digits, hyphens or underscores"),
         )
     if gateway_no.lower() == _BROKERS_OWN:
         raise BadValue(
-            what="the gateway's number",
-            reason=f"{gateway_no} is the name by which the cloud signs in to the broker",
+            field="gateway_no",
+            what=Said("the gateway's number"),
+            reason=Said(
+                "{number} is the name by which the cloud signs in to the broker", number=gateway_no
+            ),
         )
     gateway = Gateway(
         organization_id=site.organization_id,
@@ -162,7 +187,9 @@ def add_gateway(session: Session, site: Site, gateway_no: str) -> Gateway:
         gateway_no=gateway_no,
         down_log=uuid4(),
     )
-    return _added(session, gateway, f"a gateway {gateway_no}")
+    return _added(
+        session, gateway, Said("a gateway {number}", number=gateway_no), field="gateway_no"
+    )
 
 
 def publish_tariff(
@@ -192,7 +219,7 @@ def publish_tariff(
         unit=tariff.unit,
         document=dict(document),
     )
-    row = _added(session, row, f"a tariff {tariff.code}")
+    row = _added(session, row, Said("a tariff {code}", code=tariff.code), field="code")
     session.add(
         TariffPublication(
             organization_id=organization_id, tariff_id=row.id, number=1, document=row.document
@@ -204,13 +231,16 @@ def publish_tariff(
 
 def open_account(session: Session, room: Room, holder: str) -> Account:
     """开户. Raises Taken if the room has an account, or BadValue."""
-    account = Account(organization_id=room.organization_id, holder=_text("the holder", holder))
+    account = Account(
+        organization_id=room.organization_id,
+        holder=_text(Said("the holder"), holder, field="holder"),
+    )
     session.add(account)
     session.flush()
     occupancy = Occupancy(
         organization_id=room.organization_id, account_id=account.id, room_id=room.id
     )
-    _added(session, occupancy, f"an account for room {room.name}")
+    _added(session, occupancy, Said("an account for room {room}", room=room.name), field="room")
     events.changed(session, room.organization_id, room_id=room.id, account_id=account.id)
     return account
 
@@ -221,7 +251,11 @@ def add_purse(
     """purpose is a prepaid.purse.Purpose. An account has one for each, and where it has rooms that another gateway
     supplies one there beside it (at_another_gateway). Raises Taken if it has one already, or BadValue."""
     if purpose not in set(Purpose):
-        raise BadValue(what="the purpose", reason=f"it is one of {', '.join(Purpose)}")
+        raise BadValue(
+            field="purpose",
+            what=Said("the purpose of the purse"),
+            reason=Said("it is one of {purposes}", purposes=", ".join(Purpose)),
+        )
     row = Purse
     has_one = session.execute(
         select(
@@ -233,9 +267,9 @@ def add_purse(
         )
     ).scalar_one()
     if has_one and not at_another_gateway:
-        raise Taken(what=f"a purse for {purpose}")
+        raise Taken(what=Said("a purse for {purpose}", purpose=said.purpose(purpose)))
     purse = Purse(organization_id=account.organization_id, account_id=account.id, purpose=purpose)
-    return _added(session, purse, f"a purse for {purpose}")
+    return _added(session, purse, Said("a purse for {purpose}", purpose=said.purpose(purpose)))
 
 
 def add_point(
@@ -276,7 +310,11 @@ def add_point(
     if tariff is None:
         raise NoSuchTariff(code=tariff_code)
     if tariff.commodity != commodity:
-        raise BadValue(what=f"tariff {tariff_code}", reason=f"it prices {tariff.commodity}")
+        raise BadValue(
+            field="tariff",
+            what=Said("tariff {code}", code=tariff_code),
+            reason=Said("it prices {commodity}", commodity=said.commodity(tariff.commodity)),
+        )
     if purse is not None:
         _check_purse(session, purse, room, locked, name, commodity)
     check_meter(meter)
@@ -288,7 +326,7 @@ def add_point(
         gateway_id=locked.id,
         purse_id=purse.id if purse is not None else None,
         tariff_id=tariff.id,
-        name=_text("the name", name),
+        name=_name(name),
         commodity=commodity,
         meter_no=meter.meter_no,
         line=meter.line,
@@ -296,7 +334,7 @@ def add_point(
         meter=_METER.dump_python(meter, mode="json"),
         policy=_POLICY.dump_python(policy, mode="json"),
     )
-    _added(session, row, f"meter {meter.meter_no}, or address {meter.address} on line {meter.line}")
+    _added(session, row, there_is(meter), field="meter_no")
     session.add(PointState(organization_id=room.organization_id, point_id=row.id))
     mountings.mount(session, row, meter, at=now or utc_now(), opening=opening, model=model)
     # A gateway must never know a point without its tariff, or without the money it has: it would cut it off.
@@ -310,9 +348,15 @@ def _check_purse(
 ) -> None:
     wrong = partial(WrongPurse, point=point)
     if not pays_for(Purpose(purse.purpose), commodity):
-        raise wrong(reason=f"it is for {purse.purpose}, not for {commodity}")
+        raise wrong(
+            reason=Said(
+                "it is for {purpose}, not for {commodity}",
+                purpose=said.purpose(purse.purpose),
+                commodity=said.commodity(commodity),
+            )
+        )
     if purse.gateway_id not in (None, gateway.id):
-        raise wrong(reason="it is charged by another gateway")
+        raise wrong(reason=Said("it is charged by another gateway"))
     is_at_home = session.execute(
         select(
             exists().where(
@@ -323,22 +367,22 @@ def _check_purse(
         )
     ).scalar_one()
     if not is_at_home:
-        raise wrong(reason="its account is not that of the room")
+        raise wrong(reason=Said("its account is not that of the room"))
 
 
 def check_meter(meter: Meter) -> None:
     """Raises BadValue or NoDriver where no gateway could read such a meter."""
-    for what, value in (
-        ("the meter's number", meter.meter_no),
-        ("the meter's protocol", meter.protocol),
-        ("the meter's line", meter.line),
-        ("the meter's address", meter.address),
+    for what, value, field in (
+        (Said("the meter's number"), meter.meter_no, "meter_no"),
+        (Said("the meter's protocol"), meter.protocol, "protocol"),
+        (Said("the meter's line"), meter.line, "line"),
+        (Said("the meter's address"), meter.address, "address"),
     ):
-        _text(what, value)
+        _text(what, value, field=field)
     if meter.digits < 1 or meter.step <= 0 or meter.max_per_hour <= 0:
         raise BadValue(
-            what=f"meter {meter.meter_no}",
-            reason="digits, step and max_per_hour must be above zero",
+            what=Said("meter {meter_no}", meter_no=meter.meter_no),
+            reason=Said("its digits, its step and what passes it in an hour must be above zero"),
         )
     if meter.protocol not in PROTOCOLS:
         raise NoDriver(
@@ -348,19 +392,34 @@ def check_meter(meter: Meter) -> None:
         )
 
 
-def _text(what: str, value: str) -> str:
-    if not value.strip() or "\x00" in value or len(value) > 200:
-        raise BadValue(what=what, reason="it must be a text of 1 to 200 characters")
+def there_is(meter: Meter) -> Said:
+    """What is there already where a meter is mounted twice."""
+    return Said(
+        "meter {meter_no}, or address {address} on line {line}",
+        meter_no=meter.meter_no,
+        address=meter.address,
+        line=meter.line,
+    )
+
+
+def _name(value: str) -> str:
+    return _text(Said("the name"), value, field="name")
+
+
+def _text(what: Said, value: str, *, field: str) -> str:
+    if not value.strip() or "\x00" in value or len(value) > LONGEST_TEXT:
+        reason = Said("it must be a text of 1 to {most} characters", most=LONGEST_TEXT)
+        raise BadValue(field=field, what=what, reason=reason)
     return value.strip()
 
 
-def _added(session: Session, row: Row, what: str) -> Row:
+def _added(session: Session, row: Row, what: Said, *, field: str | None = None) -> Row:
     """The row, written; Taken if it would be there twice. The transaction goes on either way."""
     try:
         with session.begin_nested():
             session.add(row)
     except IntegrityError as error:
         if isinstance(error.orig, UniqueViolation):
-            raise Taken(what=what) from None
+            raise Taken(what=what, field=field) from None
         raise
     return row

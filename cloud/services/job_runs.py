@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,25 +13,10 @@ from sqlmodel import Session, col
 
 from cloud import tables
 from cloud.auth import SignedIn
+from cloud.said import Said, said_again
 
 KEPT = timedelta(days=90)
 SHOWN = 10  # of the past runs of a job
-
-
-class Said:
-    """What a job has done, as a sentence with {names}, and the values that fill them.
-
-    The sentence is translated where it is shown, so write it out in the call.
-    """
-
-    __slots__ = ("sentence", "values")
-
-    def __init__(self, sentence: str, **values: object) -> None:
-        self.sentence = sentence
-        self.values = {name: str(value) for name, value in values.items()}
-
-    def __str__(self) -> str:
-        return self.sentence.format_map(self.values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +52,7 @@ def end(
     row = tables.JobRun
     run = session.get_one(row, run_id)
     run.ended_at, run.error = now, error
-    run.result = None if said is None else {"sentence": said.sentence, "values": said.values}
+    run.result = None if said is None else said.as_json()
     session.flush()
     is_idle = and_(
         col(row.result).is_(None), col(row.error).is_(None), col(row.requested_by).is_(None)
@@ -161,10 +145,6 @@ def _run(row: Any, by: str | None) -> Run:
         row.created_at,
         row.started_at,
         row.ended_at,
-        None if row.result is None else _said(**row.result),
+        None if row.result is None else said_again(row.result),
         row.error,
     )
-
-
-def _said(sentence: str, values: Mapping[str, str]) -> Said:
-    return Said(sentence, **values)

@@ -23,6 +23,7 @@ from openpyxl.utils import get_column_letter
 from sqlmodel import Session
 
 from cloud.errors import CloudError
+from cloud.said import Said
 
 MOST_BYTES = 5 * 1024 * 1024
 MOST_UNPACKED = 100 * 1024 * 1024
@@ -68,6 +69,9 @@ class CellMissing(CloudError):
 class CellWrong(CloudError):
     status = 422
     sentence = "{column} cannot be “{value}”: {reason}."
+
+    def __init__(self, *, column: str, value: str, reason: Said) -> None:
+        super().__init__(column=column, value=value, reason=reason)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from cloud.auth import SignedIn
 from cloud.channels import Channel, Order, Payer, Payment, Way
 from cloud.db import Database
 from cloud.errors import CloudError
+from cloud.said import Said
 from cloud.services import audit, channel_refunds, credits, downlog, ledger, scopes
 from cloud.services.integration import outbox
 from cloud.services.integration.outbox import Event, Happened
@@ -335,7 +336,7 @@ def _credit(session: Session, topup: TopUp, payment: Payment, *, now: datetime) 
     if topup.refunded_at is not None:
         raise NotAsOrdered(
             out_trade_no=topup.out_trade_no,
-            reason="the channel said before that its money went back",
+            reason=Said("the channel said before that its money went back"),
         )
     fee, cause = Money(topup.fee_fen), cause_of(topup.channel, payment.transaction_id)
     transfer = Transfer(
@@ -398,6 +399,10 @@ def _is_booked(topup: TopUp, payment: Payment) -> bool:
     if payment.amount.fen != topup.amount_fen:
         raise NotAsOrdered(
             out_trade_no=topup.out_trade_no,
-            reason=f"¥{payment.amount} was paid, ¥{Money(topup.amount_fen)} was ordered",
+            reason=Said(
+                "¥{paid} was paid, ¥{ordered} was ordered",
+                paid=payment.amount,
+                ordered=Money(topup.amount_fen),
+            ),
         )
     return topup.paid_at is not None and payment.transaction_id == topup.transaction_id

@@ -102,7 +102,7 @@ class Draft(Identified, table=True):
     saved_by: UUID
     saved_at: datetime = Field(sa_type=Utc)
     batch: UUID | None = None
-    refused: str | None = Field(default=None, sa_type=Text)
+    refused: dict[str, Any] | None = Field(default=None, sa_type=JSONB(none_as_null=True))  # a Said
     refused_at: datetime | None = Field(default=None, sa_type=Utc)
     opened_at: datetime | None = Field(default=None, sa_type=Utc)
     account_id: UUID | None = None

@@ -13,6 +13,7 @@ from cloud.auth import Tenant
 from cloud.channels import Channel, ChannelRefused, Payer, Way
 from cloud.channels.configured import wechat_login
 from cloud.db import Database
+from cloud.said import Said
 from cloud.services import topups
 from cloud.settings import Settings
 from cloud.tables import utc_now
@@ -91,7 +92,7 @@ def back_from_wechat(settings: Settings, path: str, *, code: str, state: str) ->
     """The openid of whoever was sent to WeChat from path. Raises ChannelAway or ChannelRefused."""
     login = wechat_login(settings)
     if login is None or state != _state(settings, path):
-        raise ChannelRefused(reason="WeChat did not send you here")
+        raise ChannelRefused(reason=Said("WeChat did not send you here"))
     return login.openid(code)
 
 

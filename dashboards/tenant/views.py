@@ -16,6 +16,7 @@ from cloud.channels import ChannelRefused, Way
 from cloud.db import Database
 from cloud.errors import CloudError, NoSuchPage
 from cloud.events import Change
+from cloud.said import Said
 from cloud.services import channel_refunds, codes, emergency, taps, topups
 from cloud.services import tenant as tenants
 from cloud.services.accounts import told
@@ -143,7 +144,7 @@ def back_from_wechat(
     settings = request.app.state.settings
     try:
         if offer is None:
-            raise ChannelRefused(reason="this page is to be opened in WeChat")
+            raise ChannelRefused(reason=Said("this page is to be opened in WeChat"))
         openid = paying.back_from_wechat(settings, request.url.path, code=code, state=state)
         reply = paying.to_the_channel(
             request,

@@ -144,7 +144,7 @@ def test_what_is_there_already_is_refused_by_name(session, home, add_point):
         ("already a gateway GW-home", lambda: estate.add_gateway(session, site, "GW-home")),
         ("already an account for room 0301", lambda: estate.open_account(session, room, "李四")),
         (
-            "already a user home",
+            "already somebody who signs in as home",
             lambda: estate.add_user(session, home.organization_id, "home", "x" * 12, "x"),
         ),
         (
@@ -186,7 +186,7 @@ def test_what_cannot_be_is_refused_with_the_reason(session, home, add_point, dat
         ),
         (estate.BadValue, "1 to 200 characters", lambda: estate.add_building(session, site, " ")),
         (estate.NoSuchTariff, "no tariff none", lambda: add_point(tariff_code="none")),
-        (estate.BadValue, "it prices cold_water", lambda: add_point(tariff_code="water")),
+        (estate.BadValue, "it prices cold water", lambda: add_point(tariff_code="water")),
         (estate.WrongPurse, "for water, not for electricity", lambda: add_point(purse=water)),
         (estate.BadValue, "above zero", lambda: add_point(meter=replace(METER, step=Decimal(0)))),
     ):
@@ -197,7 +197,7 @@ def test_what_cannot_be_is_refused_with_the_reason(session, home, add_point, dat
 def test_a_property_purse_cannot_be_what_a_supply_depends_on(session, home, add_point):
     account = session.get_one(Account, session.get_one(Purse, home.water_purse).account_id)
     fees = estate.add_purse(session, account, "property")
-    with pytest.raises(estate.WrongPurse, match="for property, not for electricity"):
+    with pytest.raises(estate.WrongPurse, match="for property fees, not for electricity"):
         add_point(purse=fees)
 
 

@@ -278,7 +278,7 @@ def test_a_change_that_cannot_be_is_refused_with_a_sentence_and_changes_nothing(
         ({"why": ""}, 422, "原因"),
         ({"opened_at": "2099-01-01T00:00"}, 422, "时间顺序"),
         ({"closed_at": "yesterday"}, 422, "不是日期时间"),
-        ({"address": "000000000302"}, 409, "000000000302 on line L1"),
+        ({"address": "000000000302"}, 409, "总线 L1 上的地址 000000000302"),
     ):
         answer = staff.post(f"/meters/points/{home.electricity}/change", data=form(**change))
         assert answer.status_code == status, change

@@ -11,9 +11,9 @@ from sqlalchemy import text
 
 from cloud import auth, tables
 from cloud.jobs import JOBS, Context, Job
+from cloud.said import Said
 from cloud.scheduler import Runner
 from cloud.services import downlog, gateways, job_runs
-from cloud.services.job_runs import Said
 from cloud.tables import utc_now
 from tests.cloud.conftest import NOON
 from tests.cloud.test_overrides import staff

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 from babel.messages.extract import extract_from_dir
@@ -38,9 +39,16 @@ def said_by_errors() -> set[str]:
 
 
 def said_by_jobs() -> set[str]:
-    """What each job is, and the sentences in which they say what they have done."""
-    found = extract_from_dir(CLOUD, METHODS[:1], keywords={"Said": None})
-    return {job.what for job in JOBS} | {str(message) for _file, _line, message, _c, _x in found}
+    return {job.what for job in JOBS}
+
+
+def said_within() -> set[str]:
+    """What jobs say they have done, and the words that errors fill into their sentences."""
+    found = chain.from_iterable(
+        extract_from_dir(folder, METHODS[:1], keywords={"Said": None}, directory_filter=_ours)
+        for folder in (CLOUD, ROOT)
+    )
+    return {str(message) for _file, _line, message, _c, _x in found}
 
 
 def _subclasses(error: type[CloudError]) -> Iterator[type[CloudError]]:

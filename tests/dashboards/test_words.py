@@ -10,14 +10,14 @@ import pytest
 
 from dashboards import words
 from dashboards.words import preferred
-from tests.dashboards.messages import said_by_errors, said_by_jobs, said_by_pages
+from tests.dashboards.messages import said_by_errors, said_by_jobs, said_by_pages, said_within
 
 TRANSLATED = [language for language in words.LANGUAGES if language != "en"]
 
 
 @pytest.mark.parametrize("language", TRANSLATED)
 def test_every_message_has_a_translation_and_every_translation_a_message(language: str) -> None:
-    said = said_by_pages() | said_by_errors() | said_by_jobs()
+    said = said_by_pages() | said_by_errors() | said_by_jobs() | said_within()
 
     known = {key for key, text in _catalogue(language).items() if all(text)}
 

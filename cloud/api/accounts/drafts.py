@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 
 from cloud.api.accounts import shapes
 from cloud.api.accounts.accounts import OpenAccounts, SeeAccounts
+from cloud.said import said_again
 from cloud.services.accounts import bulk, drafts, opening
 from cloud.tables import Draft, utc_now
 from cloud.web import UserSession
@@ -115,7 +116,7 @@ def _saved(row: Draft) -> Saved:
         room_id=row.room_id,
         holder=drafts.read(row).holder.name,
         saved_at=row.saved_at,
-        refused=row.refused,
+        refused=None if row.refused is None else str(said_again(row.refused)),
     )
 
 
@@ -131,7 +132,7 @@ def _batch(found: bulk.Progress) -> Batch:
                 room=each.room,
                 holder=each.holder,
                 account_id=each.account_id,
-                refused=each.refused,
+                refused=None if each.refused is None else str(each.refused),
             )
             for each in found.openings
         ],

@@ -13,6 +13,7 @@ from sqlmodel import Session, col
 from cloud import tables
 from cloud.auth import SignedIn
 from cloud.errors import CloudError
+from cloud.said import Said, said_again
 from cloud.services import audit, scopes
 from cloud.services.accounts import drafts, opening
 from cloud.tables import Draft
@@ -39,7 +40,7 @@ class Opening:
     room: str
     holder: str
     account_id: UUID | None
-    refused: str | None
+    refused: Said | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,7 @@ def step(session: Session, by: SignedIn, batch: UUID, *, now: datetime) -> Progr
                 opening.open_draft(session, by, draft_id, now=now)
         except CloudError as error:
             row = session.get_one(Draft, draft_id, populate_existing=True)
-            row.refused, row.refused_at = str(error), now
+            row.refused, row.refused_at = error.said.as_json(), now
             session.add(row)
             session.flush()
     return progress(session, by, batch)
@@ -138,7 +139,7 @@ def progress(session: Session, by: SignedIn, batch: UUID) -> Progress:
                 room=name,
                 holder=drafts.read(row).holder.name,
                 account_id=row.account_id,
-                refused=row.refused,
+                refused=said_again(row.refused) if row.refused is not None else None,
             )
             for row, name in rows
         ),

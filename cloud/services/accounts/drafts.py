@@ -17,9 +17,10 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col
 
-from cloud import tables
+from cloud import said, tables
 from cloud.auth import SignedIn
 from cloud.errors import CloudError
+from cloud.said import Said
 from cloud.services import audit, scopes
 from cloud.tables import ServicePoint
 from prepaid.money import ZERO, Money, typed
@@ -41,6 +42,10 @@ class NoSuchDraft(CloudError):
 class BadDraft(CloudError):
     status = 422
     sentence = "{what}: {reason}."
+
+    def __init__(self, *, what: Said | str, reason: Said, field: str | None = None) -> None:
+        """what may be the name of a meter. field is by its last name where it lies in another."""
+        super().__init__(field=field, what=what, reason=reason)
 
 
 class DraftTaken(CloudError):
@@ -221,7 +226,11 @@ def waiting(session: Session, by: SignedIn) -> list[tables.Draft]:
 def check(session: Session, by: SignedIn, draft: Draft, *, now: datetime) -> None:
     """Raises BadDraft for the first thing that cannot be, or scopes.NoSuchRoom."""
     if not 1 <= len(draft.room_ids) <= 50 or len(set(draft.room_ids)) < len(draft.room_ids):
-        raise BadDraft(what="the rooms", reason="there are 1 to 50 of them, each once")
+        raise BadDraft(
+            field="room_ids",
+            what=Said("the rooms"),
+            reason=Said("there are 1 to 50 of them, each once"),
+        )
     for room_id in draft.room_ids:
         scopes.check_room(session, by, room_id)
     check_holder(draft.holder)
@@ -232,24 +241,39 @@ def check(session: Session, by: SignedIn, draft: Draft, *, now: datetime) -> Non
         and ZERO <= levels.overdraft <= LARGEST
     ):
         raise BadDraft(
-            what="the alarm levels",
-            reason="the second lies between nothing and the first, and an overdraft is not negative",
+            field="alarm_at",
+            what=Said("the alarm levels"),
+            reason=Said(
+                "the second lies between nothing and the first, and an overdraft is not negative"
+            ),
         )
 
 
 def check_holder(holder: Holder) -> None:
     """Raises BadDraft."""
-    _check_text("the name", holder.name)
+    _check_text(Said("the name"), holder.name, field="name")
     if holder.phone and not _PHONE.fullmatch(holder.phone.strip()):
-        raise BadDraft(what="the phone number", reason="it has 6 to 20 digits")
+        raise BadDraft(
+            field="phone",
+            what=Said("the phone number"),
+            reason=Said("it has 6 to 20 digits"),
+        )
     since, until = holder.contract_from, holder.contract_until
     if since is not None and until is not None and until < since:
-        raise BadDraft(what="the contract", reason="it ends before it begins")
+        raise BadDraft(
+            field="contract_until",
+            what=Said("the contract"),
+            reason=Said("it ends before it begins"),
+        )
     for each in holder.persons:
         if not 1 <= each.persons <= MOST_PERSONS:
-            raise BadDraft(what="the household", reason=f"it has 1 to {MOST_PERSONS} persons")
+            raise bad_household()
     if len({each.since for each in holder.persons}) < len(holder.persons):
-        raise BadDraft(what="the household", reason="a day is named twice")
+        raise BadDraft(
+            field="persons",
+            what=Said("the household"),
+            reason=Said("a day is named twice"),
+        )
 
 
 def _check_points(session: Session, by: SignedIn, draft: Draft, *, now: datetime) -> None:
@@ -257,23 +281,35 @@ def _check_points(session: Session, by: SignedIn, draft: Draft, *, now: datetime
     rows = {row.id: row for row in found}
     given = {point.point_id for point in draft.points}
     if len(given) < len(draft.points) or not given <= rows.keys():
-        raise BadDraft(what="the meters", reason="each is one of these rooms, and is named once")
+        raise BadDraft(
+            field="points",
+            what=Said("the meters"),
+            reason=Said("each is one of these rooms, and is named once"),
+        )
     if missing := [row.name for row in found if row.id not in given]:
         raise BadDraft(
-            what="the meters", reason=f"it is not said which purse pays for {', '.join(missing)}"
+            field="points",
+            what=Said("the meters"),
+            reason=Said("it is not said which purse pays for {points}", points=", ".join(missing)),
         )
     for point in draft.points:
         row = rows[point.point_id]
         if not pays_for(point.purpose, row.commodity):
             raise BadDraft(
-                what=row.name, reason=f"a purse for {point.purpose} pays for no {row.commodity}"
+                field=f"points.{row.id}",
+                what=row.name,
+                reason=Said(
+                    "a purse for {purpose} pays for no {commodity}",
+                    purpose=said.purpose(point.purpose),
+                    commodity=said.commodity(row.commodity),
+                ),
             )
         if point.tariff_code is not None:
             tariff(session, by.organization_id, point.tariff_code, commodity=row.commodity)
         if (point.typed_total is None) != (point.typed_at is None):
-            raise BadDraft(what=row.name, reason="a reading has a time")
+            raise _wrong(row, Said("a reading has a time"))
         if point.typed_photo is not None and session.get(tables.Photo, point.typed_photo) is None:
-            raise BadDraft(what=row.name, reason="there is no such photo")
+            raise _wrong(row, Said("there is no such photo"))
         if point.typed_total is not None and point.typed_at is not None:
             _check_typed(row, point.typed_total, point.typed_at, now=now)
 
@@ -281,9 +317,9 @@ def _check_points(session: Session, by: SignedIn, draft: Draft, *, now: datetime
 def _check_typed(row: ServicePoint, total: Decimal, at: datetime, *, now: datetime) -> None:
     digits = _METER.validate_python(row.meter).digits
     if not total.is_finite() or not 0 <= total < Decimal(10) ** digits:
-        raise BadDraft(what=row.name, reason=f"its register has {digits} digits")
+        raise _wrong(row, Said("its register has {digits} digits", digits=digits))
     if at.tzinfo is None or at > now:
-        raise BadDraft(what=row.name, reason="the reading's time is to come")
+        raise _wrong(row, Said("the reading's time is to come"))
 
 
 def tariff(
@@ -295,7 +331,13 @@ def tariff(
         select(row).where(col(row.organization_id) == organization_id, col(row.code) == code)
     ).scalar_one_or_none()
     if found is None or found.commodity != commodity:
-        raise BadDraft(what=f"tariff {code}", reason=f"there is none that prices {commodity}")
+        raise BadDraft(
+            field="tariff_code",
+            what=Said("tariff {code}", code=code),
+            reason=Said(
+                "there is none that prices {commodity}", commodity=said.commodity(commodity)
+            ),
+        )
     return found
 
 
@@ -303,16 +345,25 @@ def _check_money(draft: Draft) -> None:
     used = {point.purpose for point in draft.points}
     purposes = [each.purpose for each in draft.money]
     if len(set(purposes)) < len(purposes):
-        raise BadDraft(what="the money", reason="a purpose is named twice")
+        raise BadDraft(
+            field="money", what=Said("the money"), reason=Said("a purpose is named twice")
+        )
     for each in draft.money:
         if not ZERO <= each.topup <= LARGEST or abs(each.old_balance.fen) > LARGEST.fen:
             raise BadDraft(
-                what="the money", reason=f"it is at most ¥{LARGEST}, a top-up not negative"
+                field=f"money.{each.purpose}",
+                what=Said("the money"),
+                reason=Said("it is at most ¥{most}, a top-up not negative", most=LARGEST),
             )
         is_any = each.topup != ZERO or each.old_balance != ZERO
         if is_any and each.purpose not in used:
             raise BadDraft(
-                what="the money", reason=f"no meter is paid for by a purse for {each.purpose}"
+                field=f"money.{each.purpose}",
+                what=Said("the money"),
+                reason=Said(
+                    "no meter is paid for by a purse for {purpose}",
+                    purpose=said.purpose(each.purpose),
+                ),
             )
 
 
@@ -334,6 +385,16 @@ def usual_purpose(commodity: str) -> Purpose:
     return Purpose.WATER if pays_for(Purpose.WATER, commodity) else Purpose.UTILITY
 
 
-def _check_text(what: str, value: str) -> None:
+def bad_household() -> BadDraft:
+    reason = Said("it has 1 to {most} persons", most=MOST_PERSONS)
+    return BadDraft(field="persons", what=Said("the household"), reason=reason)
+
+
+def _wrong(point: ServicePoint, reason: Said) -> BadDraft:
+    return BadDraft(field=f"points.{point.id}", what=point.name, reason=reason)
+
+
+def _check_text(what: Said, value: str, *, field: str) -> None:
     if not value.strip() or "\x00" in value or len(value) > LONGEST_TEXT:
-        raise BadDraft(what=what, reason=f"it must be a text of 1 to {LONGEST_TEXT} characters")
+        reason = Said("it must be a text of 1 to {most} characters", most=LONGEST_TEXT)
+        raise BadDraft(field=field, what=what, reason=reason)

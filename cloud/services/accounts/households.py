@@ -18,20 +18,20 @@ from sqlmodel import Session, col
 from cloud import tables
 from cloud.auth import SignedIn
 from cloud.services import audit, downlog, pointsets, scopes
-from cloud.services.accounts import acts
+from cloud.services.accounts import acts, drafts
 from cloud.services.accounts.acts import Act
-from cloud.services.accounts.drafts import MOST_PERSONS, BadDraft, Persons
+from cloud.services.accounts.drafts import Persons
 from cloud.tables import Household
 
 
 def say(session: Session, by: SignedIn, account_id: UUID, said: Persons, *, now: datetime) -> None:
     """From this day on so many people live there; the gateways are told if that is now.
 
-    Raises scopes.NoSuchAccount or BadDraft.
+    Raises scopes.NoSuchAccount or drafts.BadDraft.
     """
     account = scopes.check_account(session, by, account_id)
-    if not 1 <= said.persons <= MOST_PERSONS:
-        raise BadDraft(what="the household", reason=f"it has 1 to {MOST_PERSONS} persons")
+    if not 1 <= said.persons <= drafts.MOST_PERSONS:
+        raise drafts.bad_household()
     keep(session, by, account, said, now=now)
     acts.note(
         session,

@@ -11,6 +11,7 @@ from sqlmodel import Session, col
 
 from cloud import tables
 from cloud.auth import SignedIn
+from cloud.said import Said
 from cloud.services import scopes, sheets
 from cloud.services.accounts import drafts, opening
 from cloud.services.accounts.drafts import (
@@ -87,7 +88,7 @@ def take(
 def _draft(session: Session, by: SignedIn, row: Row, *, now: datetime) -> Draft:
     room = _room(session, by, row)
     if row["kind"] not in _KINDS and row["kind"] not in set(HolderKind):
-        raise _wrong("kind", row["kind"], "it is 个人 or 企业")
+        raise _wrong("kind", row["kind"], Said("it is 个人 or 企业"))
     together = row["together"].lower() in _YES
     points = []
     used: dict[str, Purpose] = {}
@@ -124,7 +125,7 @@ def _money(row: Row, used: dict[str, Purpose]) -> tuple[FirstMoney, ...]:
         if topup == old == Money(0):
             continue
         if what not in used:
-            raise _wrong(f"{what}_topup", row[f"{what}_topup"], "the room has no such meter")
+            raise _wrong(f"{what}_topup", row[f"{what}_topup"], Said("the room has no such meter"))
         before = found.get(used[what], FirstMoney(used[what]))
         found[used[what]] = FirstMoney(used[what], before.topup + topup, before.old_balance + old)
     return tuple(found.values())
@@ -134,7 +135,7 @@ def _persons(row: Row, now: datetime) -> tuple[Persons, ...]:
     if not row["persons"]:
         return ()
     if not row["persons"].isdecimal():
-        raise _wrong("persons", row["persons"], "it is a whole number")
+        raise _wrong("persons", row["persons"], Said("it is a whole number"))
     since = _day(row, "from") or now.date()
     return (Persons(since, int(row["persons"])),)
 
@@ -156,9 +157,9 @@ def _room(session: Session, by: SignedIn, row: Row) -> tables.Room:
         ).scalars()
     )
     if not found:
-        raise _wrong("room", f"{row['building']} {row['room']}", "there is no such room")
+        raise _wrong("room", f"{row['building']} {row['room']}", Said("there is no such room"))
     if len(found) > 1:
-        raise _wrong("site", row["site"], "several sites have such a room: name the site")
+        raise _wrong("site", row["site"], Said("several sites have such a room: name the site"))
     return found[0]
 
 
@@ -168,9 +169,9 @@ def _number(row: Row, key: str) -> Decimal | None:
     try:
         number = Decimal(row[key])
     except InvalidOperation:
-        raise _wrong(key, row[key], "it is a number, as 1234.56") from None
+        raise _wrong(key, row[key], Said("it is a number, as 1234.56")) from None
     if not number.is_finite() or abs(number) >= Decimal(10) ** 12:
-        raise _wrong(key, row[key], "it is a number, as 1234.56")
+        raise _wrong(key, row[key], Said("it is a number, as 1234.56"))
     return number
 
 
@@ -180,7 +181,7 @@ def _amount(row: Row, key: str) -> Money:
         return Money(0)
     fen = number * 100
     if fen != fen.to_integral_value():
-        raise _wrong(key, row[key], "it is an amount in yuan with at most two decimals")
+        raise _wrong(key, row[key], Said("it is an amount in yuan with at most two decimals"))
     return Money(int(fen))
 
 
@@ -190,9 +191,9 @@ def _day(row: Row, key: str) -> dt.date | None:
     try:
         return dt.date.fromisoformat(row[key][:10])
     except ValueError:
-        raise _wrong(key, row[key], "it is a day, as 2026-03-01") from None
+        raise _wrong(key, row[key], Said("it is a day, as 2026-03-01")) from None
 
 
-def _wrong(key: str, value: str, reason: str) -> CellWrong:
+def _wrong(key: str, value: str, reason: Said) -> CellWrong:
     heading = next(column.heading for column in COLUMNS if column.key == key)
     return CellWrong(column=heading, value=value, reason=reason)

@@ -18,6 +18,7 @@ from sqlmodel import Session, col
 
 from cloud import events, tables
 from cloud.errors import CloudError
+from cloud.said import Said
 from cloud.services import credits, pointsets
 from cloud.tables import Tenure
 from prepaid.point import Meter
@@ -96,10 +97,16 @@ def _check(point: tables.ServicePoint, typed: Typed, *, now: datetime) -> None:
         raise BadReading(
             meter=point.meter_no,
             total=typed.total,
-            reason=f"its register has {meter.digits} digits",
+            field=f"points.{point.id}",
+            reason=Said("its register has {digits} digits", digits=meter.digits),
         )
     if typed.at > now:
-        raise BadReading(meter=point.meter_no, total=typed.total, reason="its time is to come")
+        raise BadReading(
+            field=f"points.{point.id}",
+            meter=point.meter_no,
+            total=typed.total,
+            reason=Said("its time is to come"),
+        )
 
 
 def delivered(session: Session, gateway: tables.Gateway, *, now: datetime) -> None:

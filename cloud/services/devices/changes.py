@@ -419,7 +419,7 @@ def _check(
         raise BadQuantity
     in_order = mounting.mounted_at <= registers.closed_at <= registers.opened_at <= now
     if not in_order:
-        raise BadTimes(mounted_at=f"{mounting.mounted_at:%Y-%m-%d %H:%M} UTC")
+        raise BadTimes(mounted_at=mounting.mounted_at)
     position = decisions.last_charged(session, point)
     if position is None:
         return
@@ -456,9 +456,7 @@ def _remount(
             point.meter_no, point.line, point.address = new.meter_no, new.line, new.address
     except IntegrityError as error:
         if isinstance(error.orig, UniqueViolation):
-            raise estate.Taken(
-                what=f"meter {new.meter_no}, or address {new.address} on line {new.line}"
-            ) from None
+            raise estate.Taken(what=estate.there_is(new), field="meter_no") from None
         raise
 
 

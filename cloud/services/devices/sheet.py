@@ -10,6 +10,7 @@ from sqlmodel import Session, col
 
 from cloud.auth import SignedIn
 from cloud.errors import CloudError
+from cloud.said import Said
 from cloud.services import audit, estate, scopes, sheets
 from cloud.services.devices import models, register
 from cloud.services.sheets import CellWrong, Column, Report, Row
@@ -188,14 +189,24 @@ def _number(row: Row, key: str) -> Decimal | None:
     try:
         number = Decimal(row[key])
     except InvalidOperation:
-        raise CellWrong(column=heading, value=row[key], reason="0 …") from None
+        raise CellWrong(
+            column=heading,
+            value=row[key],
+            reason=Said("it is a number from 0 on, the multiplier above 0"),
+        ) from None
     if not number.is_finite() or number < 0 or (key == "multiplier" and not number):
-        raise CellWrong(column=heading, value=row[key], reason="0 …")
+        raise CellWrong(
+            column=heading,
+            value=row[key],
+            reason=Said("it is a number from 0 on, the multiplier above 0"),
+        )
     return number
 
 
 def _restore(row: Row) -> Restore:
     found = _RESTORE.get(row["restore"].lower())
     if found is None:
-        raise CellWrong(column="合闸方式", value=row["restore"], reason="允许合闸 / 直接合闸")
+        raise CellWrong(
+            column="合闸方式", value=row["restore"], reason=Said("it is 允许合闸 or 直接合闸")
+        )
     return found

@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import func, select
 from sqlmodel import Session, col
 
-from cloud import tables
+from cloud import said, tables
 from cloud.auth import SignedIn
 from cloud.errors import CloudError
 from cloud.services import audit, ledger, scopes, topups
@@ -358,7 +358,7 @@ def _check_failed(session: Session, part: WithdrawalPart) -> None:
     """Raises NotByHand unless the channel has said that it cannot; then it is not asked any more."""
     refund = session.get(ChannelRefund, part.id, populate_existing=True)
     if refund is None or refund.failed_at is None or refund.done_at is not None:
-        raise NotByHand(way=part.way)
+        raise NotByHand(way=said.way(part.way))
 
 
 def note_done(session: Session, row: Withdrawal, *, now: datetime) -> None:

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 from sqlmodel import Session
 
-from cloud import tables
+from cloud import said, tables
 from cloud.auth import SignedIn
 from cloud.errors import CloudError
 from cloud.services import ledger, scopes, topups
@@ -51,7 +51,7 @@ def reverse(
     if topup.credited_at is None:
         raise scopes.NoSuchTopUp
     if topup.channel not in topups.COUNTER:
-        raise NotReversible(channel=topup.channel)
+        raise NotReversible(channel=said.way(topup.channel))
     purse = purses.locked_by(session, by, topup.purse_id)
     id = id or uuid4()
     if (known := session.get(Withdrawal, id)) is not None:

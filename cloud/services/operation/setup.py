@@ -15,6 +15,7 @@ from sqlmodel import Session, col
 from cloud import auth, tables
 from cloud.auth import SignedIn
 from cloud.errors import CloudError
+from cloud.said import Said
 from cloud.services import audit, estate
 from cloud.settings import Settings
 from prepaid.point import Meter, Policy, Restore
@@ -36,6 +37,9 @@ class NoSetup(CloudError):
 class BadRule(CloudError):
     status = 422
     sentence = "This cannot be used: {reason}."
+
+    def __init__(self, *, reason: Said, field: str | None = None) -> None:
+        super().__init__(field=field, reason=reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,12 +151,19 @@ def add_rooms(
     Raises BadRule, estate.Taken or estate.BadValue.
     """
     if not 1 <= first_floor <= last_floor <= MOST_FLOORS:
-        raise BadRule(reason=f"floors go from 1 to {MOST_FLOORS}, the first below the last")
+        raise BadRule(
+            field="last_floor",
+            reason=Said(
+                "floors go from 1 to {most}, and the first is not above the last", most=MOST_FLOORS
+            ),
+        )
     if not 1 <= on_each <= MOST_ROOMS:
-        raise BadRule(reason=f"a floor has 1 to {MOST_ROOMS} rooms")
+        raise BadRule(
+            field="on_each", reason=Said("a floor has 1 to {most} rooms", most=MOST_ROOMS)
+        )
     site = _first(session, tables.Site, by.organization_id)
     if site is None:
-        raise BadRule(reason="the site is yet to be added")
+        raise BadRule(reason=Said("the site is yet to be added"))
     made = estate.add_building(session, site, building)
     for floor in range(first_floor, last_floor + 1):
         for number in range(1, on_each + 1):
@@ -166,7 +177,7 @@ def publish_tariff(session: Session, by: SignedIn, *, price: str, now: datetime)
     """A flat price for electricity, in yuan a kWh, in force from now on. Raises BadRule."""
     site = _first(session, tables.Site, by.organization_id)
     if site is None:
-        raise BadRule(reason="the site is yet to be added")
+        raise BadRule(reason=Said("the site is yet to be added"))
     document: dict[str, Any] = {
         "code": "electricity",
         "commodity": "electricity",
@@ -183,7 +194,9 @@ def publish_tariff(session: Session, by: SignedIn, *, price: str, now: datetime)
     try:
         made = estate.publish_tariff(session, by.organization_id, document)
     except BadTariff:
-        raise BadRule(reason=f"{price.strip()} is no price in yuan") from None
+        raise BadRule(
+            field="price", reason=Said("“{typed}” is no price in yuan", typed=price.strip()[:40])
+        ) from None
     after = {"code": made.code, "price": price.strip()}
     audit.record(session, by, "published", of="tariff", id=made.id, after=after, now=now)
 
@@ -192,7 +205,7 @@ def add_gateway(session: Session, by: SignedIn, *, gateway_no: str, now: datetim
     """Its id. Raises BadRule, estate.Taken or estate.BadValue."""
     site = _first(session, tables.Site, by.organization_id)
     if site is None:
-        raise BadRule(reason="the site is yet to be added")
+        raise BadRule(reason=Said("the site is yet to be added"))
     made = estate.add_gateway(session, site, gateway_no.strip())
     after = {"gateway_no": made.gateway_no}
     audit.record(session, by, "added", of="gateway", id=made.id, after=after, now=now)
@@ -224,9 +237,9 @@ def open_room(
         .limit(1)
     ).scalar_one_or_none()
     if found is None:
-        raise BadRule(reason=f"there is no room {room}")
+        raise BadRule(field="room", reason=Said("there is no room {room}", room=room[:40]))
     if state.gateway is None or state.tariff is None:
-        raise BadRule(reason="tariff and gateway are yet to be added")
+        raise BadRule(reason=Said("tariff and gateway are yet to be added"))
     account = estate.open_account(session, found, holder)
     purse = estate.add_purse(session, account, "electricity")
     digits = 6  # before the point, as of nearly all household meters; changed on the meter's page

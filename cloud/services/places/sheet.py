@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlmodel import Session, col
 
 from cloud.auth import SignedIn
+from cloud.said import Said
 from cloud.services import estate, scopes, sheets
 from cloud.services.places import tree
 from cloud.services.sheets import CellWrong, Column, Report, Row
@@ -65,7 +66,11 @@ def _floor(row: Row) -> int:
     except ValueError:
         floor = HIGHEST + 1
     if not LOWEST <= floor <= HIGHEST:
-        raise CellWrong(column="楼层", value=row["floor"], reason="-9 … 200")
+        raise CellWrong(
+            column="楼层",
+            value=row["floor"],
+            reason=Said("it is a whole number from {least} to {most}", least=LOWEST, most=HIGHEST),
+        )
     return floor
 
 

@@ -15,6 +15,7 @@ from sqlmodel import Session, col
 from cloud import tables
 from cloud.auth import SignedIn
 from cloud.errors import CloudError
+from cloud.said import Faults
 from cloud.services import approvals, audit
 from cloud.services.approvals import Approval
 from cloud.services.tariffs import checks
@@ -115,7 +116,7 @@ def propose(session: Session, by: SignedIn, draft_id: UUID, *, why: str, now: da
     """Asks another to publish it. Raises NoSuchDraft, DraftFaulty, approvals.AlreadyProposed or BadReason."""
     draft = one(session, by, draft_id, now=now)
     if draft.faults:
-        raise DraftFaulty(faults="; ".join(draft.faults[:3]))
+        raise DraftFaulty(faults=Faults(draft.faults[:3]))
     detail = {
         "code": draft.code,
         "effective_from": str(draft.document["versions"][-1]["effective_from"]),

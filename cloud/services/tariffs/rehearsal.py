@@ -26,6 +26,7 @@ from cloud import tables
 from cloud.auth import SignedIn
 from cloud.db import Database
 from cloud.errors import CloudError, first_line
+from cloud.said import Faults
 from cloud.services import audit, pointsets, scopes
 from cloud.services.tariffs import drafts
 from prepaid import ledger
@@ -102,7 +103,7 @@ def request(
     draft = drafts.one(session, by, draft_id, now=now)
     wrong = [fault for fault in draft.faults if "must lie in the future" not in fault]
     if wrong:
-        raise NothingToRehearse(faults="; ".join(wrong[:3]))
+        raise NothingToRehearse(faults=Faults(tuple(wrong[:3])))
     if not since < until <= now.date() or (until - since).days > MOST_DAYS:
         raise BadSpan(most=MOST_DAYS)
     if site_id is not None:

@@ -16,6 +16,7 @@ from cloud import auth
 from cloud.auth import SignedIn
 from cloud.errors import CloudError
 from cloud.permissions import Permission
+from cloud.said import Said
 from cloud.services.accounts import acts, closing, households, links, listing, moving, opening, told
 from cloud.services.accounts.drafts import Persons
 from cloud.services.accounts.moving import Balance
@@ -92,10 +93,13 @@ def household(
     request: Request, account_id: UUID, form: Form, user: OpenAccounts, session: UserSession
 ) -> Response:
     try:
-        count, since = asked.text(form, "persons"), asked.day(form, "since", "the household")
+        count, since = asked.text(form, "persons"), asked.day(form, "since", Said("the household"))
         if since is None or not count.isdecimal():
             raise BadField(
-                what="the household", typed=count, reason="type how many, and from which day on"
+                field="persons",
+                what=Said("the household"),
+                typed=count,
+                reason=Said("type how many, and from which day on"),
             )
         said = Persons(since, int(count))
         households.say(session, user, account_id, said, now=utc_now())
@@ -114,7 +118,7 @@ def renew_link(
         if asked.text(form, "do") == "revoke":
             links.revoke(session, user, account_id, now=now)
         else:
-            day = asked.day(form, "until", "the link")
+            day = asked.day(form, "until", Said("the link"))
             zone = ZoneInfo(listing.view(session, user, account_id).timezone)
             until = datetime.combine(day, time(), zone) + timedelta(days=1) if day else None
             links.renew(session, user, account_id, until=until, now=now)
@@ -244,7 +248,9 @@ def _room(form: FormData, name: str) -> UUID:
     try:
         return UUID(asked.text(form, name))
     except ValueError:
-        raise BadField(what="the room", typed="", reason="choose one") from None
+        raise BadField(
+            field=name, what=Said("the room"), typed="", reason=Said("choose one")
+        ) from None
 
 
 def _registers(

@@ -18,6 +18,7 @@ from cloud import web
 from cloud.auth import SignedIn
 from cloud.errors import CloudError
 from cloud.permissions import Permission
+from cloud.said import Said
 from cloud.services.accounts import photos
 from cloud.services.accounts.tenures import Typed
 from cloud.tables import Organization
@@ -32,6 +33,9 @@ RenewLinks = Annotated[SignedIn, Depends(web.allowed(Permission.RENEW_LINKS))]
 class BadField(CloudError):
     status = 422
     sentence = "{what} cannot be “{typed}”: {reason}."
+
+    def __init__(self, *, field: str, what: Said | str, typed: str, reason: Said) -> None:
+        super().__init__(field=field, what=what, typed=typed[:40], reason=reason)
 
 
 async def form_of(request: Request) -> FormData:
@@ -51,7 +55,7 @@ def texts(form: FormData) -> dict[str, str]:
     return {name: value for name, value in form.items() if isinstance(value, str)}
 
 
-def money(form: Mapping[str, Any], name: str, what: str) -> Money:
+def money(form: Mapping[str, Any], name: str, what: Said) -> Money:
     """Nothing where nothing was typed. Raises BadField."""
     typed = text(form, name).removeprefix("¥").replace(",", "")
     if not typed:
@@ -59,13 +63,17 @@ def money(form: Mapping[str, Any], name: str, what: str) -> Money:
     try:
         fen = Decimal(typed) * 100
     except InvalidOperation:
-        raise BadField(what=what, typed=typed, reason="type an amount in yuan, as 12.50") from None
+        raise BadField(
+            field=name, what=what, typed=typed, reason=Said("type an amount in yuan, as 12.50")
+        ) from None
     if not fen.is_finite() or fen != fen.to_integral_value() or abs(fen) >= 10**12:
-        raise BadField(what=what, typed=typed, reason="type an amount in yuan, as 12.50")
+        raise BadField(
+            field=name, what=what, typed=typed, reason=Said("type an amount in yuan, as 12.50")
+        )
     return Money(int(fen))
 
 
-def day(form: Mapping[str, Any], name: str, what: str) -> dt.date | None:
+def day(form: Mapping[str, Any], name: str, what: Said) -> dt.date | None:
     """None where nothing was typed. Raises BadField."""
     typed = text(form, name)
     if not typed:
@@ -73,7 +81,9 @@ def day(form: Mapping[str, Any], name: str, what: str) -> dt.date | None:
     try:
         return dt.date.fromisoformat(typed)
     except ValueError:
-        raise BadField(what=what, typed=typed, reason="type a day, as 2026-03-01") from None
+        raise BadField(
+            field=name, what=what, typed=typed, reason=Said("type a day, as 2026-03-01")
+        ) from None
 
 
 def register(
@@ -93,15 +103,30 @@ def register(
     try:
         total = Decimal(typed)
     except InvalidOperation:
-        raise BadField(what=what, typed=typed, reason="type what the register shows") from None
+        raise BadField(
+            field=f"total-{point_id}",
+            what=what,
+            typed=typed,
+            reason=Said("type what the register shows"),
+        ) from None
     if not total.is_finite() or total < 0:
-        raise BadField(what=what, typed=typed, reason="type what the register shows")
+        raise BadField(
+            field=f"total-{point_id}",
+            what=what,
+            typed=typed,
+            reason=Said("type what the register shows"),
+        )
     at = now
     if given := text(form, f"read-{point_id}"):
         try:
             at = min(datetime.fromisoformat(given).replace(tzinfo=zone), now)
         except ValueError:
-            raise BadField(what=what, typed=given, reason="type a day and a time") from None
+            raise BadField(
+                field=f"read-{point_id}",
+                what=what,
+                typed=given,
+                reason=Said("type a day and a time"),
+            ) from None
     kept = text(form, f"photo-kept-{point_id}")
     photo = UUID(kept) if kept else None
     upload = form.get(f"photo-{point_id}")

@@ -17,6 +17,7 @@ from starlette.responses import RedirectResponse, Response
 
 from cloud.auth import SignedIn
 from cloud.errors import CloudError
+from cloud.said import Said
 from cloud.services import board, scopes
 from cloud.services.accounts import drafts, opening
 from cloud.services.accounts.drafts import (
@@ -124,7 +125,12 @@ def _draft(
     for point in drafts.points_of(session, rooms):
         purpose = asked.text(form, f"purpose-{point.id}")
         if purpose not in set(Purpose):
-            raise BadField(what=point.name, typed=purpose, reason="choose the purse that pays")
+            raise BadField(
+                field=f"purpose-{point.id}",
+                what=point.name,
+                typed=purpose,
+                reason=Said("choose the purse that pays"),
+            )
         typed = asked.register(session, by, form, point.id, point.name, zone=zone, now=now)
         points.append(
             PointDraft(
@@ -153,18 +159,21 @@ def holder_of(form: FormData) -> Holder:
         count = asked.text(form, f"persons-{place}")
         if not count:
             continue
-        since = asked.day(form, f"since-{place}", "the household")
+        since = asked.day(form, f"since-{place}", Said("the household"))
         if since is None or not count.isdecimal() or not 0 < int(count) <= drafts.MOST_PERSONS:
             raise BadField(
-                what="the household", typed=count, reason="type how many, and from which day on"
+                field="persons",
+                what=Said("the household"),
+                typed=count,
+                reason=Said("type how many, and from which day on"),
             )
         persons.append(Persons(since, int(count)))
     return Holder(
         name=asked.text(form, "holder"),
         kind=HolderKind(kind) if kind in set(HolderKind) else HolderKind.PERSON,
         phone=asked.text(form, "phone"),
-        contract_from=asked.day(form, "contract_from", "the contract"),
-        contract_until=asked.day(form, "contract_until", "the contract"),
+        contract_from=asked.day(form, "contract_from", Said("the contract")),
+        contract_until=asked.day(form, "contract_until", Said("the contract")),
         persons=tuple(persons),
     )
 
@@ -174,8 +183,8 @@ def _money(form: FormData, purposes: set[Purpose]) -> tuple[FirstMoney, ...]:
     for purpose in Purpose:
         if purpose not in purposes:
             continue
-        topup = asked.money(form, f"topup-{purpose}", "the first top-up")
-        old = asked.money(form, f"old-{purpose}", "the old balance")
+        topup = asked.money(form, f"topup-{purpose}", Said("the first top-up"))
+        old = asked.money(form, f"old-{purpose}", Said("the old balance"))
         if topup != ZERO or old != ZERO:
             found.append(FirstMoney(purpose, topup, old))
     return tuple(found)
@@ -185,7 +194,7 @@ def _levels(form: FormData) -> Levels | None:
     names = ("alarm_at", "final_alarm_at", "overdraft")
     if not any(asked.text(form, name) for name in names):
         return None
-    alarm, final, overdraft = (asked.money(form, name, "the alarm levels") for name in names)
+    alarm, final, overdraft = (asked.money(form, name, Said("the alarm levels")) for name in names)
     return Levels(alarm, final, overdraft)
 
 

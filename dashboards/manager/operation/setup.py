@@ -16,6 +16,7 @@ from cloud import tables, web
 from cloud.auth import SignedIn
 from cloud.errors import CloudError
 from cloud.permissions import Permission
+from cloud.said import Said
 from cloud.services import enrolment
 from cloud.services.operation import setup
 from cloud.tables import utc_now
@@ -71,7 +72,9 @@ def rooms(
         try:
             numbers = int(first_floor), int(last_floor), int(on_each)
         except ValueError:
-            raise setup.BadRule(reason="floors and rooms are whole numbers") from None
+            raise setup.BadRule(
+                field="first_floor", reason=Said("floors and rooms are whole numbers")
+            ) from None
         setup.add_rooms(
             session,
             user,
@@ -133,7 +136,11 @@ def room(
     def do() -> None:
         if protocol not in PROTOCOLS:
             raise setup.BadRule(
-                reason=f"the language of the meter is one of {', '.join(PROTOCOLS)}"
+                field="protocol",
+                reason=Said(
+                    "the protocol of the meter is one of {protocols}",
+                    protocols=", ".join(PROTOCOLS),
+                ),
             )
         made = setup.open_room(session, user, line=line, address=address, now=utc_now(), **typed)
         opened.append(made)

@@ -162,7 +162,7 @@ def test_many_rooms_are_opened_together_with_a_result_for_each(database, home, b
     assert (found.done, found.refused, found.left) == (11, 1, 0)
     (refused,) = [each for each in found.openings if each.refused]
     assert refused.room == "0503"
-    assert "先到" in refused.refused
+    assert "先到" in str(refused.refused)
     assert "已开户" in staff.get(where).text
 
 
