@@ -199,8 +199,8 @@ MUTANTS = (
     Mutant(
         "the last entry of a message is not applied",
         "cloud/services/uplog.py",
-        "        messages = [_checked(parsed[entry.seq], points) for entry in new]\n",
-        "        messages = [_checked(parsed[entry.seq], points) for entry in new[:-1] or new]\n",
+        "        messages = [entries.checked(parsed[entry.seq], points) for entry in new]\n",
+        "        messages = [entries.checked(parsed[entry.seq], points) for entry in new[:-1] or new]\n",
         seed=1,
     ),
     Mutant(
