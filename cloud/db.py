@@ -23,7 +23,6 @@ SCHEMA = "0026"  # the newest of cloud/migrations/versions
 _AWAY = ("08", "53", "57")
 _ROLLED_BACK = "40"
 
-_SEES = "SELECT set_config(%(name)s, %(value)s, true)"
 # Numeric value out of range, datetime field overflow, string too long, character not in repertoire,
 # untranslatable character.
 _UNKEEPABLE = frozenset({"22003", "22008", "22001", "22021", "22P05"})
@@ -33,7 +32,7 @@ class Database:
     """A pool of connections to PostgreSQL; url is a DSN or a postgresql:// URL.
 
     A session is one transaction: committed when its block ends, rolled back if it raises. Row-level
-    security shows it nothing but what it was opened for.
+    security shows it nothing but what it was opened for; outside of a transaction it shows nothing.
     """
 
     def __init__(self, url: str, *, connections: int = 15) -> None:
@@ -41,6 +40,7 @@ class Database:
         self._engine = create_engine(
             "postgresql+psycopg://",
             connect_args=connect_args(url),
+            isolation_level="AUTOCOMMIT",  # _transaction begins: the driver would ask twice
             pool_size=connections,
             max_overflow=0,
             pool_timeout=10,
@@ -51,31 +51,47 @@ class Database:
     @contextmanager
     def organization(self, organization_id: UUID) -> Iterator[Session]:
         """A transaction that sees and writes the rows of one organization."""
-        with self._transaction("wattwell.organization", str(organization_id)) as session:
+        with self._transaction(
+            f"SET LOCAL wattwell.organization = '{UUID(str(organization_id))}'"
+        ) as session:
             yield session
 
     @contextmanager
     def system(self) -> Iterator[Session]:
         """A transaction over all organizations: for the worker, the scheduler, and finding out who is asking."""
-        with self._transaction("wattwell.system", "on") as session:
+        with self._transaction("SET LOCAL wattwell.system = 'on'") as session:
             yield session
 
     @contextmanager
-    def _transaction(self, name: str, value: str) -> Iterator[Session]:
+    def _transaction(self, sees: str) -> Iterator[Session]:
         with Session(self._engine, expire_on_commit=False) as session:
             try:
-                execute(session, _SEES, name=name, value=value)
+                _begin(session, sees)
             except DBAPIError as error:
                 if not error.connection_invalidated:
                     raise
                 # It broke while it was idle, and nothing is lost: the pool opens another.
                 session.rollback()
-                execute(session, _SEES, name=name, value=value)
+                _begin(session, sees)
             yield session
             session.commit()
 
     def close(self) -> None:
         self._engine.dispose()
+
+
+def begin_again(session: Session) -> None:
+    """Gives up all that was done in the session's transaction, and begins it anew."""
+    session.rollback()
+    _begin(session, session.info["sees"])
+
+
+def _begin(session: Session, sees: str) -> None:
+    """A transaction that sees what it may, in one question to the database."""
+    session.info["sees"] = sees
+    session.connection().exec_driver_sql(
+        f"BEGIN; {sees}", execution_options={"no_parameters": True}
+    )
 
 
 def execute(session: Session, statement: str, **values: object) -> CursorResult[*tuple[Any, ...]]:
