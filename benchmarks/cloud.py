@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -38,19 +38,24 @@ TARIFF = {
 
 @dataclass(frozen=True, slots=True)
 class Cloud:
-    """database is the cloud's own, raw a superuser's connection to the same, whom nothing checks."""
+    """database is the cloud's own (dsn), raw a superuser's connection to the same, whom nothing checks.
 
+    Points, each with its purse, are dealt to the gateways in turn.
+    """
+
+    dsn: str
     database: Database
     raw: psycopg.Connection[tuple[object, ...]]
     organization_id: UUID
     site: tables.Site
     points: tuple[UUID, ...]
     purses: tuple[UUID, ...]
+    accounts: tuple[UUID, ...]
 
 
 @contextmanager
-def opened(points: int) -> Iterator[Cloud]:
-    """A fresh server with one gateway and so many points, a purse each, until the block ends."""
+def opened(points: int, *, gateway_nos: Sequence[str] = (GATEWAY_NO,)) -> Iterator[Cloud]:
+    """A fresh server with these gateways and so many points, a purse each, until the block ends."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         with Postgres(Path(folder) / "postgres", port=supervise.free_port()) as postgres:
@@ -58,21 +63,21 @@ def opened(points: int) -> Iterator[Cloud]:
             database = Database(postgres.dsn())
             raw = psycopg.connect(postgres.admin_dsn.rpartition("/")[0] + "/wattwell")
             with database.system() as session:
-                made = _estate(session, points)
-            yield Cloud(database, raw, *made)
+                made = _estate(session, points, gateway_nos)
+            yield Cloud(postgres.dsn(), database, raw, *made)
             raw.close()
             database.close()
 
 
 def _estate(
-    session: Session, count: int
-) -> tuple[UUID, tables.Site, tuple[UUID, ...], tuple[UUID, ...]]:
+    session: Session, count: int, gateway_nos: Sequence[str]
+) -> tuple[UUID, tables.Site, tuple[UUID, ...], tuple[UUID, ...], tuple[UUID, ...]]:
     organization = estate.add_organization(session, "bench")
     site = estate.add_site(session, organization.id, "site")
     building = estate.add_building(session, site, "building")
-    gateway = estate.add_gateway(session, site, GATEWAY_NO)
+    gateways = [estate.add_gateway(session, site, gateway_no) for gateway_no in gateway_nos]
     estate.publish_tariff(session, organization.id, TARIFF)
-    points, purses = [], []
+    points, purses, accounts = [], [], []
     for number in range(count):
         room = estate.add_room(session, building, f"{number:05}", number // 10 + 1)
         account = estate.open_account(session, room, "holder")
@@ -82,7 +87,7 @@ def _estate(
         point = estate.add_point(
             session,
             room=room,
-            gateway=gateway,
+            gateway=gateways[number % len(gateways)],
             purse=purse,
             name=name,
             commodity="electricity",
@@ -92,4 +97,5 @@ def _estate(
         )
         points.append(point.id)
         purses.append(purse.id)
-    return organization.id, site, tuple(points), tuple(purses)
+        accounts.append(account.id)
+    return organization.id, site, tuple(points), tuple(purses), tuple(accounts)

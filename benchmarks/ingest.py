@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 
 from benchmarks.cloud import GATEWAY_NO, Cloud, opened
 from benchmarks.figure import Figure
-from cloud.services import answers, uplog
+from cloud.services import answers, plain_readings, uplog
 from prepaid import wire
 from prepaid.reading import Reading, Supply
 
@@ -31,7 +31,7 @@ class Gateway:
 
     def __init__(self, points: tuple[UUID, ...]) -> None:
         self._points = points
-        self._log, self._seq, self._hash = uuid4(), 0, wire.NO_ENTRY
+        self._log, self.seq, self._hash = uuid4(), 0, wire.NO_ENTRY
         self._read = 0
         self._began = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
@@ -45,36 +45,50 @@ class Gateway:
             self._read += 1
         return found
 
-    def message(self, size: int) -> bytes:
+    def message(self, size: int, *, cursor: wire.Cursor | None = None) -> bytes:
+        """So many readings, and the gateway's cursor in the cloud's log."""
         entries = []
         for point, reading in self.rows(size):
-            self._seq += 1
-            body = wire.write_up(wire.Read(point, reading))
-            entry = wire.Entry(self._log, self._seq, body, previous=self._hash)
+            self.seq += 1
+            body = wire.write_up(wire.Read(point, reading, known=0))
+            entry = wire.Entry(self._log, self.seq, body, previous=self._hash)
             self._hash = entry.hash()
             entries.append(entry)
-        return wire.pack(wire.Envelope(tuple(entries), None, self._log, nonce="n"))
+        return wire.pack(wire.Envelope(tuple(entries), cursor, self._log, nonce="n"))
 
 
 def take(cloud: Cloud, payload: bytes) -> None:
     """As a worker does."""
     envelope = wire.unpack(payload)
+    now = datetime.now(UTC)
+    with cloud.database.system() as session:
+        if plain_readings.take(session, GATEWAY_NO, envelope, now=now) is None:
+            gateway = uplog.gateway_of(session, GATEWAY_NO)
+            assert gateway is not None
+            answers.answer(session, gateway, envelope, now=now)
+
+
+def down_cursor(cloud: Cloud) -> wire.Cursor:
+    """That of a gateway which has all that the cloud has for it."""
     with cloud.database.system() as session:
         gateway = uplog.gateway_of(session, GATEWAY_NO)
         assert gateway is not None
-        answers.answer(session, gateway, envelope, now=datetime.now(UTC))
+        return wire.Cursor(gateway.down_log, gateway.down_seq)
 
 
 def copy(cloud: Cloud, rows: list[Row]) -> None:
-    columns = "organization_id, point_id, at, meter_no, total, supply"
+    columns = "organization_id, point_id, at, meter_no, total, supply, number, known"
     with (
         cloud.raw.cursor() as cursor,
         cursor.copy(f"COPY readings ({columns}) FROM STDIN (FORMAT BINARY)") as out,
     ):
-        out.set_types(["uuid", "uuid", "timestamptz", "text", "numeric", "text"])
-        for point, reading in rows:
+        out.set_types(["uuid", "uuid", "timestamptz", "text", "numeric", "text", "int8", "int8"])
+        for number, (point, reading) in enumerate(rows):
             out.write_row(
-                (cloud.organization_id, point, reading.at, reading.meter_no, reading.total, "on")
+                (
+                    *(cloud.organization_id, point, reading.at, reading.meter_no),
+                    *(reading.total, "on", number, 0),
+                )
             )
     cloud.raw.commit()
 
@@ -82,14 +96,15 @@ def copy(cloud: Cloud, rows: list[Row]) -> None:
 def figures(rounds: int) -> list[Figure]:
     found: dict[int, list[float]] = {size: [] for size in SIZES}
     with opened(POINTS) as cloud:
-        gateway = Gateway(cloud.points)
-        take(cloud, gateway.message(POINTS))
+        gateway, cursor = Gateway(cloud.points), down_cursor(cloud)
+        take(cloud, gateway.message(POINTS, cursor=cursor))
         gc.collect()
         gc.freeze()  # as a worker does
         for _ in range(rounds):
             for size in SIZES:
-                messages = [gateway.message(size) for _ in range(READINGS // size)]
-                batches = [gateway.rows(size) for _ in range(READINGS // size)]
+                count = READINGS // size
+                messages = [gateway.message(size, cursor=cursor) for _ in range(count)]
+                batches = [gateway.rows(size) for _ in range(count)]
                 began = time.perf_counter()
                 for message in messages:
                     take(cloud, message)

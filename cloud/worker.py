@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from cloud import metrics
 from cloud.db import Database, check_role, connect_args, is_away
 from cloud.errors import CannotStart, first_line
-from cloud.services import answers, downlog, uplog
+from cloud.services import answers, downlog, plain_readings, uplog
 from cloud.services.downlog import Batch
 from cloud.services.operation import readiness
 from cloud.services.operation.readiness import BEAT
@@ -184,6 +184,9 @@ class Worker:
         """What to answer, once all is committed; nothing to a gateway that is not ours."""
         now = utc_now()
         with self._database.system() as session:
+            batch = plain_readings.take(session, gateway_no, envelope, now=now)
+            if batch is not None:
+                return batch
             gateway = uplog.gateway_of(session, gateway_no)
             if gateway is None:
                 if gateway_no not in self._unknown and len(self._unknown) < WAITING_MOST:

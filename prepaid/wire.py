@@ -24,6 +24,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Annotated, Any, Literal, TypeVar, get_args
 from uuid import UUID
 
@@ -525,8 +526,12 @@ class Entry:
         """Raises ValueError for an entry that is in no chain."""
         if self.previous is None:
             raise ValueError(f"entry {self.seq} of log {self.log} does not say what it follows")
-        text = f"wattwell chain 1\n{self.log}\n{self.seq}\n{self.previous}\n{self.body}"
+        text = f"wattwell chain 1\n{_written(self.log)}\n{self.seq}\n{self.previous}\n{self.body}"
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+_written = lru_cache(maxsize=64)(str)
+"""A log's name as text: the same in every entry of a message, and slow to write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -657,8 +662,9 @@ def _refuse(number: str) -> None:
     raise ValueError(f"the number {number} stands where a text is meant; a float would lose digits")
 
 
-# A number begins a text, or follows one of these; in a string the same may stand, so what is found is looked at.
-_PERHAPS_A_FLOAT = re.compile(r"(?:^|[:,\[\s])-?(?:\d+[.eE]|NaN|Infinity)")
+# In a message, which is an object, a number follows one of these; in a string the same may stand, so what is found
+# is looked at.
+_PERHAPS_A_FLOAT = re.compile(r"[:,\[\s]-?(?:\d+[.eE]|NaN|Infinity)")
 _WHOLE_NUMBERS = json.JSONDecoder(parse_float=_refuse, parse_constant=_refuse)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from datetime import datetime
+from uuid import UUID
 
 from sqlalchemy import delete
 from sqlmodel import Session, col
@@ -19,7 +20,7 @@ log = logging.getLogger(__name__)
 KEPT_HASHES = 10_000
 """Of at least so many entries the hash is kept, by which a store that was put back is recognised."""
 HASH_BYTES = 32
-FORGET_EACH = 100  # entries: older ones are not looked for at each message
+FORGET_EACH = 1000  # entries: older ones are not looked for at each message
 
 
 def take(
@@ -106,19 +107,39 @@ def _keep_hashes(session: Session, gateway: tables.Gateway, hashes: Sequence[str
         seq=gateway.up_seq,
         hashes=bytes.fromhex("".join(hashes)),
     )
-    if gateway.up_seq // FORGET_EACH > (gateway.up_seq - len(hashes)) // FORGET_EACH:
-        row = tables.UpHash
-        session.execute(
-            delete(row).where(
-                col(row.gateway_id) == gateway.id, col(row.seq) <= gateway.up_seq - KEPT_HASHES
-            )
-        )
+    forget(session, gateway.id, gateway.up_seq, new=len(hashes))
 
 
 _KEEP = """
     INSERT INTO up_hashes (organization_id, gateway_id, seq, hashes)
     VALUES (%(organization)s, %(gateway)s, %(seq)s, %(hashes)s) ON CONFLICT DO NOTHING
 """
+
+
+def forget(session: Session, gateway_id: UUID, seq: int, *, new: int) -> None:
+    """Deletes hashes of entries long past, once in a while: new entries have brought our cursor to seq."""
+    if seq // FORGET_EACH > (seq - new) // FORGET_EACH:
+        row = tables.UpHash
+        session.execute(
+            delete(row).where(col(row.gateway_id) == gateway_id, col(row.seq) <= seq - KEPT_HASHES)
+        )
+
+
+def following(known: Cursor, entries: Sequence[Entry]) -> list[str] | None:
+    """The hashes of entries that all are new and follow one another from a cursor; None if one does not."""
+    hashes: list[str] = []
+    before, log_number = (
+        known.hash,
+        known.log.int,
+    )  # of so many entries it costs to compare what wraps the number
+    for seq, entry in enumerate(entries, known.seq + 1):
+        if before is None or entry.previous != before:
+            return None
+        if entry.seq != seq or entry.log.int != log_number:
+            return None
+        before = entry.hash()
+        hashes.append(before)
+    return hashes
 
 
 def refuse(session: Session, gateway: tables.Gateway, entry: Entry, now: datetime) -> None:

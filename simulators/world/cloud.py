@@ -31,7 +31,7 @@ from cloud.channels import (
     Way,
 )
 from cloud.db import Database
-from cloud.services import answers, downlog, estate, overrides, topups, uplog
+from cloud.services import answers, downlog, estate, overrides, plain_readings, topups, uplog
 from cloud.services.downlog import Batch
 from cloud.services.money import sweeps
 from prepaid import wire
@@ -139,15 +139,19 @@ class Cloud:
         dies = self._dice.random() < self.worker_dies
         try:
             with self.database.system() as session:
-                gateway = uplog.gateway_of(session, gateway_no)
-                assert gateway is not None
-                answer = answers.answer(session, gateway, envelope, now=now)
+                answer = plain_readings.take(session, gateway_no, envelope, now=now)
+                gateway_id = None  # of whom nothing is to be sent again
+                if answer is None:
+                    gateway = uplog.gateway_of(session, gateway_no)
+                    assert gateway is not None
+                    answer = answers.answer(session, gateway, envelope, now=now)
+                    gateway_id = gateway.id
                 if dies and self._dice.random() < 0.5:
                     raise WorkerDies
         except WorkerDies:
             return
         if not dies:
-            self._answer([answer], gateway.id)
+            self._answer([answer], gateway_id)
 
     def push(self, gateway_id: UUID) -> None:
         """Sends what is due: a worker hears of new entries, and looks again while a gateway has not taken them."""
@@ -155,10 +159,10 @@ class Cloud:
             batches = downlog.claim(session, now=self.now(), gateway_id=gateway_id)
         self._answer(batches, gateway_id)
 
-    def _answer(self, batches: Sequence[Batch], gateway_id: UUID) -> None:
+    def _answer(self, batches: Sequence[Batch], gateway_id: UUID | None) -> None:
         for batch in batches:
             self._send(batch.gateway_no, answers.seal(batch, self._key, at=self.now()))
-            if batch.entries:
+            if batch.entries and gateway_id is not None:
                 again_s = downlog.RESEND.total_seconds() + 0.5
                 asyncio.get_running_loop().call_later(again_s, self.push, gateway_id)
 

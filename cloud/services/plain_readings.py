@@ -1,0 +1,171 @@
+"""Messages of nothing but plain readings, as most are: checked, and kept by one statement.
+
+The texts that stand in an entry, written as prepaid.wire writes them, go to the database as they are. Whatever is out
+of the ordinary, in a message or with its gateway, is left to uplog, which takes everything.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy.exc import DBAPIError
+from sqlmodel import Session
+
+from cloud import events
+from cloud.db import begin_again, execute, is_entrys_fault
+from cloud.services import chain
+from cloud.services.downlog import Batch
+from prepaid.wire import Cursor, Entry, Envelope
+
+_ID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_TIME = r"(?:19[7-9]\d|[2-8]\d{3})-\d\d-\d\dT(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,6})?"
+_NUMBER = r"-?\d{1,28}(?:\.\d{1,28})?"
+_PLAIN = re.compile(
+    rf'{{"point":"({_ID})","reading":{{"meter_no":"([^"\\\x00-\x1f]{{0,200}})","at":"({_TIME})Z",'
+    rf'"total":"({_NUMBER})","supply":(?:"(on|off|armed)"|null),"bands":null}},'
+    r'"evidence":\[\],"kind":"read","known":(?:(\d{1,18})|null)}'
+)
+"""A Read of a register without bands, and without anything that speaks for or against it (prepaid.wire.write_up)."""
+
+
+class _Reading(NamedTuple):
+    """As it stands in its entry; at is UTC without the Z, so that later times are greater texts."""
+
+    point: str
+    meter_no: str
+    at: str
+    total: str
+    supply: str | None
+    known: str | None
+
+
+def take(session: Session, gateway_no: str, envelope: Envelope, *, now: datetime) -> Batch | None:
+    """Our cursor once the readings are kept, to be sent after the commit.
+
+    None if this is not a message of plain readings that follow what we have, of a gateway with which all is as it
+    should be: then nothing is written, and uplog is to take it. Needs a system session in which nothing was done yet.
+    """
+    entries, ours = envelope.entries, envelope.cursor
+    readings = _readings(entries)
+    if not readings or ours is None or envelope.takeover is not None:
+        return None
+    log, first = entries[0].log, entries[0]
+    hashes = chain.following(Cursor(log, first.seq - 1, first.previous), entries)
+    if hashes is None or envelope.sender not in (None, log):
+        return None
+    values = {
+        "gateway_no": gateway_no,
+        "log": log,
+        "before": first.seq - 1,
+        "hash_before": first.previous,
+        "down_log": ours.log,
+        "down_acked": ours.seq,
+        "credential": envelope.credential,
+        "seq": entries[-1].seq,
+        "hash": hashes[-1],
+        "hashes": bytes.fromhex("".join(hashes)),
+        "now": now,
+        "channel": events.CHANNEL,
+    }
+    try:
+        gateway_id = execute(session, _KEEP, **values, **_columns(readings)).scalar_one()
+    except DBAPIError as error:
+        if not is_entrys_fault(error):
+            raise
+        gateway_id = None
+    if gateway_id is None:
+        begin_again(session)
+        return None
+    chain.forget(session, gateway_id, entries[-1].seq, new=len(hashes))
+    return Batch(gateway_no, (), Cursor(log, entries[-1].seq, hashes[-1]), nonce=envelope.nonce)
+
+
+def _readings(entries: Sequence[Entry]) -> list[_Reading]:
+    """None at all if one entry is anything else."""
+    found = []
+    for entry in entries:
+        plain = _PLAIN.fullmatch(entry.body)
+        if plain is None:
+            return []
+        found.append(_Reading._make(plain.groups()))
+    return found
+
+
+# A gateway is in step if it has all that we have for it, follows us as we follow it, and nothing is to be noted of it
+# but its readings. Of a point that is not the gateway's, or a reading that is there already, uplog knows what to do.
+_KEEP = """
+    WITH gateway AS (
+        SELECT id, organization_id FROM gateways
+        WHERE gateway_no = %(gateway_no)s AND revoked_at IS NULL
+          AND up_log = %(log)s AND up_seq = %(before)s AND up_hash = %(hash_before)s AND up_fault IS NULL
+          AND down_log = %(down_log)s AND down_acked = %(down_acked)s AND down_seq = down_acked
+          AND down_fault IS NULL AND follow_from IS NULL AND silent_since IS NULL
+          AND (CAST(%(credential)s AS bigint) IS NULL OR credential_no = %(credential)s)
+        FOR NO KEY UPDATE
+    ), here AS (
+        SELECT p.organization_id, p.room_id, u.account_id
+        FROM gateway g JOIN points p ON p.gateway_id = g.id LEFT JOIN purses u ON u.id = p.purse_id
+        WHERE p.id = ANY (CAST(%(points)s AS uuid[]))
+    ), found AS (
+        SELECT g.* FROM gateway g
+        WHERE (SELECT count(*) FROM here) = cardinality(CAST(%(points)s AS uuid[]))
+    ), kept AS (
+        INSERT INTO readings (organization_id, point_id, at, meter_no, total, supply, known, number)
+        SELECT g.organization_id, r.*, nextval('readings_number')
+        FROM found g, unnest(
+            CAST(%(each)s AS uuid[]), CAST(%(times)s AS timestamptz[]), CAST(%(meter_nos)s AS text[]),
+            CAST(%(totals)s AS numeric[]), CAST(%(supplies)s AS text[]), CAST(%(known)s AS bigint[])
+        ) AS r
+    ), states AS (
+        UPDATE point_states s
+        SET total = n.total, read_at = n.at, bands = NULL, first_read_at = least(s.first_read_at, n.first_at)
+        FROM found g, unnest(
+            CAST(%(points)s AS uuid[]), CAST(%(last_totals)s AS numeric[]),
+            CAST(%(last_times)s AS timestamptz[]), CAST(%(first_times)s AS timestamptz[])
+        ) AS n (point, total, at, first_at)
+        WHERE s.point_id = n.point
+    ), hashes AS (
+        INSERT INTO up_hashes (organization_id, gateway_id, seq, hashes)
+        SELECT g.organization_id, g.id, %(seq)s, %(hashes)s FROM found g
+    ), moved AS (
+        UPDATE gateways SET up_seq = %(seq)s, up_hash = %(hash)s, heard_at = %(now)s
+        FROM found g WHERE gateways.id = g.id
+    ), told AS (
+        SELECT count(pg_notify(
+            %(channel)s, json_build_array(organization_id, room_id, account_id, NULL)::text
+        )) FROM (SELECT DISTINCT organization_id, room_id, account_id FROM here) AS rooms
+    )
+    SELECT (SELECT id FROM found) FROM told
+"""
+
+
+def _columns(readings: Sequence[_Reading]) -> dict[str, str]:
+    """The readings, and the last of each point, as PostgreSQL reads arrays."""
+    last = {reading.point: reading for reading in readings}
+    first: dict[str, str] = {}
+    for reading in readings:
+        first[reading.point] = min(first.get(reading.point, reading.at), reading.at)
+    return {
+        "points": _array(last),
+        "last_totals": _array([reading.total for reading in last.values()]),
+        "last_times": _times([reading.at for reading in last.values()]),
+        "first_times": _times([first[point] for point in last]),
+        "each": _array([reading.point for reading in readings]),
+        "times": _times([reading.at for reading in readings]),
+        "meter_nos": _array([f'"{reading.meter_no}"' for reading in readings]),
+        "totals": _array([reading.total for reading in readings]),
+        "supplies": _array([reading.supply or "NULL" for reading in readings]),
+        "known": _array([reading.known or "NULL" for reading in readings]),
+    }
+
+
+def _array(texts: Iterable[str]) -> str:
+    """What stands in _PLAIN needs no quoting but a text's quotes."""
+    return f"{{{','.join(texts)}}}"
+
+
+def _times(texts: Iterable[str]) -> str:
+    return f"{{{'Z,'.join(texts)}Z}}"
