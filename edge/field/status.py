@@ -148,7 +148,7 @@ def line_status(room: MeterRoom, name: str) -> LineStatus:
     points = [id for id, point in store.points().items() if point.meter.line == name]
     return LineStatus(
         name,
-        str(room.lines[name].place),
+        " · ".join(room.lines[name].place.parts),
         room.agent.metrics(name),
         room.bound(name),
         len(points),

@@ -100,9 +100,14 @@ class Place:
     echoes: bool | None = None
 
     def __str__(self) -> str:
+        return " at ".join(self.parts)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Its address, and rate and format where those are ours to choose."""
         if isinstance(self.at, SerialAt):
-            return f"{self.at.device} at {self.at.baud} {self.at.format}"
-        return str(self.at)
+            return self.at.device, f"{self.at.baud} {self.at.format}"
+        return (str(self.at),)
 
     @classmethod
     def parse(cls, text: str, *, baud: int | None, delay_s: float | None) -> Place:

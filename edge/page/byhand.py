@@ -14,6 +14,8 @@ from edge.page.render import money
 from edge.page.session import Session
 from edge.page.words import language_of, refused
 
+LONGEST_TYPED = 40  # of what is shown again to whoever mistyped it
+
 
 async def code(request: Request, session: Session) -> Response:
     """Types an offline code for the purse that pays for a point."""
@@ -22,7 +24,9 @@ async def code(request: Request, session: Session) -> Response:
     try:
         entered = codes.enter(desk.room.store, desk.code_key, typed, point.purse, desk.room.now())
     except Refused as error:
-        return points.point_page(request, session, problem=_problem(request, error))
+        return points.point_page(
+            request, session, problem=_problem(request, error), typed=typed[:LONGEST_TYPED]
+        )
     sentence = said(
         "%(amount)s credited; the balance is %(available)s.",
         Tone.GOOD,

@@ -157,8 +157,9 @@ def point_page(
     seen: Look | None = None,
     problem: Said | None = None,
     done: Said | None = None,
+    typed: str = "",
 ) -> Response:
-    """A point as it is now; problem is why something was not done, done what was."""
+    """A point as it is now; problem is why something was not done, done what was, typed a code that was refused."""
     desk, point = desk_of(request), asked(request)
     room = desk.room
     shown: PointStatus = point_status(room, point)
@@ -173,6 +174,7 @@ def point_page(
         seen=seen,
         problem=problem,
         done=done,
+        typed=typed,
         has_codes=desk.code_key is not None,
         waits_for_taps=shown.why is Why.TAPS,
         job=room.jobs.at(str(point.id)),

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Protocol
 from uuid import UUID
 
@@ -113,8 +114,7 @@ class DownLog:
                 return lambda: self._agent.take_up(point.id)
             case PointEnded(point=id):
                 self._store.end_point(id)
-                log.info("point %s is no longer served", id)
-                return self._agent.reload
+                return self._saying(self._agent.reload, "point %s is no longer served", id)
             case Decided(point=point):
                 self._decided(message)
                 return lambda: self._agent.take_up(point.id)
@@ -124,16 +124,15 @@ class DownLog:
             case Credited(transfer=transfer, number=number):
                 purse = _purse(transfer)
                 self._store.credit(transfer, purse, number)
-                log.info("%s credited to purse %s", transfer.amount, purse)
-                return lambda: self._agent.wake_purse(purse)
+                wake = partial(self._agent.wake_purse, purse)
+                return self._saying(wake, "%s credited to purse %s", transfer.amount, purse)
             case CodeVoided(purse=purse, number=number):
                 typed = self._store.void_code(purse, number)
-                if typed is not None:
-                    log.warning(
-                        "%s that a code gave as credit %s are taken from purse %s: the cloud knows nothing of it",
-                        *(typed.amount, number, purse),
-                    )
-                return lambda: self._agent.wake_purse(purse)
+                wake = partial(self._agent.wake_purse, purse)
+                if typed is None:
+                    return wake
+                text = "%s that a code gave as credit %s are taken from purse %s: the cloud knows nothing of it"
+                return self._saying(wake, text, typed.amount, number, purse)
             case Withdraw(transfer=transfer):
                 purse = _emptied(transfer)
                 if self._store.hold is Hold.REBUILDING:
@@ -144,8 +143,8 @@ class DownLog:
                 return lambda: self._agent.wake([id])
             case Pinned(point=id, override=override):
                 self._store.save_override(id, override)
-                log.info("point %s is pinned to %s", id, override)
-                return lambda: self._agent.wake([id])
+                wake = partial(self._agent.wake, [id])
+                return self._saying(wake, "point %s is pinned to %s", id, override)
             case BrakeReleased(by=by):
                 self._release_brake(by)
                 return self._agent.wake_all
@@ -154,10 +153,12 @@ class DownLog:
                     None
                 )  # it was said to another store; what still holds of it comes with Lent
             case EmergencyTaken(purse=purse, at=at, by=by):
-                if self._store.lent(purse) is None:
-                    self._store.save_lent(purse, Lending(at, by))
-                    log.info("emergency credit is taken for purse %s, by the %s", purse, by)
-                return lambda: self._agent.wake_purse(purse)
+                wake = partial(self._agent.wake_purse, purse)
+                if self._store.lent(purse) is not None:
+                    return wake
+                self._store.save_lent(purse, Lending(at, by))
+                text = "emergency credit is taken for purse %s, by the %s"
+                return self._saying(wake, text, purse, by)
             case TapsClosed(point=id, at=at):
                 self._close_taps(id, at)
                 return lambda: self._agent.wake([id])
@@ -169,6 +170,16 @@ class DownLog:
                 return self._rebuild(message)
             case _:
                 raise AssertionError(f"not a message: {message}")
+
+    def _saying(self, then: Callable[[], None], text: str, *values: object) -> Callable[[], None]:
+        """What is to be done, and said: not before it is on disk, and not of all that a ledger is rebuilt from."""
+        level = logging.DEBUG if self._store.hold is Hold.REBUILDING else logging.INFO
+
+        def done() -> None:
+            log.log(level, text, *values)
+            then()
+
+        return done
 
     def _decided(self, message: Decided) -> None:
         """A store that is being rebuilt hears again what was decided long ago: of that it takes the point, for its

@@ -33,6 +33,19 @@ for (const box of document.querySelectorAll("input[data-submit]")) {
   box.addEventListener("change", () => box.form.requestSubmit());
 }
 
+// A long number is typed in groups of four, as it stands on the customer's phone; what is missing is counted.
+for (const field of document.querySelectorAll("input[data-grouped]")) {
+  const most = Number(field.dataset.grouped);
+  const count = field.parentElement.appendChild(document.createElement("small"));
+  const group = () => {
+    const digits = field.value.normalize("NFKC").replace(/\D/g, "");
+    if (field.selectionStart === field.value.length) field.value = digits.replace(/(.{4})(?=.)/g, "$1 ");
+    count.textContent = digits ? `${digits.length}/${most}` : "";
+  };
+  field.addEventListener("input", group);
+  group();
+}
+
 // The camera, where the browser reads codes by itself.
 if ("BarcodeDetector" in window && navigator.mediaDevices?.getUserMedia) {
   for (const button of document.querySelectorAll(".scan-label")) {

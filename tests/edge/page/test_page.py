@@ -273,6 +273,10 @@ async def test_an_offline_code_is_credited_once_on_the_page_of_its_point(tmp_pat
         again = await seen.submit(here, f"{here}/code", code=code)
 
     assert "This code is not right" in wrong.text
+    assert (
+        f'value="{"0" * 20}"' in wrong.text
+    )  # twenty digits are not typed twice for one that was wrong
+    assert f'value="{code}"' not in right.text
     assert "¥20.00 credited; the balance is ¥21.00." in right.text  # with the ¥1.00 it held
     assert "This code was typed before" in again.text
     assert at.store.balance(DIRECT.purse) == Money.yuan("21.00")

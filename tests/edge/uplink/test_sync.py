@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -599,7 +600,10 @@ async def test_another_log_than_the_one_followed_is_refused(tmp_path: Path):
 
 
 @simulated
-async def test_a_full_disk_keeps_the_credit_waiting_and_loses_none(tmp_path: Path):
+async def test_a_full_disk_keeps_the_credit_waiting_and_loses_none(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level(logging.INFO)
     room = Room(tmp_path)
     cloud = Cloud(room)
     running = asyncio.create_task(cloud.sync.run())
@@ -612,10 +616,12 @@ async def test_a_full_disk_keeps_the_credit_waiting_and_loses_none(tmp_path: Pat
     await asyncio.sleep(20)
     assert room.store.balance(PURSE) == Money.yuan("1.00")
     assert room.store.cursor() is None
+    assert "credited to purse" not in caplog.text  # it is not said of what is not on disk
     room.empty_disk()
     await until(lambda: room.store.balance(PURSE) == Money.yuan("101.00"), within_s=10)
 
     await until(lambda: cloud.theirs == Cursor(cloud.log, 100), within_s=10)
+    assert caplog.text.count("credited to purse") == 100
     running.cancel()
 
 
