@@ -34,6 +34,7 @@ class Permission(StrEnum):
     SEE_APPROVALS = "see-approvals"
     APPROVE = "approve"
     SEE_AUDIT = "see-audit"
+    SEE_PEOPLE = "see-people"
     MANAGE_PEOPLE = "manage-people"
     INTEGRATE = "integrate"  # API keys and webhooks
     SEE_ACCOUNTS = "see-accounts"
@@ -104,6 +105,7 @@ _WHO: Mapping[Permission, tuple[Role, ...]] = {
     Permission.SEE_APPROVALS: _PROPOSERS,
     Permission.APPROVE: (Role.APPROVER,),
     Permission.SEE_AUDIT: (Role.AUDITOR,),
+    Permission.SEE_PEOPLE: (Role.AUDITOR,),
     Permission.MANAGE_PEOPLE: (),
     Permission.INTEGRATE: (),
     Permission.SEE_ACCOUNTS: (

@@ -17,23 +17,33 @@ from cloud.web import COOKIE
 
 TITLE = "Wattwell"
 ABOUT = """\
-Prepaid electricity and water: rooms with their supplies and balances, top-ups on their way, supply by hand.
+Prepaid electricity and water: the estate with its devices, accounts and balances, top-ups, the books, supply by hand.
 
 Money is in whole fen 分, times are of UTC with their zone, ids are UUIDs. What is posted with an `idempotency_key`
-is done once, however often it is sent. A request that is refused has changed nothing.
+is done once, however often it is sent. A request that is refused has changed nothing. Long lists come in pages: give
+the `next` of one as `after` for what follows, until it is null.
 """
 
 TAGS: Mapping[str, str] = {
     "rooms": "Rooms 房间 with their supplies: balance, supply and why, last reading.",
     "accounts": "Accounts 户: from opening to closing.",
     "drafts": "Openings 开户 that are prepared, and opened one by one or many at once.",
-    "sites": "Sites 项目.",
+    "sites": "Sites 项目 with their buildings.",
+    "buildings": "Buildings and their rooms, made one by one or by rule.",
+    "meters": "Meters 表计, their models and calibrations.",
     "vacant": "Rooms that nobody pays for, and what they used.",
     "photos": "Photos of meters that were read by hand.",
-    "points": "Service points 用能点: supply pinned by hand, taps confirmed closed.",
-    "purses": "Purses 钱包: emergency credit.",
+    "points": "Service points 用能点: added, their meters changed; supply pinned by hand, taps confirmed closed.",
+    "purses": "Purses 钱包: statements, emergency credit.",
     "topups": "Top-ups 充值: cash taken at the counter, how far each has come, offline codes.",
-    "gateways": "Gateways 网关: brakes released, and what gateways ask for by themselves.",
+    "withdrawals": "Refunds 退费 and what else leaves a purse, and how far each has come.",
+    "shifts": "Shifts 收费员班次 of cashiers.",
+    "books": "The books: trial balance 试算平衡 and journal of transfers 凭证.",
+    "approvals": "Approvals 审批: what waits for a second person.",
+    "users": "Staff: roles, scope, limits; never how anybody signs in.",
+    "roles": "Roles 角色, and what each may do.",
+    "audit": "The audit log 审计日志.",
+    "gateways": "Gateways 网关 with their lines; brakes released; what gateways ask for by themselves.",
     "enrol": "What a gateway asks for once, with its token.",
     "channels": "What payment channels call.",
     "health": "Whether the program works.",

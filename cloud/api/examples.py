@@ -31,6 +31,10 @@ _BY_NAME: Mapping[str, Any] = {
     "channel": "wechat",
     "until": "2026-03-02T10:00:00Z",
     "name": "0301",
+    "model": "dlt645-2007-1p",
+    "line": "L1",
+    "tariff_code": "RES-2026",
+    "timezone": "Asia/Shanghai",
 }
 _FORMATS: Mapping[str, Any] = {
     "uuid": ID,

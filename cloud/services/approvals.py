@@ -18,7 +18,7 @@ from cloud import auth, events, tables
 from cloud.auth import SignedIn
 from cloud.errors import CloudError
 from cloud.permissions import Permission
-from cloud.services import audit
+from cloud.services import audit, paging
 
 LONGEST_REASON = 200
 
@@ -202,16 +202,29 @@ def one(session: Session, user: SignedIn, approval_id: UUID) -> Approval:
 
 
 def listed(
-    session: Session, user: SignedIn, *, is_open: bool, kind: str | None = None, most: int = 200
+    session: Session,
+    user: SignedIn,
+    *,
+    is_open: bool,
+    kind: str | None = None,
+    most: int = 200,
+    after: UUID | None = None,
 ) -> list[Approval]:
-    """Those that the user sees, the newest first: open ones, or those that are decided or withdrawn."""
+    """Those that the user sees, the newest first: open ones, or those that are decided or withdrawn.
+
+    after: only what follows this one.
+    """
     row = tables.Approval
     done = or_(
         col(row.approved_at).is_not(None),
         col(row.refused_at).is_not(None),
         col(row.withdrawn_at).is_not(None),
     )
-    wanted = and_(~done if is_open else done, true() if kind is None else col(row.kind) == kind)
+    wanted = and_(
+        ~done if is_open else done,
+        true() if kind is None else col(row.kind) == kind,
+        paging.follows(row, after),
+    )
     return _approvals(session, user, wanted, most=most)
 
 
@@ -234,7 +247,7 @@ def _approvals(
         .join(maker, col(maker.id) == col(row.proposed_by))
         .outerjoin(checker, col(checker.id) == col(row.decided_by))
         .where(seen_by(user), wanted)
-        .order_by(col(row.created_at).desc())
+        .order_by(col(row.created_at).desc(), col(row.id).desc())
         .limit(most)
     )
     return [_approval(*each) for each in found]

@@ -42,7 +42,9 @@ OTHERS = {
     "number": "1",
     "provider": "wechat",
     "secret": "no-secret",
+    "since": "2026-01-01",
     "token": "no-token",
+    "until": "2026-01-31",
 }
 """What is given for parameters that are no ids."""
 OF_ESTATE = {"kind": "room", "id": "rooms"}

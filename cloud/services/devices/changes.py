@@ -374,6 +374,32 @@ def dispute(
     return _note(session, DISPUTED, mounting.meter_id, point, detail, why, pictures, by=by, now=now)
 
 
+def dispute_last(
+    session: Session,
+    point_id: UUID,
+    *,
+    why: str,
+    pictures: Iterable[Picture],
+    by: SignedIn,
+    now: datetime,
+) -> tables.DeviceEvent:
+    """The same of the last reading. Raises decisions.NothingCharged where there is none."""
+    point = point_of(session, point_id, by)
+    state = session.get_one(tables.PointState, point.id)
+    if state.total is None or state.read_at is None:
+        raise decisions.NothingCharged(point=point.name)
+    return dispute(
+        session,
+        point_id,
+        total=state.total,
+        read_at=state.read_at,
+        why=why,
+        pictures=pictures,
+        by=by,
+        now=now,
+    )
+
+
 def settle_dispute(
     session: Session, event_id: UUID, *, upheld: bool, why: str, by: SignedIn, now: datetime
 ) -> tables.DeviceEvent:

@@ -43,10 +43,11 @@ class NoSuchPhoto(CloudError):
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A photograph that was sent. of says of what it is: closing, opening or other."""
+    """A photograph. of says of what it is: closing, opening or other; id is that of one that is kept already."""
 
     of: str
     content: bytes
+    id: UUID | None = None
 
 
 def media_type(content: bytes) -> str:
@@ -71,23 +72,27 @@ def keep(
     if len(given) > MOST_OF_EVENT:
         raise TooManyPictures(most=MOST_OF_EVENT)
     for picture in given:
-        photo = tables.Photo(
-            organization_id=event.organization_id,
-            media_type=media_type(picture.content),
-            content=picture.content,
-            taken_by=by.user_id,
-        )
-        session.add(photo)
-        session.flush()
         session.add(
             tables.EventPhoto(
                 organization_id=event.organization_id,
                 event_id=event.id,
-                photo_id=photo.id,
+                photo_id=picture.id or _photo(session, event, picture, by),
                 of=picture.of,
             )
         )
     session.flush()
+
+
+def _photo(session: Session, event: tables.DeviceEvent, picture: Picture, by: SignedIn) -> UUID:
+    photo = tables.Photo(
+        organization_id=event.organization_id,
+        media_type=media_type(picture.content),
+        content=picture.content,
+        taken_by=by.user_id,
+    )
+    session.add(photo)
+    session.flush()
+    return photo.id
 
 
 def of_events(session: Session, event_ids: Iterable[UUID]) -> dict[UUID, list[tables.EventPhoto]]:

@@ -115,21 +115,37 @@ _WHICH = {
     " AND (e.kind = 'disputed' OR e.refused IS NOT NULL))",
     "never": "s.read_at IS NULL",
 }
+_AFTER = """(CAST(:after AS uuid) IS NULL OR (b.name, r.name, p.name, p.id) > (
+    SELECT lb.name, lr.name, lp.name, lp.id FROM points lp
+    JOIN rooms lr ON lr.id = lp.room_id JOIN buildings lb ON lb.id = lr.building_id WHERE lp.id = :after))"""
+
 WHICH = tuple(_WHICH)
 """What a list can be narrowed to; "" is everything."""
 
 
 def meters(
-    session: Session, by: SignedIn, *, q: str, which: str, today: date, most: int = MOST
+    session: Session,
+    by: SignedIn,
+    *,
+    q: str,
+    which: str,
+    today: date,
+    most: int = MOST,
+    after: UUID | None = None,
 ) -> list[MeterRow]:
-    """The mounted meters that the user sees, by building, room and point; q is in a number or a name of them."""
+    """The mounted meters that the user sees, by building, room and point; q is in a number or a name of them.
+
+    after: only what follows this service point.
+    """
     found = session.execute(
         text(
-            f"{_ROWS} AND {_WHICH.get(which, 'true')} ORDER BY b.name, r.name, p.name LIMIT :most"
+            f"{_ROWS} AND {_WHICH.get(which, 'true')} AND {_AFTER}"
+            " ORDER BY b.name, r.name, p.name, p.id LIMIT :most"
         ),
         {
             "organization": by.organization_id,
             "point": None,
+            "after": after,
             "q": q.strip().lower()[:100],
             "soon": today + SOON,
             "most": most,

@@ -11,12 +11,12 @@ from sqlmodel import Session, col
 from cloud.auth import SignedIn
 from cloud.errors import CloudError
 from cloud.said import Said
-from cloud.services import audit, estate, scopes, sheets
-from cloud.services.devices import models, register
+from cloud.services import estate, scopes, sheets
+from cloud.services.devices import models, points, register
+from cloud.services.devices.points import NewPoint
 from cloud.services.sheets import CellWrong, Column, Report, Row
-from cloud.tables import Building, Gateway, Occupancy, Purse, Room, Site
-from prepaid.point import Policy, Restore
-from prepaid.purse import Purpose, pays_for
+from cloud.tables import Building, Gateway, Room, Site
+from prepaid.point import Restore
 
 SETTINGS = ("password", "level", "operator", "pt", "ct")
 COLUMNS = (
@@ -74,29 +74,21 @@ def take(
         gateway = _gateway(session, row["gateway"], by)
         model = models.named(row["model"])
         settings = {key: row[key] for key in SETTINGS if row[key]}
-        meter = model.meter(
-            meter_no=row["meter_no"],
-            line=row["line"],
-            address=row["address"] or row["meter_no"],
-            multiplier=_number(row, "multiplier") or Decimal(1),
-            settings=settings,
-        )
-        point = estate.add_point(
-            session,
-            room=room,
-            gateway=gateway,
-            purse=purse_of(session, room, model.commodity),
+        new = NewPoint(
             name=row["name"],
-            commodity=model.commodity,
-            meter=meter,
-            tariff_code=row["tariff"],
-            policy=Policy(restore=_restore(row)),
             model=model.key,
+            meter=model.meter(
+                meter_no=row["meter_no"],
+                line=row["line"],
+                address=row["address"] or row["meter_no"],
+                multiplier=_number(row, "multiplier") or Decimal(1),
+                settings=settings,
+            ),
+            tariff_code=row["tariff"],
+            restore=_restore(row),
             opening=_number(row, "opening"),
-            now=now,
         )
-        after = {"meter_no": meter.meter_no, "room": room.name, "gateway": gateway.gateway_no}
-        audit.record(session, by, "point-added", of="point", id=point.id, after=after, now=now)
+        points.put(session, room, gateway, new, by=by, now=now)
         return f"{row['name']} {row['meter_no']}"
 
     return sheets.take(session, rows, COLUMNS, add, is_known=(estate.Taken,), only_check=only_check)
@@ -134,17 +126,6 @@ def write(session: Session, *, q: str, which: str, by: SignedIn, now: datetime) 
         for row in found
     ]
     return sheets.write(columns, rows, title="表计")
-
-
-def purse_of(session: Session, room: Room, commodity: str) -> Purse | None:
-    """The purse that pays for it in the room's account: its own before one for both together; None if nobody does."""
-    found = session.execute(
-        select(Purse)
-        .join(Occupancy, col(Occupancy.account_id) == col(Purse.account_id))
-        .where(col(Occupancy.room_id) == room.id, col(Occupancy.ended_at).is_(None))
-        .order_by(col(Purse.purpose) == Purpose.UTILITY.value, col(Purse.created_at))
-    ).scalars()
-    return next((p for p in found if pays_for(Purpose(p.purpose), commodity)), None)
 
 
 def _room(session: Session, row: Row, by: SignedIn) -> Room:

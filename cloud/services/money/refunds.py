@@ -7,6 +7,7 @@ channel goes back there by itself (services.channel_refunds); cash and bank tran
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -299,6 +300,22 @@ def parts_of(session: Session, withdrawal_id: UUID) -> list[WithdrawalPart]:
         .order_by(col(part.amount_fen).desc(), col(part.id))
     ).scalars()
     return list(found)
+
+
+def parts_of_each(
+    session: Session, withdrawal_ids: Collection[UUID]
+) -> dict[UUID, list[WithdrawalPart]]:
+    """The parts of each of these that has any."""
+    part = WithdrawalPart
+    found: dict[UUID, list[WithdrawalPart]] = {}
+    rows = session.execute(
+        select(part)
+        .where(col(part.withdrawal_id).in_(withdrawal_ids))
+        .order_by(col(part.amount_fen).desc(), col(part.id))
+    ).scalars()
+    for row in rows:
+        found.setdefault(row.withdrawal_id, []).append(row)
+    return found
 
 
 def pay_out(

@@ -13,7 +13,7 @@ from sqlmodel import Session, col
 from cloud import tables
 from cloud.auth import SignedIn
 from cloud.errors import CloudError
-from cloud.services import audit
+from cloud.services import audit, paging
 from cloud.tables import Shift
 from prepaid.money import ZERO, Money
 
@@ -224,16 +224,22 @@ def drawer(session: Session, *, shift_id: UUID | None, user_id: UUID) -> UUID | 
 
 
 def listed(
-    session: Session, organization_id: UUID, *, user_id: UUID | None = None, most: int = 60
+    session: Session,
+    organization_id: UUID,
+    *,
+    user_id: UUID | None = None,
+    most: int = 60,
+    after: UUID | None = None,
 ) -> list[Summary]:
-    """The newest first; of one cashier, or of all."""
+    """The newest first; of one cashier, or of all. after: only what follows this shift."""
     found = session.execute(
         select(col(Shift.id))
         .where(
             col(Shift.organization_id) == organization_id,
+            paging.follows(Shift, after),
             *([col(Shift.user_id) == user_id] if user_id is not None else []),
         )
-        .order_by(col(Shift.created_at).desc())
+        .order_by(col(Shift.created_at).desc(), col(Shift.id).desc())
         .limit(most)
     ).scalars()
     return [one(session, organization_id, id) for id in found.all()]

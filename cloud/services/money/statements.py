@@ -100,6 +100,59 @@ def statement(
 
 
 @dataclass(frozen=True, slots=True)
+class Entry:
+    """A transfer as the journal has it."""
+
+    id: UUID
+    booked_at: datetime
+    at: datetime
+    debit: Book
+    credit: Book
+    amount: Money
+    reason: Reason
+    cause: str
+
+
+_JOURNAL = text("""
+    SELECT id, coalesce(carried_at, at) AS booked_at, at, debit, credit, amount_fen, reason, cause
+    FROM transfers
+    WHERE organization_id = :organization AND (
+            (carried_at IS NULL AND at >= :since AND at < :until)
+            OR (carried_at >= :since AND carried_at < :until))
+      AND (CAST(:after AS uuid) IS NULL OR (coalesce(carried_at, at), id) > (
+            SELECT coalesce(carried_at, at), id FROM transfers WHERE id = :after AND organization_id = :organization))
+    ORDER BY booked_at, id LIMIT :most
+""")
+
+
+def journal(
+    session: Session,
+    organization_id: UUID,
+    *,
+    since: datetime,
+    until: datetime,
+    after: UUID | None,
+    most: int,
+) -> list[Entry]:
+    """凭证 booked from since (inclusive) to until (exclusive), in their order. after: only what follows this one."""
+    given = {"organization": organization_id, "since": since, "until": until}
+    rows = session.execute(_JOURNAL, given | {"after": after, "most": most})
+    return [
+        Entry(
+            id=row.id,
+            booked_at=row.booked_at,
+            at=row.at,
+            debit=Book(row.debit),
+            credit=Book(row.credit),
+            amount=Money(row.amount_fen),
+            reason=Reason(row.reason),
+            cause=row.cause,
+        )
+        for row in rows
+    ]
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """An item of the trial balance. opening and closing are credits less debits; books counts what is in it."""
 

@@ -13,14 +13,14 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import select, true
 from sqlmodel import Session, col
 
 from cloud import events, tables
 from cloud.auth import SignedIn
 from cloud.db import Database
 from cloud.errors import CloudError
-from cloud.services import audit, downlog, ledger, scopes
+from cloud.services import audit, downlog, ledger, paging, scopes
 from cloud.services.money import purses
 from cloud.tables import Purse
 from prepaid.ledger import Book, Reason, Transfer, prepaid
@@ -345,6 +345,37 @@ def arrive(session: Session, row: tables.Withdrawal, *, now: datetime) -> None:
     row.done_at = now
     session.add(row)
     session.flush()
+
+
+def listed(
+    session: Session, by: SignedIn, *, kind: Kind | None, most: int, after: UUID | None = None
+) -> list[tables.Withdrawal]:
+    """Those of purses that by sees, the newest first. after: only what follows this one."""
+    row = tables.Withdrawal
+    found = session.execute(
+        select(row)
+        .where(
+            col(row.organization_id) == by.organization_id,
+            col(row.purse_id).in_(select(col(Purse.id)).where(scopes.purses_of(by))),
+            true() if kind is None else col(row.kind) == kind.value,
+            paging.follows(row, after),
+        )
+        .order_by(col(row.created_at).desc(), col(row.id).desc())
+        .limit(most)
+    ).scalars()
+    return list(found)
+
+
+def seen(session: Session, by: SignedIn, id: UUID) -> tables.Withdrawal:
+    """One of a purse that by sees. Raises NoSuchWithdrawal."""
+    row = session.get(tables.Withdrawal, id)
+    if row is None or row.organization_id != by.organization_id:
+        raise NoSuchWithdrawal
+    try:
+        scopes.check_purse(session, by, row.purse_id)
+    except scopes.NoSuchPurse:
+        raise NoSuchWithdrawal from None
+    return row
 
 
 def locked(session: Session, organization_id: UUID, id: UUID) -> tables.Withdrawal:

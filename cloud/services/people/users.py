@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from psycopg.errors import UniqueViolation
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, exists, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col
 
@@ -19,9 +19,10 @@ from cloud.errors import CloudError
 from cloud.permissions import Role
 from cloud.services import audit, scopes
 from cloud.services.people import passwords
-from cloud.tables import Organization, SignIn, User, UserBuilding, UserSite
+from cloud.tables import ApiKey, Organization, SignIn, User, UserBuilding, UserSite
 from prepaid.money import Money
 
+_IS_PERSON = ~exists().where(col(ApiKey.user_id) == col(User.id))
 _LOGIN = re.compile(r"[^\s\x00-\x1f]{1,60}")
 
 
@@ -103,10 +104,10 @@ class Person:
 
 
 def listed(session: Session, by: SignedIn) -> list[Person]:
-    """Those of whom by sees all that they see, by name; who has ended comes last."""
+    """Those of whom by sees all that they see, by name; who has ended comes last. No programs (integration.keys)."""
     rows = session.execute(
         select(User)
-        .where(col(User.organization_id) == by.organization_id)
+        .where(col(User.organization_id) == by.organization_id, _IS_PERSON)
         .order_by(col(User.ended_at).is_not(None), col(User.name))
     ).scalars()
     return [person for row in rows if _sees(session, by, person := _person(session, row))]
@@ -292,7 +293,9 @@ def _person(session: Session, row: User) -> Person:
 
 def _found(session: Session, by: SignedIn, user_id: UUID) -> User:
     row: User | None = session.execute(
-        select(User).where(col(User.id) == user_id, col(User.organization_id) == by.organization_id)
+        select(User).where(
+            col(User.id) == user_id, col(User.organization_id) == by.organization_id, _IS_PERSON
+        )
     ).scalar_one_or_none()
     if row is None or not _sees(session, by, _person(session, row)):
         raise NoSuchUser

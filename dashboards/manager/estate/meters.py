@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated
@@ -19,9 +18,19 @@ from cloud import tables, web
 from cloud.auth import SignedIn
 from cloud.errors import CloudError
 from cloud.permissions import Permission
-from cloud.services import audit, downlog, estate, scopes, sheets
-from cloud.services.devices import changes, decisions, models, mountings, photos, register, sheet
+from cloud.services import scopes, sheets
+from cloud.services.devices import (
+    changes,
+    decisions,
+    models,
+    mountings,
+    photos,
+    points,
+    register,
+    sheet,
+)
 from cloud.services.devices.changes import Registers
+from cloud.services.devices.points import NewPoint
 from cloud.tables import utc_now
 from cloud.web import UserSession
 from dashboards import errors, page
@@ -29,8 +38,7 @@ from dashboards.manager.estate import forms
 from dashboards.manager.estate.places import report_page, workbook
 from dashboards.manager.top import top
 from dashboards.words import N_
-from prepaid.point import Meter, Policy, Restore
-from prepaid.wire import Visit
+from prepaid.point import Meter, Restore
 
 router = APIRouter(include_in_schema=False)
 
@@ -143,9 +151,7 @@ def read(request: Request, point_id: UUID, user: Change, session: UserSession) -
     """The gateway is asked to read the meter now."""
 
     def do() -> None:
-        found = decisions.point_of(session, point_id, user)
-        (gateway,) = downlog.lock(session, [found.gateway_id])
-        downlog.append(session, gateway, [Visit(found.id)])
+        points.read_now(session, point_id, by=user)
 
     return _done(request, session, user, point_id, do)
 
@@ -353,15 +359,9 @@ def dispute(
     """The last reading is doubted by the customer."""
 
     def do() -> None:
-        found = decisions.point_of(session, point_id, user)
-        state = session.get_one(tables.PointState, found.id)
-        if state.total is None or state.read_at is None:
-            raise decisions.NothingCharged(point=found.name)
-        changes.dispute(
+        changes.dispute_last(
             session,
             point_id,
-            total=state.total,
-            read_at=state.read_at,
             why=why,
             pictures=forms.pictures(other=photo),
             by=user,
@@ -540,38 +540,26 @@ def _device(session: Session, user: SignedIn, point_id: UUID) -> Meter:
 
 
 def _add(session: Session, user: SignedIn, room_id: UUID, form: dict[str, str]) -> UUID:
-    room = scopes.check_room(session, user, room_id)
-    gateway = scopes.check_gateway(session, user, _uuid(form.get("gateway", "")))
     kind = models.of_key(form.get("model", ""))
     number = form.get("meter_no", "").strip()
-    meter = kind.meter(
-        meter_no=number,
-        line=form.get("line", "").strip(),
-        address=form.get("address", "").strip() or number,
-        multiplier=forms.number(form.get("multiplier") or "1"),
-        settings=_settings(kind, form, None),
-        has_switch=None if form.get("has_switch", "yes") == "yes" else False,
-    )
-    restore = Restore.DIRECT if form.get("restore") == Restore.DIRECT else Restore.ALLOW_CLOSE
     opening = form.get("opening", "").strip()
-    now = utc_now()
-    point = estate.add_point(
-        session,
-        room=room,
-        gateway=gateway,
-        purse=sheet.purse_of(session, room, kind.commodity),
+    new = NewPoint(
         name=form.get("name", ""),
-        commodity=kind.commodity,
-        meter=meter,
-        tariff_code=form.get("tariff", ""),
-        policy=replace(Policy(), restore=restore),
         model=kind.key,
+        meter=kind.meter(
+            meter_no=number,
+            line=form.get("line", "").strip(),
+            address=form.get("address", "").strip() or number,
+            multiplier=forms.number(form.get("multiplier") or "1"),
+            settings=_settings(kind, form, None),
+            has_switch=None if form.get("has_switch", "yes") == "yes" else False,
+        ),
+        tariff_code=form.get("tariff", ""),
+        restore=Restore.DIRECT if form.get("restore") == Restore.DIRECT else Restore.ALLOW_CLOSE,
         opening=forms.number(opening) if opening else None,
-        now=now,
     )
-    after = {"meter_no": meter.meter_no, "room": room.name, "gateway": gateway.gateway_no}
-    audit.record(session, user, "point-added", of="point", id=point.id, after=after, now=now)
-    return point.id
+    gateway_id = _uuid(form.get("gateway", ""))
+    return points.add(session, room_id, gateway_id, new, by=user, now=utc_now()).id
 
 
 def _new(
