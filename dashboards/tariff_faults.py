@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from dashboards.tariff_words import Say
+from dashboards.tariff_words import BANDS, Say
 from dashboards.words import N_
 
 PLACES = (
@@ -24,12 +24,14 @@ PLACES = (
     (r"from", N_("from")),
     (r"to", N_("until")),
     (r"band", N_("band")),
+    *((name, word) for name, word in BANDS.items()),
 )
 FAULTS = (
     (r"must be a text(?:.*)", N_("is missing")),
     (r"is missing", N_("is missing")),
     (
-        r"must be a number written as text(?:.*)|must be an exact(?:.*)|must be a decimal(?:.*)",
+        r"must be a number written as text(?:.*)|must be an exact(?:.*)|must be a decimal(?:.*)"
+        r"|(?:.*)must be a plain number(?:.*)",
         N_("must be a number, written like 0.5283"),
     ),
     (r"must be more than 0: bounds rise", N_("must be more than nothing")),

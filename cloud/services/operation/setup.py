@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID
 
@@ -16,17 +16,20 @@ from cloud import auth, tables
 from cloud.auth import SignedIn
 from cloud.errors import CloudError
 from cloud.said import Said
-from cloud.services import audit, estate
+from cloud.services import audit, estate, ledger
+from cloud.services.devices import models, points
+from cloud.services.devices.points import NewPoint
+from cloud.services.money import counter, shifts
 from cloud.settings import Settings
-from prepaid.point import Meter, Policy, Restore
-from prepaid.tariff_document import BadTariff
+from prepaid.money import Money
+from prepaid.point import Restore
+from prepaid.reading import Supply
 
 MOST_FLOORS, MOST_ROOMS = (
     60,
     40,
 )  # of one building, by the rule of this page; Excel knows no such bounds
 _ONE_AT_A_TIME = 4714  # an advisory lock
-STEP, MAX_KW = Decimal("0.01"), Decimal(60)
 
 
 class NoSetup(CloudError):
@@ -42,6 +45,9 @@ class BadRule(CloudError):
         super().__init__(field=field, reason=reason)
 
 
+Step = Literal["site", "rooms", "tariff", "gateway", "room", "money", "done"]
+
+
 @dataclass(frozen=True, slots=True)
 class Begun:
     """What there is already; the first of each. None: not yet."""
@@ -52,9 +58,10 @@ class Begun:
     tariff: tables.TariffDocument | None
     gateway: tables.Gateway | None
     is_room_open: bool
+    has_money: bool
 
     @property
-    def step(self) -> Literal["site", "rooms", "tariff", "gateway", "room", "done"]:
+    def step(self) -> Step:
         """The first that is still to be done."""
         if self.site is None:
             return "site"
@@ -64,7 +71,9 @@ class Begun:
             return "tariff"
         if self.gateway is None:
             return "gateway"
-        return "done" if self.is_room_open else "room"
+        if not self.is_room_open:
+            return "room"
+        return "done" if self.has_money else "money"
 
 
 def check(session: Session, settings: Settings, token: str) -> None:
@@ -99,7 +108,7 @@ def begin(
     audit.record(
         session,
         None,
-        "set up",
+        "set-up",
         of="organization",
         id=made.id,
         after={"name": made.name, "login": user.login},
@@ -126,6 +135,13 @@ def begun(session: Session, organization_id: UUID) -> Begun:
         is_room_open=session.execute(
             select(exists().where(col(tables.ServicePoint.organization_id) == organization_id))
         ).scalar_one(),
+        has_money=session.execute(
+            select(
+                exists().where(
+                    col(tables.Credit.organization_id) == organization_id,
+                )
+            )
+        ).scalar_one(),
     )
 
 
@@ -133,7 +149,7 @@ def add_site(session: Session, by: SignedIn, *, name: str, timezone: str, now: d
     """Raises estate.Taken or estate.BadValue."""
     site = estate.add_site(session, by.organization_id, name, timezone)
     after = {"name": site.name, "timezone": site.timezone}
-    audit.record(session, by, "added", of="site", id=site.id, after=after, now=now)
+    audit.record(session, by, "site-added", of="site", id=site.id, after=after, now=now)
 
 
 def add_rooms(
@@ -170,35 +186,21 @@ def add_rooms(
             estate.add_room(session, made, f"{floor:02}{number:02}", floor)
     rooms = (last_floor - first_floor + 1) * on_each
     after = {"name": made.name, "rooms": rooms}
-    audit.record(session, by, "added", of="building", id=made.id, after=after, now=now)
+    audit.record(session, by, "building-added", of="building", id=made.id, after=after, now=now)
 
 
-def publish_tariff(session: Session, by: SignedIn, *, price: str, now: datetime) -> None:
-    """A flat price for electricity, in yuan a kWh, in force from now on. Raises BadRule."""
-    site = _first(session, tables.Site, by.organization_id)
-    if site is None:
-        raise BadRule(reason=Said("the site is yet to be added"))
-    document: dict[str, Any] = {
-        "code": "electricity",
-        "commodity": "electricity",
-        "unit": "kWh",
-        "currency": estate.CURRENCY,
-        "timezone": site.timezone,
-        "versions": [
-            {
-                "effective_from": now.replace(microsecond=0).isoformat(),
-                "components": [{"item": "energy", "kind": "rate", "price": price.strip()}],
-            }
-        ],
-    }
-    try:
-        made = estate.publish_tariff(session, by.organization_id, document)
-    except BadTariff:
-        raise BadRule(
-            field="price", reason=Said("“{typed}” is no price in yuan", typed=price.strip()[:40])
-        ) from None
-    after = {"code": made.code, "price": price.strip()}
-    audit.record(session, by, "published", of="tariff", id=made.id, after=after, now=now)
+def publish_tariff(
+    session: Session, by: SignedIn, document: Mapping[str, Any], *, now: datetime
+) -> None:
+    """The price of electricity, in force from now on: there is nobody yet whom it could surprise.
+
+    Raises prepaid.tariff_document.BadTariff with each fault, estate.TariffPublished, or BadRule.
+    """
+    if not isinstance(document.get("versions"), list) or document.get("commodity") != "electricity":
+        raise BadRule(reason=Said("it prices no electricity"))
+    made = estate.publish_tariff(session, by.organization_id, document)
+    after = {"code": made.code, "document": made.document}
+    audit.record(session, by, "publish", of="tariff", id=made.id, after=after, now=now)
 
 
 def add_gateway(session: Session, by: SignedIn, *, gateway_no: str, now: datetime) -> UUID:
@@ -208,7 +210,7 @@ def add_gateway(session: Session, by: SignedIn, *, gateway_no: str, now: datetim
         raise BadRule(reason=Said("the site is yet to be added"))
     made = estate.add_gateway(session, site, gateway_no.strip())
     after = {"gateway_no": made.gateway_no}
-    audit.record(session, by, "added", of="gateway", id=made.id, after=after, now=now)
+    audit.record(session, by, "gateway-added", of="gateway", id=made.id, after=after, now=now)
     return made.id
 
 
@@ -218,15 +220,19 @@ def open_room(
     *,
     room: str,
     holder: str,
+    model: str,
     meter_no: str,
-    protocol: str,
     line: str,
     address: str,
+    settings: Mapping[str, str],
     now: datetime,
 ) -> UUID:
     """An account for the room, with a purse and an electricity meter at the gateway; the room's id.
 
-    Raises BadRule, estate.Taken or estate.BadValue.
+    settings are what only the owner of the meter knows, by the names that its model asks for. The address is the
+    meter's number where none is given.
+
+    Raises BadRule, models.NoSuchModel, estate.Taken or estate.BadValue.
     """
     state = begun(session, by.organization_id)
     row = tables.Room
@@ -240,24 +246,111 @@ def open_room(
         raise BadRule(field="room", reason=Said("there is no room {room}", room=room[:40]))
     if state.gateway is None or state.tariff is None:
         raise BadRule(reason=Said("tariff and gateway are yet to be added"))
+    kind = models.of_key(model)
+    if kind.commodity != "electricity":
+        raise BadRule(field="model", reason=Said("the first meter measures electricity"))
     account = estate.open_account(session, found, holder)
-    purse = estate.add_purse(session, account, "electricity")
-    digits = 6  # before the point, as of nearly all household meters; changed on the meter's page
-    meter = Meter(meter_no.strip(), protocol, line.strip(), address.strip(), digits, STEP, MAX_KW)
-    point = estate.add_point(
-        session,
-        room=found,
-        gateway=state.gateway,
-        purse=purse,
+    estate.add_purse(session, account, "electricity")
+    number = meter_no.strip()
+    new = NewPoint(
         name=f"{found.name} 电",
-        commodity="electricity",
-        meter=meter,
+        model=kind.key,
+        meter=kind.meter(
+            meter_no=number,
+            line=line.strip(),
+            address=address.strip() or number,
+            settings={key: value for key, value in settings.items() if key in kind.asks and value},
+        ),
         tariff_code=state.tariff.code,
-        policy=Policy(restore=Restore.ALLOW_CLOSE),
+        restore=Restore.ALLOW_CLOSE,
+        opening=None,
     )
-    after = {"room": found.name, "holder": account.holder, "meter_no": point.meter_no}
-    audit.record(session, by, "opened", of="account", id=account.id, after=after, now=now)
+    points.put(session, found, state.gateway, new, by=by, now=now)
+    after = {"room": found.name, "holder": account.holder}
+    audit.record(session, by, "account.opened", of="account", id=account.id, after=after, now=now)
     return UUID(str(found.id))
+
+
+def take_money(
+    session: Session,
+    by: SignedIn,
+    amount: Money,
+    *,
+    float_: Money,
+    key: UUID,
+    now: datetime,
+) -> None:
+    """Cash for the first room, into a shift that is opened with float_ in the drawer if none is open. Once per key.
+
+    Raises BadRule, shifts.BadCount, and what counter.take raises.
+    """
+    home = first_home(session, by.organization_id)
+    if home is None:
+        raise BadRule(reason=Said("the first room is yet to be opened"))
+    shifts.open_(session, by, float_, now=now)
+    counter.take(session, by, home.purse_id, amount=amount, way=shifts.CASH, idempotency_key=key)
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The room that was opened first, and how near it is to light."""
+
+    room_id: UUID
+    room: str
+    holder: str
+    purse_id: UUID
+    balance: Money
+    gateway_id: UUID
+    gateway_no: str
+    is_heard: bool
+    read_at: datetime | None
+    supply: Supply | None
+
+
+def first_home(session: Session, organization_id: UUID) -> Home | None:
+    """None before it is opened."""
+    point, room, account = tables.ServicePoint, tables.Room, tables.Account
+    purse, gateway, state = tables.Purse, tables.Gateway, tables.PointState
+    found = session.execute(
+        select(
+            col(room.id).label("room_id"),
+            col(room.name).label("room"),
+            col(account.holder),
+            col(purse.id).label("purse_id"),
+            col(gateway.id).label("gateway_id"),
+            col(gateway.gateway_no),
+            col(gateway.heard_at),
+            col(state.read_at),
+            col(state.supply),
+        )
+        .select_from(point)
+        .join(room, col(room.id) == col(point.room_id))
+        .join(purse, col(purse.id) == col(point.purse_id))
+        .join(account, col(account.id) == col(purse.account_id))
+        .join(gateway, col(gateway.id) == col(point.gateway_id))
+        .join(state, col(state.point_id) == col(point.id))
+        .where(
+            col(point.organization_id) == organization_id,
+            col(point.commodity) == "electricity",
+            col(point.ended_at).is_(None),
+        )
+        .order_by(col(point.created_at))
+        .limit(1)
+    ).one_or_none()
+    if found is None:
+        return None
+    return Home(
+        room_id=found.room_id,
+        room=found.room,
+        holder=found.holder,
+        purse_id=found.purse_id,
+        balance=ledger.balance(session, found.purse_id),
+        gateway_id=found.gateway_id,
+        gateway_no=found.gateway_no,
+        is_heard=found.heard_at is not None,
+        read_at=found.read_at,
+        supply=Supply(found.supply) if found.supply else None,
+    )
 
 
 def _first(session: Session, row: Any, organization_id: UUID) -> Any:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Annotated, Any
-from uuid import UUID
+from uuid import UUID, uuid4
 from zoneinfo import available_timezones
 
 from fastapi import APIRouter, Depends, Form, Request
 from sqlalchemy import select
 from sqlmodel import Session, col
+from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse, Response
 
 from cloud import tables, web
@@ -18,11 +19,17 @@ from cloud.errors import CloudError
 from cloud.permissions import Permission
 from cloud.said import Said
 from cloud.services import enrolment
+from cloud.services.devices import models
+from cloud.services.money import shifts
 from cloud.services.operation import setup
 from cloud.tables import utc_now
 from cloud.web import SystemSession, UserSession
-from dashboards import errors, page, qr
+from dashboards import errors, page, qr, tariff_faults
+from dashboards.manager.money import words
+from dashboards.manager.operation import setup_prices
+from dashboards.manager.tariffs import form as prices_form
 from dashboards.words import N_
+from prepaid.tariff_document import BadTariff
 
 router = APIRouter(include_in_schema=False, prefix="/setup")
 
@@ -33,19 +40,43 @@ STEPS = (
     ("tariff", N_("Price of electricity")),
     ("gateway", N_("Gateway")),
     ("room", N_("First room")),
+    ("money", N_("First money")),
+    ("channels", N_("Online payment")),
 )
-PROTOCOLS = ("dlt645-2007", "dlt645-1997", "cj188-2004")
 COMMON_ZONES = ("Asia/Shanghai", "Asia/Urumqi", "Asia/Hong_Kong", "Asia/Ho_Chi_Minh")
 NOT_THE_SAME = N_("The two passwords are not the same.")
 
+NEEDED = {
+    "wechat": (
+        N_(
+            "A merchant number 商户号 of pay.weixin.qq.com, bound to a verified official account 服务号"
+        ),
+        N_("The products JSAPI, H5 and Native 支付, those of them that residents need"),
+        N_("An API certificate, an APIv3 key and the public key of WeChat Pay 微信支付公钥"),
+    ),
+    "alipay": (
+        N_("A business account 企业支付宝 of b.alipay.com with 手机网站支付 and 当面付"),
+        N_("A web application at open.alipay.com that has been approved"),
+        N_("A pair of keys RSA2, and the public key of Alipay 支付宝公钥"),
+    ),
+}
+"""What has to be applied for, by channel (docs/payment-channels.md)."""
+
+
+async def fields(request: Request) -> FormData:
+    """All fields of a form whose fields are many."""
+    return await request.form()
+
+
+Typed = Annotated[FormData, Depends(fields)]
 Setter = Annotated[SignedIn, Depends(web.allowed(Permission.SET_UP))]
 Text = Annotated[str, Form()]
 
 
 @router.get("")
-def next_step(request: Request, user: Setter, session: UserSession) -> Response:
-    """The first step that is still to be done; the board once all are."""
-    return _page(request, session, user)
+def next_step(request: Request, user: Setter, session: UserSession, kind: str = "") -> Response:
+    """The first step that is still to be done; the board once all are. kind: a template of prices."""
+    return _page(request, session, user, kind=kind)
 
 
 @router.post("/site")
@@ -90,21 +121,38 @@ def rooms(
 
 
 @router.post("/tariff")
-def tariff(request: Request, user: Setter, session: UserSession, price: Text = "") -> Response:
-    def do() -> None:
-        setup.publish_tariff(session, user, price=price, now=utc_now())
-
-    return _done(request, session, user, do, price=price)
+def tariff(request: Request, user: Setter, session: UserSession, given: Typed) -> Response:
+    kind = str(given.get("kind", ""))
+    site = setup.begun(session, user.organization_id).site
+    if site is None or kind not in setup_prices.TEMPLATES:
+        return RedirectResponse("/setup", status_code=303)
+    typed, now = setup_prices.read(kind, given), utc_now()
+    try:
+        with session.begin_nested():
+            document = setup_prices.document(typed, site, now=now)
+            setup.publish_tariff(session, user, document, now=now)
+    except BadTariff as error:
+        faults = [tariff_faults.said(fault, page.say(request)) for fault in error.errors[:6]]
+        return _page(request, session, user, error=" ".join(faults), kind=kind, prices=typed)
+    except CloudError as error:
+        said = errors.sentence(request, error)
+        return _page(request, session, user, error=said, kind=kind, prices=typed)
+    return RedirectResponse("/setup", status_code=303)
 
 
 @router.post("/gateway")
 def gateway(
     request: Request, user: Setter, session: UserSession, gateway_no: Text = ""
 ) -> Response:
+    """Adds it, and goes on to the page with its token. Sent again it goes on, too."""
+    if setup.begun(session, user.organization_id).gateway is not None:
+        return RedirectResponse("/setup", status_code=303)
+
     def do() -> None:
         setup.add_gateway(session, user, gateway_no=gateway_no, now=utc_now())
 
-    return _done(request, session, user, do, gateway_no=gateway_no)
+    answer = _done(request, session, user, do, gateway_no=gateway_no)
+    return answer if answer.status_code == 422 else token(request, user, session)
 
 
 @router.post("/token")
@@ -126,27 +174,70 @@ def room(
     room: Text = "",
     holder: Text = "",
     meter_no: Text = "",
-    protocol: Text = "",
+    model: Text = "",
     line: Text = "",
     address: Text = "",
+    password: Text = "",
+    level: Text = "",
+    operator: Text = "",
 ) -> Response:
-    typed = {"room": room, "holder": holder, "meter_no": meter_no, "protocol": protocol}
-    opened: list[UUID] = []
+    typed = {"room": room, "holder": holder, "meter_no": meter_no, "model": model, "line": line}
+    settings = {"password": password.strip(), "level": level.strip(), "operator": operator.strip()}
 
     def do() -> None:
-        if protocol not in PROTOCOLS:
-            raise setup.BadRule(
-                field="protocol",
-                reason=Said(
-                    "the protocol of the meter is one of {protocols}",
-                    protocols=", ".join(PROTOCOLS),
-                ),
-            )
-        made = setup.open_room(session, user, line=line, address=address, now=utc_now(), **typed)
-        opened.append(made)
+        setup.open_room(session, user, address=address, settings=settings, now=utc_now(), **typed)
 
-    answer = _done(request, session, user, do, line=line, address=address, **typed)
-    return RedirectResponse(f"/rooms/{opened[0]}", status_code=303) if opened else answer
+    return _done(request, session, user, do, address=address, **typed)
+
+
+@router.post("/money")
+def money(
+    request: Request,
+    user: Setter,
+    session: UserSession,
+    amount: Text = "",
+    drawer: Text = "",
+    key: Annotated[UUID | None, Form()] = None,
+) -> Response:
+    """Cash for the first room; the shift that it needs is opened with it."""
+
+    def do() -> None:
+        setup.take_money(
+            session,
+            user,
+            words.amount(amount),
+            float_=words.amount(drawer or "0"),
+            key=key or uuid4(),
+            now=utc_now(),
+        )
+
+    answer = _done(request, session, user, do, amount=amount, drawer=drawer)
+    is_done = answer.status_code != 422
+    return RedirectResponse("/setup/channels", status_code=303) if is_done else answer
+
+
+@router.get("/channels")
+def channels(request: Request, user: Setter, session: UserSession) -> Response:
+    """How near the first room is to light, and what online payment still needs. It can be opened at any time."""
+    settings = request.app.state.settings
+    return page.render(
+        request,
+        "manager/setup.html",
+        step="channels",
+        steps=STEPS,
+        state=setup.begun(session, user.organization_id),
+        home=setup.first_home(session, user.organization_id),
+        error=None,
+        typed={},
+        ways=[
+            (words.WAYS[name], name in request.app.state.channels, NEEDED[name], name)
+            for name in NEEDED
+        ],
+        public_url=settings.public_url,
+        folder=settings.settings_file.parent if settings.settings_file else None,
+        here="/setup/channels",
+        timezone=page.TIMEZONE,
+    )
 
 
 # After the routes of the steps, whose names would be taken for tokens.
@@ -220,11 +311,14 @@ def _page(
     *,
     error: str | None = None,
     typed: dict[str, str] | None = None,
+    kind: str = "",
+    prices: prices_form.Form | None = None,
     **values: Any,
 ) -> Response:
     state = setup.begun(session, user.organization_id)
     if state.step == "done":
         return RedirectResponse("/rooms", status_code=303)
+    kind = kind if kind in setup_prices.TEMPLATES else ""
     zones = (*COMMON_ZONES, *sorted(available_timezones() - set(COMMON_ZONES)))
     row = tables.Room
     named = select(col(row.name)).where(col(row.organization_id) == user.organization_id)
@@ -238,7 +332,13 @@ def _page(
         error=error,
         typed=typed or {},
         zones=zones if state.step == "site" else (),
-        protocols=PROTOCOLS,
+        models=[model for model in models.MODELS if model.commodity == "electricity"],
+        templates=setup_prices.TEMPLATES,
+        kind=kind,
+        prices=prices or (setup_prices.shown(kind) if kind else None),
+        home=setup.first_home(session, user.organization_id) if state.step == "money" else None,
+        has_shift=shifts.has_open(session, user) is not None,
+        key=uuid4(),
         rooms=session.execute(named.order_by(col(row.name)).limit(200)).scalars().all()
         if state.step == "room"
         else (),
