@@ -273,6 +273,19 @@ class DecisionTaken:
     kind: Literal["decision-taken"] = "decision-taken"
 
 
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """The answer to a Recall: the credits of a purse that came after the one the cloud knows, in their order.
+
+    number is that of the last credit that came to the purse, or was typed as a code.
+    """
+
+    purse: UUID
+    number: int
+    credits: tuple[Transfer, ...]
+    kind: Literal["recalled"] = "recalled"
+
+
 Up = Annotated[
     Read
     | Measured
@@ -286,7 +299,8 @@ Up = Annotated[
     | EmergencyTaken
     | EmergencyRepaid
     | Withdrawn
-    | DecisionTaken,
+    | DecisionTaken
+    | Recalled,
     Field(discriminator="kind"),
 ]
 
@@ -373,6 +387,18 @@ class Withdraw:
     number: int
     is_unread_too: bool = False
     kind: Literal["withdraw"] = "withdraw"
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """The cloud's database was put back to a backup: tell what you were credited that it has not (Recalled).
+
+    known names, by its transfer, the last credit that the database has of each purse: what came after it is asked
+    for, and all of a purse that is not named.
+    """
+
+    known: Mapping[UUID, UUID]
+    kind: Literal["recall"] = "recall"
 
 
 @dataclass(frozen=True, slots=True)
@@ -485,6 +511,7 @@ Down = Annotated[
     | Credited
     | CodeVoided
     | Withdraw
+    | Recall
     | Visit
     | Pinned
     | BrakeReleased

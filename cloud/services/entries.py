@@ -32,6 +32,7 @@ from prepaid.wire import (
     Measured,
     MeterLinked,
     Read,
+    Recalled,
     SupplyChanged,
     Up,
     Withdrawn,
@@ -42,6 +43,7 @@ LARGEST_CURSOR = 2**62  # there is room after it
 LONGEST_NAME = 200
 _LARGEST_NUMBER = 2**31 - 1
 _MOST_BANDS = 63
+_MOST_RECALLED = 100
 _LARGEST_TOTAL = Decimal(10) ** 30
 
 
@@ -91,6 +93,9 @@ def checked(message: Up | BadMessage, points: dict[UUID, Point]) -> Up:
         return message
     if isinstance(message, Withdrawn):  # it may be of a purse that pays for nothing here any more
         _check_time(message.at)
+        return message
+    if isinstance(message, Recalled):  # also of a purse that the database does not know any more
+        _check_recalled(message)
         return message
     if isinstance(message, FieldWork):
         _check_time(message.at)
@@ -143,7 +148,7 @@ def checked(message: Up | BadMessage, points: dict[UUID, Point]) -> Up:
 def of(message: Up, points: dict[UUID, Point]) -> list[Point]:
     """The service points that a message is about: those of its purse, one, or none."""
     match message:
-        case GatewayAlarm() | FieldWork(point=None):
+        case GatewayAlarm() | FieldWork(point=None) | Recalled():
             return []
         case (
             CodeEntered(purse=purse)
@@ -186,6 +191,17 @@ def _check_time(at: datetime) -> None:
         raise Inapplicable(f"a time that cannot be kept: {at}")
 
 
+def _check_recalled(message: Recalled) -> None:
+    if not 0 <= message.number <= _LARGEST_NUMBER or len(message.credits) > _MOST_RECALLED:
+        raise Inapplicable("more credits than a gateway tells at once, or a number that cannot be")
+    for transfer in message.credits:
+        _check_time(transfer.at)
+        for name in (transfer.debit, transfer.cause):
+            _check_text(name, most=LONGEST_NAME)
+        if transfer.credit != prepaid(message.purse):
+            raise Inapplicable(f"a credit of purse {message.purse} credits {transfer.credit}")
+
+
 def _check_charges(message: Charged, point: Point) -> None:
     """A gateway writes charges to the purses that pay or paid for its points, and no other transfers."""
     for transfer in message.transfers:
@@ -217,7 +233,7 @@ def points_of(
         match message:
             case CodeEntered() | EmergencyTaken() | EmergencyRepaid() | Withdrawn():
                 is_about_a_purse = is_about_money = True
-            case GatewayAlarm() | FieldWork(point=None):
+            case GatewayAlarm() | FieldWork(point=None) | Recalled():
                 pass
             case _:
                 assert message.point is not None

@@ -2,7 +2,8 @@
 
 A gateway may have entries that we wrote after the backup, under numbers that we give to others from now on. As the
 log has another name it takes none of those for known. It hears of the new name in an answer to its own words, and is
-sent again what it may not have, and how its points stand, so that it does as this database says.
+sent again what it may not have, and how its points stand, so that it does as this database says. It is asked which
+credits it has that this database has not (money.lost_credits).
 """
 
 from __future__ import annotations
@@ -13,19 +14,20 @@ from datetime import datetime
 from uuid import uuid4
 
 from sqlalchemy import select, update
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlmodel import Session, col
 
 from cloud import tables
 from cloud.services import downlog, overrides, pointsets, takeover
 from prepaid.offline_code import WINDOW
 from prepaid.supply import Override
-from prepaid.wire import Cursor, Down, Follow, Pinned, PointSet, TariffSet, Trouble
+from prepaid.wire import Cursor, Down, Follow, Pinned, PointSet, Recall, TariffSet, Trouble
 
 log = logging.getLogger(__name__)
 
 AHEAD = WINDOW // 2
 """Credits of a purse that may have been lost since the backup. Their numbers are given to no others: a code under one
-of them would be taken for a credit that the gateway has, and one of the lost codes for a credit of ours."""
+of them would be taken for a credit that the gateway has, and one of the lost codes for a credit of ours. Where there were more, the gateway's answer says so."""
 TEXT = "the cloud's database was put back to a backup, and this gateway has not been heard since"
 
 
@@ -41,9 +43,8 @@ def rename_logs(session: Session, *, now: datetime) -> int:
         gateway.follow_from = gateway.down_sent_seq = gateway.down_acked
         gateway.down_sent_at = None
         gateway.down_fault = None
-        again = list(_standing(session, gateway, now))
-        if again:
-            downlog.append(session, gateway, again)
+        again = [_recall(session, gateway), *_standing(session, gateway, now)]
+        downlog.append(session, gateway, again)
         takeover.alarm(session, gateway, Trouble.CLOUD_RESTORED, at=now, is_over=False, text=TEXT)
     purse = tables.Purse
     session.execute(
@@ -79,6 +80,19 @@ def follow(gateway: tables.Gateway, cursor: Cursor | None) -> Follow | None:
     if gateway.follow_from is None or cursor is None:
         return None
     return Follow(gateway.down_log, gateway.follow_from, cursor.log)
+
+
+def _recall(session: Session, gateway: tables.Gateway) -> Recall:
+    """Asks for what it was credited after the last credits that the database knows."""
+    credit, purse = tables.Credit, tables.Purse
+    rows = session.execute(
+        select(col(credit.purse_id), col(credit.transfer_id))
+        .join(purse, col(purse.id) == col(credit.purse_id))
+        .where(col(purse.gateway_id) == gateway.id)
+        .ext(distinct_on(col(credit.purse_id)))
+        .order_by(col(credit.purse_id), col(credit.number).desc())
+    )
+    return Recall({row.purse_id: row.transfer_id for row in rows})
 
 
 def _standing(session: Session, gateway: tables.Gateway, now: datetime) -> Iterator[Down]:

@@ -37,7 +37,7 @@ from cloud.services.devices import decisions
 from cloud.services.entries import Inapplicable, Point
 from cloud.services.integration import outbox
 from cloud.services.integration.outbox import Event, Happened
-from cloud.services.money import withdrawals
+from cloud.services.money import lost_credits, withdrawals
 from prepaid.ledger import Transfer, TransferIdReused
 from prepaid.rating import Position
 from prepaid.wire import (
@@ -56,6 +56,7 @@ from prepaid.wire import (
     Measured,
     MeterLinked,
     Read,
+    Recalled,
     SupplyChanged,
     Up,
     Withdrawn,
@@ -224,6 +225,11 @@ def _apply(
                     raise Inapplicable(str(error)) from error
             case DecisionTaken():
                 decisions.taken(session, gateway, message)
+            case Recalled():
+                try:
+                    lost_credits.told(session, gateway, message, now=now)
+                except lost_credits.NotAsked as error:
+                    raise Inapplicable(str(error)) from error
             case EmergencyRepaid():
                 emergency.repaid(session, session.get_one(tables.Purse, message.purse), message)
     if transfers:

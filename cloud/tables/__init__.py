@@ -6,6 +6,7 @@ from cloud.tables.bills import BillDay, BillDifference
 from cloud.tables.counter import (
     ClosedBalance,
     Grant,
+    LostCredit,
     MoneyRules,
     PeriodClosing,
     Receipt,
@@ -110,6 +111,7 @@ __all__ = [
     "JobRun",
     "Line",
     "LoginFailure",
+    "LostCredit",
     "Measurement",
     "Meter",
     "MoneyRules",

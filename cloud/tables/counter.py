@@ -122,6 +122,34 @@ class Grant(Identified, table=True):
     balance_after_fen: int | None = Field(default=None, sa_type=BigInteger)
 
 
+class LostCredit(Identified, table=True):
+    """A credit that a gateway has and the database had not, after it was put back to a backup. id is its transfer's.
+
+    It waits for a person until its transfer is booked here, by whomever, or settled_at says that it need not be. The
+    purse may be one that the database does not know any more.
+    """
+
+    __tablename__ = "lost_credits"
+    __table_args__ = (
+        belongs_to("gateways", "gateway_id"),
+        belongs_to("users", "settled_by"),
+        CheckConstraint("amount_fen > 0", name="positive"),
+        CheckConstraint("(settled_at IS NULL) = (settled_by IS NULL)", name="settled"),
+        Index("ix_lost_credits_organization", "organization_id", "created_at"),
+    )
+
+    gateway_id: UUID
+    purse_id: UUID
+    debit: str = Field(sa_type=Text)
+    amount_fen: int = Field(sa_type=BigInteger)
+    reason: str = Field(sa_type=Text)
+    cause: str = Field(sa_type=Text)
+    at: datetime = Field(sa_type=Utc)
+    settled_at: datetime | None = Field(default=None, sa_type=Utc)
+    settled_by: UUID | None = None
+    note: str | None = Field(default=None, sa_type=Text)
+
+
 class Shift(Identified, table=True):
     """收费员班次: a cashier's drawer from opening to closing; of each cashier at most one is open."""
 

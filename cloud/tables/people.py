@@ -172,10 +172,19 @@ class AuditEntry(Owned, table=True):
 
 
 class AuditHead(Owned, table=True):
-    """How far an organization's audit log has come. Locked by whoever writes on."""
+    """How far an organization's audit log has come. Locked by whoever writes on.
+
+    verified_number and verified_hash are its head when all of it was last found whole; broken_since and fault say
+    since when it is not, and what was found first.
+    """
 
     __tablename__ = "audit_heads"
 
     organization_id: UUID = Field(foreign_key="organizations.id", primary_key=True)
     number: int = Field(sa_type=BigInteger)
     hash: bytes = Field(sa_type=LargeBinary)
+    verified_at: datetime | None = Field(default=None, sa_type=Utc)
+    verified_number: int | None = Field(default=None, sa_type=BigInteger)
+    verified_hash: bytes | None = Field(default=None, sa_type=LargeBinary)
+    broken_since: datetime | None = Field(default=None, sa_type=Utc)
+    fault: str | None = Field(default=None, sa_type=Text)

@@ -388,6 +388,31 @@ class Store:
         """The number of the last credit that came from the cloud, 0 before the first."""
         return self._credits.get(ledger.prepaid(purse)) or 0
 
+    def highest_credit(self, purse: UUID) -> int:
+        """The highest number of a credit that came from the cloud, or by a code whose credit is yet to come."""
+        book = ledger.prepaid(purse)
+        typed = self._one("SELECT coalesce(max(number), 0) FROM typed WHERE book = ?", book)
+        return max(self.last_credit(purse), int(typed))
+
+    def credited_purses(self) -> list[UUID]:
+        """Every purse that the cloud ever credited here."""
+        rows = self._select("SELECT DISTINCT credit FROM transfer ORDER BY credit").fetchall()
+        found = (ledger.purse_of(Book(book)) for (book,) in rows)
+        return [purse for purse in found if purse is not None]
+
+    def credits_after(self, purse: UUID, known: UUID | None) -> list[Transfer]:
+        """What a purse was credited after the transfer known, in the order in which it came; all of it for None.
+
+        Nothing where known is not here: what came later to the cloud's log cannot be here before it.
+        """
+        rows = self._select(
+            "SELECT * FROM transfer WHERE credit = ? AND rowid >"
+            " CASE WHEN ? IS NULL THEN 0"
+            " ELSE coalesce((SELECT rowid FROM transfer WHERE id = ?), 9223372036854775807) END ORDER BY rowid",
+            *(ledger.prepaid(purse), str(known) if known else None, str(known)),
+        )
+        return [_transfer(row) for row in rows]
+
     def typed(self, purse: UUID, number: int) -> Typed | None:
         """What a code gave for the credit with this number, until that comes."""
         return self._typed.get((ledger.prepaid(purse), number))

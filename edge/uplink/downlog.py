@@ -15,6 +15,7 @@ from edge.ledger import standing
 from edge.ledger.ledger_file import StoreFull
 from edge.ledger.rows import Lending, Off
 from edge.ledger.store import Hold, Store
+from edge.uplink.recalling import recall
 from edge.uplink.withdrawing import withdraw
 from prepaid import ledger
 from prepaid.ledger import Reason
@@ -35,6 +36,7 @@ from prepaid.wire import (
     Pinned,
     PointEnded,
     PointSet,
+    Recall,
     Resumed,
     Standing,
     TapsClosed,
@@ -139,6 +141,10 @@ class DownLog:
                     return lambda: None  # asked of another store; the cloud says what became of it
                 withdraw(self._store, message, purse, self._now())
                 return lambda: self._agent.wake_purse(purse)
+            case Recall():
+                if self._store.hold is not Hold.REBUILDING:  # then all it has came from the cloud
+                    recall(self._store, message)
+                return lambda: None
             case Visit(point=id):
                 return lambda: self._agent.wake([id])
             case Pinned(point=id, override=override):

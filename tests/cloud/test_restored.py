@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -11,15 +12,17 @@ import pytest
 from sqlalchemy import select, text
 
 from cloud import tables
+from cloud.auth import SignedIn, of_user
 from cloud.backups import restoring, taking
 from cloud.backups.sealed import BadBackup
 from cloud.db import Database
 from cloud.errors import CannotStart
-from cloud.services import downlog, ledger, pointsets
+from cloud.services import credits, downlog, estate, ledger, pointsets, restored, uplog
+from cloud.services.money import lost_credits, purses
 from cloud.services.readings import partitions
 from prepaid.ledger import Reason, Transfer, clearing, prepaid
 from prepaid.money import Money
-from prepaid.wire import Credited, PointSet
+from prepaid.wire import Credited, PointSet, Recalled
 from tests.cloud.conftest import NOON
 from tests.cloud.test_takeover import Town
 from tests.edge.simulated import clock, simulated, until
@@ -79,9 +82,80 @@ async def test_a_gateway_that_knows_more_than_the_restored_cloud_loses_nothing_o
     # Of the two gateways there are, this one has been heard.
     assert town.cloud.alarms().count(("cloud-restored", False)) == 2
     assert town.cloud.alarms().count(("cloud-restored", True)) == 1
+    # The gateway had told of the 20.00; they are found again, so nobody has to see to them.
+    with put_back.organization(home.organization_id) as session:
+        kept = session.execute(select(tables.LostCredit.cause)).scalars().all()
+        assert kept == ["sandbox:2"]
+        assert lost_credits.waiting(session, manager(session, home)) == []
     assert caplog.text.count("the cloud's database was put back to a backup") == 1
     await town.first.stop()
     put_back.close()
+
+
+def manager(session, home) -> SignedIn:
+    return of_user(session, session.get_one(tables.User, home.user_id))
+
+
+@pytest.mark.processes
+@simulated
+async def test_cash_that_only_the_gateway_knows_is_listed_and_booked_once_and_no_number_is_given_twice(
+    database, home, url, empty, tmp_path: Path
+):
+    town = Town(database, home, tmp_path)
+    await town.live()  # 10.00 paid, 2.00 used
+    backup = tmp_path / "backup"
+    numbered(town, "1.00", "cash:a")
+    await until(town.first.is_settled, within_s=60)
+    taking.take(url, backup, settings_file=None, passphrase=None, now=clock())
+    lost = [numbered(town, "20.00", "cash:b"), numbered(town, "7.00", "cash:c")]
+    await until(town.first.is_settled, within_s=60)
+    assert lost == [3, 4]  # the first is the 10.00, which had been paid before there were numbers
+
+    restoring.restore(empty, backup, passphrase=None, now=clock())
+    town.cloud.database = put_back = Database(empty)
+    # The office takes money before the gateway is heard: under a number that nobody had.
+    assert numbered(town, "5.00", "cash:d") == 2 + restored.AHEAD + 1
+    await until(town.first.is_settled, within_s=200)
+
+    # The gateway: 10.00 - 2.00 + 1.00 + 20.00 + 7.00 + 5.00. The cloud has not the 27.00 of the lost day.
+    assert town.first.balance == Money.yuan("41.00")
+    assert town.cloud.balance == Money.yuan("14.00")
+    with put_back.organization(home.organization_id) as session:
+        by = manager(session, home)
+        listed = lost_credits.waiting(session, by)
+        assert [(one.amount, one.cause, one.holder) for one in listed] == [
+            (Money.yuan("20.00"), "cash:b", "李四"),
+            (Money.yuan("7.00"), "cash:c", "李四"),
+        ]
+        lost_credits.book(session, by, listed[0].id, now=clock())
+    with put_back.organization(home.organization_id) as session:
+        by = manager(session, home)
+        with pytest.raises(lost_credits.IsSettled):
+            lost_credits.book(session, by, listed[0].id, now=clock())
+    with put_back.organization(home.organization_id) as session:
+        by = manager(session, home)
+        lost_credits.settle(session, by, listed[1].id, note="已手工补录", now=clock())
+        assert lost_credits.waiting(session, by) == []
+    await until(town.first.is_settled, within_s=60)
+    # Booked at both under one id: the gateway, which had it, has no more than before.
+    assert town.first.balance == Money.yuan("41.00")
+    assert town.cloud.balance == Money.yuan("34.00")
+    assert town.first.store.rejections() == 0
+    await town.first.stop()
+    put_back.close()
+
+
+def numbered(town: Town, yuan: str, cause: str) -> int:
+    """Cash that is taken as the office takes it; the number of the credit."""
+    transfer = Transfer(
+        clearing("cash"), prepaid(town.cloud.purse), Money.yuan(yuan), Reason.TOP_UP, cause, clock()
+    )
+    with town.cloud.database.system() as session:
+        purse = purses.locked(session, town.cloud.organization_id, town.cloud.purse)
+        # What was paid before has a number, too, as it has in an office.
+        credits.of_purse(session, purse)
+        purses.credit(session, purse, [transfer], carry_to=None)
+        return purse.credits
 
 
 @pytest.mark.processes
@@ -206,3 +280,21 @@ def test_secrets_are_not_written_without_a_passphrase(url, tmp_path, settings_fi
     with pytest.raises(CannotStart, match="under a passphrase"):
         taking.take(url, tmp_path / "b", settings_file=settings_file, passphrase=None, now=NOON)
     assert not (tmp_path / "b").exists()
+
+
+def test_a_gateway_that_was_not_asked_is_not_believed_about_credits(database, home):
+    book = prepaid(home.electricity_purse)
+    made_up = Transfer(clearing("cash"), book, Money.yuan("99"), Reason.TOP_UP, "cash:x", NOON)
+    told = Recalled(home.electricity_purse, 7, (made_up,))
+    with database.system() as session:
+        gateway = uplog.gateway_of(session, home.gateway_no)
+        with pytest.raises(lost_credits.NotAsked, match="was not asked"):
+            lost_credits.told(session, gateway, told, now=NOON)
+        restored.rename_logs(session, now=NOON)
+        other = estate.add_gateway(session, session.get_one(tables.Site, home.site_id), "GW-2")
+        with pytest.raises(lost_credits.NotAsked, match="not of this gateway"):
+            lost_credits.told(session, other, told, now=NOON)
+        assert lost_credits.told(session, gateway, told, now=NOON) == 1
+        assert lost_credits.told(session, gateway, replace(told, number=2**30), now=NOON) == 1
+        purse = session.get_one(tables.Purse, home.electricity_purse, populate_existing=True)
+        assert purse.credits == restored.AHEAD

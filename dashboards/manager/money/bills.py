@@ -14,12 +14,13 @@ from cloud import web
 from cloud.auth import SignedIn
 from cloud.permissions import Permission
 from cloud.services import audit
-from cloud.services.money import bill_days
+from cloud.services.money import bill_days, lost_credits
 from cloud.services.money.bill_days import Listed
 from cloud.services.reconciliation import BEIJING, Kind
 from cloud.tables import BillDay, utc_now
 from cloud.web import UserSession
 from dashboards import page
+from dashboards.manager.money import words
 from dashboards.manager.top import top
 from dashboards.words import N_
 from prepaid.money import Money
@@ -116,6 +117,8 @@ def bills(
         "manager/bills.html",
         rows=rows,
         waiting=waiting,
+        lost=lost_credits.waiting(session, user),
+        reasons_said=words.REASONS,
         settled=[one for one in listed if not _is_open(one)],
         channels=CHANNELS,
         kinds={kind.value: words for kind, words in KINDS.items()},
