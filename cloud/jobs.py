@@ -22,6 +22,7 @@ from cloud.services import channel_refunds, gateways, news, notices, signing_key
 from cloud.services.accounts import closing, households
 from cloud.services.integration import deliveries
 from cloud.services.money import bill_days, sweeps, withdrawals
+from cloud.services.people import audit_checks
 from cloud.services.readings import partitions, rerating
 from cloud.services.tariffs import assignments, rehearsal
 from cloud.settings import Settings
@@ -188,6 +189,16 @@ def _back_up(job: Context) -> Said | None:
     )
 
 
+def _verify_audit(job: Context) -> Said | None:
+    with job.database.organization(job.organization) as session:
+        found = audit_checks.check(session, job.organization, now=job.now)
+    if found is None:
+        return None
+    if found.fault is not None:
+        return Said("The audit log is broken at entry {entry}.", entry=found.broken or 0)
+    return Said("The audit log is whole: {entries} entries.", entries=found.entries)
+
+
 def _prepare_partitions(job: Context) -> Said | None:
     with job.database.system() as session:
         made = partitions.prepare(session, now=job.now)
@@ -318,6 +329,7 @@ JOBS: tuple[Job, ...] = (
         _prepare_partitions,
         at=time(1, 30),
     ),
+    Job("verify-audit", "Verify the audit log", _verify_audit, at=time(3, 40), for_each=True),
     Job("rerate", "Rate the day's readings again", _rerate, at=time(3, 10), for_each=True),
     Job(
         "rerate-everything",

@@ -27,7 +27,8 @@ log = logging.getLogger(__name__)
 
 AHEAD = WINDOW // 2
 """Credits of a purse that may have been lost since the backup. Their numbers are given to no others: a code under one
-of them would be taken for a credit that the gateway has, and one of the lost codes for a credit of ours. Where there were more, the gateway's answer says so."""
+of them would be taken for a credit that the gateway has, and one of the lost codes for a credit of ours. Where there
+were more, the gateway's answer says so."""
 TEXT = "the cloud's database was put back to a backup, and this gateway has not been heard since"
 
 

@@ -19,6 +19,7 @@ from cloud.permissions import Permission
 from cloud.services import alarms, board
 from cloud.services.alarms import GatewayTrouble, PointAlarm
 from cloud.services.board import RoomCard
+from cloud.services.people import audit_checks
 from cloud.tables import Organization
 from cloud.tables.base import utc_now
 from cloud.web import OpenEvents, UserSession, database
@@ -26,7 +27,15 @@ from dashboards import files, language, live, page, words
 from dashboards.manager import accounts, gateways, jobs, supply
 from dashboards.manager.estate import meters, places
 from dashboards.manager.integration import keys, reference, webhooks
-from dashboards.manager.money import bills, books, counter, orders, shifts, withdrawals
+from dashboards.manager.money import (
+    bills,
+    books,
+    counter,
+    lost_credits,
+    orders,
+    shifts,
+    withdrawals,
+)
 from dashboards.manager.operation import backups, setup
 from dashboards.manager.people import approvals, audit, cuts, own, signing_in, users
 from dashboards.manager.readings import rerating
@@ -55,7 +64,7 @@ router.include_router(own.router)
 router.include_router(users.router)
 router.include_router(tariff_editing.router)
 router.include_router(tariff_pages.router)
-for module in (counter, orders, withdrawals, shifts, books):
+for module in (counter, orders, withdrawals, shifts, books, lost_credits):
     router.include_router(module.router)
 router.include_router(approvals.router)
 router.include_router(audit.router)
@@ -122,6 +131,7 @@ def rooms(
         q=q,
         troubles=alarms.of_gateways(session, user.organization_id, scope=user.scope),
         alarms=alarms.of_points(session, user.organization_id, rooms=None, scope=user.scope),
+        audit_checked=audit_checks.of(session, user),
     )
 
 
@@ -139,6 +149,7 @@ def all_alarms(
         user_name=user.name,
         troubles=alarms.of_gateways(session, user.organization_id, scope=user.scope),
         alarms=alarms.of_points(session, user.organization_id, rooms=None, scope=user.scope),
+        audit_checked=audit_checks.of(session, user),
     )
 
 

@@ -145,6 +145,7 @@ def test_the_board_can_be_filtered_and_left_without_scripts(town: Town, open_pag
     expect(page.locator(".room:visible")).to_have_count(1)
     expect(card(page, house)).to_be_visible()
 
+    page.click(".who")
     page.click(".leave button")
     expect(page).to_have_url(f"{town.url}/login")
     page.goto(f"{town.url}/rooms")

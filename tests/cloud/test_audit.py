@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -12,12 +16,21 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 from typer.testing import CliRunner
 
+import cloud
 from cloud import auth, tables
 from cloud.auth import SignedIn
+from cloud.permissions import Role
 from cloud.services import audit
+from cloud.services.accounts.acts import Act
 from cloud.services.audit import Head
+from cloud.services.devices import changes
+from cloud.services.money import grants, withdrawals
+from cloud.services.people import audit_checks
 from cloud.tables import AuditEntry, utc_now
 from cloud.web import COOKIE
+from dashboards.manager.estate.meters import KINDS
+from dashboards.manager.people.act_words import ACTS
+from dashboards.words import CATALOGUES
 from tests.cloud.conftest import NOON
 from wattwell import cli
 
@@ -230,3 +243,72 @@ def test_the_page_shows_what_is_asked_for_and_only_to_those_who_see_everything(
     with database.system() as session:
         session.get_one(tables.User, home.user_id).is_everywhere = False
     assert web.get("/audit").status_code == 403
+
+
+def checked(database, home, *, now=NOON):
+    with database.organization(home.organization_id) as session:
+        return audit_checks.check(session, home.organization_id, now=now)
+
+
+def test_the_nightly_check_alarms_the_administrator_until_the_log_is_whole_again(
+    database, home, by, web, all_seeing
+):
+    with database.system() as session:
+        cookie = auth.login(session, "home", "correct horse", now=utc_now())
+    web.cookies.set(COOKIE, cookie)
+    english = {"Accept-Language": "en"}
+    assert checked(database, home) is None  # nothing was written yet
+    with database.organization(home.organization_id) as session:
+        write(session, by, 1, 2)
+    assert checked(database, home).fault is None
+    assert "The audit log is broken" not in web.get("/rooms", headers=english).text
+    assert "Verified from the first entry on" in web.get("/audit", headers=english).text
+
+    def as_owner(statement: str) -> None:
+        with psycopg.connect(all_seeing) as owner:
+            owner.execute("ALTER TABLE audit_entries DISABLE TRIGGER ALL")
+            owner.execute(statement)
+
+    as_owner("UPDATE audit_entries SET user_name = '李四' WHERE number = 2")
+    assert checked(database, home).broken == 2
+    for path in ("/rooms", "/alarms", "/audit"):
+        assert "entry 2 is not as it was written" in web.get(path, headers=english).text
+    with database.organization(home.organization_id) as session:
+        assert audit_checks.of(session, replace(by, roles=frozenset({Role.OPERATOR}))) is None
+    as_owner("UPDATE audit_entries SET user_name = '王经理' WHERE number = 2")
+    assert checked(database, home, now=NOON + timedelta(days=1)).fault is None
+    assert "The audit log is broken" not in web.get("/rooms", headers=english).text
+
+    # Another past, whole in itself, is not what was there when the log was last whole.
+    as_owner(
+        "DELETE FROM audit_entries; UPDATE audit_heads SET number = 0, hash = decode(repeat('00', 32), 'hex')"
+    )
+    with database.organization(home.organization_id) as session:
+        write(session, by, 7, 8)
+    assert "made anew" in checked(database, home).fault
+
+
+def test_every_act_that_is_written_down_has_a_word_in_both_languages():
+    """Those that the services name outright; the rest are put together of a kind and an act."""
+    outright = set()
+    for path in Path(cloud.__file__).parent.rglob("*.py"):
+        for call in (n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call)):
+            if ast.unparse(call.func) == "audit.record" and isinstance(call.args[2], ast.Constant):
+                (of,) = (k.value for k in call.keywords if k.arg == "of")
+                if isinstance(of, ast.Constant):
+                    outright.add((of.value, call.args[2].value))
+    together = {
+        *((kind.value, act) for kind in withdrawals.Kind for act in ("ask", "cancel")),
+        *((kind.value, "give") for kind in grants.Kind),
+        *(
+            (kind, f"{kind}-{act}")
+            for kind in ("site", "building", "room")
+            for act in ("added", "renamed", "ended", "deleted", "used-again")
+        ),
+        *(("account", f"account.{act}") for act in Act if act is not Act.HOUSEHOLD),
+        *(("point", kind) for kind in KINDS if kind != changes.CALIBRATED),
+    }
+    assert len(outright) > 40
+    assert (outright | together) - set(ACTS) == set()
+    chinese = CATALOGUES["zh"]
+    assert [word for word in ACTS.values() if chinese.gettext(word) == word] == []

@@ -115,4 +115,4 @@ def test_an_older_installation_and_a_backup_of_it_come_to_this_version_with_the_
         with database.system() as session:
             counted.append(sorted(session.execute(select(tables.Purse.credits)).scalars()))
         database.close()
-    assert counted == [[0, 0, 1, 2], [restored.GAP + n for n in (0, 0, 1, 2)]]
+    assert counted == [[0, 0, 1, 2], [restored.AHEAD + n for n in (0, 0, 1, 2)]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -18,6 +19,7 @@ from cloud.auth import NotAllowed, SignedIn
 from cloud.permissions import Permission
 from cloud.services import audit
 from cloud.services.audit import Wanted
+from cloud.services.people import audit_checks
 from cloud.tables import User
 from cloud.web import UserSession
 from dashboards import page
@@ -69,9 +71,18 @@ def log(
         people=session.execute(people.order_by(col(User.name))).scalars().all(),
         acts=audit.acts(session, user.organization_id),
         words=ACTS,
-        act_words={name: word for (_, name), word in ACTS.items()},
+        act_words=_act_words(page.say(request)),
+        checked=audit_checks.of(session, user),
         **top(session, user),
     )
+
+
+def _act_words(say: Callable[[str], str]) -> dict[str, str]:
+    """What each act is called; one that is done to several things by all of its names."""
+    found: dict[str, list[str]] = {}
+    for (_, act), word in ACTS.items():
+        found.setdefault(act, []).append(say(word))
+    return {act: " / ".join(words) for act, words in found.items()}
 
 
 def _changes(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, Any, Any]]:
