@@ -11,7 +11,6 @@ from uuid import UUID
 from weakref import WeakSet
 
 import psycopg
-from sqlalchemy import text
 from sqlmodel import Session
 
 from cloud.db import connect_args, execute, place
@@ -44,7 +43,7 @@ def changed(
 ) -> None:
     """Tells the open pages of the organization, when and if the session's transaction commits."""
     payload = _payload(organization_id, room_id, account_id, topup_id)
-    session.execute(text("SELECT pg_notify(:c, :p)"), {"c": CHANNEL, "p": payload})
+    execute(session, "SELECT pg_notify(%(channel)s, %(payload)s)", channel=CHANNEL, payload=payload)
 
 
 _EACH = """

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from uuid import UUID
 
 from sqlalchemy import select
+from sqlalchemy.orm.attributes import set_committed_value
 from sqlmodel import Session, col
 
 from cloud import tables
+from cloud.db import execute
 from cloud.services import downlog, ledger
 from prepaid.ledger import Transfer, prepaid
 from prepaid.wire import Credited
@@ -21,21 +24,34 @@ def number(
     Needs the purse locked and the transfers posted: numbers go down in their order, and without gaps but where the
     database was put back to a backup (services.restored).
     """
-    numbered = tuple(Credited(t, n) for n, t in enumerate(transfers, purse.credits + 1))
-    for credited in numbered:
-        assert credited.number is not None
-        session.add(
-            tables.Credit(
-                organization_id=purse.organization_id,
-                purse_id=purse.id,
-                number=credited.number,
-                transfer_id=credited.transfer.id,
-            )
-        )
-    purse.credits += len(numbered)
-    session.add(purse)
     session.flush()
+    numbered = number_of(session, purse.id, transfers)
+    if numbered:
+        set_committed_value(purse, "credits", numbered[-1].number)
     return numbered
+
+
+_NUMBER = """
+    WITH counted AS (
+        UPDATE purses SET credits = credits + cardinality(CAST(%(transfers)s AS uuid[])) WHERE id = %(purse)s
+        RETURNING organization_id, id, credits - cardinality(CAST(%(transfers)s AS uuid[])) AS before
+    ), kept AS (
+        INSERT INTO credits (organization_id, purse_id, number, transfer_id)
+        SELECT c.organization_id, c.id, c.before + t.place, t.id
+        FROM counted c, unnest(CAST(%(transfers)s AS uuid[])) WITH ORDINALITY AS t (id, place)
+    )
+    SELECT before FROM counted
+"""
+
+
+def number_of(
+    session: Session, purse_id: UUID, transfers: Iterable[Transfer]
+) -> tuple[Credited, ...]:
+    """As number, for a purse of which no more is known than that it is locked."""
+    given = list(transfers)
+    ids = [transfer.id for transfer in given]
+    before: int = execute(session, _NUMBER, purse=purse_id, transfers=ids).scalar_one()
+    return tuple(Credited(transfer, n) for n, transfer in enumerate(given, before + 1))
 
 
 def of_purse(session: Session, purse: tables.Purse) -> tuple[Credited, ...]:

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import and_, insert, or_, select, text
+from sqlalchemy import and_, or_, select, text
+from sqlalchemy.orm.attributes import set_committed_value
 from sqlmodel import Session, col
 
 from cloud import tables
+from cloud.db import execute
 from prepaid import wire
 from prepaid.wire import Cursor, Entry, Follow, Halt
 
@@ -69,26 +71,37 @@ def lock(session: Session, gateway_ids: Iterable[UUID]) -> list[tables.Gateway]:
 
 def append(session: Session, gateway: tables.Gateway, messages: Sequence[wire.Down]) -> int:
     """Appends messages to the log of a locked gateway and wakes the workers; the sequence number of the last."""
-    first = gateway.down_seq + 1
-    gateway.down_seq += len(messages)
     session.flush()
-    session.execute(
-        insert(tables.DownEntry),
-        [
-            {
-                "organization_id": gateway.organization_id,
-                "gateway_id": gateway.id,
-                "seq": seq,
-                "body": wire.write_down(message),
-            }
-            for seq, message in enumerate(messages, first)
-        ],
+    last = append_to(session, gateway.id, messages)
+    set_committed_value(gateway, "down_seq", last)
+    return last
+
+
+_APPEND = """
+    WITH moved AS (
+        UPDATE gateways SET down_seq = down_seq + cardinality(CAST(%(bodies)s AS text[])) WHERE id = %(gateway)s
+        RETURNING organization_id, id, down_seq
+    ), written AS (
+        INSERT INTO down_entries (organization_id, gateway_id, seq, body, created_at)
+        SELECT organization_id, id, down_seq - cardinality(CAST(%(bodies)s AS text[])) + place, body, %(now)s
+        FROM moved, unnest(CAST(%(bodies)s AS text[])) WITH ORDINALITY AS b (body, place)
     )
-    session.execute(
-        text("SELECT pg_notify(:channel, :payload)"),
-        {"channel": CHANNEL, "payload": json.dumps(str(gateway.id))},
-    )
-    return gateway.down_seq
+    SELECT down_seq, pg_notify(%(channel)s, %(payload)s) FROM moved
+"""
+
+
+def append_to(session: Session, gateway_id: UUID, messages: Sequence[wire.Down]) -> int:
+    """As append, for a gateway of which no more is known than that it is locked."""
+    last: int = execute(
+        session,
+        _APPEND,
+        gateway=gateway_id,
+        bodies=[wire.write_down(message) for message in messages],
+        now=tables.utc_now(),
+        channel=CHANNEL,
+        payload=json.dumps(str(gateway_id)),
+    ).scalar_one()
+    return last
 
 
 _APPEND_AGAIN = text("""

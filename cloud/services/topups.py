@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID, uuid5
 
 from sqlalchemy import ColumnElement, exists, func, or_, select
@@ -15,7 +16,7 @@ from sqlmodel import Session, col
 from cloud import events, tables
 from cloud.auth import SignedIn
 from cloud.channels import Channel, Order, Payer, Payment, Way
-from cloud.db import Database
+from cloud.db import Database, execute
 from cloud.errors import CloudError
 from cloud.said import Said
 from cloud.services import audit, channel_refunds, credits, downlog, ledger, scopes
@@ -118,23 +119,17 @@ def create(
     return topup
 
 
-def confirm(session: Session, payment: Payment, *, channel: str, now: datetime) -> TopUp:
+def confirm(session: Session, payment: Payment, *, channel: str, now: datetime) -> None:
     """Books a payment, once: sets paid_at, posts the transfer, appends Credited to the gateway's log.
 
     A second payment, of the order or of its twin, is not credited but given back: see channel_refunds.
     Needs a system session. Raises NoSuchOrder, or NotAsOrdered if the amount is another or the channel has
     said that money of it went back.
     """
-    known: TopUp | None = session.execute(
-        select(TopUp).where(
-            col(TopUp.out_trade_no) == payment.out_trade_no, col(TopUp.channel) == channel
-        )
-    ).scalar_one_or_none()
-    if known is None:
+    holder = _lock(session, out_trade_no=payment.out_trade_no, channel=channel)
+    if holder is None:
         raise NoSuchOrder(out_trade_no=payment.out_trade_no)
-    if not _is_booked(known, payment):
-        _credit(session, known, payment, now=now)
-    return known
+    _credit(session, holder, payment, now=now)
 
 
 def _twins(session: Session, topup: TopUp) -> list[TopUp]:
@@ -205,7 +200,10 @@ def record_taken(
         limits.check(session, by, amount, now=now)
         topup.taken_by, topup.shift_id = by.user_id, shift_id
         topup.voucher, topup.remark = voucher, remark
-        _credit(session, topup, Payment(topup.out_trade_no, topup.id.hex, amount, now), now=now)
+        payment = Payment(topup.out_trade_no, topup.id.hex, amount, now)
+        holder = _lock(session, out_trade_no=topup.out_trade_no, channel=way)
+        _credit(session, holder, payment, now=now)
+        session.refresh(topup)
         after = {"purse": str(purse.id), "fen": amount.fen, "channel": way}
         audit.record(session, by, "take-cash", of="topup", id=topup.id, after=after, now=now)
     return topup
@@ -316,22 +314,51 @@ def _begun(
     return topup, is_new
 
 
-def _credit(session: Session, topup: TopUp, payment: Payment, *, now: datetime) -> None:
-    # The purse first, so that it gets no gateway meanwhile: see estate.add_point.
-    purse = session.get_one(
-        Purse, topup.purse_id, with_for_update={"key_share": True}, populate_existing=True
+# The purse first, so that it gets no gateway meanwhile: see estate.add_point. Then the gateway, as downlog.lock says.
+_LOCK = """
+    WITH purse AS (
+        SELECT p.id, p.account_id, p.gateway_id FROM purses p
+        WHERE p.id = (
+            SELECT t.purse_id FROM topups t WHERE t.out_trade_no = %(out_trade_no)s AND t.channel = %(channel)s
+        )
+        FOR NO KEY UPDATE
     )
-    gateways = downlog.lock(session, [purse.gateway_id] if purse.gateway_id else [])
-    session.refresh(topup, with_for_update={"key_share": True})
+    SELECT p.id, p.account_id, g.id AS gateway_id
+    FROM purse p LEFT JOIN LATERAL (
+        SELECT id FROM gateways WHERE id = p.gateway_id FOR NO KEY UPDATE
+    ) AS g ON true
+"""
+# Twins belong to the purse that is locked, so only one of them can be the first that is paid.
+_LOCK_ORDER = """
+    SELECT t.*, EXISTS (
+        SELECT FROM topups twin
+        WHERE (twin.id = coalesce(t.twin_of, t.id) OR twin.twin_of = coalesce(t.twin_of, t.id)) AND twin.id <> t.id
+          AND twin.credited_at IS NOT NULL
+    ) AS is_twin_credited
+    FROM topups t WHERE t.out_trade_no = %(out_trade_no)s FOR NO KEY UPDATE OF t
+"""
+_CREDITED = """
+    UPDATE topups
+    SET transaction_id = %(transaction)s, paid_at = %(paid_at)s, credited_at = %(now)s, credit_number = %(number)s,
+        balance_after_fen = (SELECT balance_fen FROM balances WHERE purse_id = %(purse)s),
+        gateway_id = coalesce(%(gateway)s, gateway_id), down_seq = coalesce(%(down_seq)s, down_seq)
+    WHERE id = %(topup)s
+"""
+
+
+def _lock(session: Session, *, out_trade_no: str, channel: str) -> Any:
+    """The purse (id, account_id) of an order and its gateway_id, locked; None if there is no such order."""
+    session.flush()
+    return execute(session, _LOCK, out_trade_no=out_trade_no, channel=channel).one_or_none()
+
+
+def _credit(session: Session, purse: Any, payment: Payment, *, now: datetime) -> None:
+    """Books the payment of an order of a locked purse. All in few questions: the customer waits for light."""
+    topup = execute(session, _LOCK_ORDER, out_trade_no=payment.out_trade_no).one()
     if _is_booked(topup, payment):
         return
-    # Twins belong to the purse that is locked, so only one of them can be the first that is paid.
-    if topup.credited_at is not None or any(t.credited_at for t in _twins(session, topup)):
-        channel_refunds.begin(session, topup, payment, now=now)
-        if topup.credited_at is None:
-            topup.transaction_id, topup.paid_at = payment.transaction_id, payment.paid_at
-            session.add(topup)
-            events.changed(session, topup.organization_id, topup_id=topup.id)
+    if topup.credited_at is not None or topup.is_twin_credited:
+        _give_back(session, topup.id, payment, now=now)
         return
     if topup.refunded_at is not None:
         raise NotAsOrdered(
@@ -353,16 +380,22 @@ def _credit(session: Session, topup: TopUp, payment: Payment, *, now: datetime) 
             replace(transfer, credit=income(SERVICE_FEE), amount=fee, reason=Reason.FEE)
         )
     ledger.post(session, topup.organization_id, transfers, carry_to=now)
-    topup.transaction_id = payment.transaction_id
-    topup.paid_at, topup.credited_at = payment.paid_at, now
-    topup.balance_after_fen = ledger.balance(session, topup.purse_id).fen
-    (credited,) = credits.number(session, purse, [transfer])
-    topup.credit_number = credited.number
-    for gateway in gateways:
-        topup.gateway_id = gateway.id
-        topup.down_seq = downlog.append(session, gateway, [credited])
-    session.add(topup)
-    session.flush()
+    (credited,) = credits.number_of(session, purse.id, [transfer])
+    down_seq = None
+    if purse.gateway_id is not None:
+        down_seq = downlog.append_to(session, purse.gateway_id, [credited])
+    execute(
+        session,
+        _CREDITED,
+        topup=topup.id,
+        transaction=payment.transaction_id,
+        paid_at=payment.paid_at,
+        now=now,
+        number=credited.number,
+        purse=purse.id,
+        gateway=purse.gateway_id,
+        down_seq=down_seq,
+    )
     outbox.tell(
         session,
         topup.organization_id,
@@ -376,12 +409,22 @@ def _credit(session: Session, topup: TopUp, payment: Payment, *, now: datetime) 
                     "account_id": purse.account_id,
                     "amount_fen": topup.amount_fen,
                     "channel": topup.channel,
-                    "paid_at": topup.paid_at,
+                    "paid_at": payment.paid_at,
                 },
             )
         ],
     )
     events.changed(session, topup.organization_id, account_id=purse.account_id, topup_id=topup.id)
+
+
+def _give_back(session: Session, topup_id: UUID, payment: Payment, *, now: datetime) -> None:
+    """A second payment, of the order or for the same money."""
+    topup = session.get_one(TopUp, topup_id, populate_existing=True)
+    channel_refunds.begin(session, topup, payment, now=now)
+    if topup.credited_at is None:
+        topup.transaction_id, topup.paid_at = payment.transaction_id, payment.paid_at
+        session.add(topup)
+        events.changed(session, topup.organization_id, topup_id=topup.id)
 
 
 def credited(topup: TopUp) -> Money:
@@ -394,7 +437,7 @@ def cause_of(channel: str, transaction_id: str | None) -> str:
     return f"{channel}:{transaction_id}"
 
 
-def _is_booked(topup: TopUp, payment: Payment) -> bool:
+def _is_booked(topup: Any, payment: Payment) -> bool:
     """Whether this payment is credited, or is being given back. Raises NotAsOrdered at another amount."""
     if payment.amount.fen != topup.amount_fen:
         raise NotAsOrdered(

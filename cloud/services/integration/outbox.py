@@ -9,10 +9,11 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID, uuid4
 
-from sqlalchemy import insert, select
-from sqlmodel import Session, col
+from sqlalchemy import insert
+from sqlmodel import Session
 
-from cloud.tables import Webhook, WebhookDelivery, utc_now
+from cloud.db import execute
+from cloud.tables import WebhookDelivery, utc_now
 
 Value = str | int | bool | UUID | datetime | None
 
@@ -46,11 +47,7 @@ def tell(session: Session, organization_id: UUID, happened: Iterable[Happened]) 
     told = list(happened)
     if not told:
         return
-    found = session.execute(
-        select(col(Webhook.id), col(Webhook.events)).where(
-            col(Webhook.organization_id) == organization_id, col(Webhook.ended_at).is_(None)
-        )
-    ).all()
+    found = execute(session, _WEBHOOKS, organization=organization_id).all()
     rows = [
         row(organization_id, webhook_id, one)
         for one in told
@@ -59,6 +56,11 @@ def tell(session: Session, organization_id: UUID, happened: Iterable[Happened]) 
     ]
     if rows:
         session.execute(insert(WebhookDelivery), rows)
+
+
+_WEBHOOKS = """
+    SELECT id, events FROM webhooks WHERE organization_id = %(organization)s AND ended_at IS NULL
+"""
 
 
 def gateway_alarm(
