@@ -32,6 +32,7 @@ MODULES = (
     "ingest",
     "ledger",
     "board",
+    "callback",
 )
 LOOPS = 200_000
 

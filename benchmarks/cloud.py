@@ -6,21 +6,25 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import psycopg
 from sqlmodel import Session
 
 from cloud import tables
 from cloud.db import Database, migrate
-from cloud.services import estate
+from cloud.services import estate, topups
+from prepaid.money import Money
 from prepaid.point import Meter, Policy
+from simulators.world.cloud import Company
 from wattwell import supervise
 from wattwell.postgres import Postgres
 
 GATEWAY_NO = "GW-BENCH"
+FEN = 5000
 TARIFF = {
     "code": "power",
     "commodity": "electricity",
@@ -99,3 +103,18 @@ def _estate(
         purses.append(purse.id)
         accounts.append(account.id)
     return organization.id, site, tuple(points), tuple(purses), tuple(accounts)
+
+
+def order(cloud: Cloud, number: int) -> tables.TopUp:
+    """A top-up of FEN for one purse after the other, ordered and not yet paid."""
+    which = number % len(cloud.purses)
+    return topups.create(
+        cloud.database,
+        Company(lambda: datetime.now(UTC)),
+        organization_id=cloud.organization_id,
+        account_id=cloud.accounts[which],
+        purse_id=cloud.purses[which],
+        amount=Money(FEN),
+        idempotency_key=uuid4(),
+        page_url="http://127.0.0.1/t",
+    )
