@@ -167,7 +167,10 @@ def tell_of_cut(screen: Screen, story: Story, cut: Cut) -> None:
     screen.tell(
         f"room {ROOM} ran out and was cut; its relay was read back open after {took_s:.1f} s"
     )
-    screen.tell(f"be the tenant of {ROOM}: open the page above and top up")
+    lent = seed.EMERGENCY.amount
+    screen.tell(
+        f"be the tenant of {ROOM}: open the page above and top up, or take ¥{lent} of emergency credit"
+    )
     screen.point_to(f"Tenant of {ROOM}", story.tenant_url)
 
 

@@ -16,6 +16,7 @@ from rich.text import Text
 from cloud.services.board import PointCard, RoomCard
 from prepaid.money import Money
 from prepaid.reading import Supply
+from prepaid.supply import Why
 from simulators.estate import TIMEZONE
 
 FULL_BAR = Money.yuan("100")
@@ -150,6 +151,8 @@ def _supply(point: PointCard | None) -> Text:
     match point.supply:
         case Supply.ON if point.wanted is Supply.OFF:
             return Text("↓ cutting", style="red")
+        case Supply.ON if point.why is Why.EMERGENCY:
+            return Text("● on emergency credit", style="yellow")
         case Supply.ON:
             return Text("● on", style="green")
         case Supply.OFF if point.wanted is Supply.ON or point.balance.fen > 0:

@@ -16,7 +16,8 @@ from cloud.services import estate as cloud_estate
 from cloud.settings import Settings
 from cloud.tables import Account, Gateway, Occupancy, Organization, Purse, Room, User, utc_now
 from prepaid.enrolment import Token
-from prepaid.point import Policy, Restore
+from prepaid.money import ZERO, Money
+from prepaid.point import EmergencyCredit, Policy, Restore
 from simulators import estate
 from simulators.estate import ElectricityPlan, WaterPlan
 from wattwell.installation import Installation
@@ -26,6 +27,7 @@ SITE = "听雨小区"
 BUILDING = "1号楼"
 GATEWAY_NO = "GW-0001"
 MANAGER = "manager"
+EMERGENCY = EmergencyCredit(Money.yuan("5"), offered_at=ZERO)
 
 
 def seed(installation: Installation, database: Database) -> None:
@@ -70,13 +72,14 @@ def _supply(
 ) -> None:
     """A service point with its purse, and what the customer has paid into it so far."""
     purpose: Literal["electricity", "water"]
+    emergency: EmergencyCredit | None
     match plan:
         case ElectricityPlan():
             commodity, tariff, purpose, word = "electricity", ELECTRICITY, "electricity", "电"
-            restore = Restore.ALLOW_CLOSE
+            restore, emergency = Restore.ALLOW_CLOSE, EMERGENCY
         case WaterPlan():
             commodity, tariff, purpose, word = "cold_water", WATER, "water", "水"
-            restore = Restore.DIRECT
+            restore, emergency = Restore.DIRECT, None
     purse = cloud_estate.add_purse(session, account, purpose)
     # Paid first: the gateway learns of the money before the point, and never cuts off who has paid.
     topups.record_cash(
@@ -91,7 +94,7 @@ def _supply(
         commodity=commodity,
         meter=estate.point_meter(plan),
         tariff_code=tariff["code"],
-        policy=Policy(restore=restore),
+        policy=Policy(restore=restore, emergency=emergency),
     )
 
 
