@@ -72,8 +72,8 @@ async def _scan(room: MeterRoom, name: str, line: LineAtHand, asked: Asked, job:
 
     async for event in scanning.scan(visits, open_bus, wanted):
         match event:
-            case Progress(asking, done, total):
-                job.do(Said("%(asking)s", values={"asking": asking}), done=done, total=total)
+            case Progress(what, done, total):
+                job.do(Said(what.message, values=what.values), done=done, total=total)
             case Found():
                 job.add(event)
             case Note(message, values):

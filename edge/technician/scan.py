@@ -63,17 +63,8 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """What is asked now; `total` grows where a collision has to be looked into."""
-
-    asking: str
-    done: int
-    total: int
-
-
-@dataclass(frozen=True, slots=True)
 class Note:
-    """Something to know about the line: a message with %(name)s for each of values."""
+    """A message with %(name)s for each of values: something to know about the line, or what is asked."""
 
     message: str
     values: Mapping[str, object]
@@ -81,6 +72,19 @@ class Note:
     @property
     def sentence(self) -> str:
         return self.message % self.values
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What is asked now; `total` grows where a collision has to be looked into."""
+
+    what: Note
+    done: int
+    total: int
+
+    @property
+    def asking(self) -> str:
+        return self.what.sentence
 
 
 Event = Found | Progress | Note
@@ -169,7 +173,7 @@ class _Counter:
     done: int = 0
     total: int = 0
 
-    def asked(self, what: str) -> Progress:
+    def asked(self, what: Note) -> Progress:
         self.done += 1
         self.total = max(self.total, self.done)
         return Progress(what, self.done, self.total)
@@ -225,13 +229,15 @@ async def _dlt645(search: _Search) -> AsyncIterator[Event]:
     is_old = search.protocol is Protocol.DLT645_1997
     kind: Dlt645 = Dlt1997 if is_old else Dlt2007
     for address in search.known(12):
-        yield search.counter.asked(f"{search.protocol.value} {address}")
+        yield search.counter.asked(_address(search, address))
         answers, collides = await _hear_dlt645(search, _read(search, address))
         if address in answers and (found := await _confirm(search, kind(address))):
             yield found
         elif collides:
             yield _two_of(search, address)
-    yield search.counter.asked(f"{search.protocol.value} whoever is there")
+    yield search.counter.asked(
+        Note("%(protocol)s: whoever is there", {"protocol": search.protocol.value})
+    )
     addresses: list[str] = []
     collides = False
     for request in _whoever(is_old):
@@ -272,6 +278,10 @@ def _read(search: _Search, address: str) -> bytes:
     return _first(dlt645.read(address, COMMUNICATION_ADDRESS))
 
 
+def _address(search: _Search, address: str) -> Note:
+    return Note("%(protocol)s %(address)s", {"protocol": search.protocol.value, "address": address})
+
+
 async def _by_pairs(search: _Search, kind: Dlt645, known: str) -> AsyncIterator[Event]:
     """All meters whose address ends in `known`, by the hundred pairs before it."""
     search.counter.total += len(PAIRS)
@@ -279,7 +289,7 @@ async def _by_pairs(search: _Search, kind: Dlt645, known: str) -> AsyncIterator[
     for pair in PAIRS:
         ending = pair + known
         asked = ending.rjust(12, "A")
-        yield search.counter.asked(f"{search.protocol.value} {asked}")
+        yield search.counter.asked(_address(search, asked))
         answers, collides = await _hear_dlt645(search, _read(search, asked))
         for address in answers:
             own = address if address.isdecimal() else asked
@@ -351,7 +361,7 @@ async def _own_addresses(search: _Search, answers: list[str]) -> list[str]:
 
 async def _cj188(search: _Search) -> AsyncIterator[Event]:
     for address in search.known(14):
-        yield search.counter.asked(f"cjt188 {address}")
+        yield search.counter.asked(_address(search, address))
         request = _first(
             cj188.read(address, cj188_items.CURRENT, meter_type=cj188_frame.ANY_TYPE, serial=0)
         )
@@ -363,7 +373,9 @@ async def _cj188(search: _Search) -> AsyncIterator[Event]:
                 yield found
     collided = False
     for meter_type in (cj188_frame.ANY_TYPE, *(t for t in METER_TYPES if t != 0xAA)):
-        yield search.counter.asked(f"cjt188 whoever is there, {METER_TYPES[meter_type][0]}")
+        yield search.counter.asked(
+            Note("cjt188: whoever is there, %(type)s", {"type": " ".join(METER_TYPES[meter_type])})
+        )
         request = _first(cj188.read_address(meter_type=meter_type))
         answers, collides = await _hear_cj188(search, request)
         if answers and not collides:
@@ -423,7 +435,7 @@ async def _confirm_cj188(search: _Search, address: str, meter_type: int) -> Foun
 
 async def _modbus(search: _Search) -> AsyncIterator[Event]:
     for unit in search.wanted.units:
-        yield search.counter.asked(f"modbus-rtu unit {unit}")
+        yield search.counter.asked(Note("Modbus unit %(unit)s", {"unit": unit}))
         request = _first(modbus.read_holding(unit, address=0, count=1))
         heard = await search.bus.hear(request, reply_s=search.wanted.units_s)
         answers = modbus_frame.ReplyDecoder(request, echoes=False).feed(heard)

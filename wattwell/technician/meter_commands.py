@@ -305,8 +305,10 @@ async def look(
         task = bar.add_task("listening", total=None)
         async for event in scanning.scan(visits, open_bus, wanted):
             match event:
-                case scanning.Progress(asking, done, total):
-                    bar.update(task, description=f"{asking:<40}", completed=done, total=total)
+                case scanning.Progress(what, done, total):
+                    bar.update(
+                        task, description=f"{what.sentence:<40}", completed=done, total=total
+                    )
                 case scanning.Found():
                     found.append(event)
                     if shows_rows:

@@ -38,7 +38,7 @@ def said_by_programs() -> set[str]:
         EDGE / "technician" / "scan.py",
     ]:
         found |= set(_written_in(ast.parse(path.read_text(encoding="utf-8"))))
-    return found - {"%(asking)s", "%(text)s"}
+    return found - {"%(text)s"}
 
 
 def _written_in(tree: ast.Module) -> Iterator[str]:
