@@ -19,7 +19,7 @@ from cloud.db import Database
 from cloud.notices import configured
 from cloud.said import Said
 from cloud.services import channel_refunds, gateways, news, notices, signing_keys
-from cloud.services.accounts import closing, households
+from cloud.services.accounts import closing, emptying, households, stating
 from cloud.services.integration import deliveries
 from cloud.services.money import bill_days, sweeps, withdrawals
 from cloud.services.people import audit_checks
@@ -91,8 +91,16 @@ def _tell_households(job: Context) -> Said | None:
 
 def _finish_closed(job: Context) -> Said | None:
     with job.database.organization(job.organization) as session:
+        stating.take_back(session, job.organization, now=job.now)
         done = closing.finish_all(session, job.organization, now=job.now)
     return Said("{accounts} closed accounts are settled.", accounts=done) if done else None
+
+
+def _empty_purses(job: Context) -> Said | None:
+    done = emptying.empty_all(job.database, job.organization, now=job.now)
+    if not done:
+        return None
+    return Said("Followed {purses} purses of customers who changed rooms.", purses=done)
 
 
 def _ask_for_payments(job: Context) -> Said | None:
@@ -266,6 +274,13 @@ JOBS: tuple[Job, ...] = (
         "Note which closed accounts are settled",
         _finish_closed,
         every=timedelta(minutes=1),
+        for_each=True,
+    ),
+    Job(
+        "empty-purses",
+        "Move what is left to the purse of a customer's new room",
+        _empty_purses,
+        every=SECONDS_15,
         for_each=True,
     ),
     Job(

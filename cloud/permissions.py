@@ -45,6 +45,7 @@ class Permission(StrEnum):
     SETTLE_BILLS = "settle-bills"
     SEE_JOBS = "see-jobs"
     SEE_RERATING = "see-rerating"
+    EXPLAIN_RERATING = "explain-rerating"  # to acknowledge a difference, with a reason
     SEE_TARIFFS = "see-tariffs"
     EDIT_TARIFFS = "edit-tariffs"
     RUN_JOBS = "run-jobs"
@@ -121,7 +122,13 @@ _WHO: Mapping[Permission, tuple[Role, ...]] = {
     Permission.SEE_BILLS: (Role.CASHIER, Role.APPROVER, Role.AUDITOR),
     Permission.SETTLE_BILLS: (Role.APPROVER,),
     Permission.SEE_JOBS: (Role.OPERATOR, Role.ENGINEER, Role.AUDITOR),
-    Permission.SEE_RERATING: (Role.OPERATOR, Role.TARIFF_EDITOR, Role.AUDITOR),
+    Permission.SEE_RERATING: (
+        Role.OPERATOR,
+        Role.TARIFF_EDITOR,
+        Role.APPROVER,
+        Role.AUDITOR,
+    ),
+    Permission.EXPLAIN_RERATING: (Role.APPROVER,),
     Permission.SEE_TARIFFS: _EVERYONE,
     Permission.EDIT_TARIFFS: (Role.TARIFF_EDITOR,),
     Permission.RUN_JOBS: (Role.ENGINEER,),

@@ -14,6 +14,7 @@ from sqlmodel import Session
 
 from cloud.auth import SignedIn
 from cloud.services import bulk_cuts
+from cloud.services.accounts import stating
 from cloud.services.approvals import Approval
 from cloud.services.money import approving
 from cloud.services.tariffs import drafts, publication
@@ -23,6 +24,7 @@ Executor = Callable[[Session, Approval, SignedIn, datetime], None]
 EXECUTORS: dict[str, Executor] = {
     bulk_cuts.KIND: bulk_cuts.carry_out,
     drafts.KIND: publication.publish,
+    stating.KIND: stating.carry_out,
     approving.WITHDRAWAL: approving.send,
     approving.REOPENING: approving.reopen,
 }

@@ -67,7 +67,14 @@ from cloud.tables.people import (
     UserBuilding,
     UserSite,
 )
-from cloud.tables.readings import Rated, RatingDifference, RatingStart, Reading, TelemetryCursor
+from cloud.tables.readings import (
+    Rated,
+    RatingAcknowledgement,
+    RatingDifference,
+    RatingStart,
+    Reading,
+    TelemetryCursor,
+)
 from cloud.tables.tariffs import (
     PointClass,
     Rehearsal,
@@ -126,6 +133,7 @@ __all__ = [
     "PointState",
     "Purse",
     "Rated",
+    "RatingAcknowledgement",
     "RatingDifference",
     "RatingStart",
     "Reading",

@@ -20,7 +20,8 @@ class Tenure(Identified, table=True):
 
     began_at and ended_at are what was decided here, opened_… and closed_… what the gateway says: from which register
     on this payer pays, and up to which. down_seq is the entry of our log for gateway_id that told of it. typed_… is
-    the register that a person read at the beginning, with a photo, where one did.
+    the register that a person read at the beginning, with a photo, where one did. stated_… is the last register as
+    two people have said it 人工认定, because the gateway does not come back; superseded_at: it came back after all.
     """
 
     __tablename__ = "tenures"
@@ -30,6 +31,11 @@ class Tenure(Identified, table=True):
         belongs_to("purses", "purse_id"),
         belongs_to("gateways", "gateway_id"),
         belongs_to("photos", "typed_photo"),
+        belongs_to("users", "stated_by"),
+        CheckConstraint(
+            "(stated_total IS NULL) = (stated_at IS NULL) AND (stated_total IS NULL) = (stated_by IS NULL)",
+            name="stated",
+        ),
         CheckConstraint("(typed_total IS NULL) = (typed_at IS NULL)", name="typed"),
         CheckConstraint("(opened_total IS NULL) = (opened_at IS NULL)", name="opened"),
         CheckConstraint("(closed_total IS NULL) = (closed_at IS NULL)", name="closed"),
@@ -60,6 +66,10 @@ class Tenure(Identified, table=True):
     ended_at: datetime | None = Field(default=None, sa_type=Utc)
     closed_total: Decimal | None = Field(default=None, sa_type=Numeric)
     closed_at: datetime | None = Field(default=None, sa_type=Utc)
+    stated_total: Decimal | None = Field(default=None, sa_type=Numeric)
+    stated_at: datetime | None = Field(default=None, sa_type=Utc)
+    stated_by: UUID | None = None
+    superseded_at: datetime | None = Field(default=None, sa_type=Utc)
 
 
 class Photo(Identified, table=True):

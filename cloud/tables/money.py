@@ -15,7 +15,11 @@ from cloud.tables.base import Identified, Owned, Utc, belongs_to, referable, wri
 class Purse(Identified, table=True):
     """钱包: an account's prepaid money for one purpose. gateway_id is where it is charged, once it has a point;
     credits counts what it was credited, each of which has a number (Credit); debits counts the withdrawals that were
-    sent. An account has one for each purpose and gateway."""
+    sent. An account has one for each purpose and gateway.
+
+    given_up_at: its gateway does not come back, so what leaves it is booked here. moves_to: the customer has gone to
+    a room at another gateway, and what is left in it follows to that purse, as moved_by has asked.
+    """
 
     __tablename__ = "purses"
     __table_args__ = (
@@ -31,6 +35,14 @@ class Purse(Identified, table=True):
             postgresql_where=text("ended_at IS NULL"),
             postgresql_nulls_not_distinct=True,
         ),
+        belongs_to("purses", "moves_to"),
+        belongs_to("users", "moved_by"),
+        CheckConstraint("(moves_to IS NULL) = (moved_by IS NULL)", name="moved"),
+        Index(
+            "ix_purses_moving",
+            "organization_id",
+            postgresql_where=text("moves_to IS NOT NULL AND ended_at IS NULL"),
+        ),
     )
 
     account_id: UUID
@@ -39,6 +51,9 @@ class Purse(Identified, table=True):
     credits: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
     ended_at: datetime | None = Field(default=None, sa_type=Utc)  # it pays for nothing any more
     debits: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
+    given_up_at: datetime | None = Field(default=None, sa_type=Utc)
+    moves_to: UUID | None = None
+    moved_by: UUID | None = None
 
 
 class Credit(Owned, table=True):

@@ -89,6 +89,22 @@ class RatingDifference(Owned, table=True):
     found_at: datetime = Field(sa_type=Utc)
 
 
+class RatingAcknowledgement(Owned, table=True):
+    """A difference that a person has looked into 复核差异说明: it counts as long as both amounts are these."""
+
+    __tablename__ = "rating_acknowledgements"
+    __table_args__ = (belongs_to("points", "point_id"), belongs_to("users", "acknowledged_by"))
+
+    point_id: UUID = Field(primary_key=True)
+    item: str = Field(primary_key=True, sa_type=Text)
+    at: datetime = Field(primary_key=True, sa_type=Utc)
+    booked_fen: int = Field(sa_type=BigInteger)
+    expected_fen: int = Field(sa_type=BigInteger)
+    why: str = Field(sa_type=Text)
+    acknowledged_by: UUID
+    acknowledged_at: datetime = Field(sa_type=Utc)
+
+
 class TelemetryCursor(SQLModel, table=True):
     """Up to which number readings were sent to the time series database; upto is one that was the newest at upto_at.
 

@@ -105,6 +105,7 @@ FILL = (
     "INSERT INTO rating_starts VALUES (:organization, :point, now(), '{}', NULL)",
     "INSERT INTO rated VALUES (:organization, :point, now(), 1, '{}')",
     "INSERT INTO rating_differences VALUES (:organization, :point, 'energy', now(), 1, 2, NULL, NULL, NULL, now())",
+    "INSERT INTO rating_acknowledgements VALUES (:organization, :point, 'energy', now(), 1, 2, 'w', :user, now())",
     "INSERT INTO measurements VALUES (:organization, :point, now(), 'M', '{}', NULL, NULL)",
     "INSERT INTO evidence VALUES"
     " (:organization, :point, now(), 'backwards', 'certain', 'held', NULL, NULL, 'x')",

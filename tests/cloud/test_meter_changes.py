@@ -17,6 +17,7 @@ from cloud.permissions import Role
 from cloud.services.devices import changes, decisions, mountings
 from cloud.services.devices.changes import Registers
 from cloud.services.devices.photos import NoPicture, Picture
+from cloud.services.readings import rerating
 from edge.ledger.store import Hold
 from prepaid.money import Money
 from prepaid.point import Meter as Device
@@ -83,6 +84,18 @@ def event_of(town: Town, event: tables.DeviceEvent) -> tables.DeviceEvent:
         return session.get(tables.DeviceEvent, event.id)
 
 
+def rated_again(town: Town) -> tuple[int, int]:
+    """The charges that agree when everything is rated from the first reading, and those that differ."""
+    found = rerating.rerate(
+        town.cloud.database,
+        town.cloud.organization_id,
+        now=clock(),
+        is_stopping=lambda: False,
+        from_the_first=True,
+    )
+    return found.charges - found.differences, found.differences
+
+
 async def hear(town: Town) -> None:
     """The gateway has what the cloud wrote to it, and has answered."""
     town.first.sync.stir()
@@ -123,6 +136,39 @@ async def test_a_changed_meter_loses_no_unit_and_charges_none_twice(town: Town):
     assert [tuple(row) for row in readings if row.total in (Decimal("105.30"), Decimal("0.20"))][
         :2
     ] == [(OLD.meter_no, Decimal("105.30")), (NEW.meter_no, Decimal("0.20"))]
+    await town.use(town.first, "3.00")  # the newest reading waits for the next time
+    assert rated_again(town) == (3, 0)
+    await town.first.stop()
+
+
+@simulated
+async def test_after_other_transformers_what_is_used_is_multiplied_by_them_and_rated_again_alike(
+    town: Town,
+):
+    mounted_long_ago(town)
+    await town.live()
+    at = clock()
+    with town.cloud.database.organization(town.cloud.organization_id) as session:
+        event = changes.change_transformers(
+            session,
+            town.cloud.point_id,
+            multiplier=Decimal(2),
+            settings={},
+            registers=Registers(
+                Decimal("104.00"), at - timedelta(seconds=3), Decimal("104.00"), at
+            ),
+            why="larger load",
+            pictures=[PHOTO],
+            by=staff(town),
+            now=at,
+        )
+    await hear(town)
+    assert event_of(town, event).refused is None
+    await town.use(town.first, "105.00")
+    # 4 kWh at 0.50, then 1.00 of the register times 2 at 0.50
+    assert town.first.balance == town.cloud.balance == Money.yuan("7.00")
+    await town.use(town.first, "106.00")
+    assert rated_again(town) == (2, 0)
     await town.first.stop()
 
 

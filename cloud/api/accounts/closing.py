@@ -60,6 +60,7 @@ class LastReading(BaseModel):
     unit: str
     total: Decimal | None
     at: datetime | None
+    stated: Decimal | None
 
 
 class Left(BaseModel):
@@ -72,7 +73,10 @@ class Left(BaseModel):
 
 
 class Standing(BaseModel):
-    """Where the settlement stands. waits_for: the meters whose last use is not known yet."""
+    """Where the settlement stands. waits_for: the meters whose last use is not known yet.
+
+    stated: as two people say, where a gateway does not come back.
+    """
 
     waits_for: list[str]
     readings: list[LastReading]
@@ -155,7 +159,14 @@ def _standing(found: closing.Standing) -> Standing:
     return Standing(
         waits_for=found.waits_for,
         readings=[
-            LastReading(name=r.name, meter_no=r.meter_no, unit=r.unit, total=r.total, at=r.at)
+            LastReading(
+                name=r.name,
+                meter_no=r.meter_no,
+                unit=r.unit,
+                total=r.total,
+                at=r.at,
+                stated=r.stated,
+            )
             for r in found.readings
         ],
         left=[

@@ -26,6 +26,7 @@ class Act(StrEnum):
     TAKEN_OVER = "taken-over"  # 过户: and came from another
     CLOSED = "closed"  # 销户
     SETTLED = "settled"  # 结算
+    STATED = "stated"  # 人工认定末次示数: the gateway did not come back
     LINK_RENEWED = "link-renewed"  # 链接续期
     LINK_REVOKED = "link-revoked"  # 链接作废
 

@@ -163,8 +163,11 @@ def balance_of(session: Session, account_id: UUID) -> Money:
 class LastReading:
     """Up to which register the customer paid for a meter; total is None while its gateway has not said so.
 
-    typed is what a person had read.
+    typed is what a person had read; stated what two people say, where the gateway does not come back (stating), and
+    by whom.
     """
+
+    point_id: UUID
 
     name: str
     meter_no: str
@@ -174,6 +177,8 @@ class LastReading:
     typed: Decimal | None
     gateway_no: str
     is_delivered: bool
+    stated: Decimal | None
+    stated_by: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +204,7 @@ class Standing:
 
     @property
     def waits_for(self) -> list[str]:
-        return [each.name for each in self.readings if each.total is None]
+        return [each.name for each in self.readings if each.total is None and each.stated is None]
 
     @property
     def refundable(self) -> Money:
@@ -215,13 +220,14 @@ class Standing:
 
 # The last time of each purse at each point; what began and ended before the gateway heard of it used nothing.
 _LAST = text("""
-    SELECT p.name, p.meter_no, d.unit, t.closed_total, t.closed_at, g.gateway_no,
-           n.typed_total, n.delivered_at
+    SELECT p.id, p.name, p.meter_no, d.unit, t.closed_total, t.closed_at, g.gateway_no,
+           n.typed_total, n.delivered_at, t.stated_total, x.name AS stated_by
     FROM tenures t
     JOIN purses u ON u.id = t.purse_id
     JOIN points p ON p.id = t.point_id
     JOIN tariffs d ON d.id = p.tariff_id
     JOIN gateways g ON g.id = t.gateway_id
+    LEFT JOIN users x ON x.id = t.stated_by
     LEFT JOIN LATERAL (
         SELECT typed_total, delivered_at FROM tenures n
         WHERE n.point_id = t.point_id AND n.created_at > t.created_at
@@ -237,6 +243,7 @@ def standing(session: Session, by: SignedIn, account_id: UUID) -> Standing:
     scopes.check_account(session, by, account_id)
     readings = tuple(
         LastReading(
+            point_id=row.id,
             name=row.name,
             meter_no=row.meter_no,
             unit=row.unit,
@@ -245,6 +252,8 @@ def standing(session: Session, by: SignedIn, account_id: UUID) -> Standing:
             typed=row.typed_total,
             gateway_no=row.gateway_no,
             is_delivered=row.delivered_at is not None,
+            stated=row.stated_total,
+            stated_by=row.stated_by,
         )
         for row in session.execute(_LAST, {"account": account_id})
     )
@@ -301,7 +310,7 @@ def settle(
     ids = [left.purse_id for left in before.left]
     rows = [purses.locked(session, by.organization_id, purse_id) for purse_id in sorted(ids)]
     for purse in rows:
-        _lack_becomes_debt(session, account, purse, now=now)
+        lack_becomes_debt(session, account, purse, now=now)
     owed = listing.owed(session, account_id)
     for purse in rows:
         owed -= _pay_debt(session, by, account, purse, owed, why=why, now=now)
@@ -320,7 +329,7 @@ def settle(
     return after
 
 
-def _lack_becomes_debt(session: Session, account: Account, purse: Purse, *, now: datetime) -> None:
+def lack_becomes_debt(session: Session, account: Account, purse: Purse, *, now: datetime) -> None:
     """转欠: a purse that ends is not below nothing; the account owes it."""
     lacking = ZERO - ledger.balance(session, purse.id)
     if lacking <= ZERO:
@@ -431,7 +440,8 @@ def finish(session: Session, account: Account, *, now: datetime) -> bool:
         for purse in rows
     ):
         return False
-    if any(t.closed_at is None for t in tenures.of_purses(session, (p.id for p in rows))):
+    told = tenures.of_purses(session, (p.id for p in rows))
+    if any(t.closed_at is None and t.stated_at is None for t in told):
         return False
     for purse in rows:
         purse.ended_at = purse.ended_at or now

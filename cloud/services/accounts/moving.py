@@ -17,7 +17,16 @@ from cloud import events, tables
 from cloud.auth import SignedIn
 from cloud.errors import CloudError
 from cloud.services import audit, ledger, pointsets, scopes
-from cloud.services.accounts import acts, closing, drafts, households, listing, opening, tenures
+from cloud.services.accounts import (
+    acts,
+    closing,
+    drafts,
+    emptying,
+    households,
+    listing,
+    opening,
+    tenures,
+)
 from cloud.services.accounts.acts import Act
 from cloud.services.accounts.drafts import Holder
 from cloud.services.accounts.tenures import Typed
@@ -188,7 +197,7 @@ def change_room(
     """换房: the account has another room in the place of one of its own, whose meters fall vacant.
 
     Purses at the gateway of the new room pay there; at another gateway there are new ones, which begin with nothing:
-    what is in those that pay for nothing any more is moved or refunded by hand (services.money).
+    what is left in those that pay for nothing any more follows, once the old gateway has read the meters (emptying).
 
     Raises scopes.NoSuchAccount, NoSuchRoom, closing.AlreadyClosed, NotThisRoom, SameRoom, opening.RoomTaken,
     purses.BadReason or tenures.BadReading.
@@ -233,6 +242,7 @@ def change_room(
         )
         .values(ended_at=now)
     )
+    emptying.follow(session, by, account_id, paying.values())
     opening.occupy(session, account, (to_room,), now=now)
     events.changed(session, by.organization_id, room_id=from_room, account_id=account_id)
     detail = {"why": why, "from": old.name, "to": new.name}

@@ -60,7 +60,7 @@ def begin(
     Raises BadReading.
     """
     if typed is not None:
-        _check(point, typed, now=now)
+        check(point, typed, now=now)
     if purse is not None and purse.gateway_id is None:
         purse.gateway_id = gateway.id
         session.add(purse)
@@ -90,7 +90,8 @@ def begin(
     return tenure
 
 
-def _check(point: tables.ServicePoint, typed: Typed, *, now: datetime) -> None:
+def check(point: tables.ServicePoint, typed: Typed, *, now: datetime) -> None:
+    """Raises BadReading for a register that the meter does not show, or that is of a time to come."""
     meter = _METER.validate_python(point.meter)
     reading = Reading(meter.meter_no, typed.at, typed.total, None)
     if not is_shown(reading, meter):

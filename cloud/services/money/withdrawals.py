@@ -151,10 +151,12 @@ def ask(
 
 
 def send(session: Session, purse: Purse, row: tables.Withdrawal, *, now: datetime) -> None:
-    """Asks the gateway of a locked purse for it, or books it where there is none. Again changes nothing."""
+    """Asks the gateway of a locked purse for it, or books it where there is none, or none that comes back. Again
+    changes nothing."""
     if row.sent_at is not None or row.cancelled_at is not None:
         return
-    gateways = downlog.lock(session, [purse.gateway_id] if purse.gateway_id else [])
+    is_asked = purse.gateway_id is not None and purse.given_up_at is None
+    gateways = downlog.lock(session, [purse.gateway_id] if purse.gateway_id and is_asked else [])
     purse.debits += 1
     row.sent_at, row.number = now, purse.debits
     session.add_all([purse, row])
@@ -261,6 +263,29 @@ def cancel(session: Session, by: SignedIn, id: UUID, *, now: datetime) -> tables
     return row
 
 
+def give_up(session: Session, purse: Purse, *, now: datetime) -> None:
+    """The gateway of a locked purse does not come back: what it was asked for and has not answered is cancelled, and
+    from now on what leaves the purse is booked here. If it answers after all, that goes back to the purse."""
+    row = tables.Withdrawal
+    waiting = session.execute(
+        select(row)
+        .where(
+            col(row.purse_id) == purse.id,
+            col(row.sent_at).is_not(None),
+            col(row.booked_at).is_(None),
+            col(row.refused_at).is_(None),
+            col(row.cancelled_at).is_(None),
+        )
+        .with_for_update()
+    ).scalars()
+    for each in waiting:
+        each.cancelled_at = now
+        session.add(each)
+    purse.given_up_at = purse.given_up_at or now
+    session.add(purse)
+    session.flush()
+
+
 def release(session: Session, row: tables.Withdrawal, *, now: datetime) -> None:
     """A locked one that nobody may send any more no longer holds anything; what is sent stays as it is."""
     if row.sent_at is None and row.cancelled_at is None:
@@ -337,7 +362,7 @@ def arrive(session: Session, row: tables.Withdrawal, *, now: datetime) -> None:
         debit=Book(row.credit),
         credit=prepaid(row.to_purse_id),
         amount=Money(row.amount_fen),
-        reason=Reason.MOVE,
+        reason=Reason(row.reason),  # a gift stays a gift
         cause=f"{row.id}:arrived",
         at=now,
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
@@ -64,12 +64,23 @@ class NoSuchRehearsal(CloudError):
 
 
 @dataclass(slots=True)
+class Drawn:
+    """What the draft would have taken out of a purse beside what was taken: more by the end of each day, over all the
+    points that it pays for, whose places in Outcome.points these are. floor is in fen, the highest of theirs."""
+
+    more: npt.NDArray[np.int64]
+    floor: int
+    places: list[int]
+
+
+@dataclass(slots=True)
 class Outcome:
     """What a rehearsal comes to, on its way. All amounts in fen; months and changes as the page draws them."""
 
     points: list[dict[str, Any]]
     months: defaultdict[str, list[int]]
     unread: int = 0
+    purses: dict[UUID, Drawn] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         old = sum(point["old"] for point in self.points)
@@ -194,6 +205,10 @@ def _work_out(
             _rehearse(session, asked, draft, ids[first : first + AT_ONCE], outcome, now)
             _note(session, asked.id, done=min(first + AT_ONCE, len(ids)))
     with database.organization(asked.organization_id) as session:
+        for purse_id, drawn in outcome.purses.items():
+            cut_on = _cut_on(session, purse_id, drawn, asked.since)
+            for place in drawn.places:
+                outcome.points[place]["cut_on"] = cut_on and cut_on.isoformat()
         row = session.get_one(tables.Rehearsal, asked.id)
         row.result, row.ended_at = outcome.as_json(), now
     return True
@@ -290,7 +305,14 @@ def _rehearse(
         daily = _daily(before, after, grid, zone)
         for n, point in enumerate(points):
             each = info[point.id]
-            cut_on = _cut_on(session, point, daily[n], asked.since) if point.purse else None
+            if point.purse is not None:
+                floor = cut_level(point.policy, is_emergency_taken=False).fen
+                drawn = outcome.purses.setdefault(
+                    point.purse, Drawn(np.zeros_like(daily[n]), floor, [])
+                )
+                drawn.more = drawn.more + daily[n]
+                drawn.floor = max(drawn.floor, floor)
+                drawn.places.append(len(outcome.points))
             outcome.points.append(
                 {
                     "point": each.name,
@@ -299,7 +321,7 @@ def _rehearse(
                     "room_id": str(each.room_id),
                     "old": int(before[n].sum()),
                     "new": int(after[n].sum()),
-                    "cut_on": cut_on and cut_on.isoformat(),
+                    "cut_on": None,
                 }
             )
 
@@ -377,21 +399,17 @@ _MOVED = text("""
 """)
 
 
-def _cut_on(
-    session: Session, point: ServicePoint, more: npt.NDArray[np.int64], since: date
-) -> date | None:
-    """The first day on which the purse would have been empty by the draft alone, with the money it really got."""
-    assert point.purse is not None
-    floor = cut_level(point.policy, is_emergency_taken=False).fen
-    balance = session.get(tables.Balance, point.purse)
+def _cut_on(session: Session, purse_id: UUID, drawn: Drawn, since: date) -> date | None:
+    """The first day on which a purse would have been empty by the draft alone, with the money it really got."""
+    balance = session.get(tables.Balance, purse_id)
     left = 0 if balance is None else balance.balance_fen
     began = datetime.combine(since, time(), tzinfo=UTC) - timedelta(days=1)
-    rows = session.execute(_MOVED, {"book": ledger.prepaid(point.purse), "since": began})
+    rows = session.execute(_MOVED, {"book": ledger.prepaid(purse_id), "since": began})
     moved = {row.day: int(row.fen) for row in rows}
-    days = [since + timedelta(days=n) for n in range(len(more))]
+    days = [since + timedelta(days=n) for n in range(len(drawn.more))]
     really = left - sum(fen for day, fen in moved.items() if day >= since)
-    for day, further in zip(days, more.tolist(), strict=True):
+    for day, further in zip(days, drawn.more.tolist(), strict=True):
         really += moved.get(day, 0)
-        if really > floor >= really - further:
+        if really > drawn.floor >= really - further:
             return day
     return None

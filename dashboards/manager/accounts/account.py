@@ -17,7 +17,18 @@ from cloud.auth import SignedIn
 from cloud.errors import CloudError
 from cloud.permissions import Permission
 from cloud.said import Said
-from cloud.services.accounts import acts, closing, households, links, listing, moving, opening, told
+from cloud.services import approvals
+from cloud.services.accounts import (
+    acts,
+    closing,
+    households,
+    links,
+    listing,
+    moving,
+    opening,
+    stating,
+    told,
+)
 from cloud.services.accounts.drafts import Persons
 from cloud.services.accounts.moving import Balance
 from cloud.services.accounts.tenures import Typed
@@ -78,6 +89,7 @@ def _page(
         standing=None if is_open else closing.standing(session, user, account_id),
         link=auth.tenant_url(settings, account_id, number=number) if is_open else None,
         opened=opened,
+        is_stated=_is_stated(session, user, account_id),
         may_open=user.may(Permission.OPEN_ACCOUNTS),
         may_close=user.may(Permission.CLOSE_ACCOUNTS),
         may_link=user.may(Permission.RENEW_LINKS),
@@ -86,6 +98,12 @@ def _page(
         at=f"/accounts/{account_id}",
         **asked.top(session, user),
     )
+
+
+def _is_stated(session: Session, user: SignedIn, account_id: UUID) -> bool:
+    """Whether last readings that somebody has stated wait for a second person."""
+    waiting = approvals.listed(session, user, is_open=True, kind=stating.KIND)
+    return any(each.subject == account_id for each in waiting)
 
 
 @router.post("/household")
@@ -177,6 +195,29 @@ def settle(
                 why=asked.text(form, "why"),
                 now=utc_now(),
             )
+    except CloudError as error:
+        return _page(request, session, user, account_id, error=error)
+    return _back(account_id)
+
+
+@router.post("/stated")
+def state_readings(
+    request: Request, account_id: UUID, form: Form, user: CloseAccounts, session: UserSession
+) -> Response:
+    """The gateway does not come back: asks a second person to let the account end at these registers."""
+    now = utc_now()
+    try:
+        with session.begin_nested():
+            zone = ZoneInfo(listing.view(session, user, account_id).timezone)
+            stated = {}
+            for _, point in stating.waiting(session, account_id):
+                typed = asked.register(
+                    session, user, form, point.id, point.name, zone=zone, now=now
+                )
+                if typed is not None:
+                    stated[point.id] = typed
+            why = asked.text(form, "why")
+            stating.propose(session, user, account_id, stated, why=why, now=now)
     except CloudError as error:
         return _page(request, session, user, account_id, error=error)
     return _back(account_id)

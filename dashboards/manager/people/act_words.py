@@ -120,6 +120,7 @@ KINDS: dict[str, str] = {
     "bulk-cut": N_("Cut off many at once"),
     "withdrawal": N_("Refund or correction"),
     "tariff": N_("New prices"),
+    "last-readings": N_("End an account without its gateway"),
     "reopen-month": N_("Open a closed month again"),
 }
 """Kinds of proposals (services.approved)."""
@@ -128,6 +129,7 @@ DETAILS: dict[str, str] = {
     "amount": N_("Amount"),
     "holder": N_("Customer"),
     "month": N_("Month"),
+    "meters": N_("Last readings"),
     "rooms": N_("Rooms"),
     "count": N_("Supplies"),
     "until": N_("Until"),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
+from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request
-from starlette.responses import Response
+from fastapi import APIRouter, Depends, Form, Request
+from starlette.responses import RedirectResponse, Response
 
 from cloud import web
 from cloud.auth import SignedIn
@@ -13,7 +15,7 @@ from cloud.db import Database
 from cloud.permissions import Permission
 from cloud.services import job_runs
 from cloud.services.readings import differences
-from cloud.tables import Organization
+from cloud.tables import Organization, utc_now
 from cloud.web import UserSession, database
 from dashboards import page
 from prepaid.money import Money
@@ -31,6 +33,7 @@ def report(
     database: Annotated[Database, Depends(database)],
 ) -> Response:
     found = differences.found(session, user)
+    waiting = [each for each in found if each.why is None]
     with database.system() as system:
         runs = job_runs.last(system, user.organization_id)
     ended = [run for job in JOBS for run in runs.get(job, []) if run.ended_at and run.said]
@@ -38,12 +41,41 @@ def report(
     return page.render(
         request,
         "manager/rerating.html",
-        differences=found,
+        differences=waiting,
+        explained=[each for each in found if each.why is not None],
+        may_explain=user.may(Permission.EXPLAIN_RERATING),
         last=last,
         points=differences.rated_points(session),
-        too_much=sum((each.too_much for each in found), Money(0)),
+        too_much=sum((each.too_much for each in waiting), Money(0)),
         may_run=user.may(Permission.RUN_JOBS),
         organization=session.get_one(Organization, user.organization_id).name,
         user_name=user.name,
         timezone=page.TIMEZONE,
     )
+
+
+@router.post("/{point_id:uuid}")
+def explain(
+    point_id: UUID,
+    user: Annotated[SignedIn, Depends(web.allowed(Permission.EXPLAIN_RERATING))],
+    session: UserSession,
+    item: Annotated[str, Form()] = "",
+    at: Annotated[str, Form()] = "",
+    why: Annotated[str, Form()] = "",
+) -> Response:
+    """Somebody has looked into a difference and says what it is."""
+    differences.acknowledge(
+        session, user, point_id, item=item, at=_instant(at), why=why, now=utc_now()
+    )
+    return RedirectResponse("/rerating", status_code=303)
+
+
+def _instant(text: str) -> datetime:
+    """Raises differences.NoSuchDifference."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise differences.NoSuchDifference from None
+    if at.tzinfo is None:
+        raise differences.NoSuchDifference
+    return at

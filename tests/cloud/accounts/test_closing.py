@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from uuid import uuid4
 
 import pytest
@@ -11,18 +12,29 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from cloud import auth
+from cloud.auth import SignedIn
 from cloud.errors import NoSuchLink
-from cloud.services import ledger
-from cloud.services.accounts import acts, closing, listing, moving, opening, vacancy
+from cloud.permissions import Role
+from cloud.services import approvals, estate, ledger
+from cloud.services.accounts import (
+    acts,
+    closing,
+    emptying,
+    listing,
+    moving,
+    opening,
+    stating,
+    vacancy,
+)
 from cloud.services.accounts.closing import AlreadyClosed, IsSettled, NotClosed, NotFinal
 from cloud.services.accounts.drafts import FirstMoney, Holder
 from cloud.services.accounts.moving import Balance, Owes
 from cloud.services.accounts.opening import Delivery
 from cloud.services.accounts.tenures import BadReading, Typed
-from cloud.services.money import rules
+from cloud.services.money import grants, purses, rules, withdrawals
 from cloud.services.money.refunds import How
 from cloud.services.money.rules import Rules
-from cloud.tables import Account, Occupancy, Purse, ServicePoint, Withdrawal
+from cloud.tables import Account, Occupancy, Purse, ServicePoint, Site, User, Withdrawal
 from prepaid.ledger import Reason, Transfer, income, prepaid, receivable
 from prepaid.money import ZERO, Money
 from prepaid.point import Opening
@@ -62,8 +74,8 @@ def house(act, home, by, gateway):
     account = act(opening.open_account, by, draft, key=uuid4(), now=NOW)
     power, water = (act(purse_id, account.id, p) for p in ("electricity", "water"))
     gateway.says(
-        gateway.opens(room.electricity, power, "100.00", NOW),
-        gateway.opens(room.water, water, "10.00", NOW),
+        gateway.opens(room.electricity, power, "100.00", NOW, "0401-电"),
+        gateway.opens(room.water, water, "10.00", NOW, "0401-水"),
     )
     return room, account, power, water
 
@@ -79,7 +91,7 @@ def purse_id(session, account_id, purpose):
 def charge(gateway, point, purse, yuan, number=1):
     """A charge of the gateway, as it comes with the position after it."""
     at = NOW + timedelta(minutes=number)
-    opened = gateway.opens(point, purse, "100.00", at)
+    opened = gateway.opens(point, purse, "100.00", at, "0401-电")
     position = opened.position.__class__(
         opened.position.reading, (), (), at, NOW, number, opened.position.payer
     )
@@ -328,6 +340,123 @@ def test_a_customer_changes_rooms_and_the_purses_go_along(act, home, by, gateway
     )
     spent = act(lambda s: s.execute(select(Occupancy)).scalars().all())
     assert len([o for o in spent if o.account_id == account.id]) == 3
+
+
+def test_who_moves_to_a_room_at_another_gateway_takes_the_money_along_once_and_gifts_stay_gifts(
+    database, act, home, by, gateway, house
+):
+    room, account, power, _ = house
+    give = {"kind": grants.Kind.GIFT, "amount": YUAN("8"), "why": "春节", "now": NOW}
+    act(grants.give, by, power, **give)
+    there = act(lambda s: estate.add_gateway(s, s.get_one(Site, home.site_id), "GW-2"))
+    other = act(add_vacant, home, "0402", there)
+    act(
+        moving.change_room,
+        by,
+        account.id,
+        from_room=room.room_id,
+        to_room=other.room_id,
+        typed={},
+        why="换到 0402",
+        now=LATER,
+    )
+
+    def empty() -> int:
+        return emptying.empty_all(database, home.organization_id, now=LATER)
+
+    assert empty() == 0  # the old gateway has not said where the use ended
+    gateway.says(charge(gateway, room.electricity, power, "3.00"), *ends(gateway, room))
+    assert empty() == 2
+    assert empty() == 0  # it is asked for already
+    session_of = partial(database.organization, home.organization_id)
+    for _ in range(2):  # and answered twice
+        book_withdrawals(session_of, gateway, home)
+        withdrawals.follow_up(database, now=LATER)
+    assert empty() == 2  # both end
+    assert empty() == 0
+
+    with session_of() as session:
+        held = {
+            (p.purpose, p.gateway_id == there.id): ledger.balance(session, p.id)
+            for p in session.execute(
+                select(Purse).where(col(Purse.account_id) == account.id)
+            ).scalars()
+        }
+        (new,) = session.execute(
+            select(col(Purse.id)).where(
+                col(Purse.gateway_id) == there.id, col(Purse.purpose) == "electricity"
+            )
+        ).scalars()
+        # 50.00 + 8.00 given - 3.00 used, of the gift first: 50.00 of it were paid for.
+        assert purses.refundable_now(session, new) == YUAN("50")
+    assert held == {
+        ("electricity", False): ZERO,
+        ("water", False): ZERO,
+        ("electricity", True): YUAN("55"),
+        ("water", True): YUAN("30"),
+    }
+
+
+def test_an_account_whose_gateway_never_returns_ends_at_what_two_people_state_until_it_returns_after_all(
+    database, act, home, by, gateway, house
+):
+    room, account, power, _ = house
+    gateway.says(charge(gateway, room.electricity, power, "12.00"))
+    act(closing.close, by, account.id, typed={}, why="搬走", now=LATER)
+    stated = {
+        room.electricity: Typed(Decimal("124.00"), LATER),
+        room.water: Typed(Decimal("12.00"), LATER),
+    }
+
+    def propose(readings, now=LATER):
+        return act(stating.propose, by, account.id, readings, why="网关被拆走", now=now)
+
+    with pytest.raises(stating.GatewayIsThere):
+        propose(stated, now=NOW + timedelta(seconds=30))
+    with pytest.raises(stating.NotStated, match="0401 水"):
+        propose({room.electricity: stated[room.electricity]})
+    with pytest.raises(stating.Behind):
+        propose({**stated, room.electricity: Typed(Decimal("99.00"), LATER)})
+    approval = propose(stated)
+    with pytest.raises(NotFinal):
+        act(closing.settle, by, account.id, how=How.CASH, why="结清", now=LATER)
+    with pytest.raises(approvals.OwnProposal):
+        act(approvals.decide, by, approval.id, approved=True, why="", now=LATER)
+    act(approvals.decide, another(database, home), approval.id, approved=True, why="", now=LATER)
+
+    # 50.00 - 12.00 charged - 24 kWh at 0.50 = 26.00; 30.00 - 2 m3 at 3.00 = 24.00.
+    standing = act(closing.standing, by, account.id)
+    assert [str(each.balance) for each in standing.left] == ["26.00", "24.00"]
+    assert {(each.total, each.stated_by) for each in standing.readings} == {(None, "second")}
+    asked_before = act(lambda s: len(told(s, home.gateway_id)))
+    act(closing.settle, by, account.id, how=How.CASH, why="结清", now=LATER)
+    assert act(lambda s: len(told(s, home.gateway_id))) == asked_before  # nobody waits for it
+    assert act(closing.balance_of, account.id) == ZERO
+    assert act(lambda s: s.get_one(Account, account.id)).settled_at is not None
+
+    # The gateway comes back: it had charged 10.00 more for electricity, and nothing for water.
+    assert act(stating.take_back, home.organization_id, now=LATER) == 0
+    gateway.says(charge(gateway, room.electricity, power, "10.00", 2), *ends(gateway, room))
+    assert act(stating.take_back, home.organization_id, now=LATER) == 2
+    assert act(stating.take_back, home.organization_id, now=LATER) == 0
+    # 12.00 and 6.00 go back, 10.00 are charged: 8.00 are to be settled again.
+    assert act(closing.balance_of, account.id) == YUAN("8")
+    assert act(lambda s: s.get_one(Account, account.id)).settled_at is None
+
+
+def another(database, home) -> SignedIn:
+    """A second member of staff, who approves."""
+    with database.system() as session:
+        user = User(
+            organization_id=home.organization_id,
+            login="second",
+            name="second",
+            roles=[Role.APPROVER.value],
+            is_everywhere=True,
+        )
+        session.add(user)
+        session.flush()
+        return auth.of_user(session, user)
 
 
 def test_a_reading_that_no_register_shows_closes_nothing(act, by, house):

@@ -8,7 +8,7 @@ from decimal import Decimal
 from uuid import UUID
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from cloud import tables
 from cloud.services import downlog, ledger, uplog
@@ -190,6 +190,31 @@ def test_a_wrong_charge_is_found_with_what_it_should_have_been(
     assert "102.00 kWh" in page
     rerate(from_the_first=True)
     assert differences() == [("electricity", at(2), 107, 100)]
+
+
+def test_a_difference_that_somebody_has_explained_waits_for_nobody_until_its_amounts_change(
+    gateway, rerate, differences, staff, database, home
+):
+    for minute in range(5):
+        gateway.read(minute, str(100 + 2 * minute), wrong_by=7 if minute == 2 else 0)
+    rerate()
+    form = {"item": "electricity", "at": at(2).isoformat(), "why": "网关 1.2 版的错误，已补正"}
+    url = f"/rerating/{home.electricity}"
+    assert staff.post(url, data={**form, "why": ""}).status_code == 422
+    assert staff.post(url, data={**form, "at": "yesterday"}).status_code == 404
+    assert staff.post(url, data={**form, "item": "other"}).status_code == 404
+    assert staff.post(url, data=form).status_code == 303
+
+    rerate(from_the_first=True)  # it is found again, and stays explained
+    page = staff.get("/rerating", headers={"Accept-Language": "en"}).text
+    assert "Explained by somebody (1)" in page
+    assert "网关 1.2 版的错误" in page
+    assert "too much" not in page
+    assert differences() == [("electricity", at(2), 107, 100)]
+
+    with database.system() as session:
+        session.execute(update(tables.RatingDifference).values(booked_fen=120))
+    assert "too much" in staff.get("/rerating", headers={"Accept-Language": "en"}).text
 
 
 @pytest.mark.parametrize("cause", ["{point}:electricity:{opened}:99", "{other}:electricity:x:1"])

@@ -18,8 +18,9 @@ from cloud.services.approvals import OwnProposal
 from cloud.services.tariffs import assignments, checks, drafts, publication, rehearsal
 from cloud.services.tariffs.assignments import Through
 from cloud.tables import utc_now
+from prepaid.point import Policy
 from prepaid.wire import Cursor, Envelope, PointSet, TariffSet, read_down
-from tests.cloud.conftest import flat
+from tests.cloud.conftest import flat, meter
 from tests.cloud.test_overrides import staff
 
 pytestmark = pytest.mark.processes
@@ -258,6 +259,88 @@ def test_a_rehearsal_says_who_pays_more_and_who_would_have_been_cut(database, ho
     (point,) = row.result["points"]
     # ¥10 in the purse all the time; 2.40 more a day: 9.60 after four days, 12.00 on the fifth.
     assert point["cut_on"] == "2026-02-05"
+
+
+def test_a_purse_that_pays_for_two_meters_is_cut_by_what_both_cost_more(database, home, people):
+    maker, _ = people
+    first = datetime(2026, 2, 1, tzinfo=UTC) - timedelta(hours=8)
+    with database.system() as session:
+        point = session.get(tables.ServicePoint, home.electricity)
+        second = estate.add_point(
+            session,
+            room=session.get(tables.Room, point.room_id),
+            gateway=session.get(tables.Gateway, point.gateway_id),
+            purse=session.get(tables.Purse, home.electricity_purse),
+            name="0301 空调",
+            commodity="electricity",
+            meter=meter("home-second", "000000000399"),
+            tariff_code="power",
+            policy=Policy(),
+        )
+        session.flush()
+        for each in (home.electricity, second.id):
+            session.execute(
+                text(
+                    "INSERT INTO readings (organization_id, point_id, at, meter_no, total) SELECT :organization,"
+                    " :point, CAST(:first AS timestamptz) + n * interval '1 hour', 'M', n * 0.5"
+                    " FROM generate_series(0, 240) AS n"
+                ),
+                {"organization": home.organization_id, "point": each, "first": first},
+            )
+        session.execute(
+            text("INSERT INTO balances VALUES (:organization, :purse, 1000)"),
+            {"organization": home.organization_id, "purse": home.electricity_purse},
+        )
+    result = rehearsed(
+        database, home, maker, next_version("0.70"), date(2026, 2, 1), date(2026, 2, 11)
+    )
+    # Each 12 kWh a day, 2.40 more: 4.80 of both, 9.60 after two days, 14.40 on the third.
+    assert [point["cut_on"] for point in result["points"]] == ["2026-02-03", "2026-02-03"]
+    assert (result["old"], result["new"]) == (12000, 16800)
+
+
+def test_a_rehearsal_over_the_turn_of_the_year_begins_the_tiers_of_the_year_anew(
+    database, home, people
+):
+    maker, _ = people
+    first = datetime(2025, 12, 30, tzinfo=UTC) - timedelta(hours=8)
+    with database.system() as session:
+        session.execute(
+            text(
+                "INSERT INTO readings (organization_id, point_id, at, meter_no, total)"
+                " SELECT :organization, :point, CAST(:first AS timestamptz) + n * interval '1 hour', 'M', n"
+                " FROM generate_series(0, 96) AS n"
+            ),
+            {"organization": home.organization_id, "point": home.electricity, "first": first},
+        )
+    document = next_version("0.50")
+    document["versions"][-1]["components"] = [
+        {
+            "item": "electricity",
+            "kind": "rate",
+            "price": ["0.50", "1.00"],
+            "tiers": {"period": "year", "bounds": ["30"]},
+        }
+    ]
+    result = rehearsed(database, home, maker, document, date(2025, 12, 30), date(2026, 1, 3))
+    # 24 kWh a day. 30 and 31 December: 30 × 0.50 + 18 × 1.00 = 33.00. 1 and 2 January begin again: 33.00.
+    assert [(each["month"], each["old"], each["new"]) for each in result["months"]] == [
+        ("2025-12", 2400, 3300),
+        ("2026-01", 2400, 3300),
+    ]
+
+
+def rehearsed(database, home, maker, document, since, until):
+    with database.organization(home.organization_id) as session:
+        draft = drafts.begin(session, maker, document, now=NOW)
+        asked = rehearsal.request(
+            session, maker, draft.id, site_id=home.site_id, since=since, until=until, now=NOW
+        )
+    rehearsal.work(database, now=NOW, is_stopping=lambda: False)
+    with database.organization(home.organization_id) as session:
+        row = rehearsal.one(session, asked.id)
+    assert row.error is None
+    return row.result
 
 
 def test_a_manager_writes_tries_rehearses_and_proposes_new_prices(staff, database, home):
