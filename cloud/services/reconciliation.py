@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -79,11 +79,17 @@ def reconcile(session: Session, *, channel: str, day: date, bill: Iterable[BillL
     end = begin + timedelta(days=1)
     our_payments = _payments(session, channel, set(payments), begin, end)
     our_refunds = _refunds(session, channel, set(refunds), begin, end)
+    returned = _returned(lines, our_payments, our_refunds)
     found = [
-        *(_compared(our_payments.get(n), line, Kind.THEIRS_ONLY) for n, line in payments.items()),
+        *(
+            _compared(our_payments.get(n), line, Kind.THEIRS_ONLY)
+            for n, line in payments.items()
+            if n not in returned
+        ),
         *(
             _compared(our_refunds.get(n), line, Kind.REFUND_THEIRS_ONLY)
             for n, line in refunds.items()
+            if line.transaction_id not in returned
         ),
         *(_ours(one, Kind.OURS_ONLY) for n, one in our_payments.items() if n not in payments),
         *(_ours(one, Kind.REFUND_OURS_ONLY) for n, one in our_refunds.items() if n not in refunds),
@@ -97,6 +103,19 @@ def reconcile(session: Session, *, channel: str, day: date, bill: Iterable[BillL
         fee=sum((line.fee for line in lines), Decimal(0)),
         differences=tuple(difference for difference in found if difference is not None),
     )
+
+
+def _returned(
+    lines: Iterable[BillLine], our_payments: Mapping[str, Booked], our_refunds: Mapping[str, Booked]
+) -> set[str]:
+    """The payments that we never booked and that the channel gave back whole on the same day: nobody owes anything."""
+    left: dict[str, Money] = {}
+    for line in lines:
+        if line.transaction_id in our_payments or line.out_refund_no in our_refunds:
+            continue
+        amount = line.amount if line.out_refund_no is None else -line.amount
+        left[line.transaction_id] = left.get(line.transaction_id, ZERO) + amount
+    return {number for number, amount in left.items() if amount == ZERO}
 
 
 def _payments(

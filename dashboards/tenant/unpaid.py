@@ -53,6 +53,7 @@ def orders(session: Session, account_id: UUID, *, now: datetime) -> tuple[Unpaid
             col(TopUp.paid_at).is_(None),
             col(TopUp.credited_at).is_(None),
             col(TopUp.closed_at).is_(None),
+            col(TopUp.refunded_at).is_(None),
             ~is_paid_elsewhere,
             col(TopUp.created_at) > now - SHOWN_FOR,
             expires.is_(None) | (expires > now + TIME_TO_PAY),

@@ -130,6 +130,22 @@ def test_what_only_one_side_has_or_has_otherwise_is_told_by_what_is_to_be_done(
 
 
 @pytest.mark.processes
+def test_what_was_never_booked_and_was_given_back_whole_there_is_no_difference(database, order):
+    whole, part = (replace(order("50"), transaction_id=number) for number in ("T1", "T2"))
+    lines = (
+        line(whole),
+        line(whole, out_refund_no="HAND1"),
+        line(part),
+        line(part, out_refund_no="HAND2", amount=THIRTY),
+    )
+    found = compared(database, *lines)
+    assert {(d.transaction_id, d.kind) for d in found.differences} == {
+        ("T2", Kind.THEIRS_ONLY),
+        ("T2", Kind.REFUND_THEIRS_ONLY),
+    }
+
+
+@pytest.mark.processes
 def test_second_payments_and_what_went_back_are_compared_too(database, channel, paid):
     first = paid("T1")
     second = replace(first, transaction_id="T2")
