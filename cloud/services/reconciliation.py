@@ -108,7 +108,7 @@ def reconcile(session: Session, *, channel: str, day: date, bill: Iterable[BillL
 def _returned(
     lines: Iterable[BillLine], our_payments: Mapping[str, Booked], our_refunds: Mapping[str, Booked]
 ) -> set[str]:
-    """The payments that we never booked and that the channel gave back whole on the same day: nobody owes anything."""
+    """The payments that we never booked and that the channel gave back whole that day: nobody owes anything."""
     left: dict[str, Money] = {}
     for line in lines:
         if line.transaction_id in our_payments or line.out_refund_no in our_refunds:
