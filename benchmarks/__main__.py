@@ -2,25 +2,31 @@
 
     python -m benchmarks [--rounds 5] [--only line,decode]
 
-Prints the table with the machine's own noise, and draws docs/figures/bench-*.svg. It fails nothing: whoever
-reads it judges.
+Prints the table with the machine's own noise, keeps it in docs/figures/bench.json, and makes of all that is kept
+docs/figures/bench-*.svg, docs/figures.md and the table in README.md; so parts can be measured one by one. It fails
+nothing: whoever reads it judges.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.figure import Figure, draw, table
+from benchmarks import record
+from benchmarks.figure import Figure, table
+from benchmarks.record import Measured
 
-FIGURES = Path(__file__).parent.parent / "docs" / "figures"
+ROOT = Path(__file__).parent.parent
+FIGURES = ROOT / "docs" / "figures"
+NOISE_ROUNDS = 15
 MODULES = (
     "decode",
     "rating",
@@ -55,6 +61,25 @@ def noise(rounds: int) -> Figure:
     )
 
 
+def measure(part: str, rounds: int) -> Measured:
+    """A part of the benchmarks, and how quiet the machine was meanwhile."""
+    load = os.getloadavg()[0] / (os.cpu_count() or 1)
+    figures: Callable[[int], list[Figure]] = import_module(f"benchmarks.{part}").figures
+    found = tuple(figures(rounds))
+    machine = (
+        f"{platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}"
+    )
+    return Measured(
+        part,
+        machine,
+        day=f"{datetime.now(UTC):%Y-%m-%d}",
+        rounds=rounds,
+        load=load,
+        noise=noise(NOISE_ROUNDS),
+        figures=found,
+    )
+
+
 def main() -> None:
     asked = argparse.ArgumentParser(prog="benchmarks", description=(__doc__ or "").splitlines()[0])
     asked.add_argument("--rounds", type=int, default=5)
@@ -64,21 +89,20 @@ def main() -> None:
     wanted = options.only.split(",")
     if unknown := set(wanted) - set(MODULES):
         asked.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(MODULES)}")
-    found: list[Figure] = []
-    for name in wanted:
-        console.print(f"{name} …")
-        measured: Callable[[int], list[Figure]] = import_module(f"benchmarks.{name}").figures
-        found += measured(options.rounds)
-    found.append(noise(max(options.rounds, 15)))
-    title = (
-        f"{options.rounds} rounds, alternated, {platform.machine()}, Python {platform.python_version()}, "
-        f"{datetime.now(UTC):%Y-%m-%d}"
-    )
-    console.print(table(found, title))
-    spread = found[-1].told
-    note = f"{title}; dot: median, bar: quartiles; one loop repeated on this machine: {spread} of its fastest round"
-    for path in draw(found[:-1], FIGURES, note=note):
-        console.print(f"drawn: {path}")
+    found: list[Measured] = []
+    for part in wanted:
+        console.print(f"{part} …")
+        found.append(measure(part, options.rounds))
+        shown = [*found[-1].figures, found[-1].noise]
+        console.print(table(shown, found[-1].note))
+        publish(record.keep(FIGURES / "bench.json", found[-1:], order=MODULES))
+
+
+def publish(known: Mapping[str, Measured]) -> None:
+    """Pictures and pages of all that is kept."""
+    record.draw(known, FIGURES)
+    record.put(ROOT / "docs" / "figures.md", record.long_table(known))
+    record.put(ROOT / "README.md", record.short_table(known))
 
 
 if __name__ == "__main__":
