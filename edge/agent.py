@@ -10,13 +10,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from edge.booking import Booking, Settled, is_proved
+from edge.booking import Booking, Settled
 from edge.buzzer import Buzzers
 from edge.clocks.clock import Clock
 from edge.clocks.power_return import PowerReturn
 from edge.drivers import DRIVERS, BadMeter, Driver, Known, wants_bands
 from edge.ledger.ledger_file import StoreFull
-from edge.ledger.rows import Intent
 from edge.ledger.store import Store, StoreHeld
 from edge.lines.acquaintance import Acquaintances, whom
 from edge.lines.bus import TRIES, Bus, NoReply, Unwanted
@@ -27,22 +26,18 @@ from edge.lines.ports import LineAway
 from edge.lines.rounds import Rounds
 from edge.measuring import Measuring
 from edge.purses import NO_LOAD, Load, Purses
-from prepaid.point import Restore, ServicePoint
+from edge.switches import Switches
+from prepaid.point import ServicePoint
 from prepaid.reading import Reading, Supply
-from prepaid.supply import Override, Situation, Why, is_satisfied
-from prepaid.wire import AlarmKind, Decided, GatewayAlarm, Trouble
-from protocols.exchange import ProtocolError, Refused
+from prepaid.supply import Override, Situation, Why
+from prepaid.wire import AlarmKind, Decided
+from protocols.exchange import ProtocolError
 
 log = logging.getLogger(__name__)
 
 SILENT_AFTER = 2  # visits in a row that read nothing
 REPORT_S = 3600.0
-SWITCH_TRIES = 3  # commands without effect before a person is told
-SWITCH_AGAIN_S = 60.0  # between commands after that, doubling
-SWITCH_AGAIN_MOST_S = 900.0
 AGAIN_LEAST_S = 0.5  # between a look and the next that a rule asks for
-ARMED_S = 5.0  # between looks while the customer is expected at the meter's button
-ARMED_FOR = timedelta(minutes=10)
 LINE_AGAIN_MOST_S = 30.0
 PUT_OFF = (Why.DWELL, Why.STAGGERED, Why.CURRENT, Why.QUIET, Why.NOT_WARNED)
 """What a switch that is to be moved waits for, and no longer than that."""
@@ -57,6 +52,9 @@ class Agent:
         self._clock = clock
         self._power = PowerReturn(now=clock.tick(), machine_s=clock.machine_s)
         self._booking = Booking(store, clock, self._power)
+        self._switches = Switches(
+            store, clock, self._booking, present=lambda point: self._points.get(point.id, point)
+        )
         self._buzzers = Buzzers(store, clock)
         self._buses = buses
         self._pace = pace
@@ -66,14 +64,12 @@ class Agent:
         self._paces = {name: LinePace(name, pace, self._rounds[name]) for name in buses}
         self._misses: dict[UUID, int] = {}
         self._met = Acquaintances()
-        self._sent: dict[UUID, float] = {}  # the tick of each point's last command
         self._visiting: dict[UUID, float] = {}  # the ticks at which the visits under way began
         self._line_failures = dict.fromkeys(
             buses, 0
         )  # visits in a row that line or store broke off
         self._serving = asyncio.Event()
         self._serving.set()
-        self._may_cut = True
 
     async def run(self) -> None:
         """Serve every line, until cancelled."""
@@ -92,18 +88,18 @@ class Agent:
 
     def wait_with_cuts(self) -> None:
         """No supply is cut until cut_again(); all else goes on."""
-        self._may_cut = False
+        self._switches.may_cut = False
 
     def cut_again(self) -> None:
-        if not self._may_cut:
-            self._may_cut = True
+        if not self._switches.may_cut:
+            self._switches.may_cut = True
             self.wake_all()
 
     def resume(self) -> None:
         """Serve what is in the store now, which may have been rebuilt meanwhile."""
         self._booking = Booking(self._store, self._clock, self._power)
+        self._switches.begin_again(self._booking)
         self._misses.clear()
-        self._sent.clear()
         self._serving.set()
         self.reload()
 
@@ -115,7 +111,7 @@ class Agent:
         self, point: ServicePoint, kind: AlarmKind, at: datetime, text: str, *, is_on: bool
     ) -> None:
         """Tell that an alarm of a point began or ended. Inside a transaction."""
-        self._booking.alarm(point, kind, at, text, is_on=is_on)
+        self._booking.alarms.tell(point, kind, at, text, is_on=is_on)
 
     def reload(self) -> None:
         """Take up the service points in the store; new ones are read at once."""
@@ -182,7 +178,7 @@ class Agent:
 
     def situation(self, point: ServicePoint, seen: Supply | None) -> Situation:
         """What is known of a point now, by which its supply is decided."""
-        return self._booking.situation(point, seen, None)
+        return self._booking.circumstances.situation(point, seen, None)
 
     def is_clock_trusted(self) -> bool:
         """Whether what the wall clock decides may be decided by it."""
@@ -193,12 +189,12 @@ class Agent:
 
         It is kept nowhere: after a power cut in between, the first visit finds the supply off and gives it back.
         """
-        self._booking.tests[point] = test
+        self._booking.circumstances.tests[point] = test
         self.wake([point])
 
     def end_try(self, point: UUID) -> None:
         """The supply is again what money and people want it to be."""
-        if self._booking.tests.pop(point, None) is not None:
+        if self._booking.circumstances.tests.pop(point, None) is not None:
             self.wake([point])
 
     def stuck_lines(self, longest_s: float) -> list[str]:
@@ -331,7 +327,7 @@ class Agent:
         try:
             with self._store.transaction(is_derived=True):
                 for point in new:
-                    self._booking.alarm(
+                    self._booking.alarms.tell(
                         point, AlarmKind.SILENT, self._clock.now().at, why, is_on=True
                     )
         except StoreHeld:
@@ -351,13 +347,15 @@ class Agent:
         began = asyncio.get_running_loop().time()
         try:
             settled = await self._look(point, driver, bus)
-            if self._is_to_move(point, driver, settled):
+            if self._switches.is_to_move(point, driver, settled):
                 with bus.urgently():
-                    settled = await self._move(point, driver, bus, settled)
+                    settled = await self._switches.move(
+                        point, driver, bus, settled, lambda: self._look(point, driver, bus)
+                    )
             else:
                 took_s = asyncio.get_running_loop().time() - began
                 self._rounds[point.meter.line].took(point.id, took_s)
-                self._note_failure(point, driver, settled)
+                self._switches.note_failure(point, driver, settled)
             await self._buzzers.tell(point, driver, bus)
         except Unwanted as error:
             log.info("%s: %s; it is decided anew", point.name, error)
@@ -366,25 +364,6 @@ class Agent:
             return self._missed(point, error)
         self._misses.pop(point.id, None)
         return self._pause_s(point, driver, settled)
-
-    def _is_to_move(self, point: ServicePoint, driver: Driver, settled: Settled) -> bool:
-        """Whether the switch is to be moved now, as far as one reading says."""
-        if settled.want.why is Why.UNCONFIRMED and self._may_cut:
-            return True
-        return self._is_due(point, driver, settled)
-
-    async def _move(
-        self, point: ServicePoint, driver: Driver, bus: Bus, settled: Settled
-    ) -> Settled:
-        """Make sure, then switch."""
-        if settled.want.why is Why.UNCONFIRMED:
-            settled = await self._look(point, driver, bus)
-        if settled.want.supply is Supply.OFF and self._is_due(point, driver, settled):
-            settled = await self._weigh_cut(point, driver, bus, settled)
-        self._note_failure(point, driver, settled)
-        if self._is_due(point, driver, settled):
-            settled = await self._switch(point, driver, bus, settled)
-        return settled
 
     async def _look(self, point: ServicePoint, driver: Driver, bus: Bus) -> Settled:
         """Read and book."""
@@ -397,41 +376,6 @@ class Agent:
         settled = self._booking.book(point, reading, weighed, tick=tick)
         self._wake_others(point, settled)
         return settled
-
-    async def _weigh_cut(
-        self, point: ServicePoint, driver: Driver, bus: Bus, settled: Settled
-    ) -> Settled:
-        """What is about to be cut is looked at once more: what flows through it, and how many others are.
-
-        Only a cut that nothing else puts off is counted by the brake.
-        """
-        current_a = None
-        if point.policy.max_cut_current_a is not None:
-            current_a = await bus.run(
-                lambda: driver.current(point.meter), driver.decoder, reply_s=driver.REPLY_S
-            )
-        settled = self._booking.decide(point, settled, current_a=current_a)
-        if settled.want.why is Why.NO_CREDIT and self._brake(point):
-            settled = self._booking.decide(point, settled, current_a=current_a)
-        return settled
-
-    def _brake(self, point: ServicePoint) -> bool:
-        """Notes that a point is about to be cut for want of credit; whether that pulls the brake, as one too many."""
-        store, now = self._store, self._clock.now().at
-        brake = store.brake()
-        noted = brake.note_cut(point.id, now)
-        # As long as it is not pulled, the intent to cut that follows takes it to the disk.
-        with store.transaction(is_derived=not noted.is_on):
-            store.save_brake(noted)
-            if noted.is_on and not brake.is_on:
-                text = (
-                    f"{len(noted.cuts)} of {noted.points} points were to be cut within {noted.within}: nobody is "
-                    "cut for want of credit until a person has looked and releases the brake"
-                )
-                store.save_trouble(Trouble.BRAKED, now)
-                store.append(GatewayAlarm(now, Trouble.BRAKED, is_over=False, text=text))
-                log.error("%s", text)
-        return noted.is_on
 
     async def _observe(
         self, point: ServicePoint, driver: Driver, bus: Bus
@@ -453,7 +397,7 @@ class Agent:
             log.info("power has come back: supplies are given back one after another")
             self.wake_all()
         self._met.note(point.id, point.meter, seen.refused)
-        supply = self._understood(point, driver, seen.supply)
+        supply = self._switches.understood(point, driver, seen.supply)
         reading = Reading(point.meter.meter_no, now.at, seen.total, supply, seen.bands)
         return reading, now.tick
 
@@ -462,22 +406,6 @@ class Agent:
         return self._met.known(
             point.id, point.meter, byte_s=bus.byte_s, turn_s=bus.turn_s(whom(point.meter))
         )
-
-    def _understood(
-        self, point: ServicePoint, driver: Driver, seen: Supply | None
-    ) -> Supply | None:
-        """What was seen, by the light of what this meter was told, where it hides that it is armed.
-
-        It is armed from the acknowledged allow-close until the contact closes or a trip is acknowledged.
-        """
-        if seen is not Supply.OFF or not driver.hides_armed(point.meter):
-            return seen
-        row, intent = self._store.supply(point.id), self._store.intent(point.id)
-        told = intent.supply if intent is not None and intent.commanded_at else None
-        if told is Supply.ON and point.policy.restore is Restore.ALLOW_CLOSE:
-            return Supply.ARMED
-        was_armed = row is not None and row.seen is Supply.ARMED
-        return Supply.ARMED if was_armed and told is not Supply.OFF else Supply.OFF
 
     def _wake_others(self, point: ServicePoint, settled: Settled) -> None:
         """The same purse may pay for more points: what this one has spent may concern them now."""
@@ -493,110 +421,6 @@ class Agent:
     def _is_silent(self, point: ServicePoint) -> bool:
         return self._misses.get(point.id, 0) >= SILENT_AFTER
 
-    # The switch.
-
-    def _is_due(self, point: ServicePoint, driver: Driver, settled: Settled) -> bool:
-        """Whether a command is to be sent now."""
-        want, intent = settled.want, self._store.intent(point.id)
-        if want.supply is None or not point.meter.has_switch:
-            return False
-        if want.supply is Supply.OFF and not self._may_cut:
-            return False
-        if intent is None:
-            return not is_satisfied(want, settled.seen, point.policy.restore, has_switch=True)
-        if intent.supply is not want.supply:
-            # A command the other way may still be at work, whatever the meter shows now.
-            return True
-        if is_proved(point, want, settled.seen):
-            return False
-        if intent.commanded_at is None and not intent.is_refused and intent.tries < SWITCH_TRIES:
-            return True
-        return self._patience_left_s(point, driver, intent) <= 0
-
-    def _patience_left_s(self, point: ServicePoint, driver: Driver, intent: Intent) -> float:
-        """How long the last command is still given before it is sent again."""
-        patience_s = driver.TRAVEL_S
-        if intent.is_refused or intent.tries >= SWITCH_TRIES:
-            doubled = SWITCH_AGAIN_S * 2.0 ** min(max(intent.tries - SWITCH_TRIES, 0), 10)
-            patience_s = min(doubled, SWITCH_AGAIN_MOST_S)
-        return patience_s - self._since_sent(point, intent.sent_at).total_seconds()
-
-    def _is_within(self, seconds: float, point: ServicePoint, intent: Intent) -> bool:
-        """Whether the last command was sent no longer ago."""
-        return self._since_sent(point, intent.sent_at) < timedelta(seconds=seconds)
-
-    def _since_sent(self, point: ServicePoint, at: datetime) -> timedelta:
-        """The time since the last command, which was sent at this time of the wall clock."""
-        return self._clock.since(at, self._sent.get(point.id))
-
-    def _note_failure(self, point: ServicePoint, driver: Driver, settled: Settled) -> None:
-        intent = self._store.intent(point.id)
-        if (
-            intent is not None
-            and point.meter.has_switch
-            and intent.tries >= SWITCH_TRIES
-            and intent.supply is settled.want.supply
-            and not self._is_within(driver.TRAVEL_S, point, intent)
-        ):
-            found = "the supply cannot be read" if settled.seen is None else f"still {settled.seen}"
-            text = f"{found} after {intent.tries} commands to go {intent.supply}"
-            with self._store.transaction():
-                self._switch_failed(point, text)
-
-    async def _switch(
-        self, point: ServicePoint, driver: Driver, bus: Bus, settled: Settled
-    ) -> Settled:
-        """Send a command and look whether it worked; what has to travel is looked at by the next visits.
-
-        The intent is on disk before the first byte is sent, and until the supply is read back.
-        """
-        store, want = self._store, settled.want
-        if want.supply is None:
-            raise ValueError("nothing is wanted")
-        supply = want.supply
-        earlier = store.intent(point.id)
-        failed = earlier.tries if earlier is not None and earlier.supply is supply else 0
-        now = self._clock.now()
-        intent = Intent(supply, now.at, commanded_at=None, tries=failed + 1, is_refused=False)
-        with store.transaction():
-            store.save_intent(point.id, intent)
-        self._sent[point.id] = now.tick
-        try:
-            await bus.run(
-                lambda: driver.switch(point.meter, supply, point.policy.restore, intent.sent_at),
-                driver.decoder,
-                reply_s=driver.REPLY_S,
-                still=lambda: self._wanted(point) is supply,
-            )
-        except (Refused, BadMeter) as error:
-            with store.transaction():
-                store.save_intent(point.id, replace(intent, is_refused=True))
-                self._switch_failed(point, f"the command to go {supply}: {error}")
-            return settled
-        with store.transaction():
-            store.save_intent(point.id, replace(intent, commanded_at=self._clock.now().at))
-        state = await bus.run(
-            lambda: driver.state(point.meter),
-            driver.decoder,
-            whom=whom(point.meter),
-            reply_s=driver.REPLY_S,
-        )
-        seen = self._understood(point, driver, state)
-        with store.transaction():
-            self._booking.report(point, want, seen, self._clock.now().at)
-        return replace(settled, seen=seen)
-
-    def _wanted(self, point: ServicePoint) -> Supply | None:
-        """The supply that is wanted by what has been booked up to now."""
-        if self._store.hold is not None:
-            return None
-        now = self._points.get(point.id, point)
-        return self._booking.wanted(now)
-
-    def _switch_failed(self, point: ServicePoint, text: str) -> None:
-        at = self._clock.now().at
-        self._booking.alarm(point, AlarmKind.SWITCH_FAILED, at, text, is_on=True)
-
     # When to come again.
 
     def _pause_s(self, point: ServicePoint, driver: Driver, settled: Settled) -> float:
@@ -605,18 +429,8 @@ class Agent:
             ordinary_s = min(ordinary_s, max(AGAIN_LEAST_S, settled.want.again_in.total_seconds()))
         if settled.want.why in PUT_OFF:
             self._rounds[point.meter.line].hurry(point.id)
-        intent = self._store.intent(point.id)
-        if intent is not None and point.meter.has_switch:
-            if not intent.is_refused and self._is_within(driver.TRAVEL_S, point, intent):
-                return min(ordinary_s, max(1.0, driver.TRAVEL_S / 20))
-            if intent.supply is settled.want.supply:
-                left_s = self._patience_left_s(point, driver, intent)
-                return min(ordinary_s, max(1.0, left_s))
-        if settled.seen is Supply.ARMED:
-            row = self._store.supply(point.id)
-            if row and row.commanded_at and self._since_sent(point, row.commanded_at) < ARMED_FOR:
-                return min(ordinary_s, ARMED_S)
-        return ordinary_s
+        again_s = self._switches.again_s(point, driver, settled)
+        return ordinary_s if again_s is None else min(ordinary_s, again_s)
 
     def _ordinary_s(self, point: ServicePoint, settled: Settled) -> float:
         """Until the purse can be down to its next level, if all it pays for draws all it can."""

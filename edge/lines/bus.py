@@ -103,7 +103,7 @@ class Bus:
         """
         asking = _Asking(whom, reply_s, tries)
         asking.since = asyncio.get_running_loop().time()
-        async with self._turn():
+        async with self._turns:
             for left in reversed(range(TRIES)):
                 try:
                     return await self._converse(start(), decoder, asking, still)
@@ -120,7 +120,7 @@ class Bus:
         For who looks for meters: several may answer at once, and that is no frame. An empty request
         only listens. Raises LineAway.
         """
-        async with self._turn():
+        async with self._turns:
             listening = _Listening[object](None, echo=b"")
             await self._next()
             wait_s = reply_s + self._delay_s
@@ -130,7 +130,7 @@ class Bus:
     @asynccontextmanager
     async def lent(self) -> AsyncIterator[None]:
         """The line is the caller's alone, to be opened by him at another rate; our port is closed meanwhile."""
-        async with self._turn():
+        async with self._turns:
             self._port.close()
             await asyncio.sleep(
                 self._gap_s
@@ -150,7 +150,7 @@ class Bus:
 
         Raises LineAway.
         """
-        async with self._turn():
+        async with self._turns:
             await self._next()
             wait_s = self._gap_s + self._delay_s
             listening = _Listening[object](None, echo=b"")
@@ -279,14 +279,6 @@ class Bus:
             self._echoes = False
         elif len(answered) >= len(request) + SHORTEST_FRAME:
             self._echoes = True
-
-    @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        await self._turns.take()
-        try:
-            yield
-        finally:
-            self._turns.give()
 
     async def _next(self) -> None:
         """Wait until the next request may be sent: the gap is over, and nobody urgent waits to go first."""

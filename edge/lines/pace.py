@@ -72,6 +72,9 @@ class LinePace:
     def wait_s(self, point: UUID, lasts: timedelta) -> float:
         """When to visit a point again whose purse lasts for so long at the least, in seconds."""
         lasts_s = lasts.total_seconds()
+        if lasts_s >= self._pace.settle_s:  # as for most: no shortest interval is longer
+            self._near.discard(point)
+            return self._pace.settle_s
         if lasts_s < self.interval_s(self._rounds.served):
             self._near.add(point)
         else:

@@ -53,6 +53,13 @@ class Turns:
             self._owner = None
             self._hand_on()
 
+    async def __aenter__(self) -> None:
+        """The present task's turn lasts for the block."""
+        await self.take()
+
+    async def __aexit__(self, *_: object) -> None:
+        self.give()
+
     def is_urgent(self) -> bool:
         """Whether the present task is."""
         return bool(self._urgent) and _this() in self._urgent
