@@ -32,6 +32,7 @@ MODULES = (
     "rating",
     "visit",
     "line",
+    "wire",
     "values",
     "urgent",
     "overdraft",

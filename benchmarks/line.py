@@ -44,6 +44,7 @@ from simulators.line import PtyEnd
 
 SECONDS = 20.0  # of a round of a case
 DELAY_S = 0.2  # what gateway.toml has for a serial adapter where nobody says another
+ANSWERED_S = 1.0  # after what is measured: a request of the last instant is answered, and counts
 EARLY_S = 0.0005  # what clocks of two processes may differ by before a gap counts as too short
 
 
@@ -126,6 +127,7 @@ async def measure(case: Case, seconds: float, folder: Path, *, seed: int) -> Res
     await asyncio.sleep(seconds)
     cpu, ended = time.process_time() - cpu, time.monotonic()
     told = [b.metrics().after(e) for b, e in zip(buses.values(), earlier, strict=True)]
+    await asyncio.sleep(ANSWERED_S)
     serving.cancel()
     await asyncio.gather(serving, return_exceptions=True)
     for bus in buses.values():
@@ -134,7 +136,7 @@ async def measure(case: Case, seconds: float, folder: Path, *, seed: int) -> Res
     simulator.stdin.close()
     wires = json.loads(await simulator.stdout.read())
     await simulator.wait()
-    seen = [_judge(wire, baud=case.baud, began=began, ended=ended) for wire in wires.values()]
+    seen = [judge(wire, baud=case.baud, began=began, ended=ended) for wire in wires.values()]
     requests = sum(one.requests for one in told)
     return Result(
         used=statistics.mean(used for used, _, _ in seen),
@@ -146,7 +148,7 @@ async def measure(case: Case, seconds: float, folder: Path, *, seed: int) -> Res
     )
 
 
-def _judge(
+def judge(
     wire: dict[str, list[list[float | str]]], *, baud: int, began: float, ended: float
 ) -> tuple[float, int, int]:
     """The share of the time that was used, answered requests, and requests sent before the gap was over."""
