@@ -8,9 +8,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
 
-from sqlalchemy import ColumnElement, exists, func, or_, select
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
 
 from cloud import events, tables
@@ -130,35 +129,6 @@ def confirm(session: Session, payment: Payment, *, channel: str, now: datetime) 
     if holder is None:
         raise NoSuchOrder(out_trade_no=payment.out_trade_no)
     _credit(session, holder, payment, now=now)
-
-
-def _twins(session: Session, topup: TopUp) -> list[TopUp]:
-    """The other orders for the same money."""
-    first = topup.twin_of or topup.id
-    found = session.execute(
-        select(TopUp).where(
-            or_(col(TopUp.id) == first, col(TopUp.twin_of) == first), col(TopUp.id) != topup.id
-        )
-    )
-    return list(found.scalars())
-
-
-def is_twin_credited() -> ColumnElement[bool]:
-    """Of a TopUp in a query: another order for the same money is credited."""
-    twin = aliased(TopUp)
-    first = func.coalesce(col(TopUp.twin_of), col(TopUp.id))
-    return exists().where(
-        or_(col(twin.id) == first, col(twin.twin_of) == first),
-        col(twin.id) != col(TopUp.id),
-        col(twin.credited_at).is_not(None),
-    )
-
-
-def credited_twin(session: Session, topup: TopUp) -> TopUp | None:
-    """The other order by which the money of this one, not paid, was credited."""
-    if topup.paid_at is not None:
-        return None
-    return next((twin for twin in _twins(session, topup) if twin.credited_at is not None), None)
 
 
 def record_cash(

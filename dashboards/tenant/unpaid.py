@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from sqlmodel import Session, col
 
 from cloud.channels import Channel, Way
-from cloud.services import topups
+from cloud.services.money import twins
 from cloud.tables import Purse, TopUp
 from prepaid.money import Money
 
@@ -44,7 +44,7 @@ class Unpaid:
 def orders(session: Session, account_id: UUID, *, now: datetime) -> tuple[Unpaid, ...]:
     """The account's unpaid orders of the last half hour, newest first."""
     expires = col(TopUp.expires_at)
-    is_paid_elsewhere = topups.is_twin_credited()
+    is_paid_elsewhere = twins.is_twin_credited()
     found = session.execute(
         select(TopUp)
         .join(Purse, col(Purse.id) == col(TopUp.purse_id))

@@ -22,7 +22,7 @@ from cloud.services import tenant as tenants
 from cloud.services.accounts import told
 from cloud.services.codes import Issued
 from cloud.services.emergency import By
-from cloud.services.money import rules
+from cloud.services.money import rules, twins
 from cloud.services.money.stages import Stages, stages_of
 from cloud.tables import TopUp
 from cloud.tables.base import utc_now
@@ -175,7 +175,7 @@ def result(
     account = _account(request, session, tenant)
     stages, come, is_power = _progress(session, tenant, account, wanted)
     topup = session.get_one(TopUp, wanted)
-    if (twin := topups.credited_twin(session, topup)) is not None:
+    if (twin := twins.credited_twin(session, topup)) is not None:
         return RedirectResponse(f"{account.path}/topups/{twin.id}", status_code=303)
     refund = channel_refunds.of_topup(session, wanted)
     return page.render(

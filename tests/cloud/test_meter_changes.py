@@ -14,8 +14,8 @@ from sqlmodel import col
 from cloud import tables
 from cloud.auth import SignedIn
 from cloud.permissions import Role
-from cloud.services.devices import changes, decisions, mountings
-from cloud.services.devices.changes import Registers
+from cloud.services.devices import changes, decisions, exchanges, mountings
+from cloud.services.devices.exchanges import Registers
 from cloud.services.devices.photos import NoPicture, Picture
 from cloud.services.readings import rerating
 from edge.ledger.store import Hold
@@ -334,7 +334,7 @@ async def test_what_cannot_be_by_the_readings_is_refused_at_the_office_and_chang
     before = town.cloud.gateway.down_seq
 
     for error, closing, opening, new in (
-        (changes.ClosingBehind, "103.00", "0", NEW),
+        (exchanges.ClosingBehind, "103.00", "0", NEW),
         (decisions.BadRegister, "1000000", "0", NEW),
         (decisions.BadRegister, "105", "1000000", NEW),
         (changes.SameMeter, "105", "0", OLD),

@@ -23,7 +23,7 @@ from cloud.api.devices.shapes import (
 from cloud.auth import SignedIn
 from cloud.services import scopes
 from cloud.services.accounts import photos
-from cloud.services.devices import changes
+from cloud.services.devices import changes, examinations
 from cloud.services.devices.photos import Picture
 from cloud.tables import utc_now
 from cloud.web import UserSession
@@ -133,7 +133,7 @@ def take_down(point_id: UUID, given: TakeDown, user: ChangeMeters, session: User
 def dispute(point_id: UUID, given: Dispute, user: DecideReadings, session: UserSession) -> Event:
     """争议: the customer does not believe the last reading. Charging goes on until a person decides."""
     return event(
-        changes.dispute_last(
+        examinations.dispute_last(
             session,
             point_id,
             why=given.why,
@@ -150,7 +150,7 @@ def settle_dispute(
 ) -> Event:
     """Decides a dispute."""
     return event(
-        changes.settle_dispute(
+        examinations.settle_dispute(
             session, event_id, upheld=given.upheld, why=given.why, by=user, now=utc_now()
         )
     )

@@ -15,7 +15,7 @@ from cloud.api.devices.shapes import ChangeMeters, Event, Why, event
 from cloud.api.paging import After, Most, cut
 from cloud.auth import SignedIn
 from cloud.permissions import Permission
-from cloud.services.devices import changes, models, register
+from cloud.services.devices import examinations, models, register
 from cloud.tables import utc_now
 from cloud.web import UserSession
 
@@ -69,7 +69,7 @@ class Model(BaseModel):
 class Calibration(BaseModel):
     on: date
     passed: bool
-    certificate: Annotated[str, Field(max_length=changes.LONGEST_NOTE)] = ""
+    certificate: Annotated[str, Field(max_length=examinations.LONGEST_NOTE)] = ""
     due: date | None = None
     why: Why
 
@@ -113,7 +113,7 @@ def calibrate(
 ) -> Event:
     """检定: notes that a meter was examined, and until when the next is due."""
     return event(
-        changes.calibrate(
+        examinations.calibrate(
             session,
             meter_id,
             on=given.on,

@@ -14,7 +14,7 @@ from cloud import tables, web
 from cloud.auth import SignedIn
 from cloud.permissions import Permission
 from cloud.services.devices import decisions, models
-from cloud.services.devices.changes import Registers
+from cloud.services.devices.exchanges import Registers
 from prepaid.point import Meter
 
 ChangeMeters = Annotated[SignedIn, Depends(web.allowed(Permission.CHANGE_METERS))]

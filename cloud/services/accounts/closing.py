@@ -164,7 +164,7 @@ class LastReading:
     """Up to which register the customer paid for a meter; total is None while its gateway has not said so.
 
     typed is what a person had read; stated what two people say, where the gateway does not come back (stating), and
-    by whom.
+    by whom. last_total is what the gateway read last, whoever paid for it.
     """
 
     point_id: UUID
@@ -179,6 +179,8 @@ class LastReading:
     is_delivered: bool
     stated: Decimal | None
     stated_by: str | None
+    last_total: Decimal | None
+    last_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,13 +223,15 @@ class Standing:
 # The last time of each purse at each point; what began and ended before the gateway heard of it used nothing.
 _LAST = text("""
     SELECT p.id, p.name, p.meter_no, d.unit, t.closed_total, t.closed_at, g.gateway_no,
-           n.typed_total, n.delivered_at, t.stated_total, x.name AS stated_by
+           n.typed_total, n.delivered_at, t.stated_total, x.name AS stated_by,
+           s.total AS last_total, s.read_at AS last_at
     FROM tenures t
     JOIN purses u ON u.id = t.purse_id
     JOIN points p ON p.id = t.point_id
     JOIN tariffs d ON d.id = p.tariff_id
     JOIN gateways g ON g.id = t.gateway_id
     LEFT JOIN users x ON x.id = t.stated_by
+    LEFT JOIN point_states s ON s.point_id = p.id
     LEFT JOIN LATERAL (
         SELECT typed_total, delivered_at FROM tenures n
         WHERE n.point_id = t.point_id AND n.created_at > t.created_at
@@ -254,6 +258,8 @@ def standing(session: Session, by: SignedIn, account_id: UUID) -> Standing:
             is_delivered=row.delivered_at is not None,
             stated=row.stated_total,
             stated_by=row.stated_by,
+            last_total=row.last_total,
+            last_at=row.last_at,
         )
         for row in session.execute(_LAST, {"account": account_id})
     )

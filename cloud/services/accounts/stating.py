@@ -120,6 +120,7 @@ def propose(
             "holder": account.holder,
             "meters": "、".join(f"{point.name} {stated[point.id].total}" for _, point in found),
             "readings": {str(tenure.id): str(stated[point.id].total) for tenure, point in found},
+            "photos": [str(each.photo) for each in stated.values() if each.photo is not None],
         },
         why=why,
         now=now,
@@ -144,7 +145,12 @@ def carry_out(session: Session, approval: Approval, by: SignedIn, now: datetime)
         session.add(tenure)
         said[point.meter_no] = {"total": str(total), "charged_fen": charged.fen}
     session.flush()
-    detail = {"why": approval.why, "proposed_by": approval.proposed_by_name, "meters": list(said)}
+    detail = {
+        "why": approval.why,
+        "proposed_by": approval.proposed_by_name,
+        "meters": list(said),
+        "photos": approval.detail["photos"],
+    }
     acts.note(session, by, account, Act.STATED, detail, now=now)
     audit.record(session, by, "account.stated", of="account", id=account.id, after=said, now=now)
 

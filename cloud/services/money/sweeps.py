@@ -13,6 +13,7 @@ from sqlmodel import Session, col
 from cloud.channels import Channel, ChannelAway, ChannelRefused
 from cloud.db import Database
 from cloud.services import topups
+from cloud.services.money import twins
 from cloud.tables import TopUp
 
 log = logging.getLogger(__name__)
@@ -91,7 +92,7 @@ def due(session: Session, channel: str, now: datetime) -> list[Due]:
     """The orders that the channel is to be asked about now."""
     is_late = func.coalesce(col(TopUp.expires_at) <= now - CLOSE_AFTER, false())
     is_over = and_(
-        col(TopUp.created_at) <= now - YOUNGEST_CLOSED, or_(is_late, topups.is_twin_credited())
+        col(TopUp.created_at) <= now - YOUNGEST_CLOSED, or_(is_late, twins.is_twin_credited())
     )
     asked = col(TopUp.asked_at)
     created = col(TopUp.created_at)

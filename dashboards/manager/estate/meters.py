@@ -22,6 +22,7 @@ from cloud.services import scopes, sheets
 from cloud.services.devices import (
     changes,
     decisions,
+    examinations,
     models,
     mountings,
     photos,
@@ -29,7 +30,7 @@ from cloud.services.devices import (
     register,
     sheet,
 )
-from cloud.services.devices.changes import Registers
+from cloud.services.devices.exchanges import Registers
 from cloud.services.devices.points import NewPoint
 from cloud.tables import utc_now
 from cloud.web import UserSession
@@ -61,8 +62,8 @@ KINDS = {
     changes.CHANGED: (N_("Meter changed"), "replace"),
     changes.TRANSFORMERS: (N_("Transformers changed"), "transform"),
     changes.TAKEN_DOWN: (N_("Meter taken away"), "plug-connected-x"),
-    changes.CALIBRATED: (N_("Calibrated"), "certificate"),
-    changes.DISPUTED: (N_("Disputed reading"), "message-question"),
+    examinations.CALIBRATED: (N_("Calibrated"), "certificate"),
+    examinations.DISPUTED: (N_("Disputed reading"), "message-question"),
     "accepted": (N_("Reading accepted as true"), "check"),
     "restarted": (N_("Register was set"), "rotate"),
     "estimated": (N_("Charged as an estimate"), "calculator"),
@@ -331,7 +332,7 @@ def calibrate(
         day = forms.day(on)
         if day is None:
             raise forms.NoTime(text=on)
-        changes.calibrate(
+        examinations.calibrate(
             session,
             mountings.now_at(session, found.id).meter_id,
             on=day,
@@ -359,7 +360,7 @@ def dispute(
     """The last reading is doubted by the customer."""
 
     def do() -> None:
-        changes.dispute_last(
+        examinations.dispute_last(
             session,
             point_id,
             why=why,
@@ -382,7 +383,7 @@ def settle(
     why: Text = "",
 ) -> Response:
     def do() -> None:
-        changes.settle_dispute(
+        examinations.settle_dispute(
             session, event_id, upheld=upheld == "yes", why=why, by=user, now=utc_now()
         )
 
