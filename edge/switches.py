@@ -26,7 +26,8 @@ log = logging.getLogger(__name__)
 SWITCH_TRIES = 3  # commands without effect before a person is told
 SWITCH_AGAIN_S = 60.0  # between commands after that, doubling
 SWITCH_AGAIN_MOST_S = 900.0
-ARMED_S = 5.0  # between looks while the customer is expected at the meter's button
+ARMED_S = 5.0  # between the first looks while the customer is expected at the meter's button
+ARMED_PART = 4  # later ones come when a quarter more time has passed
 ARMED_FOR = timedelta(minutes=10)
 
 
@@ -122,8 +123,10 @@ class Switches:
                 return max(1.0, self._patience_left_s(point, driver, intent))
         if settled.seen is Supply.ARMED:
             row = self._store.supply(point.id)
-            if row and row.commanded_at and self._since_sent(point, row.commanded_at) < ARMED_FOR:
-                return ARMED_S
+            if row and row.commanded_at:
+                since = self._since_sent(point, row.commanded_at)
+                if since < ARMED_FOR:
+                    return max(ARMED_S, since.total_seconds() / ARMED_PART)
         return None
 
     def _is_due(self, point: ServicePoint, driver: Driver, settled: Settled) -> bool:
