@@ -14,7 +14,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from pydantic import TypeAdapter
-from sqlalchemy import func, update
+from sqlalchemy import update
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col
 
@@ -68,9 +68,9 @@ def save(session: Session, organization_id: UUID, told: Arrivals) -> list[Alarm]
         measurements.keep(session, organization_id, told.measured)
     if told.latest:
         _save_states(session, told)
-    for point, supply in told.supplies.items():
-        _save_supply(session, point, supply)
-    return [alarm for alarm in told.alarms if _save_alarm(session, organization_id, alarm)]
+    if told.supplies:
+        _save_supplies(session, told.supplies)
+    return _save_alarms(session, organization_id, told.alarms) if told.alarms else []
 
 
 _READINGS = """
@@ -190,44 +190,81 @@ def _save_evidence(session: Session, organization_id: UUID, told: Arrivals) -> N
     )
 
 
-def _save_supply(session: Session, point: UUID, change: SupplyChanged) -> None:
-    state = tables.PointState
-    session.execute(
-        update(state)
-        .where(col(state.point_id) == point)
-        .values(
-            supply=text_of(change.supply),
-            wanted=text_of(change.wanted),
-            why=change.why.value,
-            supply_at=change.at,
-            commanded_at=func.coalesce(change.commanded_at, col(state.commanded_at)),
-        )
+_SUPPLIES = """
+    UPDATE point_states s
+    SET supply = n.supply, wanted = n.wanted, why = n.why, supply_at = n.at,
+        commanded_at = coalesce(n.commanded_at, s.commanded_at)
+    FROM json_to_recordset(CAST(%(rows)s AS json)) AS n (
+        point uuid, supply text, wanted text, why text, at timestamptz, commanded_at timestamptz
     )
+    WHERE s.point_id = n.point
+"""
 
 
-def _save_alarm(session: Session, organization_id: UUID, alarm: Alarm) -> bool:
-    """Whether it is new."""
-    kept = session.execute(
-        insert(tables.Alarm)
-        .values(
-            organization_id=organization_id,
-            point_id=alarm.point,
-            kind=alarm.alarm.value,
-            at=alarm.at,
-            is_over=alarm.is_over,
-            text=alarm.text,
-        )
-        .on_conflict_do_nothing()
-        .returning(col(tables.Alarm.point_id))
-    ).first()
-    since = None if alarm.is_over else alarm.at
-    state = tables.PointState
-    change = update(state).where(col(state.point_id) == alarm.point)
-    match alarm.alarm:
+def _save_supplies(session: Session, supplies: Mapping[UUID, SupplyChanged]) -> None:
+    rows = [
+        {
+            "point": str(point),
+            "supply": text_of(change.supply),
+            "wanted": text_of(change.wanted),
+            "why": change.why.value,
+            "at": change.at.isoformat(),
+            "commanded_at": change.commanded_at and change.commanded_at.isoformat(),
+        }
+        for point, change in supplies.items()
+    ]
+    execute(session, _SUPPLIES, rows=json.dumps(rows))
+
+
+_ALARMS = """
+    INSERT INTO alarms (organization_id, point_id, kind, at, is_over, text)
+    SELECT %(organization)s, n.point, n.kind, n.at, n.is_over, n.text
+    FROM json_to_recordset(CAST(%(rows)s AS json)) AS n (
+        point uuid, kind text, at timestamptz, is_over boolean, text text
+    )
+    ON CONFLICT DO NOTHING
+    RETURNING point_id, kind, at, is_over
+"""
+
+
+def _save_alarms(session: Session, organization_id: UUID, alarms: Sequence[Alarm]) -> list[Alarm]:
+    """Those that are new."""
+    rows = [
+        {
+            "point": str(alarm.point),
+            "kind": alarm.alarm.value,
+            "at": alarm.at.isoformat(),
+            "is_over": alarm.is_over,
+            "text": alarm.text,
+        }
+        for alarm in alarms
+    ]
+    kept = execute(session, _ALARMS, organization=organization_id, rows=json.dumps(rows))
+    new = {tuple(row) for row in kept}
+    shown: dict[tuple[UUID, str], datetime | None] = {}
+    for alarm in alarms:
+        column = _column_of(alarm.alarm)
+        if column is not None:
+            shown[alarm.point, column] = None if alarm.is_over else alarm.at
+    for (point, column), since in shown.items():
+        state = tables.PointState
+        session.execute(update(state).where(col(state.point_id) == point).values({column: since}))
+    found = []
+    for alarm in alarms:
+        key = (alarm.point, alarm.alarm.value, alarm.at, alarm.is_over)
+        if key in new:
+            new.discard(key)  # told twice in one message it is new once
+            found.append(alarm)
+    return found
+
+
+def _column_of(kind: AlarmKind) -> str | None:
+    """Where the state of a point shows since when the alarm is on, None where it does not."""
+    match kind:
         case AlarmKind.SILENT:
-            session.execute(change.values(silent_since=since))
+            return "silent_since"
         case AlarmKind.IMPLAUSIBLE:
-            session.execute(change.values(held_since=since))
+            return "held_since"
         case (
             AlarmKind.STUCK
             | AlarmKind.SWITCH_FAILED
@@ -237,10 +274,9 @@ def _save_alarm(session: Session, organization_id: UUID, alarm: Alarm) -> bool:
             | AlarmKind.FINAL_BALANCE
             | AlarmKind.LOW_BALANCE
         ):
-            pass  # kept in alarms; the state itself shows in supply and balance
+            return None  # kept in alarms; the state itself shows in supply and balance
         case _:
-            raise AssertionError(f"not a kind of alarm: {alarm.alarm}")
-    return kept is not None
+            raise AssertionError(f"not a kind of alarm: {kind}")
 
 
 def _texts(bands: Mapping[str, Decimal] | None) -> dict[str, str] | None:

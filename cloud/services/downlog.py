@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import and_, or_, select, text
+from sqlalchemy import and_, bindparam, or_, select, text
 from sqlalchemy.orm.attributes import set_committed_value
 from sqlmodel import Session, col
 
@@ -164,27 +164,34 @@ def claim(
     That is entries never sent, and, when RESEND has passed without progress, all after the gateway's
     cursor again. With gateway_id, to that gateway only.
     """
-    gateway = tables.Gateway
-    behind = and_(
-        col(gateway.down_acked) < col(gateway.down_seq),
-        col(gateway.heard_at) > now - ONLINE,
-        col(gateway.revoked_at).is_(None),
-        col(gateway.follow_from).is_(None),
-        or_(
-            and_(
-                col(gateway.down_sent_seq) < col(gateway.down_seq),
-                col(gateway.down_sent_seq) == col(gateway.down_acked),
-            ),
-            col(gateway.down_sent_at).is_(None),
-            col(gateway.down_sent_at) <= now - RESEND,
-        ),
-    )
-    if gateway_id is not None:
-        behind = and_(behind, col(gateway.id) == gateway_id)
     found = session.execute(
-        select(gateway).where(behind).limit(most).with_for_update(key_share=True, skip_locked=True)
+        _BEHIND if gateway_id is None else _IS_BEHIND,
+        {"heard": now - ONLINE, "sent": now - RESEND, "gateway": gateway_id, "most": most},
     ).scalars()
     return [_batch(session, each, now) for each in found]
+
+
+_GATEWAY = tables.Gateway
+_BEHIND = (  # made once: this is asked after each message
+    select(_GATEWAY)
+    .where(
+        col(_GATEWAY.down_acked) < col(_GATEWAY.down_seq),
+        col(_GATEWAY.heard_at) > bindparam("heard"),
+        col(_GATEWAY.revoked_at).is_(None),
+        col(_GATEWAY.follow_from).is_(None),
+        or_(
+            and_(
+                col(_GATEWAY.down_sent_seq) < col(_GATEWAY.down_seq),
+                col(_GATEWAY.down_sent_seq) == col(_GATEWAY.down_acked),
+            ),
+            col(_GATEWAY.down_sent_at).is_(None),
+            col(_GATEWAY.down_sent_at) <= bindparam("sent"),
+        ),
+    )
+    .limit(bindparam("most"))
+    .with_for_update(key_share=True, skip_locked=True)
+)
+_IS_BEHIND = _BEHIND.where(col(_GATEWAY.id) == bindparam("gateway"))
 
 
 def _batch(session: Session, gateway: tables.Gateway, now: datetime) -> Batch:

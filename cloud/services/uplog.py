@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, col
 
@@ -67,11 +67,14 @@ log = logging.getLogger(__name__)
 
 def gateway_of(session: Session, gateway_no: str) -> tables.Gateway | None:
     """The gateway, locked until the end of the transaction."""
-    return session.execute(
-        select(tables.Gateway)
-        .where(col(tables.Gateway.gateway_no) == gateway_no)
-        .with_for_update(key_share=True)
-    ).scalar_one_or_none()
+    return session.execute(_BY_NUMBER, {"number": gateway_no}).scalar_one_or_none()
+
+
+_BY_NUMBER = (  # made once: this is asked at each message
+    select(tables.Gateway)
+    .where(col(tables.Gateway.gateway_no) == bindparam("number"))
+    .with_for_update(key_share=True)
+)
 
 
 def receive(

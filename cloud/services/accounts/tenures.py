@@ -17,6 +17,7 @@ from sqlalchemy import select, update
 from sqlmodel import Session, col
 
 from cloud import events, tables
+from cloud.db import execute
 from cloud.errors import CloudError
 from cloud.said import Said
 from cloud.services import credits, pointsets
@@ -112,15 +113,13 @@ def check(point: tables.ServicePoint, typed: Typed, *, now: datetime) -> None:
 
 def delivered(session: Session, gateway: tables.Gateway, *, now: datetime) -> None:
     """The gateway has our log up to its cursor: what it was told of payers by then is delivered."""
-    session.execute(
-        update(Tenure)
-        .where(
-            col(Tenure.gateway_id) == gateway.id,
-            col(Tenure.down_seq) <= gateway.down_acked,
-            col(Tenure.delivered_at).is_(None),
-        )
-        .values(delivered_at=now)
-    )
+    execute(session, _DELIVERED, gateway=gateway.id, acked=gateway.down_acked, now=now)
+
+
+_DELIVERED = """
+    UPDATE tenures SET delivered_at = %(now)s
+    WHERE gateway_id = %(gateway)s AND down_seq <= %(acked)s AND delivered_at IS NULL
+"""
 
 
 def opened(session: Session, point_id: UUID, position: Position) -> None:
@@ -155,16 +154,15 @@ def opened(session: Session, point_id: UUID, position: Position) -> None:
 def past_payers(session: Session, gateway_id: UUID) -> dict[UUID, frozenset[UUID]]:
     """The purses that no longer pay for points of a gateway, by point: their last charges may be on the way."""
     found: dict[UUID, set[UUID]] = {}
-    rows = session.execute(
-        select(col(Tenure.point_id), col(Tenure.purse_id)).where(
-            col(Tenure.gateway_id) == gateway_id,
-            col(Tenure.ended_at).is_not(None),
-            col(Tenure.purse_id).is_not(None),
-        )
-    )
-    for point_id, purse_id in rows:
+    for point_id, purse_id in execute(session, _PAST, gateway=gateway_id):
         found.setdefault(point_id, set()).add(purse_id)
     return {point: frozenset(purses) for point, purses in found.items()}
+
+
+_PAST = """
+    SELECT point_id, purse_id FROM tenures
+    WHERE gateway_id = %(gateway)s AND ended_at IS NOT NULL AND purse_id IS NOT NULL
+"""
 
 
 def of_purses(session: Session, purses: Iterable[UUID]) -> list[Tenure]:

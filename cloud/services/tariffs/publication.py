@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, select, text
 from sqlmodel import Session, col
 
 from cloud import tables
 from cloud.auth import SignedIn
+from cloud.db import execute
 from cloud.errors import CloudError
 from cloud.services import audit, downlog, estate
 from cloud.services.approvals import Approval
@@ -129,16 +130,13 @@ def _send(
 
 def note_delivered(session: Session, gateway: tables.Gateway, *, now: datetime) -> None:
     """What the gateway's cursor in our log has passed is delivered. Needs the gateway locked."""
-    row = tables.TariffDelivery
-    session.execute(
-        update(row)
-        .where(
-            col(row.gateway_id) == gateway.id,
-            col(row.down_seq) <= gateway.down_acked,
-            col(row.delivered_at).is_(None),
-        )
-        .values(delivered_at=now)
-    )
+    execute(session, _DELIVERED, gateway=gateway.id, acked=gateway.down_acked, now=now)
+
+
+_DELIVERED = """
+    UPDATE tariff_deliveries SET delivered_at = %(now)s
+    WHERE gateway_id = %(gateway)s AND down_seq <= %(acked)s AND delivered_at IS NULL
+"""
 
 
 _DELIVERIES = text("""
