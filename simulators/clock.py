@@ -9,6 +9,8 @@ from typing import Any
 STANDING = 10_000
 """So often in a row a program may go round while no time passes: more, and it never ends."""
 
+LOOK_EACH = 16  # rounds while no time passes
+
 
 class _Jumping(selectors.DefaultSelector):
     """Nothing to wait for outside: what would be waited is added to the clock."""
@@ -17,7 +19,9 @@ class _Jumping(selectors.DefaultSelector):
     _standing = 0
 
     def select(self, timeout: float | None = None) -> Any:
-        ready = super().select(0)
+        # What came from outside is looked for before time jumps, and now and then while it stands.
+        is_to_look = timeout is None or timeout > 0 or not self._standing % LOOK_EACH
+        ready = super().select(0) if is_to_look else []
         self._standing = 0 if timeout else self._standing + 1
         assert self._standing < STANDING, "something goes round and round, and no time passes"
         if not ready and timeout is None:

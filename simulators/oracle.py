@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
+from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -117,7 +118,7 @@ class Account:
         for place, component in enumerate(_version(self.tariff, instant)["components"]):
             self.known.add(component["item"])
             if component["kind"] == "rate":
-                quantity = used * Fraction(component.get("share", "1"))
+                quantity = used * _number(component.get("share", "1"))
                 self._fill(place, component, band, instant.astimezone(zone), quantity)
 
     def _fees(self, zone: ZoneInfo, *, since: datetime, until: datetime) -> None:
@@ -241,10 +242,7 @@ def open_account(
 
 def _cuts(tariff: Any, zone: ZoneInfo, since: datetime, until: datetime) -> list[datetime]:
     """Every instant at which anything could change, and many at which nothing does."""
-    cuts = [
-        datetime.fromisoformat(version["effective_from"]).astimezone(UTC)
-        for version in tariff["versions"]
-    ]
+    cuts = [_instant(version["effective_from"]) for version in tariff["versions"]]
     times = {"00:00"}
     for version in tariff["versions"]:
         for rule in version.get("bands", []):
@@ -279,6 +277,7 @@ def _change_of_clocks(zone: ZoneInfo, before: datetime, after: datetime) -> date
     return after
 
 
+@cache
 def _midnight(zone: ZoneInfo, day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
 
@@ -286,7 +285,7 @@ def _midnight(zone: ZoneInfo, day: date) -> datetime:
 def _version(tariff: Any, instant: datetime) -> Any:
     found = None
     for version in tariff["versions"]:
-        if datetime.fromisoformat(version["effective_from"]) <= instant:
+        if _instant(version["effective_from"]) <= instant:
             found = version
     if found is None:
         raise ValueError(f"no version holds at {instant}")
@@ -355,7 +354,17 @@ def _price(component: Any, tier: int, band: str) -> Fraction:
         price = price[tier - 1]
     if isinstance(price, Mapping):
         price = price[band]
-    return Fraction(price)
+    return _number(price)
+
+
+@cache
+def _number(written: str) -> Fraction:
+    return Fraction(written)
+
+
+@cache
+def _instant(written: str) -> datetime:
+    return datetime.fromisoformat(written).astimezone(UTC)
 
 
 def half_up(value: Fraction, places: int) -> Fraction:
