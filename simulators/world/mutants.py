@@ -64,7 +64,7 @@ MUTANTS = (
     ),
     Mutant(
         "a gateway ignores which log the cloud follows",
-        "edge/uplink/sync.py",
+        "edge/uplink/succession.py",
         "        if cursor.log != store.log:\n",
         "        if cursor.log.int < 0:\n",
         seed=6,
@@ -85,11 +85,11 @@ MUTANTS = (
     ),
     Mutant(
         "a credit wakes nobody",
-        "edge/uplink/sync.py",
-        'log.info("%s credited to purse %s", transfer.amount, purse)\n'
-        "                return lambda: self._agent.wake_purse(purse)",
-        'log.info("%s credited to purse %s", transfer.amount, purse)\n'
-        "                return lambda: None",
+        "edge/uplink/downlog.py",
+        "                wake = partial(self._agent.wake_purse, purse)\n"
+        '                return self._saying(wake, "%s credited to purse %s"',
+        "                wake = partial(self._agent.wake, [])\n"
+        '                return self._saying(wake, "%s credited to purse %s"',
         seed=1,
     ),
     Mutant(
@@ -148,7 +148,7 @@ MUTANTS = (
     ),
     Mutant(
         "the end of an override is not noted",
-        "edge/uplink/sync.py",
+        "edge/uplink/downlog.py",
         "                self._store.save_override(id, override)\n",
         "                self._store.save_override(id, override or self._store.override(id))\n",
         seed=123,
@@ -169,14 +169,14 @@ MUTANTS = (
     ),
     Mutant(
         "a ledger that is rebuilt is not served",
-        "edge/uplink/sync.py",
+        "edge/uplink/downlog.py",
         "                return self._rebuilt\n",
         "                return lambda: None\n",
         seed=46,
     ),
     Mutant(
         "where metering stood is not rebuilt",
-        "edge/uplink/sync.py",
+        "edge/uplink/downlog.py",
         "                standing.save(store, message)\n",
         "",
         seed=4,
@@ -220,8 +220,8 @@ MUTANTS = (
     Mutant(
         "the cloud sends nothing again",
         "cloud/services/downlog.py",
-        "            col(gateway.down_sent_at) <= now - RESEND,\n",
-        "            col(gateway.down_sent_at) <= now - 10**6 * RESEND,\n",
+        '"sent": now - RESEND,',
+        '"sent": now - 10**6 * RESEND,',
         seed=4,
     ),
     Mutant(
