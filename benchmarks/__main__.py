@@ -40,6 +40,7 @@ MODULES = (
     "ledger",
     "board",
     "callback",
+    "rerating",
 )
 LOOPS = 200_000
 

@@ -20,23 +20,20 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
 import httpx
-import paho.mqtt.client as mqtt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from paho.mqtt.enums import CallbackAPIVersion
 
-from benchmarks import ingest, ledger
+from benchmarks import ledger
 from benchmarks.cloud import FEN, Cloud, opened, order
 from benchmarks.figure import Figure
+from benchmarks.gateway import SOON_S, Gateway, connected
 from cloud.services import topups
-from prepaid import wire
 from prepaid.seal import KeySet
-from prepaid.wire import Credited, Cursor
 from simulators.callbacks import signature
 from wattwell import supervise
 from wattwell.broker import Broker, hash_password
@@ -47,69 +44,7 @@ POINTS = 128
 RATE, SIZE = 256, 32  # readings a second, and in a message: 10,000 rooms, each read every 40 s
 CALLBACKS = 100  # in a round
 PAUSE_S = 0.05  # between callbacks
-SOON_S = 20.0
 LOOK_S = 0.0005
-
-
-@dataclass(slots=True)
-class Gateway:
-    """A gateway's MQTT client: says readings in the order of its log, and acknowledges what comes down."""
-
-    gateway_no: str
-    log: ingest.Gateway
-    keys: KeySet
-    client: mqtt.Client
-    down: Cursor | None = None
-    acked: int = -1  # of its own log; -1 before the cloud has said anything
-    arrived: dict[str, float] = field(default_factory=dict)  # by the transfer's cause, when
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def hear(self, payload: bytes) -> None:
-        at = time.perf_counter()
-        envelope = self.keys.unseal(payload, gateway_no=self.gateway_no)
-        for entry in envelope.entries:
-            if self.down is not None and entry.seq != self.down.seq + 1:
-                continue
-            self.down = Cursor(entry.log, entry.seq)
-            message = wire.read_down(entry.body)
-            if isinstance(message, Credited):
-                self.arrived[message.transfer.cause] = at
-        if envelope.cursor is not None:
-            self.acked = max(self.acked, envelope.cursor.seq)
-        if envelope.entries:
-            self.say(0)
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether all that it has said is applied: a gateway has one batch under way at a time."""
-        return self.acked == self.log.seq
-
-    def say(self, readings: int) -> None:
-        """So many readings and its cursor in the cloud's log; of no readings, the cursor alone."""
-        with self.lock:
-            payload = self.log.message(readings, cursor=self.down)
-        self.client.publish(wire.up_topic(self.gateway_no), payload, qos=1)
-
-
-def _gateway(
-    cloud: Cloud, number: int, broker: Broker, password: str, keys: KeySet, with_: ExitStack
-) -> Gateway:
-    client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv311)
-    client.username_pw_set(GATEWAYS[number], password)
-    log = ingest.Gateway(cloud.points[number :: len(GATEWAYS)])
-    gateway = Gateway(GATEWAYS[number], log, keys, client)
-    subscribed = threading.Event()
-    client.on_connect = lambda client, *_: client.subscribe(
-        wire.down_topic(gateway.gateway_no), qos=1
-    )
-    client.on_subscribe = lambda *_: subscribed.set()
-    client.on_message = lambda client, data, message: gateway.hear(message.payload)
-    client.connect("127.0.0.1", broker.mqtt_port)
-    client.loop_start()
-    with_.callback(client.loop_stop)
-    with_.callback(client.disconnect)
-    assert subscribed.wait(SOON_S), "the broker does not answer"
-    return gateway
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +81,15 @@ def _installation() -> Iterator[Installation]:
         web.wait_until(lambda: _answers(client), timeout_s=60)
         known = KeySet([ours.public_key()])
         gateways = tuple(
-            _gateway(cloud, number, broker, passwords[gateway_no], known, with_)
+            with_.enter_context(
+                connected(
+                    gateway_no,
+                    cloud.points[number :: len(GATEWAYS)],
+                    password=passwords[gateway_no],
+                    port=broker.mqtt_port,
+                    keys=known,
+                )
+            )
             for number, gateway_no in enumerate(GATEWAYS)
         )
         yield Installation(cloud, url, channel, gateways, client)

@@ -1,4 +1,4 @@
-"""Messages of nothing but plain readings, as most are: checked, and kept by one statement.
+"""Messages of nothing but plain readings, as of meters that charge nothing just then: kept by one statement.
 
 The texts that stand in an entry, written as prepaid.wire writes them, go to the database as they are. Whatever is out
 of the ordinary, in a message or with its gateway, is left to uplog, which takes everything.
