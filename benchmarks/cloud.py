@@ -68,6 +68,8 @@ def opened(points: int, *, gateway_nos: Sequence[str] = (GATEWAY_NO,)) -> Iterat
             raw = psycopg.connect(postgres.admin_dsn.rpartition("/")[0] + "/wattwell")
             with database.system() as session:
                 made = _estate(session, points, gateway_nos)
+            raw.execute("ANALYZE")  # as the server does by itself within minutes
+            raw.commit()
             yield Cloud(postgres.dsn(), database, raw, *made)
             raw.close()
             database.close()
