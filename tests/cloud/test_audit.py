@@ -23,7 +23,7 @@ from cloud.permissions import Role
 from cloud.services import audit
 from cloud.services.accounts.acts import Act
 from cloud.services.audit import Head
-from cloud.services.devices import changes
+from cloud.services.devices import examinations
 from cloud.services.money import grants, withdrawals
 from cloud.services.people import audit_checks
 from cloud.tables import AuditEntry, utc_now
@@ -306,7 +306,7 @@ def test_every_act_that_is_written_down_has_a_word_in_both_languages():
             for act in ("added", "renamed", "ended", "deleted", "used-again")
         ),
         *(("account", f"account.{act}") for act in Act if act is not Act.HOUSEHOLD),
-        *(("point", kind) for kind in KINDS if kind != changes.CALIBRATED),
+        *(("point", kind) for kind in KINDS if kind != examinations.CALIBRATED),
     }
     assert len(outright) > 40
     assert (outright | together) - set(ACTS) == set()

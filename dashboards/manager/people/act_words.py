@@ -73,6 +73,8 @@ ACTS: dict[tuple[str, str], str] = {
     ("account", "account.rooms-changed"): N_("changed the rooms of an account"),
     ("account", "account.link-renewed"): N_("renewed a customer's link"),
     ("account", "account.link-revoked"): N_("revoked a customer's link"),
+    ("account", "account.stated"): N_("stated a reading of a meter by hand"),
+    ("point", "explain-difference"): N_("explained a difference of re-rating"),
     ("account", "tell-of-topups"): N_("said whether a customer is told of top-ups"),
     ("account", "household.said"): N_("said how many people live there"),
     ("draft", "draft.saved"): N_("prepared an opening"),
