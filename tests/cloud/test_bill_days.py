@@ -292,3 +292,19 @@ def test_the_page_shows_days_and_differences_and_takes_how_one_was_settled(
             -1
         ]
     assert (act.act, act.after["note"]) == ("settle-difference", "已核实")
+
+
+def test_the_page_lists_payments_that_were_not_booked_and_what_became_of_them(
+    staff, database, order
+):
+    payment = order("50")
+    wrong = replace(payment, amount=Money.yuan("50.01"))
+    assert not topups.book(database, wrong, channel="sandbox", now=NOON)
+
+    def page() -> str:
+        return staff.get("/bills", headers={"Accept-Language": "en"}).text
+
+    assert "look it up at the channel" in page()
+    assert "¥50.01" in page()
+    assert topups.book(database, payment, channel="sandbox", now=NOON)
+    assert "credited since, by a right notice" in page()
