@@ -44,8 +44,9 @@ class Measured:
     def note(self) -> str:
         """One line beside the figures: how they were measured."""
         state = "A BUSY machine" if self.is_busy else "a quiet machine"
+        rounds = "1 round" if self.rounds == 1 else f"{self.rounds} rounds"
         return (
-            f"{self.day}, {self.rounds} rounds, {self.machine}; {state}: load {self.load:.1f} a processor, one loop "
+            f"{self.day}, {rounds}, {self.machine}; {state}: load {self.load:.1f} a processor, one loop "
             f"took {self.noise.told} its fastest round"
         )
 

@@ -39,12 +39,12 @@ from simulators.clock import SimulatedLoop
 
 BAUD = 9600
 LINES = 32
-ROUND_METERS = 256
-ROUND_S = 1800.0  # simulated, of a round that measures the processor
+ROUND_METERS = 128
+ROUND_S = 900.0  # simulated, of a round that measures the processor
 ROUND_SETTLE_S = 225.0
 MANY_METERS = 1024
 MANY_S = 6 * 3600.0
-LONG_METERS = 64
+LONG_METERS = 16
 LONG_DAYS = 30
 SETTLE_S = 3600.0
 DAY_S = 86_400.0
