@@ -77,10 +77,14 @@ def _next(done: Queue[Told], workers: Sequence[SpawnProcess]) -> Told:
 
 def _work(url: str, days: int, todo: Queue[int | None], done: Queue[Told]) -> None:
     logging.disable(logging.CRITICAL)
-    # What is imported stays; of what a seed makes little lives long enough to be looked for often.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*RARELY)
+    spare_the_collector()
     with closing(Database(url, connections=3)) as database:
         while (seed := todo.get()) is not None:
             done.put(tell(seed, database, days=days))
+
+
+def spare_the_collector() -> None:
+    """What is imported stays; of what a seed makes little lives long enough to be looked for often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*RARELY)

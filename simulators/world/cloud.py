@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import TypeAdapter
-from sqlalchemy import text, update
+from sqlalchemy import select, text, update
 from sqlmodel import Session, col
 
 from cloud import tables
@@ -28,14 +28,27 @@ from cloud.channels import (
     Payment,
     Refund,
     Refunded,
+    RefundState,
     Way,
 )
 from cloud.db import Database
-from cloud.services import answers, downlog, estate, overrides, plain_readings, topups, uplog
+from cloud.services import (
+    answers,
+    channel_refunds,
+    codes,
+    downlog,
+    emergency,
+    estate,
+    overrides,
+    plain_readings,
+    taps,
+    topups,
+    uplog,
+)
 from cloud.services.downlog import Batch
-from cloud.services.money import sweeps
+from cloud.services.money import refunds, sweeps
 from prepaid import wire
-from prepaid.money import Money
+from prepaid.money import ZERO, Money
 from prepaid.point import Meter, ServicePoint
 from prepaid.reading import Supply
 from prepaid.wire import PointSet, TariffSet, Visit
@@ -43,6 +56,8 @@ from simulators.world.broken import Broken
 from simulators.world.plan import MOST_L, MOST_W, EstatePlan, Plan, PointPlan
 
 CHANNEL = "sandbox"
+CODE_SECRET = "the world's own, which no gateway but its own is given"
+ALONE_FEN = 10**9  # a refund needs no second person
 LONGEST_PIN = timedelta(days=30)
 SWEEP = timedelta(minutes=2)
 LOCKED_WITHIN_S = 5.0
@@ -51,6 +66,17 @@ _POINT = TypeAdapter(ServicePoint)
 
 class WorkerDies(Exception):
     """A worker is killed before it commits: all that it did is undone, and nobody is answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """Twenty digits, and the credit of a purse that they are for: its number, its transfer, how much."""
+
+    digits: str
+    purse: UUID
+    number: int
+    transfer: UUID
+    amount: Money
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +104,7 @@ class Company:
     def __init__(self, now: Callable[[], datetime]) -> None:
         self._now = now
         self.paid: dict[str, Payment] = {}
+        self.given_back: dict[str, Money] = {}
 
     def order(
         self,
@@ -99,7 +126,19 @@ class Company:
             raise ChannelRefused(reason="it is paid")
 
     def refund(self, refund: Refund) -> Refunded:
-        raise AssertionError(f"{refund} is asked for, and everybody has paid once")
+        """Given back at once. Raises ChannelRefused for a payment of another seed."""
+        if refund.payment.out_trade_no not in self.paid:
+            raise ChannelRefused(reason="nothing of it is known here")
+        self.given_back[refund.out_refund_no] = refund.amount
+        return Refunded(
+            refund.out_refund_no,
+            refund.payment.out_trade_no,
+            refund.payment.transaction_id,
+            refund.amount,
+            RefundState.DONE,
+            "done",
+            self._now(),
+        )
 
     def read_notice(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> Notice:
         raise AssertionError("no notice is read in this world: payments are handed over")
@@ -171,8 +210,8 @@ class Cloud:
 
     # As pages and the scheduler do.
 
-    def top_up(self, estate: Estate, purse: int, fen: int, how: str) -> None:
-        """A customer pays; how tells what becomes of the channel's notice."""
+    def top_up(self, estate: Estate, purse: int, fen: int, how: str) -> UUID:
+        """A customer pays; how tells what becomes of the channel's notice. The top-up's id."""
         key = UUID(int=self._dice.getrandbits(128), version=4)
         for _ in range(2 if how == "asked twice" else 1):
             topup = topups.create(
@@ -200,6 +239,71 @@ class Cloud:
         for _ in range({"lost": 0, "at once": 0, "twice": 2}.get(how, 1)):
             topups.book(self.database, payment, channel=CHANNEL, now=self.now())
         self._soon(estate.gateway_id)
+        return topup.id
+
+    def code(self, topup: UUID) -> Code | None:
+        """The code of a top-up, as its customer's page shows it; None once it has come to the gateway."""
+        with self.database.system() as session:
+            try:
+                issued = codes.issue(session, topup, code_secret=CODE_SECRET, now=self.now())
+            except codes.HasArrived:
+                return None
+            row = session.get_one(tables.TopUp, topup)
+            assert row.credit_number is not None
+            transfer = session.execute(
+                select(col(tables.Credit.transfer_id)).where(
+                    col(tables.Credit.purse_id) == row.purse_id,
+                    col(tables.Credit.number) == row.credit_number,
+                )
+            ).scalar_one()
+            return Code(issued.code, row.purse_id, row.credit_number, transfer, issued.amount)
+
+    def borrow(self, estate: Estate, purse: int) -> bool:
+        """Whether emergency credit was offered, and is taken, on the customer's page."""
+        try:
+            with self.database.organization(estate.organization_id) as session:
+                emergency.take(
+                    session, estate.purses[purse], by=emergency.By.CUSTOMER, now=self.now()
+                )
+        except emergency.NotOffered:
+            return False
+        self._soon(estate.gateway_id)
+        return True
+
+    def close_taps(self, estate: Estate, point: UUID) -> bool:
+        """Whether it was asked for; then the customer says so on the page."""
+        try:
+            with self.database.organization(estate.organization_id) as session:
+                taps.confirm(session, point, now=self.now())
+        except taps.NotAsked:
+            return False
+        self._soon(estate.gateway_id)
+        return True
+
+    def refund(self, estate: Estate, purse: int, percent: int) -> None:
+        """Asks for a part of what can be given back, by the ways it came."""
+        with self.database.organization(estate.organization_id) as session:
+            row = session.get_one(tables.Purse, estate.purses[purse])
+            most = refunds.most_of(session, row)
+            amount = Money(most.fen * percent // 100)
+            if amount == ZERO:
+                return
+            refunds.request(
+                session,
+                estate.operator,
+                row.id,
+                amount,
+                refunds.How.SOURCE,
+                "the weather",
+                self.now(),
+            )
+        self._soon(estate.gateway_id)
+
+    def give_back(self) -> None:
+        """The scheduler asks the channel for what the gateways have booked."""
+        channel_refunds.sweep(
+            self.database, {CHANNEL: self.channel}, now=self.now(), is_stopping=lambda: False
+        )
 
     def _at_once(self, payment: Payment) -> None:
         """Two web programs are given one notice: the second meets what the first has not yet committed."""
@@ -338,6 +442,25 @@ class Cloud:
                         point.policy,
                     )
                 )
+            session.add(
+                tables.MoneyRules(
+                    organization_id=organization.id,
+                    fee_basis_points=0,
+                    is_fee_refunded=False,
+                    alone_fen=ALONE_FEN,
+                )
+            )
+            session.add(
+                tables.GatewayCredential(
+                    organization_id=organization.id,
+                    gateway_id=gateway.id,
+                    number=1,
+                    public_key="none",
+                    password_hash="none",
+                    issued_at=self.now(),
+                    expires_at=self.now() + timedelta(days=365),
+                )
+            )
             session.flush()
             return Estate(
                 number=number,

@@ -48,16 +48,27 @@ class Saved:
 
 @dataclass(frozen=True, slots=True)
 class Credit:
-    """A transfer that is no charge, booked by a commit."""
+    """A transfer that is no charge, booked by a commit: from one book to another."""
 
     id: str
+    debit: str
+    credit: str
+    fen: int
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """Credit by a code, kept until the cloud's own comes."""
+
     book: str
+    number: int
     fen: int
 
 
 @dataclass(slots=True)
 class Commit:
-    """What a commit has changed that the world looks at: positions, credits, and points that were pinned.
+    """What a commit has changed that the world looks at: positions, credits, points that were pinned, what was done
+    at the gateway itself.
 
     is_heard: it moved the cursor in the cloud's log. is_held: the store is, after it.
     """
@@ -65,6 +76,10 @@ class Commit:
     positions: list[Saved]
     credits: list[Credit]
     pinned: list[str]
+    typed: list[Typed]
+    lent: list[
+        tuple[str, bool]
+    ]  # a purse, and whether it has taken emergency credit or paid it back
     is_heard: bool
     is_held: bool
 
@@ -75,13 +90,19 @@ CREATE TEMP TRIGGER first_saved AFTER INSERT ON main.position
 CREATE TEMP TRIGGER saved_again AFTER UPDATE ON main.position
   BEGIN SELECT seen_saved(NEW.point, OLD.body, NEW.body); END;
 CREATE TEMP TRIGGER credit_booked AFTER INSERT ON main.transfer WHEN NEW.reason <> 'charge'
-  BEGIN SELECT seen_credited(NEW.id, NEW.credit, NEW.amount_fen); END;
+  BEGIN SELECT seen_credited(NEW.id, NEW.debit, NEW.credit, NEW.amount_fen); END;
 CREATE TEMP TRIGGER first_pinned AFTER INSERT ON main.override
   BEGIN SELECT seen_pinned(NEW.point); END;
 CREATE TEMP TRIGGER pinned_again AFTER UPDATE ON main.override
   BEGIN SELECT seen_pinned(NEW.point); END;
 CREATE TEMP TRIGGER let_go AFTER DELETE ON main.override
   BEGIN SELECT seen_pinned(OLD.point); END;
+CREATE TEMP TRIGGER code_typed AFTER INSERT ON main.typed
+  BEGIN SELECT seen_typed(NEW.book, NEW.number, NEW.amount_fen); END;
+CREATE TEMP TRIGGER borrowed AFTER INSERT ON main.lent
+  BEGIN SELECT seen_lent(NEW.purse, 1); END;
+CREATE TEMP TRIGGER paid_back AFTER DELETE ON main.lent
+  BEGIN SELECT seen_lent(OLD.purse, 0); END;
 CREATE TEMP TRIGGER heard AFTER UPDATE OF cloud_seq ON main.gateway
   BEGIN SELECT seen_heard(); END;
 CREATE TEMP TRIGGER held AFTER UPDATE OF hold ON main.gateway
@@ -97,15 +118,21 @@ class Seen:
         self._saved: list[tuple[str, str | None, str]] = []
         self._credits: list[Credit] = []
         self._pinned: list[str] = []
+        self._typed: list[Typed] = []
+        self._lent: list[tuple[str, bool]] = []
         self._is_heard = self._is_held = self._was_held = False
 
     def begin(self) -> None:
         """Watches from now on. A store that is replaced is another connection."""
         self._db.create_function("seen_saved", 3, lambda *row: self._saved.append(row))
         self._db.create_function(
-            "seen_credited", 3, lambda *row: self._credits.append(Credit(*row))
+            "seen_credited", 4, lambda *row: self._credits.append(Credit(*row))
         )
         self._db.create_function("seen_pinned", 1, self._pinned.append)
+        self._db.create_function("seen_typed", 3, lambda *row: self._typed.append(Typed(*row)))
+        self._db.create_function(
+            "seen_lent", 2, lambda purse, is_on: self._lent.append((purse, bool(is_on)))
+        )
         self._db.create_function("seen_heard", 0, self._hear)
         self._db.create_function("seen_hold", 1, self._hold)
         self._db.executescript(_WATCH)
@@ -130,6 +157,8 @@ class Seen:
             [Saved(*row, self._tariff(row[0])) for row in self._saved],
             list(self._credits),
             list(self._pinned),
+            list(self._typed),
+            list(self._lent),
             is_heard=self._is_heard,
             is_held=self._is_held,
         )
@@ -138,7 +167,7 @@ class Seen:
         return commit
 
     def _clear(self) -> None:
-        for seen in (self._saved, self._credits, self._pinned):
+        for seen in (self._saved, self._credits, self._pinned, self._typed, self._lent):
             seen.clear()
         self._is_heard = False
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -42,6 +43,7 @@ RESTART_S = 5.0  # as a service that ended is started again
 CLEAR_S = 900.0
 KEPT = timedelta(days=90)
 KEEP_S = 3600.0
+STEADY_KEEP_S = 10_800.0  # where no clock jumps
 CLOCKS = ClockRules(
     zone=ZoneInfo(ZONE),
     quorum=Quorum(least=2, within=timedelta(seconds=60)),
@@ -51,6 +53,8 @@ CLOCKS = ClockRules(
 )
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class Machine:
@@ -85,6 +89,7 @@ class Machine:
         self.link = link
         self.disk = Disk(dice)
         self.disk.on_cut = self._power_is_gone
+        self.keep_s = KEEP_S
         self.ends_s = 0.0  # when the weather ends, and with it every outage
         self.shift = timedelta(0)
         self.has_time_service = True
@@ -170,6 +175,19 @@ class Machine:
                 asyncio.get_running_loop().call_soon(self.cut_power, off_s)
 
         self.link.after_word = after_word
+
+    def by_hand(self, act: Callable[[Store], T]) -> T | None:
+        """What somebody does on the gateway's own page; nothing comes of it without power, or on a full disk."""
+        if not self.is_on or self.store is None:
+            return None
+        try:
+            return act(self.store)
+        except (StoreFull, StoreHeld):
+            return None
+        except PowerCut:
+            assert self._serving is not None
+            self._serving.cancel()
+            return None
 
     def disturb(self, *, after_s: float = CLEAR_S) -> None:
         """Something keeps it from its work now; so long after it, all is read and planned again."""
@@ -293,7 +311,7 @@ class Machine:
                 timekeeper.look()
                 with suppress(StoreHeld, StoreFull):
                     await meter_clocks.step()
-                await asyncio.sleep(KEEP_S)
+                await asyncio.sleep(self.keep_s)
 
     def _clock_of(self, store: Store) -> Clock:
         """As edge.clocks.timekeeping.clock_of makes it, of this machine's own time service and counter."""

@@ -138,12 +138,20 @@ class ElectricityMeter(dlt645_slave.MeterState):
 
 
 class WaterMeter(cj188_slave.MeterState):
-    """A CJ/T 188 meter with a valve that takes its time."""
+    """A CJ/T 188 meter with a valve that takes its time. on_open is told how long it was closed, in seconds."""
 
-    def __init__(self, address: str, flow: Flow, on_trip: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        address: str,
+        flow: Flow,
+        on_trip: Callable[[], None],
+        on_open: Callable[[float], None],
+    ) -> None:
         super().__init__(address)
         self.flow = flow
         self.on_trip = on_trip
+        self.on_open = on_open
+        self._closed_at: float | None = None
         self.is_dead = False
 
     @property
@@ -161,9 +169,15 @@ class WaterMeter(cj188_slave.MeterState):
         arrived = Valve.OPEN if command is cj188_slave.ValveCommand.OPEN else Valve.CLOSED
         if arrived is Valve.CLOSED and not self.is_off:
             self.on_trip()
-        asyncio.get_running_loop().call_later(VALVE_S, self._arrive, arrived)
+        loop = asyncio.get_running_loop()
+        if arrived is Valve.OPEN and self._closed_at is not None:
+            self.on_open(loop.time() - self._closed_at)
+        loop.call_later(VALVE_S, self._arrive, arrived)
 
     def _arrive(self, at: Valve) -> None:
+        if (at is Valve.CLOSED) != (self._closed_at is not None):
+            now = asyncio.get_running_loop().time()
+            self._closed_at = now if at is Valve.CLOSED else None
         self.valve = at
         self.flow.switch(is_on=at is Valve.OPEN)
 

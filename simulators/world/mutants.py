@@ -231,6 +231,43 @@ MUTANTS = (
         "        yield Carried(to, purse_id, Money(0))\n",
         seed=6,
     ),
+    Mutant(
+        "what a code gave stays when its credit comes",
+        "edge/ledger/store.py",
+        "            self._move(book, -typed.amount.fen)\n"
+        "        self._credits.save(book, max(last, number))\n"
+        "        return is_new\n",
+        "        self._credits.save(book, max(last, number))\n        return is_new\n",
+        seed=1,
+    ),
+    Mutant(
+        "a refund is booked whatever the purse holds",
+        "edge/uplink/withdrawing.py",
+        "    if store.balance(purse) - asked.transfer.amount < ZERO:\n",
+        "    if False:\n",
+        seed=2,
+    ),
+    Mutant(
+        "a refund is paid out before the gateway has booked it",
+        "cloud/services/money/withdrawals.py",
+        "    if not gateways:\n        left =",
+        "    if True:\n        left =",
+        seed=2,
+    ),
+    Mutant(
+        "water comes back and nobody asks for the taps",
+        "prepaid/supply.py",
+        "    if is_long and not situation.are_taps_closed:\n",
+        "    if False:\n",
+        seed=1,
+    ),
+    Mutant(
+        "emergency credit that was taken is not lent",
+        "prepaid/credit.py",
+        "    if lent is not None and (is_emergency_taken or lent.is_automatic):\n        return floor - lent.amount",
+        "    if lent is not None and lent.is_automatic:\n        return floor - lent.amount",
+        seed=1,
+    ),
 )
 SAMPLE = (  # each with another seed, as they share a database
     "a remainder is dropped",

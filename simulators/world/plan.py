@@ -50,6 +50,10 @@ class What(StrEnum):
     RELEASE = "release-brake"
     PROTECT = "protect"
     LIE = "lie"  # a gateway writes of another's point
+    CODE = "code"  # paid, and typed at the gateway as twenty digits
+    BORROW = "borrow"  # emergency credit, as soon as it is offered
+    REFUND = "refund"  # so much is paid, and a part of what is left asked back so long after
+    ANSWER = "answer"  # the taps are closed, where that is asked
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -115,6 +119,11 @@ class Plan:
     def ends_s(self) -> float:
         return self.days * DAY_S
 
+    @property
+    def is_rated_in_parts(self) -> bool:
+        """Whether readings are rated again as the nights do it, going on from before, or at the end all at once."""
+        return self.seed % 2 == 0
+
 
 def plan(seed: int, days: int) -> Plan:
     """The plan of a seed."""
@@ -125,10 +134,13 @@ def plan(seed: int, days: int) -> Plan:
     is_alone = dice.random() < 0.5  # with its weather: little happens to the other
     kinds = (_Kind.BLOCK if is_block else _Kind.USUAL, _Kind.QUIET if is_alone else _Kind.USUAL)
     estates = tuple(_estate(dice, days, kind) for kind in kinds)
+    habits = random.Random(f"habits {seed}")
+    estates = tuple(_with_habits(habits, estate) for estate in estates)
     weather: list[Happening] = []
     for number, estate in enumerate(estates):
         is_quiet = kinds[number] is _Kind.QUIET
         weather += _weather(dice, number, estate, days, clocks_jump=clocks_jump, is_quiet=is_quiet)
+        weather += _dealings(habits, number, estate, days)
     return Plan(seed, days, estates, tariffs, tuple(sorted(weather)), clocks_jump)
 
 
@@ -193,6 +205,23 @@ def _policy(dice: random.Random) -> Policy:
         current_again=timedelta(minutes=dice.choice((1, 10, 10))),
         dwell=timedelta(seconds=dice.choice((0, 5, 60))),
     )
+
+
+def _with_habits(dice: random.Random, estate: EstatePlan) -> EstatePlan:
+    """The same, some purses offered emergency credit and some water asked for its taps: dice of its own, so that a
+    seed's other weather does not hang on it."""
+    lends = [dice.random() < 0.3 for _ in estate.purposes]
+    asks = dice.choice((None, None, timedelta(minutes=15), timedelta(hours=2)))
+    points = []
+    for point in estate.points:
+        policy = point.policy
+        if lends[point.purse] and policy.emergency is None:
+            lent = EmergencyCredit(Money.yuan("2"), offered_at=Money.yuan("1"))
+            policy = replace(policy, emergency=lent)
+        if point.commodity == "cold_water":
+            policy = replace(policy, ask_after=asks)
+        points.append(replace(point, policy=policy))
+    return replace(estate, points=tuple(points))
 
 
 def _point(dice: random.Random, days: int, commodity: str, purse: int, policy: Policy) -> PointPlan:
@@ -410,3 +439,26 @@ def _people(sky: _Sky, estate: EstatePlan) -> None:
     for _ in sky.some(0.1, 1):
         sky.add(What.LIE)
     sky.add(What.RELEASE)
+
+
+def _dealings(dice: random.Random, number: int, estate: EstatePlan, days: int) -> list[Happening]:
+    """What people do beside paying: codes, emergency credit, refunds, and the answer about their taps."""
+    sky = _Sky(dice, number, days * DAY_S)
+    for purse in range(len(estate.purposes)):
+        for _ in sky.some(0.3, 2):
+            sky.add(What.CODE, which=purse, number=dice.randint(50, 1500))
+        for _ in sky.some(0.3, 1):
+            percent = str(dice.choice((20, 70, 100)))
+            later_s = dice.choice((5.0, 120.0, 2 * HOUR_S))
+            fen = dice.randint(300, 2000)
+            sky.add(What.REFUND, which=purse, lasts_s=later_s, number=fen, more=percent)
+        policies = [point.policy for point in estate.points if point.purse == purse]
+        if any(p.emergency is not None and not p.emergency.is_automatic for p in policies):
+            for _ in range(dice.randint(1, 3)):
+                where = dice.choice(("gateway", "page"))
+                sky.add(What.BORROW, which=purse, lasts_s=DAY_S, more=where)
+    if any(point.policy.ask_after is not None for point in estate.points):
+        at_s = 0.0
+        while (at_s := at_s + dice.uniform(0.5, 4) * HOUR_S) < sky.ends_s:
+            sky.add(What.ANSWER, at_s, more=dice.choice(("gateway", "page")))
+    return sky.found

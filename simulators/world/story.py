@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -20,21 +21,25 @@ from sqlmodel import col
 
 from cloud import tables
 from cloud.db import Database
+from cloud.services.gateway_keys import code_key
+from edge import codes
 from edge.ledger.store import Store
+from prepaid.ledger import prepaid
 from prepaid.reading import Supply
 from simulators.clock import SimulatedLoop
 from simulators.world import verdict
 from simulators.world.broken import Broken
-from simulators.world.cloud import Cloud, Estate
+from simulators.world.cloud import CODE_SECRET, Cloud, Estate
 from simulators.world.disk import copy_ledger
 from simulators.world.line import Line
-from simulators.world.machine import Machine
+from simulators.world.machine import STEADY_KEEP_S, Machine
 from simulators.world.meters import AnyMeter, ElectricityMeter, Flow, Habit, WaterMeter
 from simulators.world.network import Network
 from simulators.world.plan import BEGIN, HOUR_S, Happening, Plan, What, plan
 from simulators.world.truth import Truth
 
 LOOKS_S = (900.0, 1800.0, 1300.0)  # after the weather; then everything is in its place
+READ_CODE_S, ASK_AGAIN_S = 30.0, 1200.0
 AGAIN_S, BRAKES = 300.0, 3  # once more, while the brake was pulled by what the weather had put off
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _HASHES = re.compile(r"[0-9a-f]{64}")
@@ -189,6 +194,8 @@ class Story:
                 self._say(str(happening))
             await self._happen(happening)
         await self._until(self.plan.ends_s)
+        if self.plan.is_rated_in_parts:
+            verdict.rerate(self)
         await self._clear_up()
         verdict.judge(self)
 
@@ -209,7 +216,11 @@ class Story:
                 habit = Habit(planned.presses_after_s)
                 meters.append(ElectricityMeter(address, flow, habit, on_trip))
             else:
-                meters.append(WaterMeter(address, flow, on_trip))
+
+                def on_open(off_s: float, id: str = str(point.id)) -> None:
+                    self.truth.turned_on(self.truth.points[id], off_s)
+
+                meters.append(WaterMeter(address, flow, on_trip, on_open))
         return meters
 
     def _machine(self, number: int, name: str) -> Machine:
@@ -234,6 +245,8 @@ class Story:
         line.on_use = lambda: setattr(self.truth, "acting", machine)
         machine.disk.on_commit = lambda commit: self.truth.committed(machine, commit)
         machine.ends_s = self.plan.ends_s
+        if not self.plan.clocks_jump:
+            machine.keep_s = STEADY_KEEP_S
         machine.on_open = lambda store: self.truth.opened(machine, store)
         self.machines[number].append(machine)
         return machine
@@ -317,8 +330,94 @@ class Story:
                 self.release_brake(estate)
             case What.LIE:
                 self._lie(number)
+            case What.CODE:
+                topup = self.cloud.top_up(estate, happening.which, happening.number, "")
+                loop.call_later(READ_CODE_S, self._type, number, topup)
+            case What.BORROW:
+                is_here = happening.more == "gateway"
+                self._borrow(number, happening.which, is_here=is_here, left_s=lasts_s)
+            case What.REFUND:
+                self.cloud.top_up(estate, happening.which, happening.number, "")
+                percent = int(happening.more)
+                loop.call_later(lasts_s, self.cloud.refund, estate, happening.which, percent)
+            case What.ANSWER:
+                self._close_taps(number, is_here=happening.more == "gateway")
             case _:
                 raise AssertionError(f"nobody makes {happening.what} happen")
+
+    # What people do beside paying.
+
+    def _type(self, number: int, topup: UUID) -> None:
+        """A customer types a code at the gateway, and once more; the second time nothing may come of it."""
+        code = self.cloud.code(topup)
+        if code is None:
+            return
+        self.truth.codes[prepaid(code.purse), code.number] = code
+        machine = self.serving[number]
+        key = code_key(CODE_SECRET, gateway_no=machine.gateway_no)
+        for is_first in (True, False):
+
+            def act(store: Store) -> bool:
+                try:
+                    codes.enter(store, key, code.digits, code.purse, machine.wall())
+                except codes.Refused:
+                    return False
+                return True
+
+            if not machine.by_hand(act):
+                return
+            if not is_first:
+                raise Broken("codes", f"{machine.name} takes a code twice: {code}")
+            self.truth.counted_codes += 1
+
+    def _borrow(self, number: int, purse: int, *, is_here: bool, left_s: float) -> None:
+        """Emergency credit is taken as soon as it is offered, at the gateway or on the page."""
+        estate, machine = self.estates[number], self.serving[number]
+        id = estate.purses[purse]
+
+        def act(store: Store) -> bool:
+            try:
+                codes.take_emergency(store, id, machine.wall())
+            except codes.Refused:
+                return False
+            return True
+
+        # Nobody asks before his money is nearly gone; by then it is offered, or not yet known to the cloud.
+        if self.truth.booked(id) <= self.truth.offered_fen(id):
+            known = str(id) in self.truth.asked
+            self.truth.asked.add(str(id))
+            is_taken = machine.by_hand(act) if is_here else self.cloud.borrow(estate, purse)
+            if is_taken:
+                return
+            if not known:
+                self.truth.asked.discard(str(id))
+        if left_s > ASK_AGAIN_S and not self.is_calm:
+            again = partial(self._borrow, is_here=is_here, left_s=left_s - ASK_AGAIN_S)
+            asyncio.get_running_loop().call_later(ASK_AGAIN_S, again, number, purse)
+
+    def _close_taps(self, number: int, *, is_here: bool) -> None:
+        """Whoever is asked about his taps says that they are closed."""
+        estate, machine = self.estates[number], self.serving[number]
+        for point in estate.points:
+            id = point.id
+            if not self.truth.asks_for_taps(self.truth.points[str(id)]):
+                continue  # there is water
+
+            def act(store: Store, id: UUID = id) -> bool:
+                try:
+                    codes.close_taps(store, id, machine.wall())
+                except codes.Refused:
+                    return False
+                return True
+
+            now = asyncio.get_running_loop().time()
+            before = self.truth.taps.get(str(id))
+            self.truth.taps[str(id)] = now
+            is_said = machine.by_hand(act) if is_here else self.cloud.close_taps(estate, id)
+            if not is_said:
+                self.truth.taps.pop(str(id))
+                if before is not None:
+                    self.truth.taps[str(id)] = before
 
     def release_brake(self, estate: Estate) -> None:
         if self.cloud.release_brake(estate):
@@ -391,15 +490,23 @@ class Story:
             for estate in self.estates:
                 self.release_brake(estate)
                 self.cloud.visit_all(estate)
+            self._answer_all()
+            self.cloud.give_back()
             await asyncio.sleep(look_s)
         for _ in range(BRAKES):
             braked = [e for n, e in enumerate(self.estates) if self._is_braked(n)]
             for estate in braked:
                 self.release_brake(estate)
+            self._answer_all()
             await asyncio.sleep(AGAIN_S if braked else 0.0)
+        self.cloud.give_back()
         if unsettled := self._unsettled():
             hours = sum(LOOKS_S) / HOUR_S
             raise Broken("convergence", f"{hours:.1f} h after the weather, {unsettled}")
+
+    def _answer_all(self) -> None:
+        for number in range(len(self.estates)):
+            self._close_taps(number, is_here=False)
 
     def _is_braked(self, number: int) -> bool:
         store = self.serving[number].store

@@ -23,8 +23,8 @@ from prepaid.rating import Position
 from prepaid.reading import Supply
 from simulators import oracle
 from simulators.world.broken import Broken
-from simulators.world.cloud import Estate
-from simulators.world.disk import Commit, Saved
+from simulators.world.cloud import CHANNEL, Code, Estate
+from simulators.world.disk import Commit, Saved, Typed
 from simulators.world.machine import LEAST_S, Machine
 from simulators.world.meters import AnyMeter
 from simulators.world.plan import Plan, What
@@ -35,6 +35,7 @@ CLOCK_OFF = timedelta(minutes=6)  # a clock that is trusted may be wrong by five
 LOOKS, FRESH_MS = 2, 300_000  # a cut needs two fresh looks
 RESTORED_WITHIN_S = 180.0
 BRAKE_LEAST, BRAKE_WITHIN_S = 5, 600.0
+OFF_SEEN_S = 120.0  # until a gateway has seen that a valve is closed
 
 
 @dataclass(slots=True)
@@ -73,7 +74,11 @@ class Truth:
         self._fail = fail
         self._position_told = position_told
         self.points: dict[str, Point] = {}
-        self.credits: dict[str, tuple[str, int]] = {}  # known to the gateway: book and fen, by id
+        # Known to the gateway, by id: from which book, to which, fen.
+        self.credits: dict[str, tuple[str, str, int]] = {}
+        self.codes: dict[tuple[str, int], Code] = {}  # that were issued, by book and number
+        self.asked: set[str] = set()  # purses for which emergency credit was asked for
+        self.taps: dict[str, float] = {}  # when those of a point were last said to be closed
         self.acting: Machine | None = None  # who uses its line now
         self._keys: dict[str, bytes] = {}  # positions by their bodies
         self.trips = 0
@@ -81,6 +86,7 @@ class Truth:
         self.worst_overdraft = Fraction(0)
         self.judged_overdrafts = 0
         self.judged_restores = 0
+        self.counted_codes = 0
 
     def add(self, estate: Estate, meters: Mapping[UUID, AnyMeter]) -> None:
         for place, point in enumerate(estate.points):
@@ -97,19 +103,58 @@ class Truth:
         for saved in commit.positions:
             self._follow(saved)
         for credit in commit.credits:
-            known = self.credits.setdefault(credit.id, (credit.book, credit.fen))
-            if known != (credit.book, credit.fen):
-                self._break("credits", f"transfer {credit.id} is booked as {credit}, was {known}")
-        if not commit.credits and not commit.pinned:
-            return
-        if not commit.is_heard:
+            self._credited(credit.id, (credit.debit, credit.credit, credit.fen))
+        for typed in commit.typed:
+            self._typed(machine, typed)
+        for purse, is_taken in commit.lent:
+            self._lent(UUID(purse), is_taken=is_taken)
+        if (commit.credits or commit.pinned) and not commit.is_heard:
             self._break(
                 "cursor", f"{machine.name} books {commit} and does not note that it was heard"
             )
-        books = {credit.book for credit in commit.credits}
+        books = {book for credit in commit.credits for book in (credit.debit, credit.credit)}
+        books |= {typed.book for typed in commit.typed}
+        books |= {ledger.prepaid(UUID(purse)) for purse, is_taken in commit.lent if is_taken}
+        if not books and not commit.pinned:
+            return
         for point in self.points.values():
             if ledger.prepaid(point.point.purse) in books or point.id in commit.pinned:
                 self._expect(machine, point)
+
+    def _credited(self, id: str, moved: tuple[str, str, int]) -> None:
+        known = self.credits.setdefault(id, moved)
+        if known != moved:
+            self._break("credits", f"transfer {id} is booked as {moved}, was {known}")
+        purse = ledger.purse_of(ledger.Book(moved[0]))
+        if purse is not None and (left := self.booked(purse)) < 0:
+            self._break(
+                "refunds", f"{moved[2]} fen are taken out of purse {purse}: {left} are left"
+            )
+
+    def _typed(self, machine: Machine, typed: Typed) -> None:
+        """A code gives what the cloud has credited under its number, before the credit itself comes."""
+        code = self.codes.get((typed.book, typed.number))
+        if code is None or code.amount.fen != typed.fen:
+            self._break(
+                "codes", f"{machine.name} gives credit by a code: {typed}; issued was {code}"
+            )
+            return
+        if str(code.transfer) in self.credits and not self._is_put_back(machine):
+            self._break("codes", f"{machine.name} gives credit by a code that it has: {code}")
+        self._credited(str(code.transfer), (ledger.clearing(CHANNEL), typed.book, code.amount.fen))
+
+    def _lent(self, purse: UUID, *, is_taken: bool) -> None:
+        """Emergency credit is lent to whoever asked for it, and until the purse is above the level of the offer."""
+        if is_taken:
+            if str(purse) not in self.asked:
+                self._break("emergency", f"purse {purse} is lent money, and nobody asked for it")
+            return
+        offers = [p.policy.emergency for p in self.points.values() if p.point.purse == purse]
+        left = self.booked(purse)
+        if any(offer is not None and left <= offer.offered_at.fen for offer in offers):
+            self._break(
+                "emergency", f"purse {purse} holds {left} fen, and what it was lent is gone"
+            )
 
     def opened(self, machine: Machine, store: Store) -> None:
         """A program starts on its ledger."""
@@ -230,9 +275,27 @@ class Truth:
         """
         if purse is None:
             raise ValueError("this world has no vacant points")
+        return self._paid_in(purse) - sum(
+            self.cost(p) for p in self.points.values() if p.point.purse == purse
+        )
+
+    def booked(self, purse: UUID) -> int:
+        """What the gateway was credited, less what it has charged up to now; in fen."""
+        return self._paid_in(purse) - sum(
+            sum(p.accounts[p.latest].posted.values())
+            for p in self.points.values()
+            if p.point.purse == purse and p.latest is not None
+        )
+
+    def offered_fen(self, purse: UUID) -> int:
+        """The highest balance at which emergency credit is offered to a purse."""
+        policies = [p.policy for p in self.points.values() if p.point.purse == purse]
+        return max(p.emergency.offered_at.fen for p in policies if p.emergency is not None)
+
+    def _paid_in(self, purse: UUID) -> int:
         book = ledger.prepaid(purse)
-        credited = sum(fen for name, fen in self.credits.values() if name == book)
-        return credited - sum(self.cost(p) for p in self.points.values() if p.point.purse == purse)
+        filled = sum(fen for _, credit, fen in self.credits.values() if credit == book)
+        return filled - sum(fen for debit, _, fen in self.credits.values() if debit == book)
 
     # What meters are told.
 
@@ -255,7 +318,7 @@ class Truth:
             return
         if override is not None and override.until > now - CLOCK_OFF:
             return  # it ends just now, by one clock or the other
-        available, level = self.available(point.point.purse), cut_fen(policy)
+        available, level = self.available(point.point.purse), self._level(machine, point)
         if available > level:
             self._break(
                 "credit",
@@ -371,15 +434,45 @@ class Truth:
         if override is not None and override.until > now + CLOCK_OFF:
             if override.supply is Supply.OFF and policy.max_cut_current_a is not None:
                 return None  # what flows may be too much to be cut
+            if override.supply is Supply.ON and self.asks_for_taps(point):
+                return None
             return override.supply
         if override is not None and override.until > now - CLOCK_OFF:
             return None
-        available, level = self.available(point.point.purse), cut_fen(policy)
+        available, level = self.available(point.point.purse), self._level(machine, point)
         if available > level + at_least_fen:
-            return Supply.ON
+            return None if self.asks_for_taps(point) else Supply.ON
         if available > level or at_least_fen:
             return None  # a cut for want of credit has a time of its own
         return None if _is_quiet(policy, now) else Supply.OFF
+
+    def _level(self, machine: Machine, point: Point) -> int:
+        assert machine.store is not None
+        assert point.point.purse is not None
+        is_lent = machine.store.lent(point.point.purse) is not None
+        return cut_fen(point.policy, is_lent=is_lent)
+
+    # Taps.
+
+    def asks_for_taps(self, point: Point) -> bool:
+        """Whether its supply may wait for an answer about its taps: it asks for one, and is off."""
+        return point.policy.ask_after is not None and point.meter.is_off
+
+    def turned_on(self, point: Point, off_s: float) -> None:
+        """A valve is told to open that was closed for so long."""
+        machine, ask_after = self.acting, point.policy.ask_after
+        if ask_after is None or machine is None or off_s <= ask_after.total_seconds() + OFF_SEEN_S:
+            return
+        now = asyncio.get_running_loop().time()
+        closed_at = now - off_s
+        if machine.clear_from > closed_at or self._plan.estates[point.estate.number].noise:
+            return  # when it went off may not have been seen at once
+        said_at = self.taps.get(point.id)
+        if said_at is None or said_at < closed_at:
+            self._break(
+                "taps",
+                f"{point.point.name} is opened after {off_s / 3600:.1f} h, and nobody said that its taps are closed",
+            )
 
     def _break(self, name: str, text: str) -> None:
         self._fail(Broken(name, text))
@@ -390,10 +483,10 @@ def _is_quiet(policy: Policy, now: datetime) -> bool:
     return policy.quiet is not None and (hour >= QUIET_FROM or hour < QUIET_TO)
 
 
-def cut_fen(policy: Policy) -> int:
+def cut_fen(policy: Policy, *, is_lent: bool) -> int:
     """The balance at which a purse is cut: prepaid.credit.cut_level, reckoned again."""
     level = policy.cut_at.fen - policy.overdraft.fen
-    if policy.emergency is not None and policy.emergency.is_automatic:
+    if policy.emergency is not None and (policy.emergency.is_automatic or is_lent):
         level -= policy.emergency.amount.fen
     return level
 

@@ -12,8 +12,8 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from cloud import tables
+from cloud.services import emergency, overrides
 from cloud.services import ledger as books
-from cloud.services import overrides
 from cloud.services.readings import rerating
 from cloud.tables import metadata, utc_now
 from edge.ledger import ledger_file
@@ -44,11 +44,12 @@ def judge(story: Story) -> None:
         _payments(story, number)
         _charges(story, number)
         _balances(story, number)
+        _dealings(story, number)
         _copies(story, number)
         _overrides(story, number)
         _supply(story, number)
         _rejected(story, number)
-    _rerated(story)
+    rerate(story)
     _organizations(story)
     truth = story.truth
     story.counts = {
@@ -59,6 +60,10 @@ def judge(story: Story) -> None:
         "overdrafts": truth.judged_overdrafts,
         "worst overdraft": float(truth.worst_overdraft),
         "supplies": truth.judged_restores,
+        "codes": truth.counted_codes,
+        "refunds": len(story.cloud.channel.given_back),
+        "asked": len(truth.asked),
+        "taps": len(truth.taps),
     }
 
 
@@ -74,7 +79,7 @@ def _payments(story: Story, number: int) -> None:
         rows = session.execute(
             select(tables.Transfer).where(
                 col(tables.Transfer.organization_id) == estate.organization_id,
-                col(tables.Transfer.reason) != Reason.CHARGE.value,
+                col(tables.Transfer.reason) == Reason.TOP_UP.value,
             )
         ).scalars()
         booked = sorted(
@@ -130,21 +135,16 @@ def _charges(story: Story, number: int) -> None:
             )
 
 
-def _rerated(story: Story) -> None:
-    """The cloud comes to the same charges from the readings alone, in two parts as in one."""
+def rerate(story: Story) -> None:
+    """The cloud comes to the same charges from the readings alone; asked again it goes on from where it was."""
     for estate in story.estates:
-        for from_the_first in (False, True):
-            rerating.rerate(
-                story.database,
-                estate.organization_id,
-                now=utc_now(),
-                is_stopping=lambda: False,
-                from_the_first=from_the_first,
-            )
-            with story.database.organization(estate.organization_id) as session:
-                found = session.execute(select(tables.RatingDifference)).scalars().all()
-            if found:
-                raise Broken("re-rating", f"booked otherwise than the readings say: {found}")
+        rerating.rerate(
+            story.database, estate.organization_id, now=utc_now(), is_stopping=lambda: False
+        )
+        with story.database.organization(estate.organization_id) as session:
+            found = session.execute(select(tables.RatingDifference)).scalars().all()
+        if found:
+            raise Broken("re-rating", f"booked otherwise than the readings say: {found}")
 
 
 def _balances(story: Story, number: int) -> None:
@@ -159,6 +159,7 @@ def _balances(story: Story, number: int) -> None:
         cloud_fold = sum(t.amount.fen * (1 if t.credit == prepaid(purse) else -1) for t in rows)
         really = Money(
             sum(p.amount.fen for whose, p in story.cloud.payments.values() if whose == purse)
+            - _given_back(story, purse)
             - sum(
                 sum(true.accounts[true.latest].posted.values())
                 for true in story.truth.points.values()
@@ -174,6 +175,48 @@ def _balances(story: Story, number: int) -> None:
         if any(balance != really for balance in found.values()):
             said = ", ".join(f"{name} {balance}" for name, balance in found.items())
             raise Broken("balances", f"purse {purse} of estate {number} holds {really}: {said}")
+
+
+def _given_back(story: Story, purse: UUID) -> int:
+    """What was taken out of a purse, in fen: nothing of it before its gateway had booked it."""
+    row = tables.Withdrawal
+    with story.database.system() as session:
+        rows = session.execute(select(row).where(col(row.purse_id) == purse)).scalars().all()
+    for each in rows:
+        if each.booked_at is None and each.refused_at is None:
+            raise Broken("refunds", f"the gateway never answered to refund {each.id}")
+        if (each.booked_at is not None) != (str(each.transfer_id) in story.truth.credits):
+            raise Broken("refunds", f"one side has booked refund {each.id}, and the other has not")
+    return sum(each.amount_fen for each in rows if each.booked_at is not None)
+
+
+def _dealings(story: Story, number: int) -> None:
+    """Refunds are paid out once, all of their parts; codes are known to the cloud, and loans on both sides."""
+    estate, store = story.estates[number], story.store(number)
+    row, part = tables.Withdrawal, tables.WithdrawalPart
+    with story.database.system() as session:
+        parts = session.execute(
+            select(part, row)
+            .join(row, col(row.id) == col(part.withdrawal_id))
+            .where(col(row.purse_id).in_(estate.purses))
+        ).all()
+        loans = emergency.open_loans(session, estate.purses)
+    paid = {id: amount.fen for id, amount in story.cloud.channel.given_back.items()}
+    for each, whole in parts:
+        due = each.amount_fen if whole.booked_at is not None and each.topup_id else None
+        if paid.get(each.id.hex) != due:
+            raise Broken(
+                "refunds", f"of refund {whole.id} are due {due}, {paid.get(each.id.hex)} are given"
+            )
+    lent = {purse for purse in estate.purses if store.lent(purse) is not None}
+    if lent != set(loans):
+        raise Broken(
+            "emergency", f"the gateway has lent to {lent}, the cloud knows of {set(loans)}"
+        )
+    with ledger_file.looking(story.serving[number].path) as db:
+        typed = db.execute("SELECT book, number FROM typed").fetchall()
+    if typed:
+        raise Broken("codes", f"the credits of the codes {typed} never came")
 
 
 def _copies(story: Story, number: int) -> None:

@@ -12,9 +12,19 @@ from wattwell.postgres import Postgres
 
 
 @pytest.fixture(scope="session")
-def worlds(postgres: Postgres) -> Iterator[list[str]]:
-    """Two migrated databases. A seed is played in each of them once at the most."""
-    names = [f"world_{uuid.uuid4().hex}" for _ in range(2)]
-    yield [make_database(postgres, name) for name in names]
-    for name in names:
-        postgres.drop_database(name)
+def world(postgres: Postgres) -> Iterator[str]:
+    """A migrated database. A seed is played in it once at the most."""
+    yield from _database(postgres)
+
+
+@pytest.fixture(scope="session")
+def worlds(postgres: Postgres, world: str) -> Iterator[list[str]]:
+    """It and another."""
+    for other in _database(postgres):
+        yield [world, other]
+
+
+def _database(postgres: Postgres) -> Iterator[str]:
+    name = f"world_{uuid.uuid4().hex}"
+    yield make_database(postgres, name)
+    postgres.drop_database(name)

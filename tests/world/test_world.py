@@ -1,14 +1,8 @@
-"""The world of gateways and cloud under weather: simulators.world. docs/world.md says what it checks.
-
-More seeds than in the daily run: make world SEEDS=10000.
-"""
+"""The world of gateways and cloud under weather, as a program: simulators.world. Its seeds are in test_seeds_…"""
 
 from __future__ import annotations
 
-import logging
-import os
 import pickle
-from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
@@ -18,32 +12,26 @@ from simulators.world import campaign
 from simulators.world.broken import Broken
 from simulators.world.plan import plan
 from simulators.world.story import tell
+from tests.world.playing import DAYS, quietly
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
 
-SEEDS = int(os.environ.get("WATTWELL_SEEDS", "30"))
-DAYS = 3
+
+def test_a_campaign_plays_its_seeds_on_processes_of_its_own(world: str):
+    told: list[int] = []
+
+    failed = campaign.run((7009, 7010), [world], days=1, on_told=lambda one: told.append(one.seed))
+
+    assert failed is None
+    assert sorted(told) == [7009, 7010]
 
 
-@pytest.fixture
-def quiet() -> Iterator[None]:
-    """What thousands of simulated hours log is not kept."""
-    logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(logging.NOTSET)
-
-
-def test_whatever_the_weather_the_books_agree_with_what_really_flowed(worlds: list[str]):
-    failed = campaign.run(range(1, SEEDS + 1), worlds, days=DAYS)
-
-    assert failed is None, campaign.line(failed)
-
-
-def test_a_seed_tells_the_same_story_each_time(worlds: list[str], quiet: None):
-    with closing(Database(worlds[0], connections=3)) as database:
-        first, other = tell(7007, database, days=1), tell(7008, database, days=1)
-    with closing(Database(worlds[1], connections=3)) as database:
-        again = tell(7007, database, days=1)
+def test_a_seed_tells_the_same_story_each_time(worlds: list[str]):
+    with quietly():
+        with closing(Database(worlds[0], connections=3)) as database:
+            first, other = tell(7007, database, days=1), tell(7008, database, days=1)
+        with closing(Database(worlds[1], connections=3)) as database:
+            again = tell(7007, database, days=1)
 
     assert first.broken is None
     assert first.counts["visits"] > 0
