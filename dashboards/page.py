@@ -42,6 +42,12 @@ NEEDED = (
     "fonts/tabler-icons.woff2",
 )
 TIMEZONE = sentences.TIMEZONE
+PROTOCOLS = {
+    "dlt645-2007": "DL/T 645-2007",
+    "dlt645-1997": "DL/T 645-1997",
+    "cjt188-2004": "CJ/T 188-2004",
+    "modbus": "Modbus",
+}
 UNITS = {"kWh": "kWh", "m3": "m³"}
 
 
@@ -129,6 +135,7 @@ def _environment(language: str) -> jinja2.Environment:
     environment.install_gettext_translations(CATALOGUES[language], newstyle=True)  # type: ignore[attr-defined]
     environment.filters |= {"money": money, "quantity": quantity, "days": days, "clock": clock}
     environment.filters |= {"moment": moment, "code": offline_code.shown}
+    environment.filters |= {"exact": decimals.written}
     say = CATALOGUES[language].gettext
     environment.filters |= {
         "band_word": lambda name: tariff_words.band(name, say),
@@ -137,7 +144,7 @@ def _environment(language: str) -> jinja2.Environment:
         "refusal_word": lambda refused: refusal_words.said(refused, say),
         "said": lambda words: sentences.said(language, words),
         "said_again": lambda written: sentences.said(language, said_again(written)),
-        "exact": decimals.written,
+        "protocol_word": lambda name: PROTOCOLS.get(name, name),
     }
     environment.globals |= {
         "static": static,

@@ -65,7 +65,7 @@ def add(
         with session.begin_nested():
             id = boxes.add(session, _site(site), gateway_no, place=place, by=user, now=utc_now()).id
     except CloudError as error:
-        return _new(request, session, user, error, gateway_no=gateway_no, place=place)
+        return _new(request, session, user, error, site=site, gateway_no=gateway_no, place=place)
     return RedirectResponse(f"/gateways/{id}", status_code=303)
 
 
@@ -210,6 +210,7 @@ def _new(
     user: SignedIn,
     error: CloudError | None = None,
     *,
+    site: str = "",
     gateway_no: str = "",
     place: str = "",
 ) -> Response:
@@ -221,6 +222,8 @@ def _new(
         sites=sites,
         gateway_no=gateway_no,
         place_said=place,
+        site_said=site,
+        field=error.field if error else None,
         problem=errors.sentence(request, error) if error else None,
         at="/gateways/new",
         **top(session, user),

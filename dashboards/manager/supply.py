@@ -23,9 +23,10 @@ from cloud.services import alarms, audit, board, codes, emergency, overrides, ta
 from cloud.services.board import PointCard, RoomCard
 from cloud.services.emergency import By
 from cloud.services.scopes import NoSuchPoint
-from cloud.tables import Organization, utc_now
+from cloud.tables import utc_now
 from cloud.web import OpenEvents, UserSession, database
 from dashboards import errors, live, page, words
+from dashboards.manager.top import top
 from dashboards.words import N_
 from prepaid.reading import Supply
 from prepaid.wire import Trouble
@@ -273,9 +274,7 @@ def ask_release(
     )
     if brake is None or brake.released_by is not None:
         return RedirectResponse("/rooms", status_code=303)
-    return page.render(
-        request, "manager/brake.html", brake=brake, **_top(session, user), timezone=page.TIMEZONE
-    )
+    return page.render(request, "manager/brake.html", brake=brake, **top(session, user))
 
 
 @router.post("/gateways/{gateway_id:uuid}/brake/release")
@@ -299,11 +298,6 @@ def _point_of(card: RoomCard, point_id: UUID) -> PointCard:
 
 def _is_cut_by_hand(point: PointCard) -> bool:
     return point.pin is not None and point.pin.supply is Supply.OFF
-
-
-def _top(session: Session, user: SignedIn) -> dict[str, Any]:
-    organization = session.get_one(Organization, user.organization_id)
-    return {"organization": organization.name, "user_name": user.name}
 
 
 def _shown(request: Request, session: Session, card: RoomCard, user: SignedIn) -> dict[str, Any]:
@@ -346,8 +340,7 @@ def _page(
         error=error,
         field=field,
         at=f"/rooms/{card.room_id}",
-        **_shown(request, session, card, user),
-        **_top(session, user),
+        **top(session, user) | _shown(request, session, card, user),
     )
 
 
@@ -376,6 +369,5 @@ def _confirm(
         form=form,
         end=end,
         at=f"/rooms/{card.room_id}",
-        timezone=board.timezone_of(session, card.room_id),
-        **_top(session, user),
+        **top(session, user) | {"timezone": board.timezone_of(session, card.room_id)},
     )

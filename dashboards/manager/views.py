@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated
@@ -20,12 +21,11 @@ from cloud.services import alarms, board
 from cloud.services.alarms import GatewayTrouble, PointAlarm
 from cloud.services.board import RoomCard
 from cloud.services.people import audit_checks
-from cloud.tables import Organization
 from cloud.tables.base import utc_now
 from cloud.web import OpenEvents, UserSession, database
 from dashboards import files, language, live, page, words
 from dashboards.manager import accounts, gateways, jobs, supply
-from dashboards.manager.estate import meters, places
+from dashboards.manager.estate import meters, places, point
 from dashboards.manager.integration import keys, reference, webhooks
 from dashboards.manager.money import (
     bills,
@@ -41,7 +41,9 @@ from dashboards.manager.people import approvals, audit, cuts, own, signing_in, u
 from dashboards.manager.readings import rerating
 from dashboards.manager.tariffs import editing as tariff_editing
 from dashboards.manager.tariffs import pages as tariff_pages
+from dashboards.manager.top import top
 from dashboards.state import Flag, of_room, summarize
+from prepaid.wire import AlarmKind
 
 router = APIRouter(include_in_schema=False)
 router.include_router(language.router)
@@ -52,6 +54,7 @@ router.include_router(keys.router)
 router.include_router(webhooks.router)
 router.include_router(places.router)
 router.include_router(meters.router)
+router.include_router(point.router)
 router.include_router(setup.router)
 router.include_router(backups.router)
 router.include_router(accounts.router)
@@ -114,15 +117,12 @@ def rooms(
 ) -> Response:
     """The room board. q and state choose what is shown, for those who open it by such an address."""
     found = board.rooms(session, user.organization_id, now=utc_now(), scope=user.scope)
-    organization = session.get_one(Organization, user.organization_id)
     wanted = Flag(state) if state in set(Flag) else None
     shown = {room.room_id for room in found if matches(room, q, wanted)}
     listed = floors(found, shown)
     return page.render(
         request,
         "manager/rooms.html",
-        organization=organization.name,
-        user_name=user.name,
         floors=listed,
         widest=widest(listed),
         shown=shown,
@@ -132,6 +132,7 @@ def rooms(
         troubles=alarms.of_gateways(session, user.organization_id, scope=user.scope),
         alarms=alarms.of_points(session, user.organization_id, rooms=None, scope=user.scope),
         audit_checked=audit_checks.of(session, user),
+        **top(session, user),
     )
 
 
@@ -140,16 +141,22 @@ def all_alarms(
     request: Request,
     user: Annotated[SignedIn, Depends(web.allowed(Permission.SEE_ROOMS))],
     session: UserSession,
+    kind: str = "",
 ) -> Response:
-    """Every alarm that is on."""
+    """Every alarm that is on, or those of a kind; how many there are of each. An alarm goes when its cause does."""
+    found = alarms.of_points(session, user.organization_id, rooms=None, scope=user.scope)
+    wanted = AlarmKind(kind) if kind in set(AlarmKind) else None
+    numbers = Counter(alarm.kind for alarm in found)
     return page.render(
         request,
         "manager/alarms.html",
-        organization=session.get_one(Organization, user.organization_id).name,
-        user_name=user.name,
         troubles=alarms.of_gateways(session, user.organization_id, scope=user.scope),
-        alarms=alarms.of_points(session, user.organization_id, rooms=None, scope=user.scope),
         audit_checked=audit_checks.of(session, user),
+        alarms=[alarm for alarm in found if wanted in (None, alarm.kind)],
+        kinds={each: numbers[each] for each in AlarmKind if numbers[each]},
+        count=len(found),
+        wanted=wanted,
+        **top(session, user),
     )
 
 

@@ -176,6 +176,11 @@ MODELS: tuple[Model, ...] = (
 _BY_KEY = {model.key: model for model in MODELS}
 
 
+def known(key: str | None) -> Model | None:
+    """The model by its key; None for a meter that was entered without one."""
+    return None if key is None else _BY_KEY.get(key)
+
+
 def of_key(key: str) -> Model:
     """Raises NoSuchModel."""
     found = _BY_KEY.get(key)

@@ -93,27 +93,29 @@ _ROWS = f"""
            (SELECT count(*) FROM device_events e
              WHERE e.point_id = p.id AND e.refused IS NOT NULL AND e.ended_at IS NULL) AS refused
     FROM points p
-    JOIN mountings o ON o.point_id = p.id AND o.removed_at IS NULL
+    JOIN LATERAL (SELECT * FROM mountings WHERE point_id = p.id
+                  ORDER BY removed_at IS NOT NULL, mounted_at DESC LIMIT 1) o ON true
     JOIN meters m ON m.id = o.meter_id
     JOIN tariffs t ON t.id = p.tariff_id
     JOIN point_states s ON s.point_id = p.id
     JOIN gateways g ON g.id = p.gateway_id
     JOIN rooms r ON r.id = p.room_id
     JOIN buildings b ON b.id = r.building_id
-    WHERE p.organization_id = :organization AND p.ended_at IS NULL AND {scopes.BUILDING}
+    WHERE p.organization_id = :organization AND {scopes.BUILDING}
       AND (CAST(:point AS uuid) IS NULL OR p.id = :point)
       AND (:q = '' OR strpos(lower(concat_ws(' ', p.meter_no, p.name, r.name, b.name, g.gateway_no, p.address,
                                              m.model)), :q) > 0)
 """
 
 _WHICH = {
-    "": "true",
-    "silent": "s.silent_since IS NOT NULL",
-    "held": "s.held_since IS NOT NULL",
-    "due": "m.calibration_due <= :soon",
+    "": "p.ended_at IS NULL",
+    "silent": "p.ended_at IS NULL AND s.silent_since IS NOT NULL",
+    "held": "p.ended_at IS NULL AND s.held_since IS NOT NULL",
+    "due": "p.ended_at IS NULL AND m.calibration_due <= :soon",
     "disputed": "EXISTS (SELECT 1 FROM device_events e WHERE e.point_id = p.id AND e.ended_at IS NULL"
     " AND (e.kind = 'disputed' OR e.refused IS NOT NULL))",
-    "never": "s.read_at IS NULL",
+    "never": "p.ended_at IS NULL AND s.read_at IS NULL",
+    "ended": "p.ended_at IS NOT NULL",
 }
 _AFTER = """(CAST(:after AS uuid) IS NULL OR (b.name, r.name, p.name, p.id) > (
     SELECT lb.name, lr.name, lp.name, lp.id FROM points lp
@@ -133,13 +135,14 @@ def meters(
     most: int = MOST,
     after: UUID | None = None,
 ) -> list[MeterRow]:
-    """The mounted meters that the user sees, by building, room and point; q is in a number or a name of them.
+    """The mounted meters that the user sees, by building, room and point, or ("ended") the last ones of ended
+    points; q is in a number or a name of them.
 
     after: only what follows this service point.
     """
     found = session.execute(
         text(
-            f"{_ROWS} AND {_WHICH.get(which, 'true')} AND {_AFTER}"
+            f"{_ROWS} AND {_WHICH.get(which, _WHICH[''])} AND {_AFTER}"
             " ORDER BY b.name, r.name, p.name, p.id LIMIT :most"
         ),
         {

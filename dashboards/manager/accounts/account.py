@@ -46,6 +46,7 @@ from dashboards.manager.accounts.asked import (
     SeeAccounts,
 )
 from dashboards.manager.accounts.opening import MOST_HOUSEHOLDS, free_rooms, holder_of
+from dashboards.manager.top import top
 
 router = APIRouter(prefix="/accounts/{account_id:uuid}")
 
@@ -94,9 +95,8 @@ def _page(
         may_close=user.may(Permission.CLOSE_ACCOUNTS),
         may_link=user.may(Permission.RENEW_LINKS),
         error=errors.sentence(request, error) if error else None,
-        timezone=found.timezone,
         at=f"/accounts/{account_id}",
-        **asked.top(session, user),
+        **top(session, user) | {"timezone": found.timezone},
     )
 
 
@@ -332,9 +332,8 @@ def _ask(
         households=range(MOST_HOUSEHOLDS),
         typed=typed,
         error=errors.sentence(request, error) if error else None,
-        timezone=found.timezone,
         at=f"/accounts/{account_id}/{what}",
-        **asked.top(session, user),
+        **top(session, user) | {"timezone": found.timezone},
     )
 
 

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from fastapi import Depends, Request
+from fastapi import Depends
 from sqlmodel import Session
-from starlette.datastructures import FormData, UploadFile
+from starlette.datastructures import FormData
 
 from cloud import web
 from cloud.auth import SignedIn
@@ -21,13 +21,15 @@ from cloud.permissions import Permission
 from cloud.said import Said
 from cloud.services.accounts import photos
 from cloud.services.accounts.tenures import Typed
-from cloud.tables import Organization
+from dashboards.manager.typed import Form, text, texts, upload
 from prepaid.money import Money
 
 SeeAccounts = Annotated[SignedIn, Depends(web.allowed(Permission.SEE_ACCOUNTS))]
 OpenAccounts = Annotated[SignedIn, Depends(web.allowed(Permission.OPEN_ACCOUNTS))]
 CloseAccounts = Annotated[SignedIn, Depends(web.allowed(Permission.CLOSE_ACCOUNTS))]
 RenewLinks = Annotated[SignedIn, Depends(web.allowed(Permission.RENEW_LINKS))]
+
+__all__ = ["Form", "text", "texts"]
 
 
 class BadField(CloudError):
@@ -36,23 +38,6 @@ class BadField(CloudError):
 
     def __init__(self, *, field: str, what: Said | str, typed: str, reason: Said) -> None:
         super().__init__(field=field, what=what, typed=typed[:40], reason=reason)
-
-
-async def form_of(request: Request) -> FormData:
-    return await request.form(max_files=60, max_fields=2_000, max_part_size=photos.MOST_BYTES + 1)
-
-
-Form = Annotated[FormData, Depends(form_of)]
-
-
-def text(form: Mapping[str, Any], name: str) -> str:
-    value = form.get(name, "")
-    return value.strip() if isinstance(value, str) else ""
-
-
-def texts(form: FormData) -> dict[str, str]:
-    """Everything that was typed, but for files: to be shown again beside what is wrong."""
-    return {name: value for name, value in form.items() if isinstance(value, str)}
 
 
 def money(form: Mapping[str, Any], name: str, what: Said) -> Money:
@@ -129,12 +114,7 @@ def register(
             ) from None
     kept = text(form, f"photo-kept-{point_id}")
     photo = UUID(kept) if kept else None
-    upload = form.get(f"photo-{point_id}")
-    if isinstance(upload, UploadFile) and upload.filename:
-        photo = photos.keep(session, by, upload.file.read(photos.MOST_BYTES + 1), now=now)
+    chosen = upload(form, f"photo-{point_id}")
+    if chosen is not None:
+        photo = photos.keep(session, by, chosen.file.read(photos.MOST_BYTES + 1), now=now)
     return Typed(total, at, photo)
-
-
-def top(session: Session, user: SignedIn) -> dict[str, Any]:
-    organization = session.get_one(Organization, user.organization_id)
-    return {"organization": organization.name, "user_name": user.name}

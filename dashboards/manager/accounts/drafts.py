@@ -17,6 +17,7 @@ from cloud.web import UserSession
 from dashboards import errors, page
 from dashboards.manager.accounts import asked
 from dashboards.manager.accounts.asked import Form, OpenAccounts
+from dashboards.manager.top import top
 
 router = APIRouter(prefix="/accounts")
 
@@ -48,7 +49,7 @@ def progress(request: Request, batch: UUID, user: OpenAccounts, session: UserSes
         request,
         "manager/accounts/batch.html",
         progress=bulk.progress(session, user, batch),
-        **asked.top(session, user),
+        **top(session, user),
     )
 
 
@@ -106,5 +107,5 @@ def _page(
         said=lambda told: errors.sentence(request, told),
         error=errors.sentence(request, error) if error else None,
         at="/accounts/drafts",
-        **asked.top(session, user),
+        **top(session, user),
     )

@@ -12,8 +12,8 @@ from cloud.services.accounts import drafts, listing, photos
 from cloud.tables import Account, Purse, utc_now
 from cloud.web import UserSession
 from dashboards import page
-from dashboards.manager.accounts import asked
 from dashboards.manager.accounts.asked import SeeAccounts
+from dashboards.manager.top import top
 
 router = APIRouter()
 
@@ -38,7 +38,7 @@ def accounts(
         p=p,
         pages=-(-found // listing.A_PAGE),
         waiting=len(drafts.waiting(session, user)),
-        **asked.top(session, user),
+        **top(session, user),
     )
 
 
@@ -55,7 +55,7 @@ def purse(request: Request, purse_id: UUID, user: SeeAccounts, session: UserSess
         purse=row,
         account=session.get_one(Account, row.account_id),
         now=utc_now(),
-        **asked.top(session, user),
+        **top(session, user),
     )
 
 

@@ -11,8 +11,8 @@ from starlette.responses import Response
 from cloud.services.accounts import messages
 from cloud.web import UserSession
 from dashboards import page
-from dashboards.manager.accounts import asked
 from dashboards.manager.accounts.asked import SeeAccounts
+from dashboards.manager.top import top
 from dashboards.words import N_
 
 router = APIRouter()
@@ -50,5 +50,5 @@ def all_messages(
         events=EVENTS,
         states=STATES,
         is_configured=request.app.state.notices is not None,
-        **asked.top(session, user),
+        **top(session, user),
     )

@@ -42,6 +42,7 @@ from cloud.web import UserSession
 from dashboards import errors, page
 from dashboards.manager.accounts import asked
 from dashboards.manager.accounts.asked import BadField, Form, OpenAccounts
+from dashboards.manager.top import top
 from prepaid.money import ZERO
 from prepaid.purse import Purpose, pays_for
 
@@ -257,7 +258,7 @@ def _form(
         purposes=tuple(p for p in Purpose if any(p in row.purposes for row in meters)),
         error=errors.sentence(request, error) if error else None,
         at=f"/accounts/drafts/{draft_id}/change" if draft_id else "/accounts/new",
-        **asked.top(session, user),
+        **top(session, user),
     )
 
 
@@ -356,8 +357,7 @@ def shown(
         status=error.status if error else 200,
         error=errors.sentence(request, error) if error else None,
         at=f"/accounts/drafts/{draft_id}",
-        **values,
-        **asked.top(session, user),
+        **top(session, user) | values,
     )
 
 

@@ -17,6 +17,7 @@ from cloud.web import UserSession
 from dashboards import page
 from dashboards.manager.accounts import asked
 from dashboards.manager.accounts.asked import CloseAccounts, Form, SeeAccounts
+from dashboards.manager.top import top
 from prepaid.reading import Supply
 
 router = APIRouter()
@@ -34,7 +35,7 @@ def vacant(request: Request, user: SeeAccounts, session: UserSession) -> Respons
         sites=list(sites),
         may_rule=user.may(Permission.CLOSE_ACCOUNTS),
         may_open=user.may(Permission.OPEN_ACCOUNTS),
-        **asked.top(session, user),
+        **top(session, user),
     )
 
 

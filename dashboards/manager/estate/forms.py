@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from zoneinfo import ZoneInfo
 
-from fastapi import UploadFile
+from starlette.datastructures import UploadFile
 
 from cloud.errors import CloudError
 from cloud.services.devices.photos import MOST_BYTES, Picture
@@ -29,47 +29,44 @@ class NoFile(CloudError):
     sentence = "Choose a file first."
 
 
-def number(text: str) -> Decimal:
+def number(text: str, *, field: str | None = None) -> Decimal:
     """Raises NoNumber."""
     try:
         found = Decimal(text.strip())
     except InvalidOperation:
-        raise NoNumber(text=text[:40]) from None
+        raise NoNumber(field=field, text=text[:40]) from None
     if not found.is_finite():
-        raise NoNumber(text=text[:40])
+        raise NoNumber(field=field, text=text[:40])
     return found
 
 
-def whole(text: str) -> int:
+def whole(text: str, *, field: str | None = None) -> int:
     """0 where nothing is typed. Raises NoNumber."""
-    found = number(text or "0")
+    found = number(text or "0", field=field)
     if found != found.to_integral_value() or abs(found) > 10**6:
-        raise NoNumber(text=text[:40])
+        raise NoNumber(field=field, text=text[:40])
     return int(found)
 
 
-def instant(text: str, *, now: datetime) -> datetime:
-    """What a field of date and time says, in the site's zone; to the minute, so the present one is not to come.
-
-    Raises NoTime.
-    """
+def instant(text: str, *, field: str | None = None) -> datetime:
+    """What a field of date and time says, in the site's zone. Raises NoTime."""
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
-        raise NoTime(text=text[:40]) from None
+        raise NoTime(field=field, text=text[:40]) from None
     if at.tzinfo is None:
         at = at.replace(tzinfo=ZoneInfo(page.TIMEZONE))
     return at.astimezone(UTC)
 
 
-def day(text: str) -> date | None:
+def day(text: str, *, field: str | None = None) -> date | None:
     """Raises NoTime."""
     if not text:
         return None
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise NoTime(text=text[:40]) from None
+        raise NoTime(field=field, text=text[:40]) from None
 
 
 def pictures(**files: UploadFile | None) -> list[Picture]:

@@ -15,14 +15,16 @@ from cloud import web
 from cloud.auth import SignedIn
 from cloud.errors import CloudError
 from cloud.permissions import Permission
-from cloud.services import scopes, sheets
+from cloud.services import scopes
 from cloud.services.places import rule, sheet, tree
 from cloud.services.places.rule import Rule
 from cloud.tables import Building, Room, Site, utc_now
 from cloud.web import UserSession
 from dashboards import errors, page
 from dashboards.manager.estate import forms
+from dashboards.manager.estate.workbooks import Workbook, download
 from dashboards.manager.top import top
+from dashboards.words import N_
 
 router = APIRouter(include_in_schema=False, prefix="/estate")
 
@@ -30,6 +32,8 @@ See = Annotated[SignedIn, Depends(web.allowed(Permission.SEE_ROOMS))]
 Edit = Annotated[SignedIn, Depends(web.allowed(Permission.EDIT_ESTATE))]
 Text = Annotated[str, Form()]
 Kind = Literal["sites", "buildings", "rooms"]
+
+ROOMS = Workbook("/estate", N_("Rooms from Excel"), "房间", "rooms", sheet.COLUMNS, sheet.take)
 
 
 @router.get("")
@@ -167,17 +171,17 @@ def use_again(kind: Kind, id: UUID, user: Edit, session: UserSession) -> Respons
 
 @router.get("/rooms.xlsx")
 def export(user: See, session: UserSession) -> Response:
-    return workbook(sheet.write(session, by=user), "rooms.xlsx")
+    return download(sheet.write(session, by=user), "rooms.xlsx")
 
 
 @router.get("/template.xlsx")
 def template(user: Edit) -> Response:
-    return workbook(sheets.template(sheet.COLUMNS, title="房间"), "rooms-template.xlsx")
+    return ROOMS.template()
 
 
 @router.get("/import")
 def ask_import(request: Request, user: Edit, session: UserSession) -> Response:
-    return _import(request, session, user)
+    return ROOMS.ask(request, session, user)
 
 
 @router.post("/import")
@@ -188,78 +192,7 @@ def take_import(
     file: Annotated[UploadFile | None, File()] = None,
     only_check: Text = "",
 ) -> Response:
-    """The report, row by row."""
-    try:
-        content = forms.content(file, most=sheets.MOST_BYTES)
-        report = sheet.take(session, content, only_check=bool(only_check), by=user, now=utc_now())
-    except CloudError as error:
-        return _import(request, session, user, error=error)
-    return _import(request, session, user, report=report)
-
-
-def workbook(content: bytes, name: str) -> Response:
-    return Response(
-        content,
-        media_type=sheets.MEDIA_TYPE,
-        headers={
-            "Content-Disposition": f'attachment; filename="{name}"',
-            "Cache-Control": "no-store",
-            "X-Content-Type-Options": "nosniff",
-        },
-    )
-
-
-def report_page(
-    request: Request,
-    session: Session,
-    user: SignedIn,
-    *,
-    path: str,
-    title: str,
-    back: str,
-    report: sheets.Report | None,
-    error: CloudError | None,
-) -> Response:
-    """Where a workbook is chosen, and what became of its rows."""
-    said = {
-        row.row: errors.sentence(request, row.said)
-        for row in (report.rows if report else ())
-        if row.said
-    }
-    return page.render(
-        request,
-        "manager/estate/import.html",
-        status=error.status if error else 200,
-        path=path,
-        title=title,
-        back=back,
-        report=report,
-        said=said,
-        problem=errors.sentence(request, error) if error else None,
-        megabytes=sheets.MOST_BYTES // 1024 // 1024,
-        most=sheets.MOST_ROWS,
-        **top(session, user),
-    )
-
-
-def _import(
-    request: Request,
-    session: Session,
-    user: SignedIn,
-    *,
-    report: sheets.Report | None = None,
-    error: CloudError | None = None,
-) -> Response:
-    return report_page(
-        request,
-        session,
-        user,
-        path="/estate",
-        title=page.say(request)("Rooms from Excel"),
-        back="/estate",
-        report=report,
-        error=error,
-    )
+    return ROOMS.take(request, session, user, file, only_check=bool(only_check))
 
 
 def _done(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Form, Request
@@ -18,10 +18,11 @@ from cloud.permissions import Permission, Role
 from cloud.services import scopes
 from cloud.services.integration import keys
 from cloud.services.integration.keys import KeyCard
-from cloud.tables import Organization, Site, utc_now
+from cloud.tables import Site, utc_now
 from cloud.web import UserSession
 from dashboards import errors, page
 from dashboards.manager.integration import words
+from dashboards.manager.top import top
 
 router = APIRouter(include_in_schema=False, prefix="/api-keys")
 
@@ -94,7 +95,7 @@ def ask_revoke(request: Request, key_id: UUID, user: Integrator, session: UserSe
         request,
         "manager/integration/revoke_key.html",
         card=card,
-        **_top(session, user),
+        **top(session, user),
     )
 
 
@@ -156,10 +157,5 @@ def _page(
         days=DAYS,
         cloud=request.app.state.settings.public_url,
         at="/api-keys",
-        **_top(session, user),
+        **top(session, user),
     )
-
-
-def _top(session: Session, user: SignedIn) -> dict[str, Any]:
-    organization = session.get_one(Organization, user.organization_id)
-    return {"organization": organization.name, "user_name": user.name}

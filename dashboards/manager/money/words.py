@@ -9,8 +9,7 @@ from sqlmodel import Session
 
 from cloud.auth import SignedIn
 from cloud.errors import CloudError
-from cloud.tables import Organization
-from dashboards import page
+from dashboards.manager.top import top
 from dashboards.words import N_
 from prepaid.money import Money
 
@@ -93,6 +92,7 @@ BOOKS = {
 
 class NoAmount(CloudError):
     status = 422
+    field = "typed"
     sentence = "“{typed}” is no amount. Type yuan, with at most two decimals: 100 or 12.50."
 
 
@@ -120,11 +120,7 @@ def book_words(item: str) -> str:
 
 def shown(session: Session, user: SignedIn) -> dict[str, Any]:
     """What every page of money is given."""
-    organization = session.get_one(Organization, user.organization_id)
-    return {
-        "organization": organization.name,
-        "user_name": user.name,
-        "timezone": page.TIMEZONE,
+    return top(session, user) | {
         "kinds": KINDS,
         "states": STATES,
         "ways": WAYS,

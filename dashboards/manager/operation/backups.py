@@ -14,9 +14,9 @@ from cloud.auth import SignedIn
 from cloud.backups import folder
 from cloud.permissions import Permission
 from cloud.services import job_runs
-from cloud.tables import Organization
 from cloud.web import SystemSession
 from dashboards import page
+from dashboards.manager.top import top
 
 router = APIRouter(include_in_schema=False, prefix="/backups")
 
@@ -44,8 +44,7 @@ def all_backups(
         else None,
         last=runs[0] if runs else None,
         may_run=user.may(Permission.RUN_JOBS),
-        organization=session.get_one(Organization, user.organization_id).name,
-        user_name=user.name,
+        **top(session, user),
     )
 
 

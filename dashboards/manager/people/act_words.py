@@ -132,7 +132,9 @@ DETAILS: dict[str, str] = {
     "holder": N_("Customer"),
     "month": N_("Month"),
     "meters": N_("Last readings"),
-    "rooms": N_("Rooms"),
+    "rooms": N_("Rooms concerned"),
+    "code": N_("Tariff"),
+    "effective_from": N_("Takes effect"),
     "count": N_("Supplies"),
     "until": N_("Until"),
 }

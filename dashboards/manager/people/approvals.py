@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -18,8 +19,10 @@ from cloud.services.approvals import Approval
 from cloud.tables import utc_now
 from cloud.web import UserSession
 from dashboards import errors, page
+from dashboards.manager.people import fact_words
 from dashboards.manager.people.act_words import DETAILS, KINDS
 from dashboards.manager.top import top
+from dashboards.words import N_
 
 router = APIRouter(include_in_schema=False, prefix="/approvals")
 
@@ -36,6 +39,7 @@ def all_approvals(
         waiting=approvals.listed(session, user, is_open=True),
         decided=approvals.listed(session, user, is_open=False, most=50),
         kinds=KINDS,
+        summary=_summary(page.say(request)),
         me=user.user_id,
         **top(session, user),
     )
@@ -100,8 +104,11 @@ def _page(
     error: CloudError | None = None,
     why: str = "",
 ) -> Response:
-    detail: list[tuple[str, Any]] = [
-        (word, approval.detail[key]) for key, word in DETAILS.items() if key in approval.detail
+    say = page.say(request)
+    detail = [
+        (word, told)
+        for key, word in DETAILS.items()
+        if (told := _told(key, approval.detail, say)) is not None
     ]
     return page.render(
         request,
@@ -109,6 +116,7 @@ def _page(
         status=error.status if error else 200,
         approval=approval,
         detail=detail,
+        about=_about(approval),
         kinds=KINDS,
         why=why,
         is_mine=approval.proposed_by == user.user_id,
@@ -117,3 +125,34 @@ def _page(
         at=f"/approvals/{approval.id}",
         **top(session, user),
     )
+
+
+def _told(key: str, detail: Mapping[str, Any], say: Callable[[str], str]) -> str | None:
+    """A fact of a proposal; its amount exactly, with its sign of currency."""
+    if key == "amount" and "amount_fen" in detail:
+        key = "amount_fen"
+    return fact_words.written(key, detail.get(key), say)
+
+
+def _about(approval: Approval) -> str | None:
+    """Where what is proposed can be looked at."""
+    match approval.kind:
+        case "withdrawal":
+            return f"/withdrawals/{approval.subject}"
+        case "tariff" if approval.is_open:
+            return f"/tariffs/drafts/{approval.subject}"
+        case _:
+            return None
+
+
+def _summary(say: Callable[[str], str]) -> Callable[[Approval], str]:
+    """What a proposal of the list comes to, in a few words: who, how much, how many."""
+
+    def told(approval: Approval) -> str:
+        facts = (_told(key, approval.detail, say) for key in ("holder", "amount", "code", "month"))
+        found = [fact for fact in facts if fact is not None]
+        if "count" in approval.detail:
+            found.append(say(N_("{count} supplies")).format(count=approval.detail["count"]))
+        return " · ".join(found)
+
+    return told

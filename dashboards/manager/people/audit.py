@@ -23,6 +23,7 @@ from cloud.services.people import audit_checks
 from cloud.tables import User
 from cloud.web import UserSession
 from dashboards import page
+from dashboards.manager.people import fact_words
 from dashboards.manager.people.act_words import ACTS
 from dashboards.manager.top import top
 
@@ -56,6 +57,7 @@ def log(
         until=last + timedelta(days=1) if last else None,
         before=int(before) if before.isascii() and before.isdigit() and len(before) < 19 else None,
     )
+    say = page.say(request)
     found = audit.entries(session, user.organization_id, wanted, most=A_PAGE + 1)
     shown = found[:A_PAGE]
     chosen = {"who": who, "act": act, "thing": thing, "since": since, "until": until}
@@ -63,7 +65,7 @@ def log(
     return page.render(
         request,
         "manager/people/audit.html",
-        entries=[(entry, _changes(entry.before or {}, entry.after or {})) for entry in shown],
+        entries=[(entry, _changes(entry.before or {}, entry.after or {}, say)) for entry in shown],
         further=f"/audit?{urlencode(chosen | {'before': shown[-1].number})}"
         if len(found) > A_PAGE
         else None,
@@ -85,27 +87,23 @@ def _act_words(say: Callable[[str], str]) -> dict[str, str]:
     return {act: " / ".join(words) for act, words in found.items()}
 
 
-def _changes(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, Any, Any]]:
-    """What was and what is, for each key where they differ."""
+def _changes(
+    before: dict[str, Any], after: dict[str, Any], say: Callable[[str], str]
+) -> list[tuple[str, str | None, str | None]]:
+    """What was and what is, for each fact where they differ and a person learns something by it."""
     keys = [*before, *(key for key in after if key not in before)]
-    return [
-        (key, _written(before.get(key)), _written(after.get(key)))
+    found = [
+        (
+            fact_words.label(key, say),
+            fact_words.written(key, before.get(key), say),
+            fact_words.written(key, after.get(key), say),
+        )
         for key in keys
         if before.get(key) != after.get(key)
+        and all(fact_words.is_for_people(key, each.get(key)) for each in (before, after))
+        and f"{key}_fen" not in after
     ]
-
-
-def _written(value: Any) -> str | None:
-    """None for what says nothing."""
-    match value:
-        case None | "" | [] | {}:
-            return None
-        case bool():
-            return "✓" if value else "✗"
-        case list():
-            return ", ".join(map(str, value))
-        case _:
-            return str(value)
+    return [each for each in found if each[1] is not None or each[2] is not None]
 
 
 def _day(text: str) -> datetime | None:

@@ -32,6 +32,10 @@ class Row:
     room: RoomCard
     point: PointCard
 
+    @property
+    def is_owing(self) -> bool:
+        return self.point.purse_id is not None and self.point.balance.fen <= 0
+
 
 @router.get("")
 def choose(
@@ -80,7 +84,7 @@ def _page(
 ) -> Response:
     rooms = board.rooms(session, user.organization_id, now=utc_now(), scope=user.scope)
     rows = [Row(room, point) for room in rooms for point in room.points if _can_be_cut(point)]
-    shown = [row for row in rows if not owing or row.point.balance.fen <= 0]
+    shown = [row for row in rows if not owing or row.is_owing]
     buildings: dict[str, list[Row]] = {}
     for row in shown:
         buildings.setdefault(row.room.building, []).append(row)
@@ -90,6 +94,8 @@ def _page(
         status=error.status if error else 200,
         buildings=buildings,
         owing=owing,
+        count=len(rows),
+        owe=sum(row.is_owing for row in rows),
         chosen=chosen,
         lasting=LASTING,
         lasts=lasts,

@@ -15,9 +15,10 @@ from cloud.db import Database
 from cloud.permissions import Permission
 from cloud.services import job_runs
 from cloud.services.readings import differences
-from cloud.tables import Organization, utc_now
+from cloud.tables import utc_now
 from cloud.web import UserSession, database
 from dashboards import page
+from dashboards.manager.top import top
 from prepaid.money import Money
 
 router = APIRouter(include_in_schema=False, prefix="/rerating")
@@ -48,9 +49,7 @@ def report(
         points=differences.rated_points(session),
         too_much=sum((each.too_much for each in waiting), Money(0)),
         may_run=user.may(Permission.RUN_JOBS),
-        organization=session.get_one(Organization, user.organization_id).name,
-        user_name=user.name,
-        timezone=page.TIMEZONE,
+        **top(session, user),
     )
 
 

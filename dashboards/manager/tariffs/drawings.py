@@ -11,7 +11,6 @@ from dashboards.tariff_words import Say, band
 from prepaid.tariff import ALL, Version
 
 MINUTES = 24 * 60
-HEIGHT = 160  # of the bars of a chart
 EDGES = (-20, -10, -5, -1, 1, 5, 10, 20)  # percent
 
 
@@ -36,13 +35,11 @@ class Day:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A bar of a chart: its label, how many, and its place and height in the drawing."""
+    """A bar of a chart: number out of most, which is the longest bar's."""
 
     label: str
     number: int
-    x: int
-    y: int
-    height: int
+    most: int
     tone: str
 
 
@@ -88,9 +85,7 @@ def changes(points: Sequence[Mapping[str, Any]]) -> list[Bar]:
         Bar(
             label,
             number,
-            x=place * 70 + 10,
-            y=HEIGHT - number * (HEIGHT - 24) // most,
-            height=number * (HEIGHT - 24) // most,
+            most,
             tone="good" if place < middle else "none" if place == middle else "warn",
         )
         for place, (label, number) in enumerate(zip(labels, counts, strict=True))
@@ -100,18 +95,11 @@ def changes(points: Sequence[Mapping[str, Any]]) -> list[Bar]:
 def income(months: Sequence[Mapping[str, Any]]) -> list[tuple[str, Bar, Bar]]:
     """By month two bars: as it was, and as it would have been, in fen."""
     most = max((max(each["old"], each["new"]) for each in months), default=0) or 1
-    drawn = []
-    for place, each in enumerate(months):
-        bars = [
-            Bar(
-                each["month"],
-                each[name],
-                x=place * 90 + 14 + 32 * beside,
-                y=HEIGHT - each[name] * (HEIGHT - 24) // most,
-                height=each[name] * (HEIGHT - 24) // most,
-                tone=tone,
-            )
-            for beside, (name, tone) in enumerate((("old", "none"), ("new", "accent")))
-        ]
-        drawn.append((each["month"], bars[0], bars[1]))
-    return drawn
+    return [
+        (
+            each["month"],
+            Bar(each["month"], each["old"], most, tone="none"),
+            Bar(each["month"], each["new"], most, tone="accent"),
+        )
+        for each in months
+    ]

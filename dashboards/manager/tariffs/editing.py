@@ -22,7 +22,8 @@ from cloud.tables import Room, Site, utc_now
 from cloud.web import UserSession
 from dashboards import page
 from dashboards.manager.tariffs import drawings, form, trial
-from dashboards.manager.tariffs.pages import Edit, See, first_of_next_month, top
+from dashboards.manager.tariffs.pages import Edit, See, first_of_next_month
+from dashboards.manager.top import top
 from dashboards.tariff_words import Say
 from prepaid.money import Money
 from prepaid.tariff_document import BadTariff, parse

@@ -17,11 +17,12 @@ from cloud.permissions import Permission
 from cloud.services import scopes
 from cloud.services.tariffs import assignments, drafts, publication
 from cloud.services.tariffs.assignments import NoSuchTariffHere
-from cloud.tables import Organization, Site, TariffDocument, TariffPublication, utc_now
+from cloud.tables import Site, TariffDocument, TariffPublication, utc_now
 from cloud.web import UserSession
 from dashboards import page
 from dashboards.manager.tariffs import drawings
 from dashboards.manager.tariffs.form import ZONE
+from dashboards.manager.top import top
 from prepaid.tariff_document import parse
 
 router = APIRouter(include_in_schema=False, prefix="/tariffs")
@@ -181,12 +182,3 @@ def _candidates(session: Session, user: SignedIn, commodity: str) -> list[Any]:
         },
     )
     return list(rows)
-
-
-def top(session: Session, user: SignedIn) -> dict[str, Any]:
-    organization = session.get_one(Organization, user.organization_id)
-    return {
-        "organization": organization.name,
-        "user_name": user.name,
-        "timezone": page.TIMEZONE,
-    }
