@@ -34,6 +34,7 @@ from dashboards.manager.money import (
     lost_credits,
     orders,
     shifts,
+    taking_out,
     withdrawals,
 )
 from dashboards.manager.operation import backups, setup
@@ -67,7 +68,7 @@ router.include_router(own.router)
 router.include_router(users.router)
 router.include_router(tariff_editing.router)
 router.include_router(tariff_pages.router)
-for module in (counter, orders, withdrawals, shifts, books, lost_credits):
+for module in (counter, orders, taking_out, withdrawals, shifts, books, lost_credits):
     router.include_router(module.router)
 router.include_router(approvals.router)
 router.include_router(audit.router)

@@ -24,11 +24,13 @@ MOST_FOUND = 30
 
 class NoVoucher(CloudError):
     status = 422
+    field = "voucher"
     sentence = "Enter the number of the slip, by which the money is found at the bank."
 
 
 class VoucherUsed(CloudError):
     status = 409
+    field = "voucher"
     sentence = "Slip {voucher} was entered before, with ¥{amount} on {day}. Is it the same money?"
 
 

@@ -6,16 +6,18 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Form, Request
+from sqlmodel import Session
 from starlette.responses import RedirectResponse, Response
 
 from cloud import web
 from cloud.auth import SignedIn
+from cloud.errors import CloudError
 from cloud.permissions import Permission
 from cloud.services import scopes
 from cloud.services.money import loose_cash, shifts
 from cloud.tables import utc_now
 from cloud.web import UserSession
-from dashboards import page
+from dashboards import errors, page
 from dashboards.manager.money import words
 
 router = APIRouter(include_in_schema=False, prefix="/shifts")
@@ -26,45 +28,71 @@ Cashier = Annotated[SignedIn, Depends(web.allowed(Permission.TAKE_TOPUPS))]
 @router.get("")
 def mine(request: Request, user: Cashier, session: UserSession) -> Response:
     """The cashier's open shift, and those that were closed: of all, for who sees the books."""
-    is_all = user.may(Permission.CLOSE_BOOKS)
-    now_open = shifts.has_open(session, user)
-    return page.render(
-        request,
-        "manager/money/shifts.html",
-        shift=shifts.one(session, user.organization_id, now_open.id) if now_open else None,
-        listed=shifts.listed(
-            session, user.organization_id, user_id=None if is_all else user.user_id
-        ),
-        loose=loose_cash.listed(session, user.organization_id, now=utc_now()),
-        **words.shown(session, user),
-    )
+    return _page(request, session, user, {})
 
 
 @router.post("")
 def open_(
-    user: Cashier, session: UserSession, float_: Annotated[str, Form(alias="float")] = "0"
+    request: Request,
+    user: Cashier,
+    session: UserSession,
+    float_: Annotated[str, Form(alias="float")] = "0",
 ) -> Response:
-    shifts.open_(session, user, words.amount(float_ or "0"), now=utc_now())
+    try:
+        shifts.open_(session, user, words.amount(float_ or "0"), now=utc_now())
+    except CloudError as error:
+        return _page(request, session, user, {"float": float_}, error=error)
     return RedirectResponse("/counter", status_code=303)
 
 
 @router.post("/close")
 def close(
+    request: Request,
     user: Cashier,
     session: UserSession,
     counted: Annotated[str, Form()] = "",
     handed_to: Annotated[str, Form()] = "",
     note: Annotated[str, Form()] = "",
 ) -> Response:
-    closed = shifts.close(
-        session,
-        user,
-        counted=words.amount(counted),
-        handed_to=handed_to,
-        note=note,
-        now=utc_now(),
-    )
+    try:
+        closed = shifts.close(
+            session,
+            user,
+            counted=words.amount(counted),
+            handed_to=handed_to,
+            note=note,
+            now=utc_now(),
+        )
+    except CloudError as error:
+        typed = {"counted": counted, "handed_to": handed_to, "note": note}
+        return _page(request, session, user, typed, error=error)
     return RedirectResponse(f"/shifts/{closed.id}", status_code=303)
+
+
+def _page(
+    request: Request,
+    session: Session,
+    user: SignedIn,
+    typed: dict[str, str],
+    *,
+    error: CloudError | None = None,
+) -> Response:
+    is_all = user.may(Permission.CLOSE_BOOKS)
+    now_open = shifts.has_open(session, user)
+    return page.render(
+        request,
+        "manager/money/shifts.html",
+        status=error.status if error else 200,
+        shift=shifts.one(session, user.organization_id, now_open.id) if now_open else None,
+        listed=shifts.listed(
+            session, user.organization_id, user_id=None if is_all else user.user_id
+        ),
+        loose=loose_cash.listed(session, user.organization_id, now=utc_now()),
+        typed=typed,
+        problem=errors.sentence(request, error) if error else None,
+        at="/shifts",
+        **words.shown(session, user),
+    )
 
 
 @router.post("/topups/{topup_id:uuid}/mine")
