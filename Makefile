@@ -21,7 +21,7 @@ demo: $(VENV)/.run ## Run one building, one evening; ONCE=1 plays it by itself a
 
 .PHONY: test
 test: $(VENV)/.dev chromium ## Run all tests; ARGS="tests/edge -k cut" for some
-	$(BIN)/pytest -n 4 --dist loadfile $(ARGS)
+	$(BIN)/pytest -n 3 --dist loadfile $(ARGS)
 
 .PHONY: check
 check: $(VENV)/.dev ## Check format, lint, types and who imports whom

@@ -16,13 +16,15 @@ from psycopg import sql
 
 from wattwell.postgres import Postgres
 
-# What a test may change of a schema: relations, who may do what, row-level security, triggers, constraints.
+# What a test may change of a schema: relations, who may do what, row-level security, triggers, constraints,
+# functions.
 _SCHEMA = """
 SELECT (SELECT sum(hashtextextended(
             concat_ws('|', oid, relname, relkind, relacl, relrowsecurity, relforcerowsecurity), 0))
         FROM pg_class WHERE relnamespace = 'public'::regnamespace),
        (SELECT sum(hashtextextended(concat_ws('|', tgrelid, tgname, tgenabled), 0)) FROM pg_trigger),
        (SELECT sum(hashtextextended(concat_ws('|', conrelid, conname), 0)) FROM pg_constraint),
+       (SELECT sum(hashtextextended(prosrc, oid::bigint)) FROM pg_proc WHERE pronamespace = 'public'::regnamespace),
        (SELECT sum(hashtextextended(concat_ws('|', attrelid, attname, atttypid), 0))
         FROM pg_attribute WHERE attrelid > 16383)
 """

@@ -123,6 +123,7 @@ def test_the_language_is_changed_without_losing_filter_and_search(
     page.fill("#q", "钱多多")
     page.click('.tile[data-state="cut"]')
 
+    page.click(".who")
     page.click("text=English")
 
     expect(page.locator("html")).to_have_attribute("lang", "en")

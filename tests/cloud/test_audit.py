@@ -28,7 +28,7 @@ from cloud.services.money import grants, withdrawals
 from cloud.services.people import audit_checks
 from cloud.tables import AuditEntry, utc_now
 from cloud.web import COOKIE
-from dashboards.manager.estate.meters import KINDS
+from dashboards.manager.estate.point import KINDS
 from dashboards.manager.people.act_words import ACTS
 from dashboards.words import CATALOGUES
 from tests.cloud.conftest import NOON

@@ -275,7 +275,7 @@ def test_what_cannot_be_is_refused_and_changes_nothing(session, home, by, vacant
         ("1 to 99", room.draft(holder=Holder("李四", persons=(Persons(date(2026, 1, 1), 0),)))),
         ("pays for 0401 水", replace(good, points=(power,))),
         (
-            "pays for no cold_water",
+            "pays for no cold water",
             replace(good, points=(power, PointDraft(room.water, Purpose.ELECTRICITY))),
         ),
         (
