@@ -1,4 +1,5 @@
 // What every live page needs: ages that grow, and whether the stream of changes is connected.
+// Loaded before htmx, which may open the stream before a later script has arrived.
 "use strict";
 (() => {
   const language = document.documentElement.lang;

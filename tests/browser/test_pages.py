@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from sqlalchemy import func, select
 
 from cloud import tables
@@ -81,6 +81,30 @@ def test_the_board_shows_a_cut_and_its_reason_without_a_reload(
     expect(card(page, house)).to_contain_text("欠费")
     expect(page.locator("#announcer")).to_contain_text(f"{house.name}: 已断供")
     assert stayed(page)
+
+
+def test_a_page_whose_scripts_come_late_one_after_the_other_still_says_that_it_is_live(
+    town: Town, open_page: Opener, log_in: LogIn
+) -> None:
+    """On a slow line the stream may be open before the script that tells of it has arrived."""
+    page = log_in(open_page("phone"))
+
+    told: list[str] = []
+    page.on("console", lambda message: told.append(message.text))
+    page.add_init_script(
+        "document.addEventListener('htmx:sse:after:message', () => console.log('told'))"
+    )
+
+    def late(route: Route) -> None:
+        for _ in range(20):  # until the stream has told all that it has to tell for now
+            if not told:
+                page.wait_for_timeout(100)
+        route.continue_()
+
+    page.route("**/live.js*", late)
+    page.reload()
+
+    expect(page.locator("#live")).to_have_attribute("data-state", "live", timeout=8_000)
 
 
 def test_rooms_are_found_and_filtered_without_a_reload(
