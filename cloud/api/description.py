@@ -40,7 +40,7 @@ TAGS: Mapping[str, str] = {
     "shifts": "Shifts 收费员班次 of cashiers.",
     "books": "The books: trial balance 试算平衡 and journal of transfers 凭证.",
     "approvals": "Approvals 审批: what waits for a second person.",
-    "users": "Staff: roles, scope, limits; never how anybody signs in.",
+    "users": "Staff: roles, scope, limits; invited by a link that sets the password once.",
     "roles": "Roles 角色, and what each may do.",
     "audit": "The audit log 审计日志.",
     "gateways": "Gateways 网关 with their lines; brakes released; what gateways ask for by themselves.",

@@ -87,6 +87,51 @@ def test_somebody_is_added_on_the_page_and_sets_the_password_by_a_link_that_serv
     assert sign_in(web, "li").headers["location"] == "/rooms"
 
 
+def test_by_the_api_somebody_is_added_by_a_link_and_given_other_roles_and_another_scope(
+    database, web, home
+):
+    sign_in(web, "home", "correct horse")
+
+    def ask(method: str, path: str, status: int, body: dict[str, object] | None = None):
+        headers = ORIGIN | {"Accept-Language": "en"}
+        answer = web.request(method, f"/api/users{path}", json=body, headers=headers)
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+    everywhere = {"is_everywhere": True}
+    new = {"login": "li", "name": "小李", "roles": ["cashier"], "scope": everywhere}
+    added = ask("POST", "", 201, new | {"most_topup_fen": 50_000})
+    at = f"/{added['user_id']}"
+    again = ask("POST", "", 409, new)
+    assert [each["field"] for each in again["fields"]] == ["login"]
+    nothing = {"is_everywhere": False, "sites": [], "buildings": []}
+    assert ask("PATCH", at, 422, {"scope": nothing})["code"] == "NoScope"
+    assert ask("PATCH", at, 422, {"roles": []})["code"] == "BadInput"
+    assert ask("PATCH", at, 404, {"scope": nothing | {"sites": [str(uuid4())]}})
+
+    here = nothing | {"sites": [str(home.site_id)]}
+    changed = ask("PATCH", at, 200, {"roles": ["viewer", "cashier"], "scope": here})
+    assert (changed["roles"], changed["scope"]) == (["viewer", "cashier"], here)
+    assert (changed["name"], changed["most_topup_fen"]) == ("小李", 50_000)
+    assert ask("PATCH", at, 200, {"most_topup_fen": None})["most_topup_fen"] is None
+    anew = ask("POST", f"{at}/link", 201)
+    last = ask("PATCH", f"/{home.user_id}", 409, {"roles": ["viewer"]})
+    assert last["code"] == "LastAdministrator"
+
+    new = {"password": PASSWORD, "again": PASSWORD}
+    paths = [each["url"].removeprefix("http://cloud.test") for each in (added, anew)]
+    assert [web.post(path, data=new, headers=ORIGIN).status_code for path in paths] == [404, 303]
+    assert ask("POST", "", 403, {"login": "a", "name": "a", "roles": ["viewer"], "scope": here})
+    with database.system() as session:
+        acts = session.execute(
+            select(tables.AuditEntry.act)
+            .where(tables.AuditEntry.subject_id == added["user_id"])
+            .order_by(tables.AuditEntry.number)
+        )
+        kept = ["add", "change", "change", "give-link", "set-password"]
+        assert acts.scalars().all() == kept
+
+
 def test_a_link_ends_with_time_and_by_the_next_one(database, boss, add):
     id, first = add("li", work(Role.VIEWER))
     with database.system() as session:

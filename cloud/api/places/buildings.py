@@ -9,6 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
+from cloud.api.paging import After, Most, cut
 from cloud.api.places import shapes
 from cloud.api.places.shapes import Change, EditEstate, New, Place, SeePlaces
 from cloud.services import scopes
@@ -30,6 +31,11 @@ class RoomOf(BaseModel):
     holder: str | None
     points: int
     ended_at: datetime | None
+
+
+class Rooms(BaseModel):
+    rooms: list[RoomOf]
+    next: UUID | None
 
 
 class NewRoom(New):
@@ -64,19 +70,30 @@ def change_building(
 
 
 @router.get("/buildings/{building_id}/rooms")
-def rooms_of_building(building_id: UUID, user: SeePlaces, session: UserSession) -> list[RoomOf]:
-    """All rooms of a building, from the top floor down, also those no longer let."""
-    return [
-        RoomOf(
-            id=each.id,
-            name=each.name,
-            floor=each.floor,
-            holder=each.holder,
-            points=each.points,
-            ended_at=each.ended_at,
-        )
-        for each in tree.rooms(session, building_id, by=user)
-    ]
+def rooms_of_building(
+    building_id: UUID,
+    user: SeePlaces,
+    session: UserSession,
+    after: After = None,
+    most: Most = 100,
+) -> Rooms:
+    """The rooms of a building, from the top floor down, also those no longer let."""
+    found = tree.rooms(session, building_id, by=user, after=after, most=most + 1)
+    page, following = cut(found, most, lambda row: row.id)
+    return Rooms(
+        rooms=[
+            RoomOf(
+                id=each.id,
+                name=each.name,
+                floor=each.floor,
+                holder=each.holder,
+                points=each.points,
+                ended_at=each.ended_at,
+            )
+            for each in page
+        ],
+        next=following,
+    )
 
 
 @router.post("/buildings/{building_id}/rooms", status_code=201)

@@ -14,6 +14,7 @@ from cloud.auth import LONGEST_PASSWORD, SignedIn
 from cloud.errors import CloudError
 from cloud.login_waits import FREE, LONGEST, Count
 from cloud.services import audit
+from cloud.settings import Settings
 from cloud.tables import SignIn, User
 
 SHORTEST = 10
@@ -40,6 +41,11 @@ def give_link(user: User, *, now: datetime) -> str:
     secret = secrets.token_urlsafe(24)
     user.link_hash, user.link_until = _hash(secret), now + LINK_LIVES
     return secret
+
+
+def link(settings: Settings, secret: str) -> str:
+    """The address that is given to whoever is to set his password."""
+    return f"{settings.public_url}/password/{secret}"
 
 
 def of_link(session: Session, secret: str, *, now: datetime) -> User:

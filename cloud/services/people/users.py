@@ -33,16 +33,19 @@ class NoSuchUser(CloudError):
 
 class LoginTaken(CloudError):
     status = 409
+    field = "login"
     sentence = "Somebody already signs in as {login}. Choose another login name."
 
 
 class BadLogin(CloudError):
     status = 422
+    field = "login"
     sentence = "A login name has 1 to 60 characters and no spaces."
 
 
 class BadName(CloudError):
     status = 422
+    field = "name"
     sentence = "Please give the name, in up to 60 characters."
 
 

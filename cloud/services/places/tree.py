@@ -100,7 +100,11 @@ _ROOMS = text("""
     LEFT JOIN occupancies o ON o.room_id = r.id AND o.ended_at IS NULL
     LEFT JOIN accounts a ON a.id = o.account_id
     WHERE r.building_id = :building
+      AND (CAST(:after AS uuid) IS NULL
+           OR (-r.floor, r.name) > (SELECT -last.floor, last.name FROM rooms last
+                                    WHERE last.id = :after AND last.building_id = :building))
     ORDER BY r.floor DESC, r.name
+    LIMIT :most
 """)
 
 
@@ -122,10 +126,21 @@ def sites(session: Session, by: SignedIn) -> list[SiteCard]:
     ]
 
 
-def rooms(session: Session, building_id: UUID, *, by: SignedIn) -> list[RoomRow]:
-    """All rooms of a building, from the top floor down, those no longer let too. Raises scopes.NoSuchBuilding."""
+def rooms(
+    session: Session,
+    building_id: UUID,
+    *,
+    by: SignedIn,
+    after: UUID | None = None,
+    most: int | None = None,
+) -> list[RoomRow]:
+    """The rooms of a building, from the top floor down, those no longer let too: all, or so many that follow one.
+
+    Raises scopes.NoSuchBuilding.
+    """
     building = scopes.check_building(session, by, building_id)
-    found = session.execute(_ROOMS, {"building": building.id}).all()
+    given = {"building": building.id, "after": after, "most": most}
+    found = session.execute(_ROOMS, given).all()
     return [RoomRow(**row._mapping) for row in found]
 
 

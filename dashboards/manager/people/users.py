@@ -270,12 +270,11 @@ def _form(
 def _link_page(
     request: Request, session: Session, user: SignedIn, person: Person, secret: str
 ) -> Response:
-    settings = request.app.state.settings
     return page.render(
         request,
         "manager/people/link.html",
         person=person,
-        link=f"{settings.public_url}/password/{secret}",
+        link=passwords.link(request.app.state.settings, secret),
         days=passwords.LINK_LIVES.days,
         at=f"/people/{person.user_id}",
         **top(session, user),

@@ -71,10 +71,18 @@ def test_a_program_sets_up_an_estate_to_its_meters(engineer, building):
         f"/buildings/{building['id']}/rooms/by-rule", by_rule | {"only_plan": True}, 200
     )
     assert [each["name"] for each in planned][:4] == ["0101", "0102", "0103", "0201"]
-    assert engineer.get(f"/buildings/{building['id']}/rooms") == []
-    engineer.post(f"/buildings/{building['id']}/rooms/by-rule", by_rule, 200)
-    rooms = engineer.get(f"/buildings/{building['id']}/rooms")
-    assert len(rooms) == 6
+    at = f"/buildings/{building['id']}/rooms"
+    assert engineer.get(at) == {"rooms": [], "next": None}
+    engineer.post(f"{at}/by-rule", by_rule, 200)
+    # Six rooms, from the top down, four on a page.
+    page = engineer.get(at, most=4)
+    rest = engineer.get(at, most=4, after=page["next"])
+    rooms = page["rooms"] + rest["rooms"]
+    assert [r["name"] for r in rooms] == ["0201", "0202", "0203", "0101", "0102", "0103"]
+    assert (len(page["rooms"]), rest["next"]) == (4, None)
+    elsewhere = engineer.post(f"/sites/{building['site']['id']}/buildings", {"name": "8 号楼"})
+    at = f"/buildings/{elsewhere['id']}/rooms"
+    assert engineer.get(at, after=rooms[0]["id"]) == {"rooms": [], "next": None}
 
     number = f"GW-{uuid4().hex[:8]}"
     gateway = engineer.post(
