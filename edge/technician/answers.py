@@ -12,6 +12,7 @@ from edge.technician import modbus_frames
 from edge.technician.modbus_frames import Registers, Way
 from protocols.cj188 import explain as cj188
 from protocols.cj188 import frame as cj188_frame
+from protocols.delimited import PREAMBLE, START
 from protocols.dlt645 import explain as dlt645
 from protocols.dlt645 import frame as dlt645_frame
 from protocols.exchange import FrameDecoder
@@ -105,7 +106,7 @@ def _detail(data: bytes, kind: str) -> str:
         return f": {data[-2:].hex(' ').upper()} is sent, {_crc(data[:-2])} would be right"
     if kind not in ("checksum", "bad_checksum"):
         return ""
-    body = data[max(0, data.find(dlt645_frame.START)) :]
+    body = data[max(0, data.find(START)) :]
     length_at, shortest = (
         (9, dlt645_frame.SHORTEST) if kind == "bad_checksum" else (10, cj188_frame.SHORTEST)
     )
@@ -120,7 +121,7 @@ def _crc(body: bytes) -> str:
 def _dlt645(data: bytes, edition: dlt645.Edition, is_stream: bool) -> dict[str, object]:
     found = dlt645_frame.Decoder().feed(data)
     sent = [dlt645_frame.encode(frame, preamble=0) for frame in found]
-    is_one = bool(found) and data.lstrip(bytes([dlt645_frame.PREAMBLE])) == sent[0]
+    is_one = bool(found) and data.lstrip(bytes([PREAMBLE])) == sent[0]
     if not found or (is_one and not is_stream):
         return dlt645.explain(data, edition)
     return {"frames": [one.hex().upper() for one in sent]}

@@ -7,8 +7,9 @@ from typing import TypeAlias
 
 from protocols import bcd
 from protocols.cj188 import items
-from protocols.cj188.frame import PREAMBLE, SHORTEST, START, BadFrame, Frame, decode, find
+from protocols.cj188.frame import SHORTEST, BadFrame, Frame, decode, find
 from protocols.cj188.items import Field, Kind, ValveStatus
+from protocols.delimited import PREAMBLE, START
 
 Explained: TypeAlias = dict[str, object]
 

@@ -6,9 +6,10 @@ from enum import Enum
 from typing import TypeAlias
 
 from protocols import bcd
+from protocols.delimited import PREAMBLE
 from protocols.dlt645 import items, items97
 from protocols.dlt645.fields import BadValue, Value
-from protocols.dlt645.frame import PREAMBLE, Frame, decode
+from protocols.dlt645.frame import Frame, decode
 from protocols.dlt645.relay import COMMAND_NAMES, RelayCommand
 
 Explained: TypeAlias = dict[str, object]

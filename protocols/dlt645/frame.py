@@ -3,13 +3,10 @@
 from dataclasses import dataclass
 from functools import lru_cache
 
+from protocols.delimited import END, PREAMBLE, REPLY, START, Tail
 from protocols.record import setters
 
-START = 0x68
-END = 0x16
-PREAMBLE = 0xFE
 OFFSET = 0x33
-REPLY = 0x80
 SHORTEST = 12
 LONGEST = SHORTEST + 255
 
@@ -120,13 +117,7 @@ _LOWERED = bytes((byte - OFFSET) & 0xFF for byte in range(256))
 
 
 class Decoder:
-    """Finds frames in the bytes of a line (`protocols.exchange.FrameDecoder`).
-
-    Every 68H is tried as a start by itself, so a frame is found when its last byte arrives,
-    whatever before it or around it also looked like one: a false start never makes a good frame
-    wait, and never swallows it. Bytes inside a frame that look like a frame themselves are left
-    out where the outer one is whole; they are delivered where its end has not arrived yet.
-    How the stream is cut makes no other difference.
+    """Finds frames in the bytes of a line (`protocols.exchange.FrameDecoder`), as `Tail.feed` tells.
 
     With `replies_only`, frames with D7 = 0 are dropped: RS-485 adapters may send a master its own
     request back, and an exchange must not take that for the answer.
@@ -134,7 +125,7 @@ class Decoder:
 
     def __init__(self, *, replies_only: bool = False) -> None:
         self._replies_only = replies_only
-        self._tail = bytearray()
+        self._tail = Tail(length_at=9, again_at=7)
 
     def feed(self, data: bytes) -> list[Frame]:
         """The frames that end in `data`, in order. Never raises."""
@@ -150,30 +141,5 @@ class Decoder:
             and not self._tail
         ):
             return [_frame(body)] if body[8] & REPLY or not self._replies_only else []
-        found = self._search(data)
+        found = [_frame(body) for body in self._tail.feed(data)]
         return [frame for frame in found if frame.is_reply] if self._replies_only else found
-
-    def _search(self, data: bytes) -> list[Frame]:
-        """`_tail` keeps what is behind the first start whose frame may still become whole."""
-        tail = self._tail
-        last = len(tail)
-        tail += data
-        size = len(tail)
-        keep = size
-        found = []
-        start = tail.find(START)
-        while start >= 0:
-            if start + 7 >= size or tail[start + 7] == START:
-                end = start + SHORTEST + tail[start + 9] if start + 9 < size else size + 1
-                if end > size:
-                    keep = min(keep, start)
-                elif end > last and _is_good(tail, start, end):
-                    found.append(_frame(bytes(tail[start:end])))
-                    last = end
-            start = tail.find(START, start + 1)
-        del tail[:keep]
-        return found
-
-
-def _is_good(tail: bytearray, start: int, end: int) -> bool:
-    return tail[end - 1] == END and sum(tail[start : end - 2]) & 0xFF == tail[end - 2]
