@@ -11,11 +11,13 @@ from uuid import UUID
 
 SLACK_S = 1.0  # about what asking a silent meter takes: so long nobody else may be due
 ROUND_LEAST_S = 1.0
+SILENT_SHARE = 1 / 32  # of a line's time that asking the silent may take from those who answer
+TRIED_MOST_S = 4.0  # more than asking a silent meter takes: the rest waited for something else
 
 
 @dataclass(frozen=True, slots=True)
 class _HeldOff:
-    """A silent point: to be tried from one instant on in slack time, from the other on in any case."""
+    """A silent point: to be tried from one instant on in slack time, from the other on also while others are due."""
 
     since: float
     latest: float
@@ -35,6 +37,9 @@ class Rounds:
         self._woken: dict[UUID, None] = {}
         self._hurried: set[UUID] = set()
         self._took: dict[UUID, float] = {}
+        # For which silent point others wait, and since when; from when on they may wait for the next.
+        self._tried: tuple[UUID, float] | None = None
+        self._may_try_at = 0.0
         self._changed = asyncio.Event()
         self._pressed = asyncio.Event()
 
@@ -97,8 +102,9 @@ class Rounds:
             self._change()
 
     def hold_off(self, point: UUID, wait_s: float) -> None:
-        """Leave a silent point alone for so long, then read it when nobody else is due; at the latest after
-        twice as long, so that a line without slack still hears of a meter that is back."""
+        """Leave a silent point alone for so long, then read it when nobody else is due. After twice as long it is
+        read on a line without slack too, which else would never hear of a meter that is back; but those who answer
+        wait for the silent no more than SILENT_SHARE of the time, however many these are."""
         if self._is_here(point):
             now = asyncio.get_running_loop().time()
             self._forget(point)
@@ -133,6 +139,9 @@ class Rounds:
         """The point is being visited; for how many seconds it was due."""
         now = asyncio.get_running_loop().time()
         due = self._due.get(point, now)
+        held = self._held_off.get(point)
+        if held is not None and held.latest <= now:
+            self._tried = (point, now)
         if self._is_here(point):
             self._forget(point)
             self._under_way[point] = due
@@ -140,6 +149,10 @@ class Rounds:
 
     def end(self, point: UUID) -> None:
         """The visit is over; where nothing was planned, the point is due as it was before."""
+        if self._tried is not None and self._tried[0] == point:
+            began, self._tried = self._tried[1], None
+            took_s = min(asyncio.get_running_loop().time() - began, TRIED_MOST_S)
+            self._may_try_at = began + took_s / SILENT_SHARE
         if point in self._under_way:
             self._due[point] = self._under_way.pop(point)
         self._change()
@@ -164,7 +177,8 @@ class Rounds:
                 return ready
             instants = [*self._due.values()]
             for held in self._held_off.values():
-                instants.append(held.since if held.since > now else held.latest)
+                is_early = held.since > now
+                instants.append(held.since if is_early else max(held.latest, self._may_try_at))
             try:
                 async with asyncio.timeout_at(min(instants, default=None)):
                     await self._changed.wait()
@@ -182,7 +196,7 @@ class Rounds:
                 return point
         held = self._held_off
         overdue = min(held, key=lambda id: held[id].latest, default=None)
-        if overdue is not None and held[overdue].latest <= now:
+        if overdue is not None and max(held[overdue].latest, self._may_try_at) <= now:
             return overdue
         first, due = min(self._due.items(), key=itemgetter(1), default=(None, math.inf))
         if first is not None and due <= now:

@@ -81,6 +81,54 @@ async def test_a_line_without_slack_still_tries_a_silent_meter_after_twice_its_w
 
 
 @simulated
+async def test_those_who_answer_wait_for_the_silent_a_thirty_second_of_the_time_however_many_these_are():
+    silent = [UUID(int=number) for number in range(10, 40)]
+    line = Rounds()
+    line.keep([A, *silent])
+    for each in silent:
+        line.hold_off(each, 1)
+    tried = []
+    while now() < 320:
+        point = await line.next()
+        line.begin(point)
+        if point == A:
+            await asyncio.sleep(0.25)
+            line.plan(A, now())
+        else:
+            tried.append((now(), point))
+            await asyncio.sleep(1)
+            line.hold_off(point, 1)
+        line.end(point)
+
+    # Each takes 1 s, so one in 32 s; the first once twice its wait is over, then one after the other.
+    assert [at for at, _ in tried] == [2 + 32 * turn for turn in range(10)]
+    assert [point for _, point in tried] == silent[:10]
+
+
+@simulated
+async def test_a_silent_meter_that_waited_for_something_else_is_tried_again_all_the_same():
+    line = Rounds()
+    line.keep([A, SILENT])
+    line.hold_off(SILENT, 1)
+    await asyncio.sleep(2)
+    line.begin(SILENT)
+    await asyncio.sleep(600)  # a technician had the line
+    line.hold_off(SILENT, 1)
+    line.end(SILENT)
+    tried = None
+    while tried is None:
+        if await line.next() == SILENT:
+            tried = now()
+        else:
+            await asyncio.sleep(0.25)
+            line.plan(A, now())
+
+    # Of the 600 s it had 4 s at the most: others had to be asked until 2 s + 32 x 4 s, long before twice its wait was
+    # over, at 604 s.
+    assert tried == 604
+
+
+@simulated
 async def test_a_silent_meter_that_is_woken_is_tried_before_all_others():
     line = rounds()
     line.hold_off(SILENT, 32)
