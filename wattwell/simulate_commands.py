@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -115,8 +119,9 @@ def simulate_wechat(
     """Play WeChat Pay 微信支付: pay, give back and misbehave by hand on its page."""
     from simulators import desk, merchant
 
-    company = merchant.wechat(folder, url=_url(port), site=site, by_certificates=certificates)
-    _play(desk.payments(company, name="WeChat Pay 微信支付"), folder, port, company)
+    with _place(folder, port) as at:
+        company = merchant.wechat(folder, url=_url(port), site=site, by_certificates=certificates)
+        _play(desk.payments(company, name="WeChat Pay 微信支付"), folder, at, company)
 
 
 @app.command("alipay")
@@ -124,8 +129,9 @@ def simulate_alipay(folder: Folder = Path("play/alipay"), port: Port = 9082) -> 
     """Play Alipay 支付宝: pay, give back and misbehave by hand on its page."""
     from simulators import desk, merchant
 
-    company = merchant.alipay_merchant(folder, url=_url(port))
-    _play(desk.payments(company, name="Alipay 支付宝"), folder, port, company)
+    with _place(folder, port) as at:
+        company = merchant.alipay_merchant(folder, url=_url(port))
+        _play(desk.payments(company, name="Alipay 支付宝"), folder, at, company)
 
 
 @app.command("twilio")
@@ -133,14 +139,37 @@ def simulate_twilio(folder: Folder = Path("play/twilio"), port: Port = 9083) -> 
     """Play Twilio 短信: see what customers are sent, and report by hand what came of it 回执."""
     from simulators import desk, merchant
 
-    _play(desk.messages(merchant.twilio(folder, url=_url(port))), folder, port, None)
+    with _place(folder, port) as at:
+        _play(desk.messages(merchant.twilio(folder, url=_url(port))), folder, at, None)
 
 
 def _url(port: int) -> str:
     return f"http://127.0.0.1:{port}"
 
 
-def _play(app: FastAPI, folder: Path, port: int, company: WeChatPay | Alipay | None) -> None:
+@contextmanager
+def _place(folder: Path, port: int) -> Iterator[socket.socket]:
+    """Where a company listens, taken before anything is written. Ends the program with a sentence where it cannot be,
+    or where nothing can be kept in the folder."""
+    with socket.socket() as at:
+        at.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            at.bind(("127.0.0.1", port))
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            what = f"port {port} of 127.0.0.1" if error.errno == errno.EADDRINUSE else str(folder)
+            typer.echo(
+                f"{what}: {error.strerror}. Choose another with --port or --folder"
+                " 端口被占用或目录不可写，请另选。",
+                err=True,
+            )
+            raise typer.Exit(2) from None
+        yield at
+
+
+def _play(
+    app: FastAPI, folder: Path, at: socket.socket, company: WeChatPay | Alipay | None
+) -> None:
     """Serves a company until Ctrl-C."""
     import threading
 
@@ -149,14 +178,14 @@ def _play(app: FastAPI, folder: Path, port: int, company: WeChatPay | Alipay | N
     from simulators import desk
 
     typer.echo(
-        f"{_url(port)}  the company's page 操作台\n"
-        f"{folder / 'cloud.toml'}  lines for the cloud's cloud.toml 设置\n"
-        f"{folder / 'secrets'}  to be copied into the secrets/ beside it 密钥\n"
-        "Then restart the cloud. Ctrl-C ends the company; orders are forgotten, keys are kept."
+        f"{_url(at.getsockname()[1])}  the company's page 操作台\n"
+        f"{folder / 'cloud.toml'}  lines for the cloud's cloud.toml 设置，加入云端的 cloud.toml\n"
+        f"{folder / 'secrets'}  files for the secrets/ beside it 密钥，复制到其旁的 secrets/\n"
+        "Then restart the cloud 然后重启云端. Ctrl-C ends the company; orders are forgotten, keys are kept."
     )
     stopped = threading.Event()
     thread = desk.delivering(company, stopped) if company is not None else None
-    uvicorn.run(app, host="127.0.0.1", port=port, log_level=logging.WARNING)
+    uvicorn.Server(uvicorn.Config(app, log_level=logging.WARNING)).run(sockets=[at])
     stopped.set()
     if thread is not None:
         thread.join(timeout=10)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 from decimal import Decimal
@@ -139,3 +140,17 @@ def test_without_a_file_it_says_how_it_is_used():
     assert result.exit_code == 2
     assert "--meters" in result.stdout
     assert "building" in result.stdout
+
+
+@pytest.mark.parametrize("company", ["wechat", "alipay", "twilio"])
+def test_a_company_whose_port_is_taken_says_so_and_makes_no_keys(tmp_path, company):
+    folder = tmp_path / "play"
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        result = CliRunner().invoke(app, [company, "--folder", str(folder), "--port", port])
+
+    assert result.exit_code == 2
+    assert f"port {port} of 127.0.0.1" in result.output
+    assert not folder.exists()
