@@ -2,7 +2,8 @@
 
 Both are rated alike, over registers at every whole hour: the first reading of each hour, and the straight line
 between them. So the two differ by nothing but their prices. Of each tariff only the version that counts is taken,
-as if it had held all the time; tiers are counted from the first day on.
+as if it had held all the time; tiers are filled by what was used since their month or year began, as far as it was
+read.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ log = logging.getLogger(__name__)
 
 PLACES = 3  # decimals of a register at an hour
 AT_ONCE = 100
-HOUR = timedelta(hours=1)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 MOST_DAYS = 400
 EDGES = (-20, -10, -5, 0, 5, 10, 20)  # percent, between the bars of the chart
 
@@ -250,12 +251,12 @@ def _points(session: Session, asked: tables.Rehearsal, draft: Tariff) -> list[UU
     return ours if is_used else [row.id for row in rows]
 
 
-_HOURLY = text("""
-    SELECT DISTINCT ON (r.point_id, date_trunc('hour', r.at)) r.point_id, r.at, r.total, r.meter_no
+_FIRST_OF_EACH = text("""
+    SELECT DISTINCT ON (r.point_id, date_trunc(:each, r.at, :zone)) r.point_id, r.at, r.total, r.meter_no
     FROM readings r
     WHERE r.point_id = ANY(:points) AND r.at >= :since AND r.at < :until
       AND NOT EXISTS (SELECT FROM evidence e WHERE e.point_id = r.point_id AND e.at = r.at AND e.effect = 'held')
-    ORDER BY r.point_id, date_trunc('hour', r.at), r.at
+    ORDER BY r.point_id, date_trunc(:each, r.at, :zone), r.at
 """)
 
 
@@ -273,32 +274,28 @@ def _rehearse(
         for day in (asked.since, asked.until)
     )
     grid = [since + n * HOUR for n in range(int((until - since) / HOUR) + 1)]
-    rows = session.execute(
-        _HOURLY, {"points": list(ids), "since": since - 24 * HOUR, "until": until + 24 * HOUR}
-    )
-    readings: defaultdict[UUID, list[Any]] = defaultdict(list)
-    for row in rows:
-        readings[row.point_id].append(row)
-    by_tariff: defaultdict[UUID, list[tuple[ServicePoint, npt.NDArray[np.int64]]]] = defaultdict(
-        list
-    )
-    info: dict[UUID, Any] = {}
-    for row in session.execute(_INFO, {"points": list(ids)}):
-        info[row.id] = row
+    info = {row.id: row for row in session.execute(_INFO, {"points": list(ids)})}
+    old_ones = {
+        id: _as_if_always(
+            parse(session.get_one(tables.TariffDocument, id).document),
+            now=now,
+        )
+        for id in {row.tariff_id for row in info.values()}
+    }
+    first = min(begin for each in (draft, *old_ones.values()) for begin in _lead(each, since))
+    readings = _readings(session, ids, first, grid, zone)
+    by_tariff: defaultdict[UUID, list[tuple[ServicePoint, list[Any]]]] = defaultdict(list)
     for id in ids:
-        if len(readings[id]) < 2:
+        if sum(row.at >= since - DAY for row in readings[id]) < 2:
             outcome.unread += 1
             continue
         point = pointsets.value(session, session.get_one(tables.ServicePoint, id))
-        by_tariff[info[id].tariff_id].append((point, registers(readings[id], grid)))
+        by_tariff[info[id].tariff_id].append((point, readings[id]))
     months = [at.astimezone(zone).strftime("%Y-%m") for at in grid[:-1]]
     for tariff_id, found in by_tariff.items():
-        document = session.get_one(tables.TariffDocument, tariff_id).document
-        old = _as_if_always(parse(document), now=now)
         points = [point for point, _ in found]
-        matrix = np.stack([line for _, line in found])
-        before = _costs(points, old, grid, matrix)
-        after = _costs(points, draft, grid, matrix)
+        before = _costs(found, old_ones[tariff_id], grid)
+        after = _costs(found, draft, grid)
         for n, month in enumerate(months):
             outcome.months[month][0] += int(before[:, n].sum())
             outcome.months[month][1] += int(after[:, n].sum())
@@ -324,6 +321,25 @@ def _rehearse(
                     "cut_on": None,
                 }
             )
+
+
+def _readings(
+    session: Session,
+    ids: Sequence[UUID],
+    first: datetime,
+    grid: Sequence[datetime],
+    zone: ZoneInfo,
+) -> defaultdict[UUID, list[Any]]:
+    """By point, by time: the first of each day up to the grid, whose usage only fills tiers; then of each hour."""
+    found: defaultdict[UUID, list[Any]] = defaultdict(list)
+    for each, since, until in (
+        ("day", first - DAY, grid[0] - DAY),
+        ("hour", grid[0] - DAY, grid[-1] + DAY),
+    ):
+        given = {"points": list(ids), "each": each, "zone": zone.key}
+        for row in session.execute(_FIRST_OF_EACH, {**given, "since": since, "until": until}):
+            found[row.point_id].append(row)
+    return found
 
 
 _INFO = text("""
@@ -356,26 +372,34 @@ def registers(readings: Sequence[Any], grid: Sequence[datetime]) -> npt.NDArray[
     return from_nothing
 
 
+def _lead(tariff: Tariff, at: datetime) -> list[datetime]:
+    """Where the tier periods began that an instant lies in, by time, and last the instant itself."""
+    begun = {period.since for period in tariff.terms(at).periods if period is not None}
+    return sorted({at, *begun})
+
+
 def _costs(
-    points: Sequence[ServicePoint],
-    tariff: Tariff,
-    grid: Sequence[datetime],
-    matrix: npt.NDArray[np.int64],
+    found: Sequence[tuple[ServicePoint, Sequence[Any]]], tariff: Tariff, grid: Sequence[datetime]
 ) -> npt.NDArray[np.int64]:
-    """By point and hour what a tariff charges for it, in fen."""
+    """By point and hour of the grid what a tariff charges for its readings, in fen."""
+    lead = _lead(tariff, grid[0])
+    instants = [*lead, *grid[1:]]
+    points = [point for point, _ in found]
+    matrix = np.stack([registers(readings, instants) for _, readings in found])
     opened = [
         open_position(
             point,
             tariff,
-            Reading(point.meter.meter_no, grid[0], from_steps(int(line[0]), PLACES), None),
+            Reading(point.meter.meter_no, instants[0], from_steps(int(line[0]), PLACES), None),
         )
         for point, line in zip(points, matrix, strict=True)
     ]
     rated = rate_many(
-        points, tariff, opened, list(grid[1:]), np.ascontiguousarray(matrix[:, 1:]), places=PLACES
+        points, tariff, opened, instants[1:], np.ascontiguousarray(matrix[:, 1:]), places=PLACES
     )
     total: npt.NDArray[np.int64] = np.sum(list(rated.charges.values()), axis=0)
-    return total
+    hours: npt.NDArray[np.int64] = total[:, len(lead) - 1 :]
+    return hours
 
 
 def _daily(

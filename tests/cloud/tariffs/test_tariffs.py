@@ -330,6 +330,42 @@ def test_a_rehearsal_over_the_turn_of_the_year_begins_the_tiers_of_the_year_anew
     ]
 
 
+def test_a_rehearsal_begins_with_tiers_as_full_as_the_months_before_have_left_them(
+    database, home, people
+):
+    maker, _ = people
+    first = datetime(2026, 1, 1, tzinfo=UTC) - timedelta(hours=8)
+    with database.system() as session:
+        session.execute(
+            text(
+                "INSERT INTO readings (organization_id, point_id, at, meter_no, total)"
+                " SELECT :organization, :point, CAST(:first AS timestamptz) + n * interval '8 hours', 'M',"
+                " 200 + n * 8 FROM generate_series(0, 132) AS n"
+            ),
+            {"organization": home.organization_id, "point": home.electricity, "first": first},
+        )
+    document = next_version("0.50")
+    document["versions"][-1]["components"] = [
+        {
+            "item": "electricity",
+            "kind": "rate",
+            "price": ["0.50", "1.00"],
+            "tiers": {"period": "year", "bounds": ["1000"]},
+        },
+        {
+            "item": "sewage",
+            "kind": "rate",
+            "price": ["0.10", "0.20"],
+            "tiers": {"period": "month", "bounds": ["264"]},
+        },
+    ]
+    result = rehearsed(database, home, maker, document, date(2026, 2, 11), date(2026, 2, 13))
+    # 24 kWh a day. Of the year 41 days were before: 984 kWh, so 16 of 48 at 0.50 and 32 at 1.00: 40.00. Of the month
+    # 10 days: 240 kWh, so 24 at 0.10 and 24 at 0.20: 7.20. Now, without tiers: 48 at 0.50.
+    assert (result["old"], result["new"]) == (2400, 4720)
+    assert [each["month"] for each in result["months"]] == ["2026-02"]
+
+
 def rehearsed(database, home, maker, document, since, until):
     with database.organization(home.organization_id) as session:
         draft = drafts.begin(session, maker, document, now=NOW)
