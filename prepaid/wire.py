@@ -21,7 +21,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
@@ -275,15 +275,19 @@ class DecisionTaken:
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """The answer to a Recall: the credits of a purse that came after the one the cloud knows, in their order.
+    """The answer to a Recall: what a purse was credited, and what was taken out of it (debits, which are no charges),
+    after what the cloud knows, in their order.
 
-    number is that of the last credit that came to the purse, or was typed as a code.
+    number is that of the last credit that came to the purse, or was typed as a code. points are those that it paid
+    for when the gateway was asked.
     """
 
     purse: UUID
     number: int
     credits: tuple[Transfer, ...]
     kind: Literal["recalled"] = "recalled"
+    debits: tuple[Transfer, ...] = ()
+    points: tuple[UUID, ...] = ()
 
 
 Up = Annotated[
@@ -391,14 +395,15 @@ class Withdraw:
 
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """The cloud's database was put back to a backup: tell what you were credited that it has not (Recalled).
+    """The cloud's database was put back to a backup: tell what you have booked that it has not (Recalled).
 
-    known names, by its transfer, the last credit that the database has of each purse: what came after it is asked
-    for, and all of a purse that is not named.
+    known names, by its transfer, the last credit that the database has of each purse, taken the last that was taken
+    out of it: what came after them is asked for, and all of a purse that is not named.
     """
 
     known: Mapping[UUID, UUID]
     kind: Literal["recall"] = "recall"
+    taken: Mapping[UUID, UUID] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -477,9 +482,11 @@ class Carried:
 
 @dataclass(frozen=True, slots=True)
 class Debited:
-    """A withdrawal that another store has booked, and that holds."""
+    """What was taken out of a purse without being asked of this store, and holds: another store has booked it, or
+    (log is None, for whichever store reads it) the cloud itself, where it was told that the gateway does not come
+    back."""
 
-    log: UUID
+    log: UUID | None
     transfer: Transfer
     kind: Literal["debited"] = "debited"
 

@@ -13,7 +13,7 @@ from cloud import tables
 from cloud.db import execute
 from cloud.services import downlog, ledger
 from prepaid.ledger import Transfer, prepaid
-from prepaid.wire import Credited
+from prepaid.wire import Credited, Debited
 
 
 def number(
@@ -70,7 +70,8 @@ def of_purse(session: Session, purse: tables.Purse) -> tuple[Credited, ...]:
 
 
 def send_all(session: Session, gateway: tables.Gateway, purse: tables.Purse) -> None:
-    """Appends all that a purse was credited before it had a gateway; its top-ups are delivered with it.
+    """Appends all that a purse was credited before it had a gateway, and what left it; its top-ups are delivered with
+    it.
 
     Needs the purse and the gateway locked.
     """
@@ -78,6 +79,8 @@ def send_all(session: Session, gateway: tables.Gateway, purse: tables.Purse) -> 
     if not credited:
         return
     last = downlog.append(session, gateway, credited)
+    taken = ledger.taken_out(session, [prepaid(purse.id)])
+    downlog.append(session, gateway, [Debited(None, transfer) for transfer in taken])
     entries = {each.number: seq for seq, each in enumerate(credited, last - len(credited) + 1)}
     topup = tables.TopUp
     found = session.execute(

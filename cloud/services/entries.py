@@ -44,6 +44,7 @@ LONGEST_NAME = 200
 _LARGEST_NUMBER = 2**31 - 1
 _MOST_BANDS = 63
 _MOST_RECALLED = 100
+_MOST_POINTS = 10_000
 _LARGEST_TOTAL = Decimal(10) ** 30
 
 
@@ -192,14 +193,22 @@ def _check_time(at: datetime) -> None:
 
 
 def _check_recalled(message: Recalled) -> None:
-    if not 0 <= message.number <= _LARGEST_NUMBER or len(message.credits) > _MOST_RECALLED:
-        raise Inapplicable("more credits than a gateway tells at once, or a number that cannot be")
-    for transfer in message.credits:
+    book = prepaid(message.purse)
+    most = max(len(message.credits), len(message.debits))
+    if most > _MOST_RECALLED or len(message.points) > _MOST_POINTS:
+        raise Inapplicable("more transfers or points than a gateway tells at once")
+    if not 0 <= message.number <= _LARGEST_NUMBER:
+        raise Inapplicable(f"a credit number that cannot be: {message.number}")
+    for transfer in (*message.credits, *message.debits):
         _check_time(transfer.at)
-        for name in (transfer.debit, transfer.cause):
+        for name in (transfer.debit, transfer.credit, transfer.cause):
             _check_text(name, most=LONGEST_NAME)
-        if transfer.credit != prepaid(message.purse):
+    for transfer in message.credits:
+        if transfer.credit != book:
             raise Inapplicable(f"a credit of purse {message.purse} credits {transfer.credit}")
+    for transfer in message.debits:
+        if transfer.debit != book or transfer.reason is Reason.CHARGE:
+            raise Inapplicable(f"a debit of purse {message.purse} debits {transfer.debit}")
 
 
 def _check_charges(message: Charged, point: Point) -> None:

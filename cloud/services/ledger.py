@@ -130,6 +130,17 @@ def transfers_of(session: Session, book: Book) -> list[Transfer]:
     return [_value(transfer) for transfer in found]
 
 
+def taken_out(session: Session, books: Iterable[Book]) -> list[Transfer]:
+    """What left these books and is no charge, in the order in which it was booked here."""
+    row = tables.Transfer
+    found = session.execute(
+        select(row)
+        .where(col(row.debit).in_(set(books)), col(row.reason) != Reason.CHARGE.value)
+        .order_by(col(row.posted_at), col(row.id))
+    ).scalars()
+    return [_value(transfer) for transfer in found]
+
+
 def _distinct(transfers: Iterable[Transfer]) -> dict[UUID, Transfer]:
     given: dict[UUID, Transfer] = {}
     for transfer in transfers:

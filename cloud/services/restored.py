@@ -2,8 +2,8 @@
 
 A gateway may have entries that we wrote after the backup, under numbers that we give to others from now on. As the
 log has another name it takes none of those for known. It hears of the new name in an answer to its own words, and is
-sent again what it may not have, and how its points stand, so that it does as this database says. It is asked which
-credits it has that this database has not (money.lost_credits).
+sent again what it may not have, and how its points stand, so that it does as this database says. It is asked what it
+has booked that this database has not: credits, and what was taken out of purses (money.lost_transfers).
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def follow(gateway: tables.Gateway, cursor: Cursor | None) -> Follow | None:
 
 
 def _recall(session: Session, gateway: tables.Gateway) -> Recall:
-    """Asks for what it was credited after the last credits that the database knows."""
+    """Asks for what it has booked after the last credits and withdrawals that the database knows."""
     credit, purse = tables.Credit, tables.Purse
     rows = session.execute(
         select(col(credit.purse_id), col(credit.transfer_id))
@@ -93,7 +93,21 @@ def _recall(session: Session, gateway: tables.Gateway) -> Recall:
         .ext(distinct_on(col(credit.purse_id)))
         .order_by(col(credit.purse_id), col(credit.number).desc())
     )
-    return Recall({row.purse_id: row.transfer_id for row in rows})
+    withdrawal = tables.Withdrawal
+    taken = session.execute(
+        select(col(withdrawal.purse_id), col(withdrawal.transfer_id))
+        .where(col(withdrawal.gateway_id) == gateway.id, col(withdrawal.booked_at).is_not(None))
+        .ext(distinct_on(col(withdrawal.purse_id)))
+        .order_by(
+            col(withdrawal.purse_id),
+            col(withdrawal.booked_at).desc(),
+            col(withdrawal.number).desc(),
+        )
+    )
+    return Recall(
+        {row.purse_id: row.transfer_id for row in rows},
+        taken={row.purse_id: row.transfer_id for row in taken},
+    )
 
 
 def _standing(session: Session, gateway: tables.Gateway, now: datetime) -> Iterator[Down]:

@@ -37,7 +37,7 @@ from cloud.services.devices import decisions
 from cloud.services.entries import Inapplicable, Point
 from cloud.services.integration import outbox
 from cloud.services.integration.outbox import Event, Happened
-from cloud.services.money import lost_credits, withdrawals
+from cloud.services.money import lost_transfers, withdrawals
 from prepaid.ledger import Transfer, TransferIdReused
 from prepaid.rating import Position
 from prepaid.wire import (
@@ -230,8 +230,8 @@ def _apply(
                 decisions.taken(session, gateway, message)
             case Recalled():
                 try:
-                    lost_credits.told(session, gateway, message, now=now)
-                except lost_credits.NotAsked as error:
+                    lost_transfers.told(session, gateway, message, now=now)
+                except lost_transfers.NotAsked as error:
                     raise Inapplicable(str(error)) from error
             case EmergencyRepaid():
                 emergency.repaid(session, session.get_one(tables.Purse, message.purse), message)

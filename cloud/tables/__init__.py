@@ -6,7 +6,7 @@ from cloud.tables.bills import BillDay, BillDifference
 from cloud.tables.counter import (
     ClosedBalance,
     Grant,
-    LostCredit,
+    LostTransfer,
     MoneyRules,
     PeriodClosing,
     Receipt,
@@ -118,7 +118,7 @@ __all__ = [
     "JobRun",
     "Line",
     "LoginFailure",
-    "LostCredit",
+    "LostTransfer",
     "Measurement",
     "Meter",
     "MoneyRules",

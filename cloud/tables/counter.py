@@ -7,6 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import BigInteger, CheckConstraint, Index, Text, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field
 
 from cloud.tables.base import Identified, Owned, Utc, belongs_to, referable
@@ -122,20 +123,23 @@ class Grant(Identified, table=True):
     balance_after_fen: int | None = Field(default=None, sa_type=BigInteger)
 
 
-class LostCredit(Identified, table=True):
-    """A credit that a gateway has and the database had not, after it was put back to a backup. id is its transfer's.
+class LostTransfer(Identified, table=True):
+    """What a gateway has booked and the database had not, after it was put back to a backup: a credit of a purse, or
+    what was taken out of one. id is its transfer's.
 
     It waits for a person until its transfer is booked here, by whomever, or settled_at says that it need not be. The
-    purse may be one that the database does not know any more.
+    purse may be one that the database does not know any more: then points are those that it paid for at the gateway.
+    number is that of the last credit which the purse had there.
     """
 
-    __tablename__ = "lost_credits"
+    __tablename__ = "lost_transfers"
     __table_args__ = (
         belongs_to("gateways", "gateway_id"),
         belongs_to("users", "settled_by"),
         CheckConstraint("amount_fen > 0", name="positive"),
         CheckConstraint("(settled_at IS NULL) = (settled_by IS NULL)", name="settled"),
-        Index("ix_lost_credits_organization", "organization_id", "created_at"),
+        Index("ix_lost_transfers_organization", "organization_id", "created_at"),
+        Index("ix_lost_transfers_purse", "purse_id"),
     )
 
     gateway_id: UUID
@@ -148,6 +152,11 @@ class LostCredit(Identified, table=True):
     settled_at: datetime | None = Field(default=None, sa_type=Utc)
     settled_by: UUID | None = None
     note: str | None = Field(default=None, sa_type=Text)
+    credit: str = Field(sa_type=Text)
+    number: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
+    points: list[str] = Field(
+        default_factory=list, sa_type=JSONB, sa_column_kwargs={"server_default": text("'[]'")}
+    )
 
 
 class Shift(Identified, table=True):

@@ -31,7 +31,7 @@ from dashboards.manager.money import (
     bills,
     books,
     counter,
-    lost_credits,
+    lost_transfers,
     orders,
     shifts,
     taking_out,
@@ -68,7 +68,7 @@ router.include_router(own.router)
 router.include_router(users.router)
 router.include_router(tariff_editing.router)
 router.include_router(tariff_pages.router)
-for module in (counter, orders, taking_out, withdrawals, shifts, books, lost_credits):
+for module in (counter, orders, taking_out, withdrawals, shifts, books, lost_transfers):
     router.include_router(module.router)
 router.include_router(approvals.router)
 router.include_router(audit.router)

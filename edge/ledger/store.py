@@ -413,6 +413,18 @@ class Store:
         )
         return [_transfer(row) for row in rows]
 
+    def taken_out(self) -> dict[UUID, list[Transfer]]:
+        """What was taken out of each purse and is no charge, in the order in which it was."""
+        found: dict[UUID, list[Transfer]] = {}
+        for row in self._select(
+            "SELECT * FROM transfer WHERE reason <> ? ORDER BY rowid", Reason.CHARGE.value
+        ):
+            transfer = _transfer(row)
+            purse = ledger.purse_of(transfer.debit)
+            if purse is not None:
+                found.setdefault(purse, []).append(transfer)
+        return found
+
     def typed(self, purse: UUID, number: int) -> Typed | None:
         """What a code gave for the credit with this number, until that comes."""
         return self._typed.get((ledger.prepaid(purse), number))

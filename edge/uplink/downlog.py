@@ -170,6 +170,13 @@ class DownLog:
                 return lambda: self._agent.wake([id])
             case CloudKeys():
                 return self._learned(message)
+            case Debited(log=None, transfer=transfer):
+                # Not asked whether the purse holds so much: what it lacks by that shows in both ledgers alike.
+                purse = _emptied(transfer)
+                self._store.post(transfer)
+                wake = partial(self._agent.wake_purse, purse)
+                text = "%s are taken out of purse %s: the cloud has booked it while we were away"
+                return self._saying(wake, text, transfer.amount, purse)
             case Standing() | Carried() | Debited() | Lent() | Resumed():
                 if message.log != self._store.log or self._store.hold is not Hold.REBUILDING:
                     return lambda: None  # it was said to a store that has been replaced since

@@ -133,8 +133,9 @@ FILL = (
     " :purse, 1, 0, 'w', :user, false, :organization, 'b', 'refund', 'c')",
     "INSERT INTO withdrawal_parts (organization_id, id, created_at, withdrawal_id, way, amount_fen, fee_fen)"
     " VALUES (:organization, gen_random_uuid(), now(), :organization, 'cash', 1, 0)",
-    "INSERT INTO lost_credits (organization_id, id, created_at, gateway_id, purse_id, debit, amount_fen, reason,"
-    " cause, at) VALUES (:organization, :organization, now(), :gateway, :purse, 'b', 1, 'top-up', 'lost', now())",
+    "INSERT INTO lost_transfers (organization_id, id, created_at, gateway_id, purse_id, debit, amount_fen, reason,"
+    " cause, at, credit) VALUES (:organization, :organization, now(), :gateway, :purse, 'b', 1, 'top-up', 'lost',"
+    " now(), 'c')",
     "INSERT INTO grants VALUES"
     " (:organization, gen_random_uuid(), now(), :purse, 'gift', 1, 'w', :user, :organization)",
     "INSERT INTO receipts VALUES (:organization, 1, :organization, now(), 1)",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from dataclasses import replace
 from datetime import datetime
@@ -18,10 +19,14 @@ from cloud.backups.sealed import BadBackup
 from cloud.db import Database
 from cloud.errors import CannotStart
 from cloud.services import credits, downlog, estate, ledger, pointsets, restored, uplog
-from cloud.services.money import lost_credits, purses
+from cloud.services.accounts import closing, opening, reopening
+from cloud.services.accounts.drafts import Draft, FirstMoney, Holder, PointDraft
+from cloud.services.money import lost_transfers, purses, refunds
+from cloud.services.money.refunds import How
 from cloud.services.readings import partitions
 from prepaid.ledger import Reason, Transfer, clearing, prepaid
 from prepaid.money import Money
+from prepaid.purse import Purpose
 from prepaid.wire import Credited, PointSet, Recalled
 from tests.cloud.conftest import NOON
 from tests.cloud.test_takeover import Town
@@ -84,9 +89,9 @@ async def test_a_gateway_that_knows_more_than_the_restored_cloud_loses_nothing_o
     assert town.cloud.alarms().count(("cloud-restored", True)) == 1
     # The gateway had told of the 20.00; they are found again, so nobody has to see to them.
     with put_back.organization(home.organization_id) as session:
-        kept = session.execute(select(tables.LostCredit.cause)).scalars().all()
+        kept = session.execute(select(tables.LostTransfer.cause)).scalars().all()
         assert kept == ["sandbox:2"]
-        assert lost_credits.waiting(session, manager(session, home)) == []
+        assert lost_transfers.waiting(session, manager(session, home)) == []
     assert caplog.text.count("the cloud's database was put back to a backup") == 1
     await town.first.stop()
     put_back.close()
@@ -98,48 +103,126 @@ def manager(session, home) -> SignedIn:
 
 @pytest.mark.processes
 @simulated
-async def test_cash_that_only_the_gateway_knows_is_listed_and_booked_once_and_no_number_is_given_twice(
+async def test_what_only_the_gateway_has_booked_is_listed_and_booked_once_and_no_number_is_given_twice(
     database, home, url, empty, tmp_path: Path
 ):
     town = Town(database, home, tmp_path)
     await town.live()  # 10.00 paid, 2.00 used
     backup = tmp_path / "backup"
     numbered(town, "1.00", "cash:a")
-    await until(town.first.is_settled, within_s=60)
+    await heard(town)
     taking.take(url, backup, settings_file=None, passphrase=None, now=clock())
     lost = [numbered(town, "20.00", "cash:b"), numbered(town, "7.00", "cash:c")]
-    await until(town.first.is_settled, within_s=60)
+    await heard(town)
     assert lost == [3, 4]  # the first is the 10.00, which had been paid before there were numbers
+    await give_back(town, "3.00")
 
     restoring.restore(empty, backup, passphrase=None, now=clock())
     town.cloud.database = put_back = Database(empty)
     # The office takes money before the gateway is heard: under a number that nobody had.
     assert numbered(town, "5.00", "cash:d") == 2 + restored.AHEAD + 1
-    await until(town.first.is_settled, within_s=200)
+    await heard(town)
 
-    # The gateway: 10.00 - 2.00 + 1.00 + 20.00 + 7.00 + 5.00. The cloud has not the 27.00 of the lost day.
-    assert town.first.balance == Money.yuan("41.00")
+    # The gateway: 10.00 - 2.00 + 1.00 + 20.00 + 7.00 - 3.00 + 5.00. The cloud has nothing of the lost day.
+    assert town.first.balance == Money.yuan("38.00")
     assert town.cloud.balance == Money.yuan("14.00")
     with put_back.organization(home.organization_id) as session:
         by = manager(session, home)
-        listed = lost_credits.waiting(session, by)
-        assert [(one.amount, one.cause, one.holder) for one in listed] == [
-            (Money.yuan("20.00"), "cash:b", "李四"),
-            (Money.yuan("7.00"), "cash:c", "李四"),
+        listed = lost_transfers.waiting(session, by)
+        assert [(one.amount, one.reason, one.is_debit, one.holder) for one in listed] == [
+            (Money.yuan("20.00"), Reason.TOP_UP, False, "李四"),
+            (Money.yuan("7.00"), Reason.TOP_UP, False, "李四"),
+            (Money.yuan("3.00"), Reason.REFUND, True, "李四"),
         ]
-        lost_credits.book(session, by, listed[0].id, now=clock())
+        lost_transfers.book(session, by, listed[0].id, now=clock())
+        lost_transfers.book(session, by, listed[2].id, now=clock())
     with put_back.organization(home.organization_id) as session:
         by = manager(session, home)
-        with pytest.raises(lost_credits.IsSettled):
-            lost_credits.book(session, by, listed[0].id, now=clock())
+        with pytest.raises(lost_transfers.IsSettled):
+            lost_transfers.book(session, by, listed[0].id, now=clock())
     with put_back.organization(home.organization_id) as session:
         by = manager(session, home)
-        lost_credits.settle(session, by, listed[1].id, note="已手工补录", now=clock())
-        assert lost_credits.waiting(session, by) == []
+        lost_transfers.settle(session, by, listed[1].id, note="已手工补录", now=clock())
+        assert lost_transfers.waiting(session, by) == []
+    await heard(town)
+    # Booked at both under one id: the gateway, which had it, has no more than before. 14.00 + 20.00 - 3.00.
+    assert town.first.balance == Money.yuan("38.00")
+    assert town.cloud.balance == Money.yuan("31.00")
+    assert ("debit-unknown", True) in town.cloud.alarms()  # the refund is seen to
+    assert town.first.store.rejections() == 0
+    await town.first.stop()
+    put_back.close()
+
+
+async def heard(town: Town) -> None:
+    """The gateway says a word every half minute, and by then has what the cloud has written for it."""
+    await asyncio.sleep(31)
     await until(town.first.is_settled, within_s=60)
-    # Booked at both under one id: the gateway, which had it, has no more than before.
-    assert town.first.balance == Money.yuan("41.00")
-    assert town.cloud.balance == Money.yuan("34.00")
+
+
+async def give_back(town: Town, yuan: str) -> None:
+    """Asked for and booked at the gateway."""
+    with town.cloud.database.organization(town.cloud.organization_id) as session:
+        by = of_user(session, session.get_one(tables.User, town.cloud.user_id))
+        refunds.request(session, by, town.cloud.purse, Money.yuan(yuan), How.CASH, "多交", clock())
+    await heard(town)
+
+
+@pytest.mark.processes
+@simulated
+async def test_an_account_that_was_opened_after_the_backup_is_opened_again_with_all_its_gateway_has_booked(
+    database, home, url, empty, tmp_path: Path
+):
+    town = Town(database, home, tmp_path)
+    with database.organization(home.organization_id) as session:
+        room_id = session.get_one(tables.ServicePoint, town.cloud.point_id).room_id
+        by = manager(session, home)
+        closing.close(session, by, town.cloud.account_id, typed={}, why="搬走", now=clock())
+    await town.first.start()
+    await town.use(town.first, "100.00")
+    backup = tmp_path / "backup"
+    taking.take(url, backup, settings_file=None, passphrase=None, now=clock())
+    # After the backup somebody moves in, pays 20.00, uses 4 kWh at 0.50, and is given back 5.00.
+    draft = Draft(
+        room_ids=(room_id,),
+        holder=Holder("王五"),
+        points=(PointDraft(town.cloud.point_id, Purpose.ELECTRICITY),),
+        money=(FirstMoney(Purpose.ELECTRICITY, topup=Money.yuan("20.00")),),
+    )
+    with database.organization(home.organization_id) as session:
+        opening.open_account(session, by, draft, key=uuid.uuid4(), now=clock())
+        point = session.get_one(tables.ServicePoint, town.cloud.point_id)
+        town.cloud.purse = point.purse_id
+    await town.use(town.first, "100.00")
+    await town.use(town.first, "104.00")
+    await give_back(town, "5.00")
+
+    restoring.restore(empty, backup, passphrase=None, now=clock())
+    town.cloud.database = put_back = Database(empty)
+    await heard(town)
+    assert town.first.balance == Money.yuan("13.00")
+    with put_back.organization(home.organization_id) as session:
+        listed = lost_transfers.waiting(session, by)
+        assert {(one.amount.fen, one.is_debit, one.holder, one.rooms) for one in listed} == {
+            (2000, False, None, "A 0302"),
+            (500, True, None, "A 0302"),
+        }
+        with pytest.raises(lost_transfers.PurseIsGone):
+            lost_transfers.book(session, by, listed[0].id, now=clock())
+        purse_id = listed[0].purse_id
+        account = reopening.reopen(session, by, purse_id, Holder("王五"), now=clock())
+        assert account.holder == "王五"
+    with put_back.organization(home.organization_id) as session:
+        assert lost_transfers.waiting(session, by) == []
+        with pytest.raises(lost_transfers.IsSettled):
+            reopening.reopen(session, by, purse_id, Holder("王五"), now=clock())
+
+    await heard(town)
+    assert town.first.balance == town.cloud.balance == Money.yuan("13.00")
+    # It pays for its meter again: 2 kWh more.
+    await town.use(town.first, "104.00")
+    await town.use(town.first, "106.00")
+    assert town.first.balance == town.cloud.balance == Money.yuan("12.00")
     assert town.first.store.rejections() == 0
     await town.first.stop()
     put_back.close()
@@ -288,13 +371,13 @@ def test_a_gateway_that_was_not_asked_is_not_believed_about_credits(database, ho
     told = Recalled(home.electricity_purse, 7, (made_up,))
     with database.system() as session:
         gateway = uplog.gateway_of(session, home.gateway_no)
-        with pytest.raises(lost_credits.NotAsked, match="was not asked"):
-            lost_credits.told(session, gateway, told, now=NOON)
+        with pytest.raises(lost_transfers.NotAsked, match="was not asked"):
+            lost_transfers.told(session, gateway, told, now=NOON)
         restored.rename_logs(session, now=NOON)
         other = estate.add_gateway(session, session.get_one(tables.Site, home.site_id), "GW-2")
-        with pytest.raises(lost_credits.NotAsked, match="not of this gateway"):
-            lost_credits.told(session, other, told, now=NOON)
-        assert lost_credits.told(session, gateway, told, now=NOON) == 1
-        assert lost_credits.told(session, gateway, replace(told, number=2**30), now=NOON) == 1
+        with pytest.raises(lost_transfers.NotAsked, match="not of this gateway"):
+            lost_transfers.told(session, other, told, now=NOON)
+        assert lost_transfers.told(session, gateway, told, now=NOON) == 1
+        assert lost_transfers.told(session, gateway, replace(told, number=2**30), now=NOON) == 1
         purse = session.get_one(tables.Purse, home.electricity_purse, populate_existing=True)
         assert purse.credits == restored.AHEAD

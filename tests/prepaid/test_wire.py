@@ -30,7 +30,7 @@ def test_every_message_arrives_as_it_was_sent():
         wire.CodeEntered(POINT.purse, 7, Money.yuan("50.00"), EVENING),
         wire.EmergencyTaken(POINT.purse, EVENING, "at the gateway"),
         wire.EmergencyRepaid(POINT.purse, EVENING),
-        wire.Recalled(POINT.purse, 7, (TOP_UP, TOP_UP)),
+        wire.Recalled(POINT.purse, 7, (TOP_UP, TOP_UP), debits=(TOP_UP,), points=(POINT.id,)),
         wire.DecisionTaken(LOG, POINT.id, EVENING, "100.00 is less than 101.00, which is charged"),
     ]
     down: list[wire.Down] = [
@@ -53,7 +53,8 @@ def test_every_message_arrives_as_it_was_sent():
         wire.EmergencyTaken(POINT.purse, EVENING, "customer"),
         wire.TapsClosed(POINT.id, EVENING),
         wire.CodeVoided(POINT.purse, 7),
-        wire.Recall({POINT.purse: TOP_UP.id}),
+        wire.Recall({POINT.purse: TOP_UP.id}, taken={POINT.purse: TOP_UP.id}),
+        wire.Debited(None, TOP_UP),
         wire.Lent(LOG, POINT.purse, EVENING, "customer"),
     ]
     assert [wire.read_up(wire.write_up(message)) for message in up] == up

@@ -23,9 +23,9 @@ from cloud.errors import CloudError
 from cloud.services import audit, downlog, ledger, paging, scopes
 from cloud.services.money import purses
 from cloud.tables import Purse
-from prepaid.ledger import Book, Reason, Transfer, prepaid
+from prepaid.ledger import Book, Reason, Transfer, TransferIdReused, prepaid
 from prepaid.money import ZERO, Money
-from prepaid.wire import Refusal, Withdraw, Withdrawn
+from prepaid.wire import Debited, Refusal, Withdraw, Withdrawn
 
 log = logging.getLogger(__name__)
 
@@ -151,25 +151,27 @@ def ask(
 
 
 def send(session: Session, purse: Purse, row: tables.Withdrawal, *, now: datetime) -> None:
-    """Asks the gateway of a locked purse for it, or books it where there is none, or none that comes back. Again
-    changes nothing."""
+    """Asks the gateway of a locked purse for it, or books it where there is none, or none that comes back: that is
+    told what was booked, if it does come back. Again changes nothing."""
     if row.sent_at is not None or row.cancelled_at is not None:
         return
-    is_asked = purse.gateway_id is not None and purse.given_up_at is None
-    gateways = downlog.lock(session, [purse.gateway_id] if purse.gateway_id and is_asked else [])
+    gateways = downlog.lock(session, [purse.gateway_id] if purse.gateway_id else [])
+    is_asked = bool(gateways) and purse.given_up_at is None
     purse.debits += 1
     row.sent_at, row.number = now, purse.debits
     session.add_all([purse, row])
     session.flush()
-    for gateway in gateways:
-        row.gateway_id = gateway.id
-        row.down_seq = downlog.append(session, gateway, [_message(row)])
-    if not gateways:
-        left = ledger.balance(session, purse.id)
-        if left.fen < row.amount_fen:
-            _refuse(session, row, Refusal.SHORT, left, now=now)
-        else:
-            _book(session, row, now=now)
+    left = ledger.balance(session, purse.id)
+    if is_asked:
+        for gateway in gateways:
+            row.gateway_id = gateway.id
+            row.down_seq = downlog.append(session, gateway, [_message(row)])
+    elif left.fen < row.amount_fen:
+        _refuse(session, row, Refusal.SHORT, left, now=now)
+    else:
+        _book(session, row, now=now)
+        for gateway in gateways:
+            downlog.append(session, gateway, [Debited(None, transfer_of(row))])
     session.flush()
     _changed(session, row)
 
@@ -223,6 +225,34 @@ def answered(
         _refuse(session, row, answer.refusal, answer.left, now=now)
     session.flush()
     _changed(session, row)
+
+
+def adopt(
+    session: Session, purse: Purse, transfer: Transfer, *, gateway_id: UUID, now: datetime
+) -> bool:
+    """A gateway has booked this out of a locked purse, and our database, which was put back to a backup, does not
+    know that it had asked for it: whether there is a withdrawal of this transfer, which then is booked."""
+    row: tables.Withdrawal | None = session.execute(
+        select(tables.Withdrawal)
+        .where(col(tables.Withdrawal.transfer_id) == transfer.id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).scalar_one_or_none()
+    if row is None:
+        return False
+    if row.number is None:
+        purse.debits += 1
+        row.number = purse.debits
+    # As it was sent then; sent again since, it has another time, and the gateway keeps to the first.
+    row.sent_at, row.gateway_id = transfer.at, gateway_id
+    row.refused_at = row.refusal = None
+    session.add_all([purse, row])
+    session.flush()
+    if transfer_of(row) != transfer:
+        raise TransferIdReused(f"withdrawal {row.id} is booked at the gateway with other content")
+    _book(session, row, now=now)
+    _changed(session, row)
+    return True
 
 
 def _refuse(
@@ -437,15 +467,12 @@ def open_at(session: Session, gateway: tables.Gateway) -> list[tables.Withdrawal
 
 
 def booked_at(session: Session, gateway: tables.Gateway) -> list[Transfer]:
-    """The transfers of all that have left purses of this gateway, whichever booked them."""
-    row, purse = tables.Withdrawal, tables.Purse
-    found = session.execute(
-        select(row)
-        .join(purse, col(purse.id) == col(row.purse_id))
-        .where(col(purse.gateway_id) == gateway.id, col(row.booked_at).is_not(None))
-        .order_by(col(row.booked_at), col(row.id))
+    """The transfers of all that has left purses of this gateway, but for charges, whoever booked them."""
+    purse = tables.Purse
+    ids = session.execute(
+        select(col(purse.id)).where(col(purse.gateway_id) == gateway.id)
     ).scalars()
-    return [transfer_of(each) for each in found]
+    return ledger.taken_out(session, [prepaid(id) for id in ids])
 
 
 def ask_again(session: Session, gateway: tables.Gateway) -> None:

@@ -14,7 +14,7 @@ from cloud import web
 from cloud.auth import SignedIn
 from cloud.permissions import Permission
 from cloud.services import audit
-from cloud.services.money import bill_days, lost_credits, refused_payments
+from cloud.services.money import bill_days, lost_transfers, refused_payments
 from cloud.services.money.bill_days import Listed
 from cloud.services.reconciliation import BEIJING, Kind
 from cloud.tables import BillDay, utc_now
@@ -117,7 +117,7 @@ def bills(
         "manager/bills.html",
         rows=rows,
         waiting=waiting,
-        lost=lost_credits.waiting(session, user),
+        lost=lost_transfers.waiting(session, user),
         reasons_said=words.REASONS,
         settled=[one for one in listed if not _is_open(one)],
         refused=refused_payments.listed(session, user.organization_id),

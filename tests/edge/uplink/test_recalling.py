@@ -15,7 +15,7 @@ from edge.uplink import recalling
 from prepaid.ledger import Reason, Transfer, clearing, income, prepaid
 from prepaid.money import Money
 from prepaid.wire import Recall, Recalled, read_up
-from tests.edge.simulated import EVENING, PURSE
+from tests.edge.simulated import ELECTRICITY, EVENING, PURSE
 
 
 @pytest.fixture
@@ -41,10 +41,12 @@ def credited(store: Store, number: int, purse: UUID = PURSE) -> Transfer:
     return made
 
 
-def told(store: Store, path: Path, known: dict[UUID, UUID]) -> list[Recalled]:
+def told(
+    store: Store, path: Path, known: dict[UUID, UUID], taken: dict[UUID, UUID] | None = None
+) -> list[Recalled]:
     before = store.last_seq()
     with store.transaction():
-        recalling.recall(store, Recall(known))
+        recalling.recall(store, Recall(known, taken=taken or {}))
     read = [read_up(body) for _, body in read_log(path, after=before)]
     return [message for message in read if isinstance(message, Recalled)]
 
@@ -71,3 +73,26 @@ def test_all_of_a_purse_that_the_cloud_does_not_know_is_told_with_the_number_of_
         PURSE: (1, (one,)),
         other: (4, (two,)),
     }
+
+
+def test_what_was_taken_out_of_a_purse_after_what_the_cloud_knows_is_told_with_the_points_it_pays_for(
+    store: Store, path: Path
+):
+    paid = credited(store, 9)
+    taken = [
+        Transfer(prepaid(PURSE), clearing("cash"), Money(100), Reason.REFUND, f"{n}", EVENING)
+        for n in (1, 2, 3)
+    ]
+    with store.transaction():
+        store.save_point(ELECTRICITY)
+        for transfer in taken:
+            store.post(transfer)
+    known = {PURSE: paid.id}
+
+    (answer,) = told(store, path, known, {PURSE: taken[0].id})
+    assert (answer.credits, answer.debits) == ((), (taken[1], taken[2]))  # and no charge
+    assert answer.points == (ELECTRICITY.id,)
+    assert told(store, path, known, {PURSE: taken[2].id}) == []
+    # What the cloud has booked without asking here is not here: all is told, and the cloud knows which it has.
+    (answer,) = told(store, path, known, {PURSE: uuid4()})
+    assert answer.debits == tuple(taken)

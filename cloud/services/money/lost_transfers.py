@@ -1,8 +1,9 @@
-"""Credits that only gateways know: paid after the backup to which the database was put back, booked at the meters.
+"""What only gateways know: booked there after the backup to which the database was put back.
 
-Each gateway is asked for them when it is heard after a restore (services.restored), and answers what it has. A person
-books each here, or says why not. The transfer is the gateway's own, so it is booked once, whoever finds it first: the
-payment channel's bill, or this.
+Each gateway is asked when it is heard after a restore (services.restored), and tells what purses were credited and
+what was taken out of them. A person books each here, or says why not. The transfer is the gateway's own, so it is
+booked once, whoever finds it first: the channel's bill, the gateway's log, or this. An account that was opened
+after the backup is opened again with all of its own (accounts.reopening).
 """
 
 from __future__ import annotations
@@ -19,35 +20,35 @@ from sqlmodel import Session, col
 from cloud import events, tables
 from cloud.auth import SignedIn
 from cloud.errors import CloudError
-from cloud.services import audit, scopes
-from cloud.services.money import purses
+from cloud.services import audit, ledger, scopes, takeover
+from cloud.services.money import purses, withdrawals
 from prepaid.ledger import Book, Reason, Transfer, prepaid
 from prepaid.money import Money
-from prepaid.wire import Recalled
+from prepaid.wire import Recalled, Trouble
 
 log = logging.getLogger(__name__)
 
 
-class NoSuchLostCredit(CloudError):
+class NoSuchLostTransfer(CloudError):
     status = 404
-    sentence = "There is no such credit."
+    sentence = "There is no such entry of a gateway's books."
 
 
 class IsSettled(CloudError):
     status = 409
-    sentence = "Somebody has seen to this credit already."
+    sentence = "Somebody has seen to this already."
 
 
 class PurseIsGone(CloudError):
     status = 409
     sentence = (
-        "The account that was credited was opened after the backup, so there is no purse for this money. Open it"
-        " again and enter the money there, then write here that you have."
+        "The account was opened after the backup, so there is no purse for this money. Open the account again here:"
+        " all that its gateway has booked comes with it."
     )
 
 
 class NotAsked(Exception):
-    """A gateway tells of credits that it was not asked for."""
+    """A gateway tells of what it was not asked for."""
 
 
 MOST_LOST = 10_000
@@ -61,7 +62,8 @@ _WAS_ASKED = text("""
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """One that waits for a person. rooms and holder are None where the database does not know the purse."""
+    """One that waits for a person. holder is None where the database does not know the purse; then rooms are those
+    of the points that it paid for. is_debit: it was taken out of the purse."""
 
     id: UUID
     gateway_no: str
@@ -72,16 +74,16 @@ class Lost:
     reason: Reason
     cause: str
     at: datetime
+    is_debit: bool
 
 
 def told(session: Session, gateway: tables.Gateway, message: Recalled, *, now: datetime) -> int:
-    """Keeps those of a gateway's credits that are not booked here; how many. Needs a system session and the gateway
-    locked.
+    """Keeps what a gateway has booked and we have not; how many. Needs a system session and the gateway locked.
 
     No number that the purse had is given again. Raises NotAsked: what was lost is known by nobody else, so a gateway
     is believed only where the database was put back, and of its own purses.
     """
-    purse, transfer, row = tables.Purse, tables.Transfer, tables.LostCredit
+    purse, transfer, row = tables.Purse, tables.Transfer, tables.LostTransfer
     known = session.get(purse, message.purse)
     if known is not None and known.gateway_id != gateway.id:
         raise NotAsked(f"purse {message.purse} is not of this gateway")
@@ -96,11 +98,12 @@ def told(session: Session, gateway: tables.Gateway, message: Recalled, *, now: d
         )
         .values(credits=message.number)
     )
-    ids = [each.id for each in message.credits]
+    given = (*message.credits, *message.debits)
+    ids = [each.id for each in given]
     booked = set(
         session.execute(select(col(transfer.id)).where(col(transfer.id).in_(ids))).scalars()
     )
-    lost = [each for each in message.credits if each.id not in booked]
+    lost = [each for each in given if each.id not in booked]
     if not lost:
         return 0
     session.execute(
@@ -114,10 +117,13 @@ def told(session: Session, gateway: tables.Gateway, message: Recalled, *, now: d
                     "gateway_id": gateway.id,
                     "purse_id": message.purse,
                     "debit": each.debit,
+                    "credit": each.credit,
                     "amount_fen": each.amount.fen,
                     "reason": each.reason.value,
                     "cause": each.cause,
                     "at": each.at,
+                    "number": message.number,
+                    "points": [str(point) for point in message.points],
                 }
                 for each in lost
             ]
@@ -125,7 +131,7 @@ def told(session: Session, gateway: tables.Gateway, message: Recalled, *, now: d
         .on_conflict_do_nothing()
     )
     log.warning(
-        "gateway %s has %s credits of purse %s that the database has not: a person must see to them",
+        "gateway %s has booked %s transfers of purse %s that the database has not: a person must see to them",
         *(gateway.gateway_no, len(lost), message.purse),
     )
     events.changed(session, gateway.organization_id)
@@ -134,10 +140,13 @@ def told(session: Session, gateway: tables.Gateway, message: Recalled, *, now: d
 
 _OPEN = text(f"""
     SELECT l.id, g.gateway_no, l.purse_id, a.holder, l.amount_fen, l.reason, l.cause, l.at,
+           l.debit = 'Liabilities:Prepaid:' || l.purse_id AS is_debit,
            (SELECT string_agg(DISTINCT b.name || ' ' || r.name, '、')
-            FROM occupancies o JOIN rooms r ON r.id = o.room_id JOIN buildings b ON b.id = r.building_id
-            WHERE o.account_id = a.id) AS rooms
-    FROM lost_credits l
+            FROM rooms r JOIN buildings b ON b.id = r.building_id
+            WHERE r.id IN (SELECT room_id FROM occupancies WHERE account_id = a.id)
+               OR a.id IS NULL AND r.id IN (
+                   SELECT room_id FROM points WHERE l.points @> to_jsonb(CAST(points.id AS text)))) AS rooms
+    FROM lost_transfers l
     JOIN gateways g ON g.id = l.gateway_id
     LEFT JOIN purses p ON p.id = l.purse_id
     LEFT JOIN accounts a ON a.id = p.account_id
@@ -161,6 +170,7 @@ def waiting(session: Session, by: SignedIn) -> list[Lost]:
             reason=Reason(row.reason),
             cause=row.cause,
             at=row.at,
+            is_debit=row.is_debit,
         )
         for row in rows
     ]
@@ -169,7 +179,7 @@ def waiting(session: Session, by: SignedIn) -> list[Lost]:
 def book(session: Session, by: SignedIn, id: UUID, *, now: datetime) -> None:
     """Books the gateway's transfer here, too; a month whose books are closed gets it as an adjustment of today's.
 
-    Raises NoSuchLostCredit, IsSettled or PurseIsGone.
+    Raises NoSuchLostTransfer, IsSettled or PurseIsGone.
     """
     known = _known(session, by, id)
     purse = session.get(tables.Purse, known.purse_id)
@@ -178,28 +188,61 @@ def book(session: Session, by: SignedIn, id: UUID, *, now: datetime) -> None:
     # In the order of all locks: the purse before anything of it.
     purse = purses.locked(session, by.organization_id, known.purse_id)
     row = _locked(session, known.id)
+    if session.get(tables.Transfer, row.id) is not None:
+        raise IsSettled
+    _book(session, by, purse, row, now=now)
+
+
+def book_all(session: Session, by: SignedIn, purse: tables.Purse, *, now: datetime) -> int:
+    """Books all that waits of a locked purse, in its order; how many."""
+    row, transfer = tables.LostTransfer, tables.Transfer
+    waiting = session.execute(
+        select(row)
+        .where(
+            col(row.purse_id) == purse.id,
+            col(row.settled_at).is_(None),
+            ~select(col(transfer.id)).where(col(transfer.id) == col(row.id)).exists(),
+        )
+        .order_by(col(row.at), col(row.id))
+        .with_for_update()
+    ).scalars()
+    found = list(waiting)
+    for each in found:
+        _book(session, by, purse, each, now=now)
+    return len(found)
+
+
+def _book(
+    session: Session,
+    by: SignedIn,
+    purse: tables.Purse,
+    row: tables.LostTransfer,
+    *,
+    now: datetime,
+) -> None:
     transfer = Transfer(
         debit=Book(row.debit),
-        credit=prepaid(row.purse_id),
+        credit=Book(row.credit),
         amount=Money(row.amount_fen),
         reason=Reason(row.reason),
         cause=row.cause,
         at=row.at,
     )
-    if session.get(tables.Transfer, transfer.id) is not None:
-        raise IsSettled
-    purses.credit(session, purse, [transfer], carry_to=now)
+    if transfer.credit == prepaid(purse.id):
+        purses.credit(session, purse, [transfer], carry_to=now)
+    elif not withdrawals.adopt(session, purse, transfer, gateway_id=row.gateway_id, now=now):
+        ledger.post(session, purse.organization_id, [transfer], carry_to=now)
     _settle(session, by, row, note=None, now=now)
 
 
 def settle(session: Session, by: SignedIn, id: UUID, *, note: str, now: datetime) -> None:
-    """It is not to be booked here, and why. Raises NoSuchLostCredit, IsSettled or purses.BadReason."""
+    """It is not to be booked here, and why. Raises NoSuchLostTransfer, IsSettled or purses.BadReason."""
     row = _locked(session, _known(session, by, id).id)
     _settle(session, by, row, note=purses.reason(note), now=now)
 
 
 def _settle(
-    session: Session, by: SignedIn, row: tables.LostCredit, *, note: str | None, now: datetime
+    session: Session, by: SignedIn, row: tables.LostTransfer, *, note: str | None, now: datetime
 ) -> None:
     row.settled_at, row.settled_by, row.note = now, by.user_id, note
     session.add(row)
@@ -210,23 +253,44 @@ def _settle(
         "cause": row.cause,
         "note": note,
     }
+    if row.debit == prepaid(row.purse_id):
+        _end_alarm(session, row.gateway_id, now=now)
     act = "book" if note is None else "settle"
-    audit.record(session, by, act, of="lost-credit", id=row.id, after=said, now=now)
+    audit.record(session, by, act, of="lost-transfer", id=row.id, after=said, now=now)
 
 
-def _known(session: Session, by: SignedIn, id: UUID) -> tables.LostCredit:
-    row = session.get(tables.LostCredit, id)
+def _end_alarm(session: Session, gateway_id: UUID, *, now: datetime) -> None:
+    """A gateway whose debits have all been seen to has booked nothing that nobody here knows of."""
+    row, transfer = tables.LostTransfer, tables.Transfer
+    left = session.execute(
+        select(col(row.id))
+        .where(
+            col(row.gateway_id) == gateway_id,
+            col(row.settled_at).is_(None),
+            col(row.credit) != text("'Liabilities:Prepaid:' || purse_id"),
+            ~select(col(transfer.id)).where(col(transfer.id) == col(row.id)).exists(),
+        )
+        .limit(1)
+    ).first()
+    if left is None:
+        gateway = session.get_one(tables.Gateway, gateway_id)
+        said = "what was taken out of purses there is seen to"
+        takeover.end_alarm(session, gateway, Trouble.DEBIT_UNKNOWN, at=now, text=said)
+
+
+def _known(session: Session, by: SignedIn, id: UUID) -> tables.LostTransfer:
+    row = session.get(tables.LostTransfer, id)
     if row is None or row.organization_id != by.organization_id:
-        raise NoSuchLostCredit
+        raise NoSuchLostTransfer
     try:
         scopes.check_gateway(session, by, row.gateway_id)
     except scopes.NoSuchGateway:
-        raise NoSuchLostCredit from None
+        raise NoSuchLostTransfer from None
     return row
 
 
-def _locked(session: Session, id: UUID) -> tables.LostCredit:
-    row = session.get_one(tables.LostCredit, id, with_for_update=True, populate_existing=True)
+def _locked(session: Session, id: UUID) -> tables.LostTransfer:
+    row = session.get_one(tables.LostTransfer, id, with_for_update=True, populate_existing=True)
     if row.settled_at is not None:
         raise IsSettled
     return row

@@ -1,0 +1,54 @@
+"""What only gateways know after a restore: booked here, or said why not, from the page of reconciliation; an account
+that was opened meanwhile is opened again."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Form
+from starlette.responses import RedirectResponse, Response
+
+from cloud import web
+from cloud.auth import SignedIn
+from cloud.permissions import Permission
+from cloud.services.accounts import reopening
+from cloud.services.accounts.drafts import Holder
+from cloud.services.money import lost_transfers
+from cloud.tables import utc_now
+from cloud.web import UserSession
+
+router = APIRouter(include_in_schema=False, prefix="/lost-transfers")
+
+Settler = Annotated[SignedIn, Depends(web.allowed(Permission.SETTLE_BILLS))]
+
+
+@router.post("/{lost_transfer_id:uuid}/book")
+def book(lost_transfer_id: UUID, user: Settler, session: UserSession) -> Response:
+    lost_transfers.book(session, user, lost_transfer_id, now=utc_now())
+    return RedirectResponse("/bills", status_code=303)
+
+
+@router.post("/purses/{purse_id:uuid}/reopen")
+def reopen(
+    purse_id: UUID,
+    user: Settler,
+    session: UserSession,
+    holder: Annotated[str, Form()] = "",
+    phone: Annotated[str, Form()] = "",
+) -> Response:
+    """The account that had a lost purse, opened again with all that its gateway has booked."""
+    who = Holder(holder, phone=phone)
+    account = reopening.reopen(session, user, purse_id, who, now=utc_now())
+    return RedirectResponse(f"/accounts/{account.id}", status_code=303)
+
+
+@router.post("/{lost_transfer_id:uuid}/settle")
+def settle(
+    lost_transfer_id: UUID,
+    user: Settler,
+    session: UserSession,
+    note: Annotated[str, Form()] = "",
+) -> Response:
+    lost_transfers.settle(session, user, lost_transfer_id, note=note, now=utc_now())
+    return RedirectResponse("/bills", status_code=303)
