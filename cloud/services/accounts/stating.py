@@ -1,14 +1,15 @@
 """A last reading stated 人工认定末次示数: a gateway does not come back, so two people say where the use ends.
 
 What was used up to there is rated here, as the gateway would have, and taken out of the purse as an adjustment; from
-then on what leaves the purse is booked here. If the gateway comes back after all its own charges count, and the
-adjustment is taken back.
+then on what leaves the purse is booked here. Its gateway is told all of it (prepaid.wire.Debited), and where the use
+ended, in case it comes back after all: then its own charges count, and the adjustment is taken back. What they are
+beyond what was stated a customer who was settled with does not owe: it is a loss.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -22,7 +23,7 @@ from cloud import tables
 from cloud.auth import SignedIn
 from cloud.errors import CloudError
 from cloud.services import approvals, audit, downlog, ledger, pointsets, scopes
-from cloud.services.accounts import acts, tenures
+from cloud.services.accounts import acts, closing, tenures
 from cloud.services.accounts.acts import Act
 from cloud.services.accounts.tenures import Typed
 from cloud.services.approvals import Approval
@@ -30,16 +31,18 @@ from cloud.services.devices import decisions
 from cloud.services.money import purses, withdrawals
 from cloud.tables import Account, Gateway, Purse, ServicePoint, Tenure
 from prepaid import rating
-from prepaid.ledger import Book, Reason, Transfer, income, prepaid
-from prepaid.money import Money
+from prepaid.ledger import Book, Reason, Transfer, expenses, income, prepaid
+from prepaid.money import ZERO, Money
 from prepaid.rating import Position
 from prepaid.reading import Reading
 from prepaid.register import ahead_of
 from prepaid.tariff_document import parse
+from prepaid.wire import Debited
 
 log = logging.getLogger(__name__)
 
 KIND = "last-readings"  # of the approval
+LOSS = expenses("loss")  # what a gateway that came back charged beyond what was stated
 
 
 class NothingWaits(CloudError):
@@ -141,6 +144,7 @@ def carry_out(session: Session, approval: Approval, by: SignedIn, now: datetime)
     for tenure, point in found:
         total = Decimal(readings[str(tenure.id)])
         charged = _charge(session, tenure, point, total, now=now)
+        _tell(session, tenure, point, total, now=now)
         tenure.stated_total, tenure.stated_at, tenure.stated_by = total, now, by.user_id
         session.add(tenure)
         said[point.meter_no] = {"total": str(total), "charged_fen": charged.fen}
@@ -184,7 +188,27 @@ def _charge(
         for charge in charges
     ]
     ledger.post(session, tenure.organization_id, transfers)
+    (gateway,) = downlog.lock(session, [tenure.gateway_id])
+    downlog.append(session, gateway, [Debited(None, transfer) for transfer in transfers])
     return Money(sum(transfer.amount.fen for transfer in transfers))
+
+
+def _tell(
+    session: Session, tenure: Tenure, point: ServicePoint, total: Decimal, *, now: datetime
+) -> None:
+    """Its gateway hears where the use ended, as long as nobody pays for the point since and no register was read off
+    at its end: the next customer's use begins at his own register."""
+    after = session.execute(
+        select(Tenure)
+        .where(col(Tenure.point_id) == point.id, col(Tenure.ended_at).is_(None))
+        .with_for_update()
+    ).scalar_one()
+    if after.purse_id is not None or after.typed_total is not None or after.opened_at is not None:
+        return
+    after.typed_total, after.typed_at = total, now
+    session.add(after)
+    (gateway,) = downlog.lock(session, [tenure.gateway_id])
+    after.down_seq = pointsets.publish(session, gateway, point)
 
 
 def _position(session: Session, tenure: Tenure, point: ServicePoint) -> Position | None:
@@ -204,48 +228,66 @@ def _position(session: Session, tenure: Tenure, point: ServicePoint) -> Position
 
 def take_back(session: Session, organization_id: UUID, *, now: datetime) -> int:
     """Where a gateway has come back and said itself where a customer's use ended, what was charged for the stated
-    reading goes back to the purse, and the account is to be settled again; of how many points."""
+    readings goes back to the purse, as its own charges stand there now; of how many points.
+
+    What they come to beyond that, a customer who was settled with does not owe; where they come to less, the account
+    is to be settled again.
+    """
     rows = session.execute(
         select(Tenure)
         .where(
             col(Tenure.organization_id) == organization_id,
             col(Tenure.stated_at).is_not(None),
-            col(Tenure.closed_at).is_not(None),
             col(Tenure.superseded_at).is_(None),
         )
         .order_by(col(Tenure.purse_id), col(Tenure.id))
     ).scalars()
     done = 0
-    for tenure in list(rows):
-        assert tenure.purse_id is not None
-        purse = purses.locked(session, organization_id, tenure.purse_id)
-        session.refresh(tenure, with_for_update=True)
-        if tenure.superseded_at is not None:
-            continue
-        back = [
-            Transfer(
-                debit=Book(row.credit),
-                credit=Book(row.debit),
-                amount=Money(row.amount_fen),
-                reason=Reason.CORRECTION,
-                cause=f"{row.id}:heard",
-                at=now,
-            )
-            for row in _adjustments(session, tenure)
+    for purse_id in sorted({each.purse_id for each in rows if each.purse_id is not None}):
+        purse = purses.locked(session, organization_id, purse_id)
+        stated = [
+            each
+            for each in tenures.of_purses(session, [purse_id])
+            if each.stated_at is not None and each.superseded_at is None
         ]
-        if back:
-            purses.credit(session, purse, back, carry_to=now)
+        if any(each.closed_at is None for each in stated):
+            continue
+        _take_back(session, purse, stated, now=now)
+        done += len(stated)
+    return done
+
+
+def _take_back(session: Session, purse: Purse, stated: Sequence[Tenure], *, now: datetime) -> None:
+    back = [
+        Transfer(
+            debit=Book(row.credit),
+            credit=Book(row.debit),
+            amount=Money(row.amount_fen),
+            reason=Reason.CORRECTION,
+            cause=f"{row.id}:heard",
+            at=now,
+        )
+        for tenure in stated
+        for row in _adjustments(session, tenure)
+    ]
+    lacking = ZERO - ledger.balance(session, purse.id) - sum((each.amount for each in back), ZERO)
+    if purse.ended_at is not None and lacking > ZERO:  # the account was settled
+        cause = f"{stated[0].id}:late"
+        book = prepaid(purse.id)
+        back.append(Transfer(LOSS, book, lacking, Reason.ADJUSTMENT, cause, now))
+    if back:
+        purses.credit(session, purse, back, carry_to=now)
+    account = session.get_one(Account, purse.account_id)
+    account.settled_at = purse.given_up_at = None  # the gateway is asked again for what leaves it
+    for tenure in stated:
         tenure.superseded_at = now
-        account = session.get_one(Account, purse.account_id)
-        account.settled_at = None
-        session.add_all([tenure, account])
-        session.flush()
+    session.add_all([*stated, account, purse])
+    session.flush()
+    if not closing.finish(session, account, now=now):
         log.warning(
             "account %s: the gateway has said where a use ended that was stated; settle it again",
             account.id,
         )
-        done += 1
-    return done
 
 
 def _adjustments(session: Session, tenure: Tenure) -> list[tables.Transfer]:
