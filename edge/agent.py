@@ -39,6 +39,9 @@ SILENT_AFTER = 2  # visits in a row that read nothing
 REPORT_S = 3600.0
 AGAIN_LEAST_S = 0.5  # between a look and the next that a rule asks for
 LINE_AGAIN_MOST_S = 30.0
+HELD_AGAIN_S = (
+    60.0  # where a reading is in doubt nothing is cut or charged, so its meter is not hurried
+)
 PUT_OFF = (Why.DWELL, Why.STAGGERED, Why.CURRENT, Why.QUIET, Why.NOT_WARNED)
 """What a switch that is to be moved waits for, and no longer than that."""
 
@@ -427,6 +430,8 @@ class Agent:
         ordinary_s = self._ordinary_s(point, settled)
         if settled.want.again_in is not None:
             ordinary_s = min(ordinary_s, max(AGAIN_LEAST_S, settled.want.again_in.total_seconds()))
+        if settled.want.why is Why.HELD:
+            ordinary_s = max(ordinary_s, min(HELD_AGAIN_S, self._pace.settle_s))
         if settled.want.why in PUT_OFF:
             self._rounds[point.meter.line].hurry(point.id)
         again_s = self._switches.again_s(point, driver, settled)

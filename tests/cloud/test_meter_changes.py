@@ -293,33 +293,48 @@ async def test_a_point_whose_meter_is_taken_away_is_charged_to_the_end_and_left_
 
 
 @simulated
-async def test_a_held_reading_that_a_person_finds_true_is_charged(town: Town):
+async def test_a_held_reading_that_a_person_finds_true_is_charged_though_the_meter_goes_on(
+    town: Town,
+):
     mounted_long_ago(town)
     await town.live()
     town.cloud.top_up("500000.00", "sandbox:2")
     await asyncio.sleep(10)
     town.meter.show("104.00")
-    town.meter.show("900000.00")
-    await asyncio.sleep(70)
-    await until(town.first.is_settled, within_s=30)
-    with town.cloud.database.organization(town.cloud.organization_id) as session:
-        point = session.get(tables.ServicePoint, town.cloud.point_id)
-        doubt = decisions.doubt_of(session, point)
-        assert (doubt.charged.total, doubt.seen.total) == (Decimal("104.00"), Decimal(900000))
-        decisions.accept(
-            session,
-            point.id,
-            seen_at=doubt.seen.at,
-            rounds=0,
-            why="read at the meter",
-            pictures=[],
-            by=staff(town),
-            now=clock(),
-        )
+
+    async def shown(total: str) -> decisions.Doubt:
+        town.meter.show(total)
+        await asyncio.sleep(70)
+        await until(town.first.is_settled, within_s=30)
+        with town.cloud.database.organization(town.cloud.organization_id) as session:
+            point = session.get(tables.ServicePoint, town.cloud.point_id)
+            return decisions.doubt_of(session, point)
+
+    def accept(seen: decisions.Doubt) -> None:
+        with town.cloud.database.organization(town.cloud.organization_id) as session:
+            decisions.accept(
+                session,
+                town.cloud.point_id,
+                seen_at=seen.seen.at,
+                rounds=0,
+                why="read at the meter",
+                pictures=[],
+                by=staff(town),
+                now=clock(),
+            )
+
+    other = await shown("700000.00")
+    doubt = await shown("900000.00")
+    assert (doubt.charged.total, doubt.seen.total) == (Decimal("104.00"), Decimal(900000))
+    later = await shown("900000.50")
+    assert later.seen.total == Decimal("900000.50")
+    with pytest.raises(decisions.ReadMeanwhile):
+        accept(other)
+    accept(doubt)
     await hear(town)
 
-    # 899900 kWh at 0.50 of 500010.00
-    assert town.first.balance == town.cloud.balance == Money.yuan("50060.00")
+    # 899900.50 kWh at 0.50 of 500010.00: the last half was charged by itself
+    assert town.first.balance == town.cloud.balance == Money.yuan("50059.75")
     with town.cloud.database.system() as session:
         assert session.get(tables.PointState, town.cloud.point_id).held_since is None
     await town.first.stop()

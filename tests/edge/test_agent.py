@@ -679,6 +679,18 @@ async def test_a_register_that_jumps_is_held_uncharged_and_released_when_it_is_b
 
 
 @simulated
+async def test_a_held_meter_is_read_once_a_minute_however_empty_its_purse(tmp_path: Path):
+    room = Room(tmp_path)
+    room.start(settle_s=900)
+    await room.use("100.00")
+
+    again_s = await room.use("99000.00")
+
+    assert room.told(SupplyChanged)[-1].why is Why.HELD
+    assert again_s == 60
+
+
+@simulated
 async def test_one_garbled_value_is_read_again_and_holds_nobody(tmp_path: Path):
     room = Room(tmp_path)
     await room.use("100.00")

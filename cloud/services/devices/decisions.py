@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -20,9 +20,11 @@ from cloud.errors import CloudError
 from cloud.services import audit, downlog, pointsets, scopes
 from cloud.services.devices import photos
 from cloud.services.devices.photos import Picture
+from prepaid.decimals import EXACT
 from prepaid.point import Meter
 from prepaid.rating import Position
 from prepaid.reading import Reading
+from prepaid.register import can_pass
 from prepaid.resolution import (
     Accepted,
     Decision,
@@ -166,21 +168,36 @@ def accept(
     by: SignedIn,
     now: datetime,
 ) -> tables.DeviceEvent:
-    """读数属实: what was last read is true, and is charged. seen_at is when what the person saw was read.
+    """读数属实: what the person saw is true, and is charged. seen_at is when that was read.
+
+    A meter goes on while he makes up his mind: what was read after it does not matter where it goes on from it.
 
     Raises scopes.NoSuchPoint, PointIsEnded, BadReason, NotHeld, ReadMeanwhile or BehindCharged, and what
     photos.keep raises.
     """
     point = point_of(session, point_id, by)
     doubt = _doubt(session, point)
-    if doubt.seen.at != seen_at:
-        raise ReadMeanwhile(total=doubt.seen.total)
-    moved = doubt.seen.total - doubt.charged.total
-    if moved < 0 and not rounds:
-        raise BehindCharged(seen=doubt.seen.total, charged=doubt.charged.total)
+    seen = _seen(session, point, doubt, seen_at)
+    if seen.total < doubt.charged.total and not rounds:
+        raise BehindCharged(seen=seen.total, charged=doubt.charged.total)
     return decide(
-        session, point, Accepted(rounds), doubt.seen, why=why, pictures=pictures, by=by, now=now
+        session, point, Accepted(rounds), seen, why=why, pictures=pictures, by=by, now=now
     )
+
+
+def _seen(session: Session, point: tables.ServicePoint, doubt: Doubt, at: datetime) -> Reading:
+    """The reading that a person saw. Raises ReadMeanwhile where the last does not go on from it."""
+    last = doubt.seen
+    if last.at == at:
+        return last
+    row = session.get(tables.Reading, (point.id, at)) if doubt.charged.at < at < last.at else None
+    if row is None or row.meter_no != last.meter_no:
+        raise ReadMeanwhile(total=last.total)
+    with localcontext(EXACT):
+        most = can_pass(_METER.validate_python(point.meter), last.at - at)
+        if not 0 <= last.total - row.total <= most:
+            raise ReadMeanwhile(total=last.total)
+    return Reading(row.meter_no, at, row.total, None)
 
 
 def restarted(
