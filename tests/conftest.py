@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from cloud.db import migrate
 from tests.databases import Databases
@@ -16,6 +18,18 @@ from wattwell.postgres import Postgres
 from wattwell.supervise import free_port
 
 LONG = ("world", "processes", "browser")
+
+# A busy machine is slow, not wrong.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
+
+gc.disable()  # what is imported stays: to look again and again for what could go takes a quarter of the time
+
+
+def pytest_collection_finish() -> None:
+    """From here on garbage is looked for among what the tests make."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(trylast=True)
