@@ -330,9 +330,9 @@ class Room:
 
 
 async def until(is_so: Callable[[], bool], *, within_s: float) -> None:
-    """Wait, and fail if it does not come true in time."""
+    """Wait, and fail if it does not come true in time; it is looked at some hundreds of times, however long."""
     loop = asyncio.get_running_loop()
     last = loop.time() + within_s
     while not is_so():
         assert loop.time() < last, f"not so within {within_s} s"
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(max(0.02, within_s / 500))
