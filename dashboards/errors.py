@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from starlette.requests import Request
@@ -12,6 +12,7 @@ from cloud.auth import SecondFactorNeeded
 from cloud.errors import CloudError, NoSuchLink, NotSignedIn, TooManyAttempts
 from dashboards import page, sentences
 from dashboards.fault_words import Fault
+from dashboards.mistake import Mistake
 from dashboards.words import CATALOGUES, N_, language_of
 
 TITLES = {
@@ -36,6 +37,22 @@ def sentence_in(language: str, error: CloudError) -> str:
     if isinstance(error, TooManyAttempts):
         return _wait(language, int(str(error.values["seconds"])))
     return sentences.filled(language, error.sentence, error.values)
+
+
+def mistake(
+    request: Request,
+    error: CloudError | None,
+    typed: Mapping[str, str] | None = None,
+    *,
+    form: str = "",
+    names: Mapping[str, str] | None = None,
+) -> Mistake:
+    """What the page of a form tells of an error; nothing of None. typed is what was sent, form which of the page's
+    forms it was; names has the form's names for the fields of services, where they differ."""
+    if error is None:
+        return Mistake()
+    at = (names or {}).get(error.field or "", error.field)
+    return Mistake(sentence(request, error), at, form, typed or {}, error.status)
 
 
 def _wait(language: str, seconds: int) -> str:

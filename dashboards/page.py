@@ -27,6 +27,7 @@ from dashboards import (
     tariff_words,
 )
 from dashboards.manager import menu
+from dashboards.mistake import Mistake
 from dashboards.words import CATALOGUES, LANGUAGES, language_of
 from prepaid import decimals, offline_code
 from prepaid.money import Money
@@ -190,8 +191,8 @@ def render(
     """
     here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     asking = getattr(request.state, "user", None)  # who is signed in, on a page of staff
-    values = {"here": here, "asking": asking} | values
-    html = fragment(language_of(request), template, **values)
+    values = {"here": here, "asking": asking, "mistake": Mistake()} | values
+    html = values["mistake"].placed(fragment(language_of(request), template, **values))
     forms = " ".join(("'self'", *form_targets))
     headers = {
         # Scripts and styles come from our own /static and nowhere else; nothing inline is run.

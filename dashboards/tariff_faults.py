@@ -21,6 +21,11 @@ PLACES = (
     (r"code", N_("name")),
     (r"effective_from", N_("takes effect at")),
     (r"item", N_("item")),
+    (r"commodity", N_("commodity")),
+    (r"unit", N_("unit")),
+    (r"currency", N_("currency")),
+    (r"timezone", N_("time zone")),
+    (r"versions", N_("versions")),
     (r"from", N_("from")),
     (r"to", N_("until")),
     (r"band", N_("band")),
@@ -57,6 +62,7 @@ FAULTS = (
     (r"must be a time of day(?:.*)", N_("must be a time of day, written like 06:30")),
     (r"is the time at which it begins(?:.*)", N_("ends where it begins")),
     (r"must be a list with at least (?:.*)", N_("is missing")),
+    (r"must be ([\w/]+(?:(?:, | or )[\w/]+)*)", N_("must be one of: {0}")),
 )
 
 

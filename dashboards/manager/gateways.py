@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated
 from uuid import UUID
 
@@ -22,12 +22,14 @@ from cloud.tables import utc_now
 from cloud.web import UserSession
 from dashboards import errors, page, qr
 from dashboards.manager.top import top
+from dashboards.mistake import Mistake
 from prepaid.enrolment import Token
 
 router = APIRouter(include_in_schema=False, prefix="/gateways")
 
 Edit = Annotated[SignedIn, Depends(web.allowed(Permission.EDIT_ESTATE))]
 Text = Annotated[str, Form()]
+NAMES = {"lines": {"line": "name", "place": "note"}}  # by form, where services say it otherwise
 
 
 @router.get("")
@@ -76,7 +78,7 @@ def move(
     def do() -> None:
         boxes.move(session, gateway_id, place=place, by=user, now=utc_now())
 
-    return _done(request, session, user, gateway_id, do)
+    return _done(request, session, user, gateway_id, do, form="place", typed={"place": place})
 
 
 @router.post("/{gateway_id:uuid}/lines")
@@ -91,7 +93,8 @@ def add_line(
     def do() -> None:
         boxes.add_line(session, gateway_id, name=name, note=note, by=user, now=utc_now())
 
-    return _done(request, session, user, gateway_id, do)
+    typed = {"name": name, "note": note}
+    return _done(request, session, user, gateway_id, do, form="lines", typed=typed)
 
 
 @router.post("/{gateway_id:uuid}/replace")
@@ -108,8 +111,9 @@ def replace(
         with session.begin_nested():
             token = boxes.replace(session, settings, gateway_id, why=why, by=user, now=utc_now())
     except CloudError as error:
+        told = errors.mistake(request, error, {"why": why}, form="replace")
         card = _card(session, user, gateway_id)
-        return _page(request, session, user, card, token=None, error=error)
+        return _page(request, session, user, card, token=None, told=told)
     return _page(
         request, session, user, _card(session, user, gateway_id), token=token, is_spare=True
     )
@@ -194,13 +198,18 @@ def _done(
     user: SignedIn,
     gateway_id: UUID,
     do: Callable[[], None],
+    *,
+    form: str = "",
+    typed: Mapping[str, str] | None = None,
 ) -> Response:
+    """form and typed: which of the page's forms was sent, and what stood in it."""
     try:
         with session.begin_nested():
             do()
     except CloudError as error:
+        told = errors.mistake(request, error, typed, form=form, names=NAMES.get(form))
         card = _card(session, user, gateway_id)
-        return _page(request, session, user, card, token=None, error=error)
+        return _page(request, session, user, card, token=None, told=told)
     return RedirectResponse(f"/gateways/{gateway_id}", status_code=303)
 
 
@@ -245,13 +254,13 @@ def _page(
     *,
     token: Token | None,
     is_spare: bool = False,
-    error: CloudError | None = None,
+    told: Mistake | None = None,
 ) -> Response:
     settings = request.app.state.settings
     return page.render(
         request,
         "manager/gateway.html",
-        status=error.status if error else 200,
+        status=told.status if told else 200,
         gateway=card,
         token=token,
         is_spare=is_spare,
@@ -264,7 +273,7 @@ def _page(
         may_enrol=user.may(Permission.ENROL_GATEWAYS),
         may_void=user.may(Permission.GIVE),
         may_see_accounts=user.may(Permission.SEE_ACCOUNTS),
-        problem=errors.sentence(request, error) if error else None,
+        mistake=told or Mistake(),
         at=f"/gateways/{card.gateway_id}",
         **top(session, user),
     )

@@ -19,6 +19,7 @@ MOST_LINKS = 65_535
 
 class LinkCannotBe(CloudError):
     status = 422
+    field = "until"
     sentence = "A link is good until a time to come, or as long as the account is open."
 
 

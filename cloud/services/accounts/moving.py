@@ -50,11 +50,13 @@ class Owes(CloudError):
 
 class NotThisRoom(CloudError):
     status = 409
+    field = "from_room"
     sentence = "Room {room} is not one of this account."
 
 
 class SameRoom(CloudError):
     status = 422
+    field = "to_room"
     sentence = "Choose another room to go to."
 
 

@@ -102,9 +102,10 @@ def propose(
     found = waiting(session, account_id)
     if not found:
         raise NothingWaits
-    missing = [point.name for _, point in found if point.id not in stated]
+    missing = [point for _, point in found if point.id not in stated]
     if missing:
-        raise NotStated(meters=", ".join(missing))
+        names = ", ".join(point.name for point in missing)
+        raise NotStated(field=f"points.{missing[0].id}", meters=names)
     for tenure, point in found:
         gateway = session.get_one(Gateway, tenure.gateway_id)
         if gateway.heard_at is not None and gateway.heard_at > now - downlog.ONLINE:
@@ -113,7 +114,12 @@ def propose(
         tenures.check(point, typed, now=now)
         position = _position(session, tenure, point)
         if position is not None and typed.total < position.reading.total:
-            raise Behind(meter=point.name, total=typed.total, charged=position.reading.total)
+            raise Behind(
+                field=f"points.{point.id}",
+                meter=point.name,
+                total=typed.total,
+                charged=position.reading.total,
+            )
     return approvals.propose(
         session,
         by,

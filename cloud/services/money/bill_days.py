@@ -43,6 +43,7 @@ class NoSuchDifference(CloudError):
 
 class NoteMissing(CloudError):
     status = 422
+    field = "note"
     sentence = "Say in a few words how it was settled, at most {most} characters."
 
 

@@ -29,6 +29,7 @@ class ChangedMeanwhile(CloudError):
 
 class BadReason(CloudError):
     status = 422
+    field = "why"
     sentence = (
         "Please give the reason, in up to {most} characters. Whoever comes after you will read it."
     )

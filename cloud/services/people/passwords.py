@@ -23,11 +23,13 @@ LINK_LIVES = timedelta(days=3)
 
 class BadPassword(CloudError):
     status = 422
+    field = "password"
     sentence = "A password has {shortest} to {longest} characters, and is not your login name."
 
 
 class WrongPassword(CloudError):
     status = 422
+    field = "old"
     sentence = "The old password is not right."
 
 

@@ -32,6 +32,7 @@ _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that looks like another
 
 class WrongCode(CloudError):
     status = 422
+    field = "code"
     sentence = "This code is not right. Type the six digits that the app shows now, each code once."
 
 

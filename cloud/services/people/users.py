@@ -51,11 +51,13 @@ class BadName(CloudError):
 
 class NoRole(CloudError):
     status = 422
+    field = "roles"
     sentence = "Choose at least one role: without one nothing can be done."
 
 
 class NoScope(CloudError):
     status = 422
+    field = "sites"
     sentence = "Choose at least one site or building, or everything: without one nothing is seen."
 
 

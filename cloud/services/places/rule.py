@@ -25,7 +25,6 @@ _SPAN = re.compile(r"(-?\d{1,3})(?:\s*(?:\.\.|~|～|至|到|-)\s*(-?\d{1,3}))?")
 
 class BadSpan(CloudError):
     status = 422
-    field = "floors"
     sentence = "“{text}” is no list of floors or rooms. Write for example 1-6, or 1-3, 5, 7-9."
 
 
@@ -116,23 +115,23 @@ def make(
     return planned
 
 
-def numbers(text: str) -> list[int]:
-    """The numbers of a list like "1-3, 5". Raises BadSpan."""
+def numbers(text: str, *, field: str) -> list[int]:
+    """The numbers of a list like "1-3, 5". Raises BadSpan, of that field."""
     found: list[int] = []
     for part in re.split(r"[,，、;；\s]+(?![~～至到-])", text.strip()):
         span = _SPAN.fullmatch(part.strip())
         if span is None:
-            raise BadSpan(text=text)
+            raise BadSpan(field=field, text=text)
         first = int(span[1])
         last = int(span[2]) if span[2] is not None else first
         if last < first:
-            raise BadSpan(text=text)
+            raise BadSpan(field=field, text=text)
         found += range(first, last + 1)
     return list(dict.fromkeys(found))
 
 
 def _named(rule: Rule) -> Iterator[tuple[int, str]]:
-    floors, rooms = numbers(rule.floors), numbers(rule.rooms)
+    floors, rooms = numbers(rule.floors, field="floors"), numbers(rule.rooms, field="rooms")
     if len(floors) * len(rooms) > MOST:
         raise TooMany(most=MOST)
     if "\x00" in rule.pattern or not rule.pattern.isprintable():

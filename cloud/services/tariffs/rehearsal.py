@@ -56,6 +56,7 @@ class NothingToRehearse(CloudError):
 
 class BadSpan(CloudError):
     status = 422
+    field = "since"
     sentence = "Choose days of the past, at most {most} of them, the first before the last."
 
 

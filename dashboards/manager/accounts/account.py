@@ -47,6 +47,7 @@ from dashboards.manager.accounts.asked import (
 )
 from dashboards.manager.accounts.opening import MOST_HOUSEHOLDS, free_rooms, holder_of
 from dashboards.manager.top import top
+from dashboards.mistake import Mistake
 
 router = APIRouter(prefix="/accounts/{account_id:uuid}")
 
@@ -71,6 +72,8 @@ def _page(
     *,
     opened: bool = False,
     error: CloudError | None = None,
+    sent: FormData | None = None,
+    form: str = "",
 ) -> Response:
     now = utc_now()
     found = listing.view(session, user, account_id)
@@ -94,10 +97,19 @@ def _page(
         may_open=user.may(Permission.OPEN_ACCOUNTS),
         may_close=user.may(Permission.CLOSE_ACCOUNTS),
         may_link=user.may(Permission.RENEW_LINKS),
-        error=errors.sentence(request, error) if error else None,
+        mistake=_mistake(request, error, sent, form=form),
         at=f"/accounts/{account_id}",
         **top(session, user) | {"timezone": found.timezone},
     )
+
+
+def _mistake(
+    request: Request, error: CloudError | None, sent: FormData | None, *, form: str
+) -> Mistake:
+    """The household's number is one field here, not one of several as in the forms of a customer."""
+    if error is not None and error.field == "persons":
+        return errors.mistake(request, error, asked.texts(sent or FormData()), form=form)
+    return asked.mistake(request, error, asked.texts(sent or FormData()), form=form)
 
 
 def _is_stated(session: Session, user: SignedIn, account_id: UUID) -> bool:
@@ -122,7 +134,7 @@ def household(
         said = Persons(since, int(count))
         households.say(session, user, account_id, said, now=utc_now())
     except CloudError as error:
-        return _page(request, session, user, account_id, error=error)
+        return _page(request, session, user, account_id, error=error, sent=form)
     return _back(account_id)
 
 
@@ -141,7 +153,7 @@ def renew_link(
             until = datetime.combine(day, time(), zone) + timedelta(days=1) if day else None
             links.renew(session, user, account_id, until=until, now=now)
     except CloudError as error:
-        return _page(request, session, user, account_id, error=error)
+        return _page(request, session, user, account_id, error=error, sent=form)
     return _back(account_id)
 
 
@@ -196,7 +208,7 @@ def settle(
                 now=utc_now(),
             )
     except CloudError as error:
-        return _page(request, session, user, account_id, error=error)
+        return _page(request, session, user, account_id, error=error, sent=form)
     return _back(account_id)
 
 
@@ -219,7 +231,7 @@ def state_readings(
             why = asked.text(form, "why")
             stating.propose(session, user, account_id, stated, why=why, now=now)
     except CloudError as error:
-        return _page(request, session, user, account_id, error=error)
+        return _page(request, session, user, account_id, error=error, sent=form, form="stated")
     return _back(account_id)
 
 
@@ -241,12 +253,19 @@ def transfer(
     try:
         with session.begin_nested():
             balance = asked.text(form, "balance")
+            if balance not in set(Balance):
+                raise BadField(
+                    field="balance",
+                    what=Said("the balance"),
+                    typed=balance,
+                    reason=Said("choose one"),
+                )
             successor = moving.transfer(
                 session,
                 user,
                 account_id,
                 holder_of(form),
-                Balance(balance) if balance in set(Balance) else Balance.WITH_HOLDER,
+                Balance(balance),
                 typed=_registers(session, user, account_id, form, now=now),
                 why=asked.text(form, "why"),
                 now=now,
@@ -331,7 +350,7 @@ def _ask(
         free=free_rooms(session, user) if what == "room" else [],
         households=range(MOST_HOUSEHOLDS),
         typed=typed,
-        error=errors.sentence(request, error) if error else None,
+        mistake=asked.mistake(request, error, typed),
         at=f"/accounts/{account_id}/{what}",
         **top(session, user) | {"timezone": found.timezone},
     )

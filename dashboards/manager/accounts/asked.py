@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from fastapi import Depends
+from fastapi import Depends, Request
 from sqlmodel import Session
 from starlette.datastructures import FormData
 
@@ -21,7 +21,9 @@ from cloud.permissions import Permission
 from cloud.said import Said
 from cloud.services.accounts import photos
 from cloud.services.accounts.tenures import Typed
+from dashboards import errors
 from dashboards.manager.typed import Form, text, texts, upload
+from dashboards.mistake import Mistake
 from prepaid.money import Money
 
 SeeAccounts = Annotated[SignedIn, Depends(web.allowed(Permission.SEE_ACCOUNTS))]
@@ -38,6 +40,35 @@ class BadField(CloudError):
 
     def __init__(self, *, field: str, what: Said | str, typed: str, reason: Said) -> None:
         super().__init__(field=field, what=what, typed=typed[:40], reason=reason)
+
+
+# The forms' names for the fields of services.
+NAMES = {
+    "name": "holder",
+    "room_ids": "room",
+    "persons": "persons-0",
+    "from_room": "from",
+    "to_room": "to",
+}
+
+
+def mistake(
+    request: Request,
+    error: CloudError | None,
+    typed: Mapping[str, str] | None = None,
+    *,
+    form: str = "",
+) -> Mistake:
+    """What the page of an account tells of an error; that of a meter stands at its register."""
+    names = dict(NAMES)
+    if error is not None and error.field is not None:
+        of, _, id = error.field.partition(".")
+        match of:
+            case "points":
+                names[error.field] = f"total-{id}"
+            case "money":
+                names[error.field] = f"topup-{id}"
+    return errors.mistake(request, error, typed, form=form, names=names)
 
 
 def money(form: Mapping[str, Any], name: str, what: Said) -> Money:
@@ -116,5 +147,9 @@ def register(
     photo = UUID(kept) if kept else None
     chosen = upload(form, f"photo-{point_id}")
     if chosen is not None:
-        photo = photos.keep(session, by, chosen.file.read(photos.MOST_BYTES + 1), now=now)
+        content = chosen.file.read(photos.MOST_BYTES + 1)
+        try:
+            photo = photos.keep(session, by, content, now=now)
+        except photos.NoPhoto:
+            raise photos.NoPhoto(field=f"photo-{point_id}") from None
     return Typed(total, at, photo)

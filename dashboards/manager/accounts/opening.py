@@ -39,7 +39,7 @@ from cloud.tables import (
     utc_now,
 )
 from cloud.web import UserSession
-from dashboards import errors, page
+from dashboards import page
 from dashboards.manager.accounts import asked
 from dashboards.manager.accounts.asked import BadField, Form, OpenAccounts
 from dashboards.manager.top import top
@@ -163,7 +163,7 @@ def holder_of(form: FormData) -> Holder:
         since = asked.day(form, f"since-{place}", Said("the household"))
         if since is None or not count.isdecimal() or not 0 < int(count) <= drafts.MOST_PERSONS:
             raise BadField(
-                field="persons",
+                field=f"persons-{place}",
                 what=Said("the household"),
                 typed=count,
                 reason=Said("type how many, and from which day on"),
@@ -256,7 +256,7 @@ def _form(
         draft_id=draft_id,
         households=range(MOST_HOUSEHOLDS),
         purposes=tuple(p for p in Purpose if any(p in row.purposes for row in meters)),
-        error=errors.sentence(request, error) if error else None,
+        mistake=asked.mistake(request, error),
         at=f"/accounts/drafts/{draft_id}/change" if draft_id else "/accounts/new",
         **top(session, user),
     )
@@ -355,7 +355,7 @@ def shown(
         request,
         "manager/accounts/draft.html",
         status=error.status if error else 200,
-        error=errors.sentence(request, error) if error else None,
+        mistake=asked.mistake(request, error),
         at=f"/accounts/drafts/{draft_id}",
         **top(session, user) | values,
     )

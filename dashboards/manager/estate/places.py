@@ -24,6 +24,7 @@ from dashboards import errors, page
 from dashboards.manager.estate import forms
 from dashboards.manager.estate.workbooks import Workbook, download
 from dashboards.manager.top import top
+from dashboards.mistake import Mistake
 from dashboards.words import N_
 
 router = APIRouter(include_in_schema=False, prefix="/estate")
@@ -48,7 +49,11 @@ def add_site(request: Request, user: Edit, session: UserSession, name: Text = ""
         tree.add_site(session, name, timezone=page.TIMEZONE, by=user, now=utc_now())
         return "/estate"
 
-    return _done(session, add, lambda error: _estate(request, session, user, error))
+    def again(error: CloudError) -> Response:
+        told = errors.mistake(request, error, {"name": name}, form="site")
+        return _estate(request, session, user, told)
+
+    return _done(session, add, again)
 
 
 @router.post("/sites/{site_id:uuid}/buildings")
@@ -59,7 +64,11 @@ def add_building(
         building = tree.add_building(session, site_id, name, by=user, now=utc_now())
         return f"/estate/buildings/{building.id}"
 
-    return _done(session, add, lambda error: _estate(request, session, user, error))
+    def again(error: CloudError) -> Response:
+        told = errors.mistake(request, error, {"name": name}, form=f"add-{site_id}")
+        return _estate(request, session, user, told)
+
+    return _done(session, add, again)
 
 
 @router.get("/buildings/{building_id:uuid}")
@@ -83,7 +92,8 @@ def plan(
     try:
         planned = rule.plan(session, building_id, asked, by=user)
     except CloudError as error:
-        return _building(request, session, user, building_id, error, rule=asked)
+        told = errors.mistake(request, error, form="rule")
+        return _building(request, session, user, building_id, told, rule=asked)
     found = scopes.check_building(session, user, building_id)
     return page.render(
         request,
@@ -114,9 +124,11 @@ def make(
         rule.make(session, building_id, asked, by=user, now=utc_now())
         return f"/estate/buildings/{building_id}"
 
-    return _done(
-        session, add, lambda e: _building(request, session, user, building_id, e, rule=asked)
-    )
+    def again(error: CloudError) -> Response:
+        told = errors.mistake(request, error, form="rule")
+        return _building(request, session, user, building_id, told, rule=asked)
+
+    return _done(session, add, again)
 
 
 @router.post("/buildings/{building_id:uuid}/room")
@@ -129,11 +141,15 @@ def add_room(
     floor: Text = "",
 ) -> Response:
     def add() -> str:
-        at = forms.whole(floor)
+        at = forms.whole(floor, field="floor")
         tree.add_room(session, building_id, name, floor=at, by=user, now=utc_now())
         return f"/estate/buildings/{building_id}"
 
-    return _done(session, add, lambda e: _building(request, session, user, building_id, e))
+    def again(error: CloudError) -> Response:
+        told = errors.mistake(request, error, {"name": name, "floor": floor}, form="room")
+        return _building(request, session, user, building_id, told)
+
+    return _done(session, add, again)
 
 
 @router.post("/{kind}/{id:uuid}/name")
@@ -147,7 +163,11 @@ def rename(
         tree.rename(session, row, name, by=user, now=utc_now())
         return back
 
-    return _done(session, do, lambda error: _again(request, session, user, back, error))
+    def again(error: CloudError) -> Response:
+        told = errors.mistake(request, error, {"name": name}, form=f"name-{id}")
+        return _again(request, session, user, back, told)
+
+    return _done(session, do, again)
 
 
 @router.post("/{kind}/{id:uuid}/end")
@@ -159,7 +179,11 @@ def end(request: Request, kind: Kind, id: UUID, user: Edit, session: UserSession
         tree.end(session, row, by=user, now=utc_now())
         return back
 
-    return _done(session, do, lambda error: _again(request, session, user, _back(row), error))
+    def again(error: CloudError) -> Response:
+        told = errors.mistake(request, error)
+        return _again(request, session, user, _back(row), told)
+
+    return _done(session, do, again)
 
 
 @router.post("/{kind}/{id:uuid}/again")
@@ -208,24 +232,31 @@ def _done(
 
 
 def _again(
-    request: Request, session: Session, user: SignedIn, back: str, error: CloudError
+    request: Request,
+    session: Session,
+    user: SignedIn,
+    back: str,
+    told: Mistake,
 ) -> Response:
     if back == "/estate":
-        return _estate(request, session, user, error)
-    return _building(request, session, user, UUID(back.rsplit("/", 1)[1]), error)
+        return _estate(request, session, user, told)
+    return _building(request, session, user, UUID(back.rsplit("/", 1)[1]), told)
 
 
 def _estate(
-    request: Request, session: Session, user: SignedIn, error: CloudError | None = None
+    request: Request,
+    session: Session,
+    user: SignedIn,
+    told: Mistake | None = None,
 ) -> Response:
     return page.render(
         request,
         "manager/estate/sites.html",
-        status=error.status if error else 200,
+        status=told.status if told else 200,
         sites=tree.sites(session, user),
         may_edit=user.may(Permission.EDIT_ESTATE),
         is_everywhere=user.scope.is_everywhere,
-        problem=errors.sentence(request, error) if error else None,
+        mistake=told or Mistake(),
         at="/estate",
         **top(session, user),
     )
@@ -236,7 +267,7 @@ def _building(
     session: Session,
     user: SignedIn,
     building_id: UUID,
-    error: CloudError | None = None,
+    told: Mistake | None = None,
     *,
     rule: Rule | None = None,
 ) -> Response:
@@ -245,13 +276,13 @@ def _building(
     return page.render(
         request,
         "manager/estate/building.html",
-        status=error.status if error else 200,
+        status=told.status if told else 200,
         building=found,
         site=session.get_one(Site, found.site_id),
         floors=[(floor, list(each)) for floor, each in groupby(rooms, lambda room: room.floor)],
         rule=rule or Rule("1-6", "1-4"),
         may_edit=user.may(Permission.EDIT_ESTATE),
-        problem=errors.sentence(request, error) if error else None,
+        mistake=told or Mistake(),
         at=f"/estate/buildings/{building_id}",
         **top(session, user),
     )

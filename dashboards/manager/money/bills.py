@@ -8,10 +8,12 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Form, Request
+from sqlmodel import Session
 from starlette.responses import RedirectResponse, Response
 
 from cloud import web
 from cloud.auth import SignedIn
+from cloud.errors import CloudError
 from cloud.permissions import Permission
 from cloud.services import audit
 from cloud.services.money import bill_days, lost_transfers, refused_payments
@@ -19,9 +21,10 @@ from cloud.services.money.bill_days import Listed
 from cloud.services.reconciliation import BEIJING, Kind
 from cloud.tables import BillDay, utc_now
 from cloud.web import UserSession
-from dashboards import page
+from dashboards import errors, page
 from dashboards.manager.money import words
 from dashboards.manager.top import top
+from dashboards.mistake import Mistake
 from dashboards.words import N_
 from prepaid.money import Money
 
@@ -98,6 +101,13 @@ def bills(
     user: Annotated[SignedIn, Depends(web.allowed(Permission.SEE_BILLS))],
     session: UserSession,
 ) -> Response:
+    return shown(request, session, user)
+
+
+def shown(
+    request: Request, session: Session, user: SignedIn, told: Mistake | None = None
+) -> Response:
+    """The page; told: what was refused of one of its forms."""
     since = utc_now().astimezone(BEIJING).date() - SHOWN
     listed = bill_days.differences(session, user.organization_id, since=since)
     waiting = [one for one in listed if _is_open(one)]
@@ -115,6 +125,9 @@ def bills(
     return page.render(
         request,
         "manager/bills.html",
+        status=told.status if told else 200,
+        mistake=told or Mistake(),
+        at="/bills",
         rows=rows,
         waiting=waiting,
         lost=lost_transfers.waiting(session, user),
@@ -131,13 +144,19 @@ def bills(
 
 @router.post("/differences/{difference_id}")
 def settle(
+    request: Request,
     difference_id: UUID,
     user: Annotated[SignedIn, Depends(web.allowed(Permission.SETTLE_BILLS))],
     session: UserSession,
     note: Annotated[str, Form()] = "",
 ) -> Response:
     now = utc_now()
-    row = bill_days.settle(session, difference_id, by=user, note=note, now=now)
+    try:
+        with session.begin_nested():
+            row = bill_days.settle(session, difference_id, by=user, note=note, now=now)
+    except CloudError as error:
+        told = errors.mistake(request, error, {"note": note}, form=str(difference_id))
+        return shown(request, session, user, told)
     audit.record(
         session,
         user,

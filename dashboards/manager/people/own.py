@@ -18,7 +18,7 @@ from cloud.tables import User, utc_now
 from cloud.web import SystemSession, UserSession
 from dashboards import errors, page, qr
 from dashboards.manager.people.role_words import ROLES
-from dashboards.manager.people.signing_in import DIFFER
+from dashboards.manager.people.signing_in import Differ
 from dashboards.manager.top import top
 from dashboards.words import N_
 
@@ -45,15 +45,15 @@ def change_password(
     password: Annotated[str, Form()] = "",
     again: Annotated[str, Form()] = "",
 ) -> Response:
-    if password != again:
-        return _page(request, session, user, wrong=page.say(request)(DIFFER))
     now = utc_now()
     try:
+        if password != again:
+            raise Differ
         if not passwords.is_right(session, user, old, now=now):
             raise passwords.WrongPassword
         passwords.change(session, user, password, now=now)
-    except (passwords.WrongPassword, passwords.BadPassword, TooManyAttempts) as error:
-        return _page(request, session, user, wrong=errors.sentence(request, error))
+    except (Differ, passwords.WrongPassword, passwords.BadPassword, TooManyAttempts) as error:
+        return _page(request, session, user, error=error, form="password")
     return _page(request, session, user, done=page.say(request)(CHANGED))
 
 
@@ -108,7 +108,7 @@ def end(
         if not passwords.is_right(session, user, old, now=now):
             raise passwords.WrongPassword
     except (passwords.WrongPassword, TooManyAttempts) as error:
-        return _page(request, session, user, wrong=errors.sentence(request, error))
+        return _page(request, session, user, error=error, form="second-factor")
     second_factor.end(session, user, user.user_id, now=now)
     return RedirectResponse("/me", status_code=303)
 
@@ -128,7 +128,8 @@ def _page(
     session: Session,
     user: SignedIn,
     *,
-    wrong: str | None = None,
+    error: CloudError | None = None,
+    form: str = "",
     done: str | None = None,
 ) -> Response:
     row = session.get_one(User, user.user_id)
@@ -145,8 +146,8 @@ def _page(
     return page.render(
         request,
         "manager/people/me.html",
-        status=422 if wrong else 200,
-        wrong=wrong,
+        status=error.status if error else 200,
+        mistake=errors.mistake(request, error, form=form),
         done=done,
         at="/me",
         **shown,
@@ -167,7 +168,7 @@ def _setup_page(
         secret=" ".join(setup.secret[i : i + 4] for i in range(0, len(setup.secret), 4)),
         uri=setup.uri,
         code=qr.drawn(setup.uri),
-        error=errors.sentence(request, error) if error else None,
+        mistake=errors.mistake(request, error),
         at="/me/second-factor",
         **top(session, user),
     )

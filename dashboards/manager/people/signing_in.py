@@ -20,7 +20,12 @@ from dashboards.words import N_
 router = APIRouter(include_in_schema=False)
 
 WRONG = N_("Login name or password is wrong.")
-DIFFER = N_("The two passwords differ. Type the new one twice.")
+
+
+class Differ(CloudError):
+    status = 422
+    field = "again"
+    sentence = "The two passwords differ. Type the new one twice."
 
 
 @router.get("/login")
@@ -101,27 +106,27 @@ def set_password(
 ) -> Response:
     """Sets the password and signs in; where there is a second factor, its code is asked for too."""
     user = _of_link(request, session, secret)
-    if password != again:
-        return _password_page(request, user, error=page.say(request)(DIFFER))
     now = utc_now()
     try:
+        if password != again:
+            raise Differ
         passwords.set_by_link(session, secret, password, now=now)
-    except passwords.BadPassword as error:
-        return _password_page(request, user, error=errors.sentence(request, error))
+    except (Differ, passwords.BadPassword) as error:
+        return _password_page(request, user, error=error)
     token = auth.sign_in(session, user, browser=web.browser(request), now=now)
     session.flush()
     return _signed_in(request, session, token, user.login)
 
 
-def _password_page(request: Request, user: User, *, error: str | None) -> Response:
+def _password_page(request: Request, user: User, *, error: CloudError | None) -> Response:
     return page.render(
         request,
         "manager/people/password.html",
-        status=422 if error else 200,
+        status=error.status if error else 200,
         login=user.login,
         name=user.name,
         shortest=passwords.SHORTEST,
-        error=error,
+        mistake=errors.mistake(request, error),
     )
 
 

@@ -27,6 +27,8 @@ from prepaid.money import Money
 
 router = APIRouter(include_in_schema=False, prefix="/people")
 
+NAMES = {"roles": "role", "sites": "sees"}  # a list is one field many times
+
 
 @dataclass(frozen=True, slots=True)
 class Filled:
@@ -50,7 +52,13 @@ class Filled:
         scope = Scope(is_everywhere=True)
         if not self.is_everywhere:
             scope = Scope(is_everywhere=False, sites=self.sites, buildings=self.buildings)
-        return Work(self.name, roles, scope, _limit(self.most_topup), _limit(self.most_a_day))
+        return Work(
+            name=self.name,
+            roles=roles,
+            scope=scope,
+            most_topup=_limit(self.most_topup, field="most_topup"),
+            most_a_day=_limit(self.most_a_day, field="most_a_day"),
+        )
 
 
 def filled(
@@ -75,13 +83,13 @@ def filled(
     )
 
 
-def _limit(typed: str) -> Money | None:
+def _limit(typed: str, *, field: str) -> Money | None:
     if not typed.strip():
         return None
     try:
         return amount.read(typed)
     except amount.BadAmount:
-        raise users.BadLimit from None
+        raise users.BadLimit(field=field) from None
 
 
 @router.get("")
@@ -260,7 +268,7 @@ def _form(
         form=form,
         roles=ROLES,
         may_everything=user.scope.is_everywhere,
-        error=errors.sentence(request, error) if error else None,
+        mistake=errors.mistake(request, error, names=NAMES),
         at=f"/people/{person.user_id}" if person else "/people/new",
         **shown,
         **top(session, user),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from datetime import date, timedelta
 from typing import Annotated, Any
 from uuid import UUID
@@ -14,16 +15,19 @@ from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse, Response
 
 from cloud.auth import SignedIn
+from cloud.errors import CloudError
 from cloud.permissions import Permission
 from cloud.services import approvals, scopes
 from cloud.services.tariffs import drafts, rehearsal
 from cloud.services.tariffs.drafts import Draft
 from cloud.tables import Room, Site, utc_now
 from cloud.web import UserSession
-from dashboards import page
+from dashboards import errors, page
+from dashboards.manager.estate import forms
 from dashboards.manager.tariffs import drawings, form, trial
 from dashboards.manager.tariffs.pages import Edit, See, first_of_next_month
 from dashboards.manager.top import top
+from dashboards.mistake import Mistake
 from dashboards.tariff_words import Say
 from prepaid.money import Money
 from prepaid.tariff_document import BadTariff, parse
@@ -31,6 +35,11 @@ from prepaid.tariff_document import BadTariff, parse
 router = APIRouter(include_in_schema=False, prefix="/tariffs")
 
 SHOWN = 200  # of the points of a rehearsal
+
+
+class NoJson(CloudError):
+    status = 422
+    sentence = "This is no JSON document: look at line {line}, column {column}. Nothing was saved."
 
 
 async def typed(request: Request) -> FormData:
@@ -59,18 +68,23 @@ def draft(
     used: str = "",
     before: str = "",
 ) -> Response:
-    return _page(request, session, user, draft_id, used=used, before=before, json_error=None)
+    return _page(request, session, user, draft_id, used=used, before=before)
 
 
 @router.post("/drafts/{draft_id:uuid}/form")
-def save_form(draft_id: UUID, user: Edit, session: UserSession, typed: Typed) -> Response:
+def save_form(
+    request: Request, draft_id: UUID, user: Edit, session: UserSession, typed: Typed
+) -> Response:
     now = utc_now()
-    found = drafts.one(session, user, draft_id, now=now)
-    given = form.read(typed)
-    stays = len(found.document.get("versions", [])) - 1 if found.published else 0
-    document = form.written(given, found.document, replaces=max(stays, 0))
-    drafts.change(session, user, draft_id, document, now=now)
-    return RedirectResponse(f"/tariffs/drafts/{draft_id}", status_code=303)
+
+    def do() -> None:
+        found = drafts.one(session, user, draft_id, now=now)
+        given = form.read(typed)
+        stays = len(found.document.get("versions", [])) - 1 if found.published else 0
+        document = form.written(given, found.document, replaces=max(stays, 0))
+        drafts.change(session, user, draft_id, document, now=now)
+
+    return _done(request, session, user, draft_id, do)
 
 
 @router.post("/drafts/{draft_id:uuid}/document")
@@ -81,57 +95,114 @@ def save_document(
     session: UserSession,
     document: Annotated[str, Form()] = "",
 ) -> Response:
-    try:
-        found = json.loads(document)
-    except (ValueError, RecursionError) as error:
-        return _page(request, session, user, draft_id, json_error=(document, str(error)))
-    drafts.change(session, user, draft_id, found, now=utc_now())
-    return RedirectResponse(f"/tariffs/drafts/{draft_id}", status_code=303)
+    def do() -> None:
+        try:
+            found = json.loads(document)
+        except json.JSONDecodeError as error:
+            raise NoJson(line=error.lineno, column=error.colno) from None
+        except (ValueError, RecursionError):  # a number or a nesting that nobody can mean
+            raise NoJson(line=1, column=1) from None
+        drafts.change(session, user, draft_id, found, now=utc_now())
+
+    return _done(
+        request,
+        session,
+        user,
+        draft_id,
+        do,
+        form="document",
+        typed={"document": document},
+        names={"": "document"},
+    )
 
 
 @router.post("/drafts/{draft_id:uuid}/drop")
-def drop(draft_id: UUID, user: Edit, session: UserSession) -> Response:
-    drafts.drop(session, user, draft_id, now=utc_now())
-    return RedirectResponse("/tariffs", status_code=303)
+def drop(request: Request, draft_id: UUID, user: Edit, session: UserSession) -> Response:
+    def do() -> None:
+        drafts.drop(session, user, draft_id, now=utc_now())
+
+    return _done(request, session, user, draft_id, do, to="/tariffs")
 
 
 @router.post("/drafts/{draft_id:uuid}/propose")
 def propose(
-    draft_id: UUID, user: Edit, session: UserSession, why: Annotated[str, Form()] = ""
+    request: Request,
+    draft_id: UUID,
+    user: Edit,
+    session: UserSession,
+    why: Annotated[str, Form()] = "",
 ) -> Response:
-    drafts.propose(session, user, draft_id, why=why, now=utc_now())
-    return RedirectResponse(f"/tariffs/drafts/{draft_id}", status_code=303)
+    def do() -> None:
+        drafts.propose(session, user, draft_id, why=why, now=utc_now())
+
+    return _done(request, session, user, draft_id, do, form="propose", typed={"why": why})
 
 
 @router.post("/drafts/{draft_id:uuid}/withdraw")
-def withdraw(draft_id: UUID, user: Edit, session: UserSession) -> Response:
+def withdraw(request: Request, draft_id: UUID, user: Edit, session: UserSession) -> Response:
     now = utc_now()
-    found = drafts.one(session, user, draft_id, now=now)
-    if found.proposal is not None:
-        approvals.withdraw(session, user, found.proposal.id, now=now)
-    return RedirectResponse(f"/tariffs/drafts/{draft_id}", status_code=303)
+
+    def do() -> None:
+        found = drafts.one(session, user, draft_id, now=now)
+        if found.proposal is not None:
+            approvals.withdraw(session, user, found.proposal.id, now=now)
+
+    return _done(request, session, user, draft_id, do)
 
 
 @router.post("/drafts/{draft_id:uuid}/rehearse")
 def rehearse(
+    request: Request,
     draft_id: UUID,
     user: Edit,
     session: UserSession,
-    days: Annotated[int, Form(ge=1, le=rehearsal.MOST_DAYS)] = 90,
+    days: Annotated[str, Form()] = "90",
     site: Annotated[UUID | None, Form()] = None,
 ) -> Response:
     now = utc_now()
     until = now.astimezone(form.ZONE).date()
-    asked = rehearsal.request(
-        session,
-        user,
-        draft_id,
-        site_id=site,
-        since=until - timedelta(days=days),
-        until=min(until, now.date()),
-        now=now,
-    )
+    try:
+        with session.begin_nested():
+            asked = rehearsal.request(
+                session,
+                user,
+                draft_id,
+                site_id=site,
+                since=until - timedelta(days=forms.whole(days, field="days")),
+                until=min(until, now.date()),
+                now=now,
+            )
+    except drafts.NoSuchDraft:
+        raise
+    except CloudError as error:
+        typed = {"days": days, "site": str(site or "")}
+        told = errors.mistake(request, error, typed, form="rehearse", names={"since": "days"})
+        return _page(request, session, user, draft_id, told)
     return RedirectResponse(f"/tariffs/rehearsals/{asked.id}", status_code=303)
+
+
+def _done(
+    request: Request,
+    session: Session,
+    user: SignedIn,
+    draft_id: UUID,
+    do: Callable[[], None],
+    *,
+    form: str = "",
+    typed: Mapping[str, str] | None = None,
+    names: Mapping[str, str] | None = None,
+    to: str = "",
+) -> Response:
+    """Back to the draft, or to; or its page with what was refused. Raises drafts.NoSuchDraft."""
+    try:
+        with session.begin_nested():
+            do()
+    except drafts.NoSuchDraft:
+        raise
+    except CloudError as error:
+        told = errors.mistake(request, error, typed, form=form, names=names)
+        return _page(request, session, user, draft_id, told)
+    return RedirectResponse(to or f"/tariffs/drafts/{draft_id}", status_code=303)
 
 
 @router.get("/rehearsals/{rehearsal_id:uuid}")
@@ -171,23 +242,24 @@ def _page(
     session: Session,
     user: SignedIn,
     draft_id: UUID,
+    told: Mistake | None = None,
     *,
-    json_error: tuple[str, str] | None,
     used: str = "",
     before: str = "",
 ) -> Response:
-    now, say = utc_now(), page.say(request)
+    now, say, told = utc_now(), page.say(request), told or Mistake()
     found = drafts.one(session, user, draft_id, now=now)
     return page.render(
         request,
         "manager/tariff_draft.html",
-        status=200 if json_error is None else 422,
+        status=told.status,
+        mistake=told,
+        at=f"/tariffs/drafts/{draft_id}",
         draft=found,
         form=form.shown(found.document) or _unread(found),
         bands=form.BANDS,
         sizes=(form.HOURS, form.TIERS, form.FURTHER),
-        document=json_error[0] if json_error else _text(found.document),
-        json_error=json_error[1] if json_error else None,
+        document=told.within("document").value("document", _text(found.document)),
         days=_days(found.document, say),
         trial=_trial(found, used, before, say, now),
         used=used,

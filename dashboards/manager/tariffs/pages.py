@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -13,16 +14,19 @@ from starlette.responses import RedirectResponse, Response
 
 from cloud import web
 from cloud.auth import SignedIn
+from cloud.errors import CloudError
 from cloud.permissions import Permission
 from cloud.services import scopes
 from cloud.services.tariffs import assignments, drafts, publication
 from cloud.services.tariffs.assignments import NoSuchTariffHere
 from cloud.tables import Site, TariffDocument, TariffPublication, utc_now
 from cloud.web import UserSession
-from dashboards import page
+from dashboards import errors, page
+from dashboards.manager.estate import forms
 from dashboards.manager.tariffs import drawings
 from dashboards.manager.tariffs.form import ZONE
 from dashboards.manager.top import top
+from dashboards.mistake import Mistake
 from prepaid.tariff_document import parse
 
 router = APIRouter(include_in_schema=False, prefix="/tariffs")
@@ -61,6 +65,17 @@ def all_tariffs(request: Request, user: See, session: UserSession) -> Response:
 
 @router.get("/{tariff_id:uuid}")
 def tariff(request: Request, tariff_id: UUID, user: See, session: UserSession) -> Response:
+    return _page(request, session, user, tariff_id)
+
+
+def _page(
+    request: Request,
+    session: Session,
+    user: SignedIn,
+    tariff_id: UUID,
+    told: Mistake | None = None,
+) -> Response:
+    """Raises NoSuchTariffHere. told: what was refused of one of the page's forms."""
     now, say = utc_now(), page.say(request)
     row = session.get(TariffDocument, tariff_id)
     if row is None:
@@ -75,6 +90,9 @@ def tariff(request: Request, tariff_id: UUID, user: See, session: UserSession) -
     return page.render(
         request,
         "manager/tariff.html",
+        status=told.status if told else 200,
+        mistake=told or Mistake(),
+        at=f"/tariffs/{tariff_id}",
         tariff=row,
         versions=[
             (version, drawings.days(version, say), number == held)
@@ -95,6 +113,7 @@ def tariff(request: Request, tariff_id: UUID, user: See, session: UserSession) -
 
 @router.post("/{tariff_id:uuid}/assign")
 def assign(
+    request: Request,
     tariff_id: UUID,
     user: Edit,
     session: UserSession,
@@ -105,37 +124,91 @@ def assign(
     since: Annotated[str, Form()] = "",
 ) -> Response:
     now = utc_now()
-    assignments.assign(
-        session,
-        user,
-        tariff_id,
-        point_id=point if target == "point" else None,
-        class_=class_name if target == "class" else None,
-        site_id=site if target == "site" else None,
-        since=_instant(since, now),
-        now=now,
-    )
-    return RedirectResponse(f"/tariffs/{tariff_id}", status_code=303)
+
+    def do() -> None:
+        assignments.assign(
+            session,
+            user,
+            tariff_id,
+            point_id=point if target == "point" else None,
+            class_=class_name if target == "class" else None,
+            site_id=site if target == "site" else None,
+            since=forms.instant(since, field="since") if since else now,
+            now=now,
+        )
+
+    typed = {
+        "target": target,
+        "point": str(point or ""),
+        "class_name": class_name,
+        "site": str(site or ""),
+        "since": since,
+    }
+    about = {"": {"class": "class_name"}.get(target, target)}
+    return _done(request, session, user, tariff_id, do, form="assign", typed=typed, names=about)
 
 
 @router.post("/{tariff_id:uuid}/end-assignment")
 def end_assignment(
-    tariff_id: UUID, user: Edit, session: UserSession, assignment: Annotated[UUID, Form()]
+    request: Request,
+    tariff_id: UUID,
+    user: Edit,
+    session: UserSession,
+    assignment: Annotated[UUID, Form()],
 ) -> Response:
-    assignments.end(session, user, assignment, now=utc_now())
-    return RedirectResponse(f"/tariffs/{tariff_id}", status_code=303)
+    def do() -> None:
+        assignments.end(session, user, assignment, now=utc_now())
+
+    return _done(request, session, user, tariff_id, do)
 
 
 @router.post("/{tariff_id:uuid}/class")
 def set_class(
+    request: Request,
     tariff_id: UUID,
     user: Edit,
     session: UserSession,
     point: Annotated[UUID, Form()],
     class_name: Annotated[str, Form()] = "",
 ) -> Response:
-    assignments.set_class(session, user, point, class_name, now=utc_now())
-    return RedirectResponse(f"/tariffs/{tariff_id}#points", status_code=303)
+    def do() -> None:
+        assignments.set_class(session, user, point, class_name, now=utc_now())
+
+    return _done(
+        request,
+        session,
+        user,
+        tariff_id,
+        do,
+        form=f"class-{point}",
+        typed={"class_name": class_name},
+        names={"": "class_name"},
+        to="#points",
+    )
+
+
+def _done(
+    request: Request,
+    session: Session,
+    user: SignedIn,
+    tariff_id: UUID,
+    do: Callable[[], None],
+    *,
+    form: str = "",
+    typed: Mapping[str, str] | None = None,
+    names: Mapping[str, str] | None = None,
+    to: str = "",
+) -> Response:
+    """Back to the tariff, where to is; or its page with what was refused. Raises NoSuchTariffHere."""
+    try:
+        with session.begin_nested():
+            do()
+    except NoSuchTariffHere:
+        raise
+    except CloudError as error:
+        told = errors.mistake(request, error, typed, form=form, names=names)
+        return _page(request, session, user, tariff_id, told)
+    return RedirectResponse(f"/tariffs/{tariff_id}{to}", status_code=303)
 
 
 @router.post("/{tariff_id:uuid}/draft")
@@ -157,13 +230,6 @@ def first_of_next_month(now: datetime) -> str:
     local = now.astimezone(ZONE)
     year, month = (local.year + 1, 1) if local.month == 12 else (local.year, local.month + 1)
     return datetime(year, month, 1, tzinfo=ZONE).isoformat()
-
-
-def _instant(typed: str, now: datetime) -> datetime:
-    try:
-        return datetime.fromisoformat(typed).replace(tzinfo=ZONE)
-    except ValueError:
-        return now
 
 
 def _candidates(session: Session, user: SignedIn, commodity: str) -> list[Any]:
