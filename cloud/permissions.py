@@ -30,6 +30,7 @@ class Permission(StrEnum):
     EDIT_ESTATE = "edit-estate"  # sites, buildings, rooms, gateways, where meters are mounted first
     SEE_METERS = "see-meters"
     CHANGE_METERS = "change-meters"  # what is done to a mounted meter
+    ACKNOWLEDGE_ALARMS = "acknowledge-alarms"
     DECIDE_READINGS = "decide-readings"  # what is charged of a reading in doubt
     SEE_APPROVALS = "see-approvals"
     APPROVE = "approve"
@@ -102,6 +103,7 @@ _WHO: Mapping[Permission, tuple[Role, ...]] = {
         Role.AUDITOR,
     ),
     Permission.CHANGE_METERS: (Role.ENGINEER,),
+    Permission.ACKNOWLEDGE_ALARMS: (Role.OPERATOR, Role.ENGINEER),
     Permission.DECIDE_READINGS: (Role.OPERATOR, Role.ENGINEER),
     Permission.SEE_APPROVALS: _PROPOSERS,
     Permission.APPROVE: (Role.APPROVER,),

@@ -43,9 +43,18 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """Who has seen to an alarm, when, and why it may wait: services.acknowledgements."""
+
+    by: str
+    at: datetime
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class PointAlarm:
     """An alarm of a service point that is on since at. text is for logs, in English; findings are of the
-    reading that held the point, where one did."""
+    reading that held the point, where one did; seen is None until somebody has seen to it."""
 
     point_id: UUID
     point: str
@@ -60,6 +69,7 @@ class PointAlarm:
     wanted: Supply | None
     why: Why | None
     findings: tuple[Finding, ...]
+    seen: Seen | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +90,16 @@ class GatewayTrouble:
 # An alarm is on if the last that was said of it is not that it is over: one step in an index for each.
 _POINTS = text(f"""
     SELECT a.point_id, a.kind, a.at, a.text, p.name AS point, p.commodity, p.meter_no, t.unit,
-           r.id AS room_id, r.name AS room, b.name AS building, s.wanted, s.why
+           r.id AS room_id, r.name AS room, b.name AS building, s.wanted, s.why,
+           k.why AS seen_why, k.acknowledged_at, u.name AS seen_by
     FROM points p
-    CROSS JOIN unnest(CAST(:kinds AS text[])) AS k(kind)
+    CROSS JOIN unnest(CAST(:kinds AS text[])) AS of(kind)
     CROSS JOIN LATERAL (
-        SELECT * FROM alarms WHERE point_id = p.id AND kind = k.kind
+        SELECT * FROM alarms WHERE point_id = p.id AND kind = of.kind
         ORDER BY at DESC, is_over DESC LIMIT 1
     ) a
+    LEFT JOIN alarm_acknowledgements k ON k.point_id = p.id AND k.kind = a.kind AND k.at = a.at
+    LEFT JOIN users u ON u.id = k.acknowledged_by
     JOIN point_states s ON s.point_id = p.id
     JOIN tariffs t ON t.id = p.tariff_id
     JOIN rooms r ON r.id = p.room_id
@@ -166,6 +179,9 @@ def of_points(
             findings=tuple(findings[row.point_id, row.at])
             if row.kind == AlarmKind.IMPLAUSIBLE
             else (),
+            seen=Seen(row.seen_by, row.acknowledged_at, row.seen_why)
+            if row.seen_why is not None
+            else None,
         )
         for row in rows
     ]

@@ -16,6 +16,7 @@ from cloud.tables.counter import (
 )
 from cloud.tables.devices import (
     Alarm,
+    AlarmAcknowledgement,
     DownEntry,
     EnrolmentToken,
     Evidence,
@@ -88,6 +89,7 @@ __all__ = [
     "Account",
     "AccountAct",
     "Alarm",
+    "AlarmAcknowledgement",
     "ApiKey",
     "Approval",
     "AuditEntry",

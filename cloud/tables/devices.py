@@ -369,3 +369,17 @@ class Alarm(Owned, table=True):
     at: datetime = Field(primary_key=True, sa_type=Utc)
     is_over: bool = Field(primary_key=True, sa_type=Boolean)
     text: str = Field(sa_type=Text)
+
+
+class AlarmAcknowledgement(Owned, table=True):
+    """告警确认: an alarm that began at `at` which somebody has seen to. One that comes again is another alarm."""
+
+    __tablename__ = "alarm_acknowledgements"
+    __table_args__ = (belongs_to("points", "point_id"), belongs_to("users", "acknowledged_by"))
+
+    point_id: UUID = Field(primary_key=True)
+    kind: str = Field(primary_key=True, sa_type=Text)
+    at: datetime = Field(primary_key=True, sa_type=Utc)
+    why: str = Field(sa_type=Text)
+    acknowledged_by: UUID
+    acknowledged_at: datetime = Field(sa_type=Utc)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated
@@ -25,6 +24,7 @@ from cloud.tables.base import utc_now
 from cloud.web import OpenEvents, UserSession, database
 from dashboards import files, language, live, page, words
 from dashboards.manager import accounts, gateways, jobs, supply
+from dashboards.manager import alarms as alarm_pages
 from dashboards.manager.estate import meters, places, point
 from dashboards.manager.integration import keys, reference, webhooks
 from dashboards.manager.money import (
@@ -44,12 +44,12 @@ from dashboards.manager.tariffs import editing as tariff_editing
 from dashboards.manager.tariffs import pages as tariff_pages
 from dashboards.manager.top import top
 from dashboards.state import Flag, of_room, summarize
-from prepaid.wire import AlarmKind
 
 router = APIRouter(include_in_schema=False)
 router.include_router(language.router)
 router.include_router(files.router)
 router.include_router(supply.router)
+router.include_router(alarm_pages.router)
 router.include_router(gateways.router)
 router.include_router(keys.router)
 router.include_router(webhooks.router)
@@ -117,7 +117,8 @@ def rooms(
     state: str = "",
 ) -> Response:
     """The room board. q and state choose what is shown, for those who open it by such an address."""
-    found = board.rooms(session, user.organization_id, now=utc_now(), scope=user.scope)
+    whose = user.organization_id
+    found = board.rooms(session, whose, now=utc_now(), scope=user.scope)
     wanted = Flag(state) if state in set(Flag) else None
     shown = {room.room_id for room in found if matches(room, q, wanted)}
     listed = floors(found, shown)
@@ -130,33 +131,9 @@ def rooms(
         summary=summarize(found),
         wanted=wanted,
         q=q,
-        troubles=alarms.of_gateways(session, user.organization_id, scope=user.scope),
-        alarms=alarms.of_points(session, user.organization_id, rooms=None, scope=user.scope),
+        troubles=alarms.of_gateways(session, whose, scope=user.scope),
+        alarms=_open(alarms.of_points(session, whose, rooms=None, scope=user.scope)),
         audit_checked=audit_checks.of(session, user),
-        **top(session, user),
-    )
-
-
-@router.get("/alarms")
-def all_alarms(
-    request: Request,
-    user: Annotated[SignedIn, Depends(web.allowed(Permission.SEE_ROOMS))],
-    session: UserSession,
-    kind: str = "",
-) -> Response:
-    """Every alarm that is on, or those of a kind; how many there are of each. An alarm goes when its cause does."""
-    found = alarms.of_points(session, user.organization_id, rooms=None, scope=user.scope)
-    wanted = AlarmKind(kind) if kind in set(AlarmKind) else None
-    numbers = Counter(alarm.kind for alarm in found)
-    return page.render(
-        request,
-        "manager/alarms.html",
-        troubles=alarms.of_gateways(session, user.organization_id, scope=user.scope),
-        audit_checked=audit_checks.of(session, user),
-        alarms=[alarm for alarm in found if wanted in (None, alarm.kind)],
-        kinds={each: numbers[each] for each in AlarmKind if numbers[each]},
-        count=len(found),
-        wanted=wanted,
         **top(session, user),
     )
 
@@ -211,11 +188,15 @@ def _read(session: Session, user: SignedIn, changes: live.Changes, shown: Board)
     for card in read:
         cards[card.room_id] = card
         noted.pop(card.room_id, None)
-    for alarm in alarms.of_points(
-        session, whose, rooms=changed if is_few else None, scope=user.scope
-    ):
+    on = alarms.of_points(session, whose, rooms=changed if is_few else None, scope=user.scope)
+    for alarm in _open(on):
         noted.setdefault(alarm.room_id, []).append(alarm)
     return Board(cards, noted, troubles)
+
+
+def _open(found: list[PointAlarm]) -> list[PointAlarm]:
+    """The alarms that nobody has seen to."""
+    return [alarm for alarm in found if alarm.seen is None]
 
 
 def _changed_rooms(changes: live.Changes, cards: dict[UUID, RoomCard]) -> set[UUID] | None:

@@ -75,6 +75,7 @@ ACTS: dict[tuple[str, str], str] = {
     ("account", "account.link-renewed"): N_("renewed a customer's link"),
     ("account", "account.link-revoked"): N_("revoked a customer's link"),
     ("account", "account.stated"): N_("stated a reading of a meter by hand"),
+    ("point", "acknowledge-alarm"): N_("acknowledged an alarm"),
     ("point", "explain-difference"): N_("explained a difference of re-rating"),
     ("account", "tell-of-topups"): N_("said whether a customer is told of top-ups"),
     ("account", "household.said"): N_("said how many people live there"),

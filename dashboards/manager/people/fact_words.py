@@ -9,6 +9,7 @@ from typing import Any
 
 from cloud.permissions import Role
 from dashboards import page, sentences
+from dashboards.alarm_words import ALARMS
 from dashboards.manager.people.role_words import ROLES
 from dashboards.words import N_
 from prepaid.money import Money
@@ -18,6 +19,7 @@ Say = Callable[[str], str]
 FACTS: Mapping[str, str] = {
     "account": N_("Account"),
     "address": N_("Address on the line"),
+    "alarm": N_("Alarm"),
     "alone": N_("Limit without a second person"),
     "amount": N_("Amount"),
     "asked_by": N_("Asked for by"),
@@ -124,11 +126,12 @@ VALUES: Mapping[str, str] = {
     "tariff": N_("New prices"),
     "reopen-month": N_("Open a closed month again"),
     **{role.value: words[0] for role, words in ROLES.items()},
+    **{kind.value: look.label for kind, look in ALARMS.items()},
 }
 """Values that are names within the program."""
 
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_WORDED = {"supply", "channel", "way", "how", "kind", "purpose", "roles"}
+_WORDED = {"alarm", "supply", "channel", "way", "how", "kind", "purpose", "roles"}
 _LATER = {"at", "event", "settings", "document", "longest_s", "points"}
 """Kept for the program, or told elsewhere on the page."""
 

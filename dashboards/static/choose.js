@@ -1,6 +1,6 @@
-// Choosing many: all of a building at once, and how many are chosen.
-const form = document.querySelector('form[action="/cuts"]');
-const boxes = (within) => [...within.querySelectorAll('input[name="point"]')];
+// Choosing many: all of a section at once, and how many are chosen. data-choose is the name of the boxes.
+const form = document.querySelector("form[data-choose]");
+const boxes = (within) => [...within.querySelectorAll(`input[name="${form.dataset.choose}"]`)];
 
 function tell() {
   const chosen = boxes(form).filter((box) => box.checked).length;
