@@ -19,6 +19,7 @@ from starlette.responses import HTMLResponse
 from cloud.said import said_again
 from dashboards import (
     alarm_words,
+    browser_words,
     measured_words,
     refusal_words,
     sentences,
@@ -146,6 +147,10 @@ def _environment(language: str) -> jinja2.Environment:
         "said": lambda words: sentences.said(language, words),
         "said_again": lambda written: sentences.said(language, said_again(written)),
         "protocol_word": lambda name: PROTOCOLS.get(name, name),
+    }
+    environment.filters |= {
+        "browser_word": lambda agent: browser_words.said(agent, say),
+        "is_phone": browser_words.is_phone,
     }
     environment.globals |= {
         "static": static,
