@@ -148,7 +148,11 @@ class Agent:
 
     def take_up(self, point: UUID) -> None:
         """A service point is new or has changed: visit it as it is now."""
+        before = self._points.get(point)
         self.reload()
+        after = self._points.get(point)
+        if before is not None and after is not None and before.meter != after.meter:
+            self._switches.meter_changed(point)
         # Its purse may last less long than when its other points were planned.
         if point in self._points:
             for each in self._purses.beside(self._points[point]):

@@ -47,12 +47,18 @@ class Switches:
         self._booking = booking
         self._present = present
         self._sent: dict[UUID, float] = {}  # the tick of each point's last command
+        self._mended: set[UUID] = set()
         self.may_cut = True
+
+    def meter_changed(self, point: UUID) -> None:
+        """What its meter refused may be asked again at once: it is another one, or has another key."""
+        self._mended.add(point)
 
     def begin_again(self, booking: Booking) -> None:
         """The store was rebuilt: no command of before is under way."""
         self._booking = booking
         self._sent.clear()
+        self._mended.clear()
 
     def is_to_move(self, point: ServicePoint, driver: Driver, settled: Settled) -> bool:
         """Whether the switch is to be moved now, as far as one reading says."""
@@ -145,6 +151,8 @@ class Switches:
             return False
         if intent.commanded_at is None and not intent.is_refused and intent.tries < SWITCH_TRIES:
             return True
+        if intent.is_refused and point.id in self._mended:
+            return True
         return self._patience_left_s(point, driver, intent) <= 0
 
     def _patience_left_s(self, point: ServicePoint, driver: Driver, intent: Intent) -> float:
@@ -195,6 +203,7 @@ class Switches:
         with store.transaction():
             store.save_intent(point.id, intent)
         self._sent[point.id] = now.tick
+        self._mended.discard(point.id)
         try:
             await bus.run(
                 lambda: driver.switch(point.meter, supply, point.policy.restore, intent.sent_at),

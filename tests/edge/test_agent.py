@@ -18,7 +18,7 @@ from edge.lines.bus import Bus
 from edge.lines.pace import Pace
 from prepaid.ledger import Reason, Transfer, credit_balance, income, prepaid
 from prepaid.money import Money
-from prepaid.point import Policy, Restore
+from prepaid.point import Policy, Restore, ServicePoint
 from prepaid.reading import Supply
 from prepaid.supply import Why
 from prepaid.wire import Alarm, AlarmKind, Charged, Read, SupplyChanged
@@ -327,6 +327,28 @@ async def test_a_refused_command_is_alarmed_at_once_and_not_hammered(tmp_path: P
 
     (alarm,) = [a for a in room.told(Alarm) if a.alarm is AlarmKind.SWITCH_FAILED]
     assert "password wrong or not authorised" in alarm.text
+    assert commands(room) == [TRIP]
+
+
+@simulated
+async def test_a_key_that_is_mended_is_tried_at_once(tmp_path: Path):
+    wrong = {**ELECTRICITY.meter.settings, "operator": "1"}
+    unkeyed = replace(ELECTRICITY, meter=replace(ELECTRICITY.meter, settings=wrong))
+    room = Room(tmp_path, points=(unkeyed,))
+
+    async def use(point: ServicePoint, total: str) -> None:
+        room.meter.show(total)
+        await room.agent.visit(point)
+        await asyncio.sleep(5)
+
+    await use(unkeyed, "100.00")
+    await use(unkeyed, "102.00")
+    assert commands(room) == []
+    with room.store.transaction():
+        room.store.save_point(ELECTRICITY)
+    room.agent.take_up(ELECTRICITY.id)
+    await use(ELECTRICITY, "102.00")
+
     assert commands(room) == [TRIP]
 
 
