@@ -82,7 +82,7 @@ class MeterRoom:
     def bound(self, line: str) -> Bound:
         """What is promised of a line: as it was up to a minute ago, since to find it takes milliseconds."""
         known = self._bounds.get(line)
-        if known is None:
+        if known is None or not known.delay_s:
             known = self._bounds[line] = self.agent.bound(line)
         return known
 

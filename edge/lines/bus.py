@@ -320,7 +320,7 @@ class Bus:
             raise NoReply(f"line {self.name}: {error}") from error
         listening.sent_s = len(request) * self._byte_s
         listening.since = loop.time() + listening.sent_s
-        self._count.begin(began, request)
+        self._count.begin(began, is_asked=listening.is_asked)
         until = listening.since + wait_s
         # Noise must not hold the line for ever, so the whole attempt has an end of its own.
         last = until + LONGEST_FRAME * self._byte_s + self._delay_s
@@ -415,9 +415,9 @@ class _Count:
     retries: int = 0
     waited_s: float = 0.0
 
-    def begin(self, now: float, request: bytes) -> None:
+    def begin(self, now: float, *, is_asked: bool) -> None:
         self.began = now if self.began is None else self.began
-        self.requests += bool(request)
+        self.requests += is_asked
 
 
 class _Listening(Generic[F]):
@@ -438,6 +438,11 @@ class _Listening(Generic[F]):
         self.first = 0
         self.delay_s: float | None = None
         self.paused_s = 0.0
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether somebody is to answer: not where a time is told, or where it is heard who is there."""
+        return self._decoder is not None
 
     @property
     def has_begun(self) -> bool:

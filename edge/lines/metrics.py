@@ -9,7 +9,8 @@ LONGEST_SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class LineMetrics:
-    """Of one line. Times in seconds; of the requests sent, each is answered, garbled, timed out or under way.
+    """Of one line. Times in seconds; of the requests sent, each is answered, garbled, timed out or under way. What
+    nobody must answer (a time that is told, a call to whoever is there) is none of them.
 
     useful_s is what answered requests needed: their bytes at the line's rate, the meter's own delay, and the gap
     that must follow. busy_s is all the time in which the line was not free, time-outs included. gap_s is the gap

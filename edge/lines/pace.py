@@ -44,7 +44,8 @@ class Bound:
     delay_s at the most until all it pays for is off, if nothing holds the cut. So a purse of typical load (the
     median of the line) cannot be overdrawn by more than typical, and none by more than most.
 
-    interval_s is the shortest time between two visits of a point, were every purse of the line near a level.
+    interval_s is the shortest time between two visits of a point, were every purse of the line near a level. All are
+    0 where nothing is promised.
     """
 
     line: str
@@ -104,9 +105,11 @@ class LinePace:
         )
 
     def bound(self, loads: list[Load]) -> Bound:
-        """The promise to purses of these loads; nothing is overdrawn where there is none."""
+        """The promise to purses of these loads; before the first answer, and where nobody pays, there is none."""
         line = self.line()
-        bounds = sorted(_bound(line, load) for load in loads) or [Money(0)]
+        if not line.visit or not loads:
+            return Bound(self._name, interval_s=0, delay_s=0, typical=Money(0), most=Money(0))
+        bounds = sorted(_bound(line, load) for load in loads)
         return Bound(
             self._name,
             interval_s=line.interval.total_seconds(),

@@ -535,6 +535,20 @@ async def test_a_line_tells_who_is_silent_and_what_was_garbled_until_an_answer_c
 
 
 @simulated
+async def test_what_nobody_must_answer_is_no_request_without_an_answer():
+    bus, wire, _ = line("123.45")
+    wire.is_silent = True
+
+    await bus.hear(b"\x68", reply_s=0.1)  # whoever looks for meters calls where nobody may be
+    await bus.tell(lambda: b"\x68")
+    listened = bus.metrics()
+
+    assert len(wire.requests) == 2
+    assert (listened.requests, listened.timeouts) == (0, 0)
+    assert listened.busy_s > 0.1
+
+
+@simulated
 async def test_metrics_of_two_lines_are_not_mixed():
     bus, _, _ = line("123.45")
     other = Bus("L2", Wire([]), baud=2400, delay_s=0)
