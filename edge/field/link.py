@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from edge.drivers import DRIVERS
 from edge.field.room import MeterRoom
-from edge.field.said import why_not
+from edge.field.said import CannotDo, Tone, said, why_not
 from edge.lines.place import SerialAt
 from edge.technician.answers import Protocol
 from edge.technician.scan import Found
@@ -17,10 +17,15 @@ from protocols.modbus import profile as profiles
 
 DRIVER_OF = {
     Protocol.DLT645_2007: "dlt645-2007",
+    Protocol.DLT645_1997: "dlt645-1997",
     Protocol.CJT188: "cjt188-2004",
     Protocol.MODBUS_RTU: "modbus",
 }
 PROTOCOL_OF = {driver: protocol for protocol, driver in DRIVER_OF.items()}
+
+
+class NotAsEntered(CannotDo):
+    """The found meter is not the one that the office has entered, by kind or number. Look at it, then be sure."""
 
 
 def is_open(room: MeterRoom, point: ServicePoint) -> bool:
@@ -71,12 +76,15 @@ def link(
     *,
     profile: str,
     meter_no: str,
+    is_sure: bool,
     by: str,
 ) -> Meter:
     """The point is read where the meter was found, from now on, and the cloud is told.
 
     profile is the register profile of a Modbus meter, meter_no its number as on the label; what was read
-    before keeps its number, as another one would be a change of meters. Raises CannotDo, StoreFull, StoreHeld.
+    before keeps its number, as another one would be a change of meters. is_sure that somebody has looked at the
+    meter where it is not what the office has entered: whoever takes the wrong point from a list would have the
+    supply of another customer cut. Raises NotAsEntered, CannotDo, StoreFull, StoreHeld.
     """
     was = point.meter
     if not is_open(room, point):
@@ -92,12 +100,14 @@ def link(
             there=_rate(found.place.at),
             here=_rate(here),
         )
+    number = meter_no.strip() or was.meter_no
+    if not is_sure:
+        _check_entered(point, found, number)
     settings = {**was.settings, **found.settings}
     if found.protocol is Protocol.MODBUS_RTU:
         settings["profile"] = profile or was.settings.get("profile", "")
         if settings["profile"] not in profiles.names():
             raise why_not("Choose the register profile of this Modbus meter.")
-    number = meter_no.strip() or was.meter_no
     if number != was.meter_no and room.store.position(point.id) is not None:
         raise why_not(
             "%(point)s was read as meter %(meter_no)s: a change of meters is the office's.",
@@ -126,6 +136,33 @@ def link(
         room.store.append(MeterLinked(point.id, room.now(), by, meter, was))
     room.agent.take_up(point.id)
     return meter
+
+
+def _check_entered(point: ServicePoint, found: Found, number: str) -> None:
+    was = point.meter
+    if was.protocol != DRIVER_OF[found.protocol]:
+        raise NotAsEntered(
+            said(
+                "The office has entered %(point)s with a meter that speaks %(entered)s; this one speaks %(found)s."
+                " Is it the meter of this point?",
+                Tone.BAD,
+                point=point.name,
+                entered=was.protocol,
+                found=found.protocol.value,
+            )
+        )
+    is_numbered = found.protocol is not Protocol.MODBUS_RTU  # a unit says nothing of the meter
+    if is_numbered and not same_number(number, found.address) and was.address != found.address:
+        raise NotAsEntered(
+            said(
+                "%(point)s is to have meter %(meter_no)s; this one answers to %(address)s."
+                " Is it the meter of this point?",
+                Tone.BAD,
+                point=point.name,
+                meter_no=number,
+                address=found.address,
+            )
+        )
 
 
 def _rate(at: object) -> str:

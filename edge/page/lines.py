@@ -68,14 +68,15 @@ async def found(request: Request, session: Session) -> Response:
     one = _found(request)
     candidates = linking.open_points(room)
     problem: Said | None = None
+    is_doubted = False
     form = await form_of(request) if request.method == "POST" else None
     if form is not None:
         try:
             label = str(form.get("label", "")).strip()
             chosen = str(form.get("point", ""))
             point = next((p for p in candidates if str(p.id) == chosen), None)
-            if point is None and label:
-                point = linking.of_label(room, label)
+            labelled = linking.of_label(room, label) if label else None
+            point = point or labelled
             if point is None:
                 raise why_not("Choose the service point, or scan the label of its meter.")
             linking.link(
@@ -85,11 +86,13 @@ async def found(request: Request, session: Session) -> Response:
                 point,
                 profile=str(form.get("profile", "")),
                 meter_no=str(form.get("meter_no", "")),
+                is_sure="is_sure" in form or point == labelled,
                 by=session.name,
             )
             return RedirectResponse(f"/points/{point.id}", status_code=303)
         except CannotDo as error:
             problem = error.sentence
+            is_doubted = isinstance(error, linking.NotAsEntered)
     suggested = linking.suggested(candidates, one)
     return page_for(
         request,
@@ -104,6 +107,7 @@ async def found(request: Request, session: Session) -> Response:
         profiles=profiles.names() if one.protocol is Protocol.MODBUS_RTU else (),
         form_said=dict(form) if form else {},
         problem=problem,
+        is_doubted=is_doubted,
     )
 
 

@@ -134,7 +134,7 @@ async def test_a_found_meter_is_read_from_then_on_and_the_cloud_is_told(tmp_path
     await until(lambda: at.store.alarm_since(LOST.id, AlarmKind.SILENT) is not None, within_s=60)
     assert link.suggested(link.open_points(at.room), HERE) == LOST
 
-    meter = link.link(at.room, "L1", HERE, LOST, profile="", meter_no="", by="李工")
+    meter = link.link(at.room, "L1", HERE, LOST, profile="", meter_no="", is_sure=False, by="李工")
 
     assert meter == ELECTRICITY.meter
     (told,) = at.told(MeterLinked)
@@ -154,7 +154,9 @@ async def test_a_point_that_is_read_is_not_linked_to_another_meter(tmp_path: Pat
     at = FieldRoom(tmp_path)
     await at.agent.visit(ELECTRICITY)
     with pytest.raises(CannotDo, match="a change of meters is the office's"):
-        link.link(at.room, "L1", HERE, ELECTRICITY, profile="", meter_no="", by="李工")
+        link.link(
+            at.room, "L1", HERE, ELECTRICITY, profile="", meter_no="", is_sure=False, by="李工"
+        )
 
 
 @simulated
@@ -162,14 +164,14 @@ async def test_a_meter_that_answers_at_another_rate_is_not_linked(tmp_path: Path
     at = FieldRoom(tmp_path, (LOST,))
     there = replace(HERE, place=Place(SerialAt("/dev/ttyUSB0", 2400, "8E1"), 0))
     with pytest.raises(CannotDo, match="answers at 2400 8E1, the line runs at 115200 8E1"):
-        link.link(at.room, "L1", there, LOST, profile="", meter_no="", by="李工")
+        link.link(at.room, "L1", there, LOST, profile="", meter_no="", is_sure=False, by="李工")
 
 
 @simulated
 async def test_an_address_is_not_given_to_two_points(tmp_path: Path):
     at = FieldRoom(tmp_path, (LOST, replace(WATER, meter=ELECTRICITY.meter)))
     with pytest.raises(CannotDo, match="has this number or address already"):
-        link.link(at.room, "L1", HERE, LOST, profile="", meter_no="", by="李工")
+        link.link(at.room, "L1", HERE, LOST, profile="", meter_no="", is_sure=False, by="李工")
 
 
 @simulated
@@ -177,13 +179,38 @@ async def test_a_modbus_meter_needs_its_register_profile(tmp_path: Path):
     at = FieldRoom(tmp_path, (LOST,))
     unit = replace(HERE, protocol=Protocol.MODBUS_RTU, address="7")
     with pytest.raises(CannotDo, match="Choose the register profile"):
-        link.link(at.room, "L1", unit, LOST, profile="", meter_no="", by="李工")
-    meter = link.link(at.room, "L1", unit, LOST, profile="hiking_dds238_2", meter_no="", by="李工")
+        link.link(at.room, "L1", unit, LOST, profile="", meter_no="", is_sure=True, by="李工")
+    meter = link.link(
+        at.room, "L1", unit, LOST, profile="hiking_dds238_2", meter_no="", is_sure=True, by="李工"
+    )
     assert (meter.protocol, meter.address, meter.settings["profile"]) == (
         "modbus",
         "7",
         "hiking_dds238_2",
     )
+
+
+@simulated
+async def test_a_meter_that_the_office_has_entered_otherwise_is_linked_only_by_who_is_sure(
+    tmp_path: Path,
+):
+    at = FieldRoom(tmp_path, (LOST,))
+    old = replace(HERE, protocol=Protocol.DLT645_1997)
+    other = replace(HERE, address="202310450177")
+    for found, entered in (
+        (old, "speaks dlt645-2007; this one speaks dlt645-1997"),
+        (other, "meter 201709320072"),
+    ):
+        with pytest.raises(link.NotAsEntered, match=entered):
+            link.link(at.room, "L1", found, LOST, profile="", meter_no="", is_sure=False, by="李工")
+    assert at.told(MeterLinked) == []
+
+    meter = link.link(
+        at.room, "L1", other, LOST, profile="", meter_no="202310450177", is_sure=False, by="李工"
+    )
+    assert (meter.meter_no, meter.address) == ("202310450177", "202310450177")
+    meter = link.link(at.room, "L1", old, LOST, profile="", meter_no="", is_sure=True, by="李工")
+    assert meter.protocol == "dlt645-1997"
 
 
 @simulated
