@@ -23,7 +23,7 @@ from cloud.permissions import Role
 from cloud.said import Said
 from cloud.services import downlog, pointsets
 from cloud.services.accounts import tenures
-from cloud.services.devices import mountings
+from cloud.services.devices import driver_settings, mountings
 from cloud.tables import (
     Account,
     Building,
@@ -371,7 +371,7 @@ def _check_purse(
 
 
 def check_meter(meter: Meter) -> None:
-    """Raises BadValue or NoDriver where no gateway could read such a meter."""
+    """Raises BadValue, NoDriver or driver_settings.BadSetting where no gateway could read or switch it."""
     for what, value, field in (
         (Said("the meter's number"), meter.meter_no, "meter_no"),
         (Said("the meter's protocol"), meter.protocol, "protocol"),
@@ -390,6 +390,7 @@ def check_meter(meter: Meter) -> None:
             protocol=meter.protocol,
             protocols=", ".join(PROTOCOLS),
         )
+    driver_settings.check(meter)
 
 
 def there_is(meter: Meter) -> Said:

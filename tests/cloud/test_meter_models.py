@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from cloud.services import estate
-from cloud.services.devices import models
+from cloud.services.devices import driver_settings, models
 from edge.drivers import DRIVERS
 from prepaid.point import DIALECTS, PROTOCOLS, Restore
 from prepaid.reading import Supply
@@ -39,6 +39,28 @@ def test_a_driver_knows_how_to_read_each_model_and_to_switch_it_if_it_has_a_swit
 
 def _length(model: models.Model) -> int:
     return 14 if model.protocol == "cjt188-2004" else 12
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "field"),
+    [
+        ("dlt645-2007-1p", {"password": "12345", "level": "2", "operator": "00000001"}, "password"),
+        ("dlt645-2007-1p", {"password": "123456", "level": "2", "operator": "1"}, "operator"),
+        ("dlt645-2007-1p", {"password": "123456"}, "level"),
+        ("acrel_ddsy1352", {}, "pt"),
+        ("acrel_ddsy1352", {"pt": "1", "ct": "0"}, "ct"),
+        ("eastron_sdm120", {"ct": "x", "pt": "1"}, "ct"),
+    ],
+)
+def test_what_the_driver_would_refuse_is_refused_where_it_is_entered(model, settings, field):
+    meter = models.of_key(model).meter(meter_no="M1", line="L1", address="1", settings=settings)
+    with pytest.raises(driver_settings.BadSetting, match="of meter M1 must be") as refused:
+        estate.check_meter(meter)
+    assert refused.value.field == field
+
+
+def test_a_meter_whose_key_nobody_knows_is_only_read():
+    estate.check_meter(models.of_key("dlt645-2007-1p").meter(meter_no="M1", line="L1", address="1"))
 
 
 def test_every_register_profile_is_among_the_models():

@@ -180,14 +180,17 @@ def room(
     password: Text = "",
     level: Text = "",
     operator: Text = "",
+    pt: Text = "",
+    ct: Text = "",
 ) -> Response:
     typed = {"room": room, "holder": holder, "meter_no": meter_no, "model": model, "line": line}
-    settings = {"password": password.strip(), "level": level.strip(), "operator": operator.strip()}
+    told = {"password": password, "level": level, "operator": operator, "pt": pt, "ct": ct}
+    settings = {key: value.strip() for key, value in told.items()}
 
     def do() -> None:
         setup.open_room(session, user, address=address, settings=settings, now=utc_now(), **typed)
 
-    return _done(request, session, user, do, address=address, **typed)
+    return _done(request, session, user, do, address=address, pt=pt, ct=ct, **typed)
 
 
 @router.post("/money")
