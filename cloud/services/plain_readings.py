@@ -75,9 +75,9 @@ def take(session: Session, gateway_no: str, envelope: Envelope, *, now: datetime
     except DBAPIError as error:
         if not is_entrys_fault(error):
             raise
-        gateway_id = None
-    if gateway_id is None:
         begin_again(session)
+        return None
+    if gateway_id is None:
         return None
     chain.forget(session, gateway_id, entries[-1].seq, new=len(hashes))
     return Batch(gateway_no, (), Cursor(log, entries[-1].seq, hashes[-1]), nonce=envelope.nonce)
@@ -136,7 +136,7 @@ _KEEP = """
     ), told AS (
         SELECT count(pg_notify(
             %(channel)s, json_build_array(organization_id, room_id, account_id, NULL)::text
-        )) FROM (SELECT DISTINCT organization_id, room_id, account_id FROM here) AS rooms
+        )) FROM (SELECT DISTINCT h.organization_id, h.room_id, h.account_id FROM here h, found) AS rooms
     )
     SELECT (SELECT id FROM found) FROM told
 """
