@@ -249,17 +249,24 @@ def _cuts(tariff: Any, zone: ZoneInfo, since: datetime, until: datetime) -> list
             times |= {rule.get("from", "00:00"), rule.get("to", "24:00")} - {"24:00"}
     day = since.astimezone(zone).date()
     while day <= until.astimezone(zone).date():
-        start, end = _midnight(zone, day), _midnight(zone, day + timedelta(days=1))
-        changed = start.astimezone(zone).utcoffset() != end.astimezone(zone).utcoffset()
-        if changed:
-            cuts.append(_change_of_clocks(zone, start, end))
-        for time in times:
-            hour, minute = int(time[:2]), int(time[3:])
-            for fold in (0, 1) if changed else (0,):
-                wall = datetime(day.year, day.month, day.day, hour, minute, tzinfo=zone, fold=fold)
-                cuts.append(wall.astimezone(UTC))
+        cuts += _cuts_of_day(zone, day, frozenset(times))
         day += timedelta(days=1)
     return cuts
+
+
+@cache
+def _cuts_of_day(zone: ZoneInfo, day: date, times: frozenset[str]) -> tuple[datetime, ...]:
+    cuts = []
+    start, end = _midnight(zone, day), _midnight(zone, day + timedelta(days=1))
+    changed = start.astimezone(zone).utcoffset() != end.astimezone(zone).utcoffset()
+    if changed:
+        cuts.append(_change_of_clocks(zone, start, end))
+    for time in sorted(times):
+        hour, minute = int(time[:2]), int(time[3:])
+        for fold in (0, 1) if changed else (0,):
+            wall = datetime(day.year, day.month, day.day, hour, minute, tzinfo=zone, fold=fold)
+            cuts.append(wall.astimezone(UTC))
+    return tuple(cuts)
 
 
 def _change_of_clocks(zone: ZoneInfo, before: datetime, after: datetime) -> datetime:

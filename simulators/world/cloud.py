@@ -45,6 +45,9 @@ from cloud.services import (
     topups,
     uplog,
 )
+from cloud.services.devices import changes
+from cloud.services.devices.exchanges import ClosingBehind, Registers
+from cloud.services.devices.photos import Picture
 from cloud.services.downlog import Batch
 from cloud.services.money import refunds, sweeps
 from prepaid import wire
@@ -168,11 +171,16 @@ class Cloud:
             str, tuple[UUID, Payment]
         ] = {}  # by transaction; the purse that it is for
         self.worker_dies = 0.0
+        self._heard: dict[str, int] = {}  # so many messages of each gateway
+        # Purses and points where something was not offered or asked, and how much was heard then.
+        self._vain: dict[UUID, int] = {}
+        self._meters: dict[UUID, Meter] = {}  # of the points where it was exchanged
 
     # As a worker does.
 
     def receive(self, gateway_no: str, payload: bytes) -> None:
         """What cloud.worker.Worker does with a message, each step in its order."""
+        self._heard[gateway_no] = self._heard.get(gateway_no, 0) + 1
         envelope = wire.unpack(payload)
         now = self.now()
         dies = self._dice.random() < self.worker_dies
@@ -260,25 +268,34 @@ class Cloud:
 
     def borrow(self, estate: Estate, purse: int) -> bool:
         """Whether emergency credit was offered, and is taken, on the customer's page."""
+        id = estate.purses[purse]
+        if self._is_vain(estate, id):
+            return False
         try:
             with self.database.organization(estate.organization_id) as session:
-                emergency.take(
-                    session, estate.purses[purse], by=emergency.By.CUSTOMER, now=self.now()
-                )
+                emergency.take(session, id, by=emergency.By.CUSTOMER, now=self.now())
         except emergency.NotOffered:
+            self._vain[id] = self._heard.get(estate.gateway_no, 0)
             return False
         self._soon(estate.gateway_id)
         return True
 
     def close_taps(self, estate: Estate, point: UUID) -> bool:
         """Whether it was asked for; then the customer says so on the page."""
+        if self._is_vain(estate, point):
+            return False
         try:
             with self.database.organization(estate.organization_id) as session:
                 taps.confirm(session, point, now=self.now())
         except taps.NotAsked:
+            self._vain[point] = self._heard.get(estate.gateway_no, 0)
             return False
         self._soon(estate.gateway_id)
         return True
+
+    def _is_vain(self, estate: Estate, id: UUID) -> bool:
+        """Whether the page would say what it said before: it goes by what the gateway has told."""
+        return self._vain.get(id) == self._heard.get(estate.gateway_no, 0)
 
     def refund(self, estate: Estate, purse: int, percent: int) -> None:
         """Asks for a part of what can be given back, by the ways it came."""
@@ -390,9 +407,38 @@ class Cloud:
             row = session.get_one(tables.ServicePoint, estate.points[point].id)
             row.tariff_id = published.id
             session.add(row)
-            changed = replace(estate.points[point], tariff=f"{commodity}-2")
+            meter = self._meters.get(estate.points[point].id, estate.points[point].meter)
+            changed = replace(estate.points[point], tariff=f"{commodity}-2", meter=meter)
             downlog.append(session, gateway, [TariffSet(document), PointSet(changed)])
         self._soon(estate.gateway_id)
+
+    def exchange(
+        self, estate: Estate, place: int, *, closing: Decimal, opening: Decimal
+    ) -> str | None:
+        """A technician writes down what the old meter shows and the new one; the new one's address.
+
+        None where the page does not take it: the register is behind what is charged.
+        """
+        point, now = estate.points[place], self.now()
+        new = replace(point.meter, meter_no=(no := _next_number(point.meter.meter_no)), address=no)
+        try:
+            with self.database.organization(estate.organization_id) as session:
+                changes.change_meter(
+                    session,
+                    point.id,
+                    new,
+                    Registers(closing, now, opening, now),
+                    model=None,
+                    why="the weather",
+                    pictures=[Picture("closing", b"\x89PNG\r\n\x1a\n")],
+                    by=estate.operator,
+                    now=now,
+                )
+        except ClosingBehind:
+            return None
+        self._meters[point.id] = new
+        self._soon(estate.gateway_id)
+        return new.address
 
     def visit_all(self, estate: Estate) -> None:
         with self.database.system() as session:
@@ -431,6 +477,7 @@ class Cloud:
                     tariff_code=point.commodity,
                     policy=point.policy,
                     id=UUID(int=self._dice.getrandbits(128), version=4),
+                    now=self.now(),
                 )
                 points.append(
                     ServicePoint(
@@ -477,6 +524,11 @@ class Cloud:
 
 def _publish_tariff(session: Session, organization_id: UUID, document: Any) -> Any:
     return estate.publish_tariff(session, organization_id, document)
+
+
+def _next_number(meter_no: str) -> str:
+    """A number of the same make that no meter of this world has."""
+    return f"{int(meter_no[:4]) + 1000:04}{meter_no[4:]}"
 
 
 def meter_of(number: int, place: int, point: PointPlan) -> Meter:

@@ -262,6 +262,13 @@ MUTANTS = (
         seed=1,
     ),
     Mutant(
+        "what a meter counted before it was exchanged is lost",
+        "prepaid/resolution.py",
+        "        moved = _moved(before, change.closing, meter, change.rounds)\n",
+        "        moved = Decimal(0)\n",
+        seed=2,
+    ),
+    Mutant(
         "emergency credit that was taken is not lent",
         "prepaid/credit.py",
         "    if lent is not None and (is_emergency_taken or lent.is_automatic):\n        return floor - lent.amount",

@@ -54,6 +54,7 @@ class What(StrEnum):
     BORROW = "borrow"  # emergency credit, as soon as it is offered
     REFUND = "refund"  # so much is paid, and a part of what is left asked back so long after
     ANSWER = "answer"  # the taps are closed, where that is asked
+    EXCHANGE = "exchange"  # another meter is put up
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -141,6 +142,7 @@ def plan(seed: int, days: int) -> Plan:
         is_quiet = kinds[number] is _Kind.QUIET
         weather += _weather(dice, number, estate, days, clocks_jump=clocks_jump, is_quiet=is_quiet)
         weather += _dealings(habits, number, estate, days)
+        weather += _rarely(number, estate, seed, days)
     return Plan(seed, days, estates, tariffs, tuple(sorted(weather)), clocks_jump)
 
 
@@ -202,7 +204,7 @@ def _policy(dice: random.Random) -> Policy:
         quiet=quiet,
         notice=timedelta(minutes=dice.choice((0, 0, 0, 30))),
         max_cut_current_a=Decimal(8) if dice.random() < 0.1 else None,
-        current_again=timedelta(minutes=dice.choice((1, 10, 10))),
+        current_again=timedelta(minutes=dice.choice((3, 10, 10))),
         dwell=timedelta(seconds=dice.choice((0, 5, 60))),
     )
 
@@ -461,4 +463,19 @@ def _dealings(dice: random.Random, number: int, estate: EstatePlan, days: int) -
         at_s = 0.0
         while (at_s := at_s + dice.uniform(0.5, 4) * HOUR_S) < sky.ends_s:
             sky.add(What.ANSWER, at_s, more=dice.choice(("gateway", "page")))
+    return sky.found
+
+
+def _rarely(number: int, estate: EstatePlan, seed: int, days: int) -> list[Happening]:
+    """A meter is exchanged; and the power goes just when the gateway says that it has what somebody has paid.
+
+    Dice of its own, so that a seed's other weather does not hang on it.
+    """
+    sky = _Sky(random.Random(f"rarely {seed} {number}"), number, days * DAY_S)
+    for _ in sky.some(0.12, 1):
+        sky.add(What.EXCHANGE, which=sky.dice.randrange(len(estate.points)))
+    for _ in sky.some(0.12, 1):
+        at_s = sky.add(What.TOP_UP, number=sky.dice.randint(50, 500))
+        sky.add(What.LINK, at_s - 60.0, lasts_s=120.0)
+        sky.add(What.CUT_AT_WORD, at_s, number=1, lasts_s=sky.dice.choice((1.0, 60.0)))
     return sky.found

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
+from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
 
@@ -21,15 +21,12 @@ from sqlmodel import col
 
 from cloud import tables
 from cloud.db import Database
-from cloud.services.gateway_keys import code_key
-from edge import codes
 from edge.ledger.store import Store
-from prepaid.ledger import prepaid
 from prepaid.reading import Supply
 from simulators.clock import SimulatedLoop
-from simulators.world import verdict
+from simulators.world import dealings, verdict
 from simulators.world.broken import Broken
-from simulators.world.cloud import CODE_SECRET, Cloud, Estate
+from simulators.world.cloud import Cloud, Estate
 from simulators.world.disk import copy_ledger
 from simulators.world.line import Line
 from simulators.world.machine import STEADY_KEEP_S, Machine
@@ -39,7 +36,8 @@ from simulators.world.plan import BEGIN, HOUR_S, Happening, Plan, What, plan
 from simulators.world.truth import Truth
 
 LOOKS_S = (900.0, 1800.0, 1300.0)  # after the weather; then everything is in its place
-READ_CODE_S, ASK_AGAIN_S = 30.0, 1200.0
+READ_CODE_S = 30.0
+OPENING_STEPS = 12345  # what a new meter has counted at the maker's
 AGAIN_S, BRAKES = 300.0, 3  # once more, while the brake was pulled by what the weather had put off
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _HASHES = re.compile(r"[0-9a-f]{64}")
@@ -203,25 +201,30 @@ class Story:
         await asyncio.sleep(max(0.0, at_s - asyncio.get_running_loop().time()))
 
     def _make_meters(self, number: int) -> list[AnyMeter]:
-        meters: list[AnyMeter] = []
-        for place, planned in enumerate(self.plan.estates[number].points):
-            point = self.estates[number].points[place]
-            flow = Flow(planned.draws, planned.opening, self._milliseconds)
-            address = point.meter.address
+        points = self.estates[number].points
+        openings = [planned.opening for planned in self.plan.estates[number].points]
+        return [
+            self._meter(number, place, points[place].meter.address, opening)
+            for place, opening in enumerate(openings)
+        ]
 
-            def on_trip(id: str = str(point.id)) -> None:
-                self.truth.tripped(self.truth.points[id])
+    def _meter(self, number: int, place: int, address: str, opening: Decimal) -> AnyMeter:
+        """A meter where the customer of this place takes what he takes."""
+        planned, id = (
+            self.plan.estates[number].points[place],
+            str(self.estates[number].points[place].id),
+        )
+        flow = Flow(planned.draws, opening, self._milliseconds)
 
-            if planned.commodity == "electricity":
-                habit = Habit(planned.presses_after_s)
-                meters.append(ElectricityMeter(address, flow, habit, on_trip))
-            else:
+        def on_trip() -> None:
+            self.truth.tripped(self.truth.points[id])
 
-                def on_open(off_s: float, id: str = str(point.id)) -> None:
-                    self.truth.turned_on(self.truth.points[id], off_s)
+        def on_open(off_s: float) -> None:
+            self.truth.turned_on(self.truth.points[id], off_s)
 
-                meters.append(WaterMeter(address, flow, on_trip, on_open))
-        return meters
+        if planned.commodity == "electricity":
+            return ElectricityMeter(address, flow, Habit(planned.presses_after_s), on_trip)
+        return WaterMeter(address, flow, on_trip, on_open)
 
     def _machine(self, number: int, name: str) -> Machine:
         folder = self._folder / f"{number}-{name}"
@@ -332,92 +335,38 @@ class Story:
                 self._lie(number)
             case What.CODE:
                 topup = self.cloud.top_up(estate, happening.which, happening.number, "")
-                loop.call_later(READ_CODE_S, self._type, number, topup)
+                loop.call_later(READ_CODE_S, dealings.type_code, self, number, topup)
             case What.BORROW:
                 is_here = happening.more == "gateway"
-                self._borrow(number, happening.which, is_here=is_here, left_s=lasts_s)
+                dealings.borrow(self, number, happening.which, is_here=is_here, left_s=lasts_s)
             case What.REFUND:
                 self.cloud.top_up(estate, happening.which, happening.number, "")
                 percent = int(happening.more)
                 loop.call_later(lasts_s, self.cloud.refund, estate, happening.which, percent)
             case What.ANSWER:
-                self._close_taps(number, is_here=happening.more == "gateway")
+                dealings.close_taps(self, number, is_here=happening.more == "gateway")
+            case What.EXCHANGE:
+                self._exchange(number, happening.which)
             case _:
                 raise AssertionError(f"nobody makes {happening.what} happen")
 
-    # What people do beside paying.
-
-    def _type(self, number: int, topup: UUID) -> None:
-        """A customer types a code at the gateway, and once more; the second time nothing may come of it."""
-        code = self.cloud.code(topup)
-        if code is None:
+    def _exchange(self, number: int, place: int) -> None:
+        """A meter is taken down and another put up, with what both of them show written down."""
+        estate, point = (
+            self.estates[number],
+            self.truth.points[str(self.estates[number].points[place].id)],
+        )
+        old = point.meter.flow
+        closing, opening = old.register(), Decimal(OPENING_STEPS * (place + 1)).scaleb(-2)
+        if closing < self.plan.estates[number].points[place].opening:
+            return  # it has rolled over: how often, a person can only say who knows what was charged
+        address = self.cloud.exchange(estate, place, closing=closing, opening=opening)
+        if address is None:
             return
-        self.truth.codes[prepaid(code.purse), code.number] = code
-        machine = self.serving[number]
-        key = code_key(CODE_SECRET, gateway_no=machine.gateway_no)
-        for is_first in (True, False):
-
-            def act(store: Store) -> bool:
-                try:
-                    codes.enter(store, key, code.digits, code.purse, machine.wall())
-                except codes.Refused:
-                    return False
-                return True
-
-            if not machine.by_hand(act):
-                return
-            if not is_first:
-                raise Broken("codes", f"{machine.name} takes a code twice: {code}")
-            self.truth.counted_codes += 1
-
-    def _borrow(self, number: int, purse: int, *, is_here: bool, left_s: float) -> None:
-        """Emergency credit is taken as soon as it is offered, at the gateway or on the page."""
-        estate, machine = self.estates[number], self.serving[number]
-        id = estate.purses[purse]
-
-        def act(store: Store) -> bool:
-            try:
-                codes.take_emergency(store, id, machine.wall())
-            except codes.Refused:
-                return False
-            return True
-
-        # Nobody asks before his money is nearly gone; by then it is offered, or not yet known to the cloud.
-        if self.truth.booked(id) <= self.truth.offered_fen(id):
-            known = str(id) in self.truth.asked
-            self.truth.asked.add(str(id))
-            is_taken = machine.by_hand(act) if is_here else self.cloud.borrow(estate, purse)
-            if is_taken:
-                return
-            if not known:
-                self.truth.asked.discard(str(id))
-        if left_s > ASK_AGAIN_S and not self.is_calm:
-            again = partial(self._borrow, is_here=is_here, left_s=left_s - ASK_AGAIN_S)
-            asyncio.get_running_loop().call_later(ASK_AGAIN_S, again, number, purse)
-
-    def _close_taps(self, number: int, *, is_here: bool) -> None:
-        """Whoever is asked about his taps says that they are closed."""
-        estate, machine = self.estates[number], self.serving[number]
-        for point in estate.points:
-            id = point.id
-            if not self.truth.asks_for_taps(self.truth.points[str(id)]):
-                continue  # there is water
-
-            def act(store: Store, id: UUID = id) -> bool:
-                try:
-                    codes.close_taps(store, id, machine.wall())
-                except codes.Refused:
-                    return False
-                return True
-
-            now = asyncio.get_running_loop().time()
-            before = self.truth.taps.get(str(id))
-            self.truth.taps[str(id)] = now
-            is_said = machine.by_hand(act) if is_here else self.cloud.close_taps(estate, id)
-            if not is_said:
-                self.truth.taps.pop(str(id))
-                if before is not None:
-                    self.truth.taps[str(id)] = before
+        old.switch(is_on=False)
+        new = self.meters[number][place] = self._meter(number, place, address, opening)
+        self.truth.exchanged(point, new, closing=closing, opening=opening)
+        self.serving[number].disturb_line()
 
     def release_brake(self, estate: Estate) -> None:
         if self.cloud.release_brake(estate):
@@ -506,7 +455,7 @@ class Story:
 
     def _answer_all(self) -> None:
         for number in range(len(self.estates)):
-            self._close_taps(number, is_here=False)
+            dealings.close_taps(self, number, is_here=False)
 
     def _is_braked(self, number: int) -> bool:
         store = self.serving[number].store

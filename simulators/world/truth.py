@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -38,9 +38,22 @@ BRAKE_LEAST, BRAKE_WITHIN_S = 5, 600.0
 OFF_SEEN_S = 120.0  # until a gateway has seen that a valve is closed
 
 
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """Of a point's meter for another: what the old one counted last, and the new one first."""
+
+    meter_no: str
+    closing: Decimal
+    opening: Decimal
+    shown: set[Decimal]
+
+
 @dataclass(slots=True)
 class Point:
-    """A service point, its meter, and where its account really stands after which position."""
+    """A service point, its meter, and where its account really stands after which position.
+
+    exchange is of the meter that was there before; is_exchange_known: its gateway has booked it.
+    """
 
     estate: Estate
     place: int
@@ -48,6 +61,9 @@ class Point:
     meter: AnyMeter
     accounts: dict[bytes, oracle.Account]
     latest: bytes | None = None
+    exchange: Exchange | None = None
+    is_exchange_known: bool = True
+    by_new: set[bytes] = field(default_factory=set)  # accounts that stand at the present meter
 
     @property
     def policy(self) -> Policy:
@@ -56,6 +72,12 @@ class Point:
     @property
     def id(self) -> str:
         return str(self.point.id)
+
+    def counted(self, account: bytes, total: Decimal) -> Decimal:
+        """What its register shows, counted on from where an account stands, be it that of the meter before."""
+        if self.exchange is None or account in self.by_new:
+            return total
+        return self.exchange.closing + total - self.exchange.opening
 
 
 class Truth:
@@ -87,10 +109,21 @@ class Truth:
         self.judged_overdrafts = 0
         self.judged_restores = 0
         self.counted_codes = 0
+        self.exchanges = 0
 
     def add(self, estate: Estate, meters: Mapping[UUID, AnyMeter]) -> None:
         for place, point in enumerate(estate.points):
             self.points[str(point.id)] = Point(estate, place, point, meters[point.id], {})
+
+    def exchanged(
+        self, point: Point, meter: AnyMeter, *, closing: Decimal, opening: Decimal
+    ) -> None:
+        """Another meter is put up, and what both showed is written down."""
+        old = point.meter.flow.shown | {closing}
+        point.exchange = Exchange(point.point.meter.meter_no, closing, opening, old)
+        meter.flow.shown.add(opening)
+        point.meter, point.is_exchange_known = meter, False
+        self.exchanges += 1
 
     # What a gateway commits.
 
@@ -101,7 +134,7 @@ class Truth:
         if commit.is_held and machine.store is not None:
             self.found_old(machine, machine.store.hold)
         for saved in commit.positions:
-            self._follow(saved)
+            self._follow(machine, saved)
         for credit in commit.credits:
             self._credited(credit.id, (credit.debit, credit.credit, credit.fen))
         for typed in commit.typed:
@@ -180,7 +213,7 @@ class Truth:
         if hold in (Hold.BEHIND, Hold.FORKED) and not self._is_put_back(machine):
             self._break("copies", f"the ledger of {machine.name} is {hold}, and nobody put it back")
 
-    def _follow(self, saved: Saved) -> None:
+    def _follow(self, machine: Machine, saved: Saved) -> None:
         """The account after a position is what the account before it comes to by the reading."""
         point = self.points[saved.point]
         if saved.tariff is None:
@@ -195,7 +228,10 @@ class Truth:
             point.latest = key  # one that we know, as by a store that was rebuilt
             return
         reading = position.reading
-        if reading.total not in point.meter.flow.shown:
+        exchange = point.exchange
+        is_old = exchange is not None and reading.meter_no == exchange.meter_no
+        shown = exchange.shown if exchange is not None and is_old else point.meter.flow.shown
+        if reading.total not in shown:
             self._break(
                 "readings", f"{point.point.name}: its register never showed {reading.total}"
             )
@@ -215,7 +251,14 @@ class Truth:
         if was is None:
             account = oracle.Account(document, reading.at, Fraction(reading.total))
         else:
-            account = self._settled(point.accounts[was], document, reading.at, reading.total)
+            total = reading.total if is_old else point.counted(was, reading.total)
+            account = self._settled(point.accounts[was], document, reading.at, total)
+            account.register = Fraction(reading.total)
+        if exchange is not None and not is_old:
+            point.by_new.add(key)
+            if not point.is_exchange_known:
+                point.is_exchange_known = True
+                machine.disturb_line()
         point.accounts[key] = account
         point.latest = key
         self._compare(point, position, account)
@@ -265,7 +308,8 @@ class Truth:
             return 0
         account = point.accounts[point.latest]
         now = max(self._now(), account.at)
-        settled = self._settled(account, account.tariff, now, point.meter.flow.register())
+        total = point.counted(point.latest, point.meter.flow.register())
+        settled = self._settled(account, account.tariff, now, total)
         return sum(settled.posted.values())
 
     def available(self, purse: UUID | None) -> int:
@@ -350,6 +394,7 @@ class Truth:
         elapsed_s = asyncio.get_running_loop().time()
         return (
             machine.clear_from < elapsed_s
+            and self._knows_meters(point.point.purse)
             and not estate.noise
             and not self._plan.clocks_jump
             and policy.quiet is None
@@ -362,6 +407,10 @@ class Truth:
                 for h in self._plan.weather
             )
         )
+
+    def _knows_meters(self, purse: UUID | None) -> bool:
+        """Whether the gateway has heard of each meter that the purse pays for."""
+        return all(p.is_exchange_known for p in self.points.values() if p.point.purse == purse)
 
     def _judge_overdraft(self, point: Point, overdraft: Fraction) -> None:
         paid = [p for p in self.points.values() if p.point.purse == point.point.purse]
@@ -403,6 +452,7 @@ class Truth:
         store = machine.store
         if (
             machine.clear_from > since
+            or not self._knows_meters(point.point.purse)
             or not machine.is_on
             or store is None
             or store.hold is not None

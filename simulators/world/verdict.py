@@ -45,6 +45,7 @@ def judge(story: Story) -> None:
         _charges(story, number)
         _balances(story, number)
         _dealings(story, number)
+        _exchanges(story, number)
         _copies(story, number)
         _overrides(story, number)
         _supply(story, number)
@@ -64,6 +65,7 @@ def judge(story: Story) -> None:
         "refunds": len(story.cloud.channel.given_back),
         "asked": len(truth.asked),
         "taps": len(truth.taps),
+        "exchanges": truth.exchanges,
     }
 
 
@@ -217,6 +219,21 @@ def _dealings(story: Story, number: int) -> None:
         typed = db.execute("SELECT book, number FROM typed").fetchall()
     if typed:
         raise Broken("codes", f"the credits of the codes {typed} never came")
+
+
+def _exchanges(story: Story, number: int) -> None:
+    """Each exchange of a meter is booked by the gateway: what people wrote down was true."""
+    event = tables.DeviceEvent
+    with story.database.system() as session:
+        rows = session.execute(
+            select(event).where(
+                col(event.gateway_id) == story.estates[number].gateway_id,
+                col(event.decided).is_not(None),
+            )
+        ).scalars()
+        for row in rows:
+            if row.taken_at is None or row.refused is not None:
+                raise Broken("exchanges", f"{row.kind} of {row.at} is not booked: {row.refused}")
 
 
 def _copies(story: Story, number: int) -> None:
