@@ -15,11 +15,6 @@ from enum import StrEnum
 from io import BytesIO
 from typing import Any
 
-import openpyxl
-from openpyxl.cell import WriteOnlyCell
-from openpyxl.comments import Comment
-from openpyxl.styles import Font
-from openpyxl.utils import get_column_letter
 from sqlmodel import Session
 
 from cloud.errors import CloudError
@@ -201,12 +196,11 @@ def take(
 
 def template(columns: Sequence[Column], *, title: str) -> bytes:
     """An empty workbook to fill in: the headings with their notes, and an example on a second sheet."""
-    book = openpyxl.Workbook(write_only=True)
-    _head(book.create_sheet(title[:31]), columns)
-    example = book.create_sheet("示例 example")
-    _head(example, columns)
-    example.append([_cell(example, column.example) for column in columns])
-    return _saved(book)
+    from cloud.services import workbooks
+
+    headings = _headings(columns)
+    examples: list[list[str | Decimal | None]] = [[column.example for column in columns]]
+    return workbooks.write([(title, headings, []), ("示例 example", headings, examples)])
 
 
 def write(
@@ -216,12 +210,10 @@ def write(
 
     Numbers are numbers; a text is a text, whatever it begins with, so that no spreadsheet program runs it.
     """
-    book = openpyxl.Workbook(write_only=True)
-    sheet = book.create_sheet(title[:31])
-    _head(sheet, columns)
-    for row in rows:
-        sheet.append([_cell(sheet, row.get(column.key)) for column in columns])
-    return _saved(book)
+    from cloud.services import workbooks
+
+    lines = ([row.get(column.key) for column in columns] for row in rows)
+    return workbooks.write([(title, _headings(columns), lines)])
 
 
 def _lines(content: bytes) -> Iterator[tuple[Any, ...]]:
@@ -232,10 +224,9 @@ def _lines(content: bytes) -> Iterator[tuple[Any, ...]]:
             # A few kilobytes can unpack to gigabytes, so the sizes are looked at before anything is.
             if sum(part.file_size for part in packed.infolist()) > MOST_UNPACKED:
                 raise _too_large()
-        book = openpyxl.load_workbook(BytesIO(content), read_only=True, data_only=True)
-        sheet = book.worksheets[0]
-        sheet.reset_dimensions()  # some programs write a size that leaves rows out
-        yield from sheet.iter_rows(values_only=True, max_col=MOST_COLUMNS)
+        from cloud.services import workbooks
+
+        yield from workbooks.lines(content, most_columns=MOST_COLUMNS)
     except CloudError:
         raise
     except Exception as error:
@@ -295,34 +286,12 @@ def _named(row: Row, columns: Sequence[Column]) -> str:
     return " ".join(said[:3])[:100]
 
 
-def _head(sheet: Any, columns: Sequence[Column]) -> None:
-    sheet.freeze_panes = "A2"
-    for place, column in enumerate(columns, start=1):
-        letter = get_column_letter(place)
-        sheet.column_dimensions[letter].width = max(12, 2 * len(column.heading) + 4)
-        sheet.column_dimensions[letter].number_format = "@"
-    head = []
-    for column in columns:
-        cell = _cell(sheet, column.heading + ("*" if column.is_needed else ""))
-        cell.font = Font(bold=True)
-        cell.comment = Comment(f"{column.note}\n{column.example}", "Wattwell")
-        head.append(cell)
-    sheet.append(head)
-
-
-def _cell(sheet: Any, value: str | Decimal | None) -> Any:
-    written: Any = value  # a Decimal is written digit by digit, though the types do not say so
-    cell = WriteOnlyCell(sheet, value=written)
-    if isinstance(value, str):
-        cell.data_type = "s"  # never a formula
-        cell.number_format = "@"  # so that 0301 stays 0301 when it is typed over
-    return cell
-
-
-def _saved(book: openpyxl.Workbook) -> bytes:
-    written = BytesIO()
-    book.save(written)
-    return written.getvalue()
+def _headings(columns: Sequence[Column]) -> list[tuple[str, str]]:
+    """What stands above each column, with what is noted there; a needed one is marked."""
+    return [
+        (column.heading + ("*" if column.is_needed else ""), f"{column.note}\n{column.example}")
+        for column in columns
+    ]
 
 
 def _too_large() -> SheetTooLarge:
