@@ -177,7 +177,7 @@ async def test_killed_while_credits_come_it_goes_on_where_its_cursor_is(
         process.kill()
         await asyncio.to_thread(process.wait)
     program.start()
-    await asyncio.wait_for(sending, 20)
+    await asyncio.wait_for(sending, 60)
 
     assert read_balances(program.config.with_name("ledger.sqlite")) == {PURSE: Money.yuan("30.00")}
     await cloud.close()

@@ -52,7 +52,7 @@ async def test_bytes_go_both_ways_through_a_serial_device(pty: Pty):
     os.write(pty.ours, b"answer")
 
     assert asked == b"ask"
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert await port.read() == b"answer"
     port.close()
 
@@ -65,7 +65,7 @@ async def test_a_line_is_opened_to_listen_without_sending(
     await port.write(b"")
     os.write(pty.ours, b"babble")
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert await port.read() == b"babble"
     assert caplog.records == []
     port.close()
@@ -101,7 +101,7 @@ async def test_reading_can_be_given_up_without_losing_what_comes_after(pty: Pty)
 
     os.write(pty.ours, b"late")
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert await port.read() == b"late"
     port.close()
 
@@ -115,7 +115,7 @@ async def test_a_serial_server_that_closes_is_said_and_opened_again():
     server = await asyncio.start_server(answer_once, "127.0.0.1", 0)
     port = tcp_port(TcpAt("127.0.0.1", server.sockets[0].getsockname()[1], 2400))
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await port.write(b"one")
         assert await port.read() == b"one"
         with pytest.raises(LineAway, match="closed by the other side"):
@@ -141,12 +141,12 @@ async def test_what_nobody_read_can_be_thrown_away(pty: Pty):
     port = serial_port(SerialAt(pty.device, 2400, "8N1"))
     await port.write(b"ask")
     os.write(pty.ours, b"stale")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert await port.read() == b"stale"
 
     os.write(pty.ours, b"more")
     dropped = b""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while dropped != b"more":
             await asyncio.sleep(0)
             dropped += port.drain()
@@ -166,7 +166,7 @@ async def test_a_serial_device_that_is_pulled_out_is_a_line_that_is_away():
     os.close(ours)
     os.close(theirs)
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         with pytest.raises(LineAway, match="closed by the other side"):
             await port.read()
         with pytest.raises(LineAway, match="cannot be opened"):

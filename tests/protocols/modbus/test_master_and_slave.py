@@ -225,7 +225,7 @@ async def run_over_socket(exchange, port):
         while True:
             writer.write(request)
             decoder = tcp.Decoder()
-            while not (frames := decoder.feed(await asyncio.wait_for(reader.read(300), 5))):
+            while not (frames := decoder.feed(await asyncio.wait_for(reader.read(300), 30))):
                 pass
             request = exchange.send(frames[0])
     except StopIteration as end:
@@ -263,7 +263,7 @@ async def test_a_pymodbus_client_is_served_by_our_slave(device):
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    client = AsyncModbusTcpClient("127.0.0.1", port=port, retries=0, timeout=5)
+    client = AsyncModbusTcpClient("127.0.0.1", port=port, retries=0, timeout=30)
     async with server:
         assert await client.connect()
         assert (await client.read_holding_registers(1, count=2, device_id=7)).registers == [
