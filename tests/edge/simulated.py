@@ -329,10 +329,10 @@ class Room:
         return [message for message in self.up() if isinstance(message, kind)]
 
 
-async def until(is_so: Callable[[], bool], *, within_s: float) -> None:
-    """Wait, and fail if it does not come true in time; it is looked at some hundreds of times, however long."""
+async def until(is_so: Callable[[], bool], *, within_s: float, each_s: float = 0.02) -> None:
+    """Wait, and fail if it does not come true in time. It is looked every each_s."""
     loop = asyncio.get_running_loop()
     last = loop.time() + within_s
     while not is_so():
         assert loop.time() < last, f"not so within {within_s} s"
-        await asyncio.sleep(max(0.02, within_s / 500))
+        await asyncio.sleep(each_s)

@@ -408,7 +408,8 @@ async def test_a_valve_that_cannot_be_seen_is_closed_all_the_same_and_alarmed(tm
     def failed() -> list[Alarm]:
         return [a for a in room.told(Alarm) if a.alarm is AlarmKind.SWITCH_FAILED]
 
-    await until(lambda: bool(failed()), within_s=4 * 62)  # three commands of 60 s each
+    # Three commands of 60 s each. To look is to read the whole log that waits for the cloud.
+    await until(lambda: bool(failed()), within_s=4 * 62, each_s=0.5)
 
     assert [command.name for command in room.water.commands][:3] == ["CLOSE"] * 3
     assert failed()[0].text == "the supply cannot be read after 3 commands to go off"

@@ -28,8 +28,9 @@ from prepaid.wire import Credited, Cursor, Entry, Envelope
 from tests.edge.simulated import ELECTRICITY, POWER_TARIFF, PURSE, top_up, until
 from wattwell.broker import Broker
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
 
+SOON_S = 60.0  # for a program to start and say something, on a machine with other work
 PASSWORD = "correct horse"
 KEY = Ed25519PrivateKey.generate()
 
@@ -92,17 +93,17 @@ async def test_a_credit_comes_down_is_booked_once_and_acknowledged(
     log = uuid4()
     entry = wire.sign(Entry(log, 1, wire.write_down(Credited(top_up("20.00")))), KEY)
     process = program.start()
-    await until(lambda: bool(heard), within_s=20)
+    await until(lambda: bool(heard), within_s=SOON_S)
 
     for _ in range(2):
         await cloud.publish(
             "wattwell.GW-0001.down", seal(Envelope((entry,)), KEY, gateway_no="GW-0001")
         )
-    await until(lambda: heard[-1].cursor == Cursor(log, 1), within_s=10)
+    await until(lambda: heard[-1].cursor == Cursor(log, 1), within_s=SOON_S)
 
     assert read_balances(program.config.with_name("ledger.sqlite")) == {PURSE: Money.yuan("20.00")}
     process.send_signal(signal.SIGTERM)
-    assert await asyncio.to_thread(process.wait, 10) == 0
+    assert await asyncio.to_thread(process.wait, SOON_S) == 0
     await cloud.close()
 
 
@@ -112,7 +113,7 @@ async def test_another_gateway_cannot_put_it_off_by_taking_its_number_for_a_clie
     known = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
     broker.set_users({"GW-0001": known, "GW-0002": known})
     program.start()
-    await until(lambda: "connected to the broker" in program.said(), within_s=20)
+    await until(lambda: "connected to the broker" in program.said(), within_s=SOON_S)
 
     heard: list[str] = []
     other = mqtt.Client(CallbackAPIVersion.VERSION2, "GW-0001", protocol=mqtt.MQTTv311)
@@ -121,7 +122,7 @@ async def test_another_gateway_cannot_put_it_off_by_taking_its_number_for_a_clie
     other.on_subscribe = lambda *_: heard.append("subscribed")
     other.connect("127.0.0.1", broker.mqtt_port)
     other.loop_start()
-    await until(lambda: bool(heard), within_s=10)
+    await until(lambda: bool(heard), within_s=SOON_S)
     other.disconnect()
     other.loop_stop()
     # What the program would have said comes before its answer to this.
@@ -137,7 +138,7 @@ async def test_another_gateway_cannot_put_it_off_by_taking_its_number_for_a_clie
     await cloud.publish(
         "wattwell.GW-0001.down", seal(Envelope((entry,)), KEY, gateway_no="GW-0001")
     )
-    await until(lambda: bool(answers) and answers[-1].cursor == Cursor(log, 1), within_s=10)
+    await until(lambda: bool(answers) and answers[-1].cursor == Cursor(log, 1), within_s=SOON_S)
 
     assert "is gone" not in program.said()
     await cloud.close()
@@ -173,11 +174,11 @@ async def test_killed_while_credits_come_it_goes_on_where_its_cursor_is(
     sending = asyncio.create_task(send_what_is_missing())
     for until_cursor in (4, 11, 23):
         process = program.start()
-        await until(lambda reached=until_cursor: cursor >= reached, within_s=20)
+        await until(lambda reached=until_cursor: cursor >= reached, within_s=SOON_S)
         process.kill()
         await asyncio.to_thread(process.wait)
     program.start()
-    await asyncio.wait_for(sending, 60)
+    await asyncio.wait_for(sending, SOON_S)
 
     assert read_balances(program.config.with_name("ledger.sqlite")) == {PURSE: Money.yuan("30.00")}
     await cloud.close()
@@ -193,8 +194,8 @@ async def test_a_missing_serial_device_is_said_once_and_the_program_goes_on(
     store.close()
 
     process = program.start()
-    await until(lambda: "connected to the broker" in program.said(), within_s=20)
-    await until(lambda: "silent" in program.said(), within_s=10)
+    await until(lambda: "connected to the broker" in program.said(), within_s=SOON_S)
+    await until(lambda: "silent" in program.said(), within_s=SOON_S)
 
     assert process.poll() is None
     assert program.said().count("its meters wait") == 1
@@ -203,7 +204,7 @@ async def test_a_missing_serial_device_is_said_once_and_the_program_goes_on(
 
 async def test_a_second_gateway_on_one_ledger_is_refused_with_a_sentence(program: Program):
     program.start()
-    await until(lambda: "connected to the broker" in program.said(), within_s=20)
+    await until(lambda: "connected to the broker" in program.said(), within_s=SOON_S)
 
     second = program.start()
 
@@ -220,9 +221,9 @@ async def test_a_wrong_password_is_said_once_and_metering_goes_on(
     )
     process = wrong.start()
 
-    await until(lambda: "refuses gateway GW-0001" in wrong.said(), within_s=20)
+    await until(lambda: "refuses gateway GW-0001" in wrong.said(), within_s=SOON_S)
     refusals = broker.folder / "broker.log"
-    await until(lambda: refusals.read_text().count("authentication error") >= 3, within_s=20)
+    await until(lambda: refusals.read_text().count("authentication error") >= 3, within_s=SOON_S)
 
     assert process.poll() is None
     assert wrong.said().count("metering goes on") == 1
@@ -234,16 +235,16 @@ async def test_a_broker_that_goes_and_comes_back_is_said_once_each(
     program: Program, broker: Broker
 ):
     process = program.start()
-    await until(lambda: "connected to the broker" in program.said(), within_s=20)
+    await until(lambda: "connected to the broker" in program.said(), within_s=SOON_S)
 
     broker.stop()
-    await until(lambda: "is gone" in program.said(), within_s=10)
+    await until(lambda: "is gone" in program.said(), within_s=SOON_S)
     broker.restart()
-    await until(lambda: program.said().count("connected to the broker") == 2, within_s=30)
+    await until(lambda: program.said().count("connected to the broker") == 2, within_s=SOON_S)
 
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    assert await asyncio.to_thread(process.wait, 10) == 0
+    assert await asyncio.to_thread(process.wait, SOON_S) == 0
 
 
 def test_a_wrong_setting_ends_the_program_with_its_line(program: Program):
@@ -251,6 +252,6 @@ def test_a_wrong_setting_ends_the_program_with_its_line(program: Program):
 
     process = program.start()
 
-    assert process.wait(20) == 2
+    assert process.wait(SOON_S) == 2
     assert "gateway.toml, line 2: poll_s: Input should be greater" in program.said()
     assert "Traceback" not in program.said()
