@@ -12,7 +12,7 @@ from uuid import UUID
 
 from edge.booking import Booking, Settled
 from edge.buzzer import Buzzers
-from edge.clocks.clock import Clock
+from edge.clocks.clock import Clock, Moment
 from edge.clocks.power_return import PowerReturn
 from edge.drivers import DRIVERS, BadMeter, Driver, Known, wants_bands
 from edge.ledger.ledger_file import StoreFull
@@ -256,7 +256,7 @@ class Agent:
             self._visiting[id] = loop.time()
             self._paces[name].began(
                 late_s,
-                who=f"{point.name} (purse {point.purse or 'of nobody'})",
+                who=lambda: f"{point.name} (purse {point.purse or 'of nobody'})",
                 load=lambda: self._load(point.purse),
             )
             with bus.urgently() if is_urgent else nullcontext():
@@ -374,20 +374,20 @@ class Agent:
 
     async def _look(self, point: ServicePoint, driver: Driver, bus: Bus) -> Settled:
         """Read and book."""
-        reading, tick = await self._observe(point, driver, bus)
+        reading, now = await self._observe(point, driver, bus)
         weighed = self._booking.weigh(point, reading)
         if weighed.doubt is not None:
             # One garbled value must not hold a customer: only what is read twice is believed.
-            reading, tick = await self._observe(point, driver, bus)
+            reading, now = await self._observe(point, driver, bus)
             weighed = self._booking.weigh(point, reading)
-        settled = self._booking.book(point, reading, weighed, tick=tick)
+        settled = self._booking.book(point, reading, weighed, now=now)
         self._wake_others(point, settled)
         return settled
 
     async def _observe(
         self, point: ServicePoint, driver: Driver, bus: Bus
-    ) -> tuple[Reading, float]:
-        """The reading, and its tick."""
+    ) -> tuple[Reading, Moment]:
+        """The reading, and when it was taken."""
         known, with_bands = self._known(point, bus), wants_bands(point)
         stored = self._store.point(point.id)
         seen = await bus.run(
@@ -406,7 +406,7 @@ class Agent:
         self._met.note(point.id, point.meter, seen.refused)
         supply = self._switches.understood(point, driver, seen.supply)
         reading = Reading(point.meter.meter_no, now.at, seen.total, supply, seen.bands)
-        return reading, now.tick
+        return reading, now
 
     def _known(self, point: ServicePoint, bus: Bus) -> Known:
         """What there is to know of a point's meter before it is asked."""

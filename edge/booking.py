@@ -11,7 +11,7 @@ from uuid import UUID
 from edge import decisions
 from edge.alarms import Alarms
 from edge.circumstances import Circumstances, Looks
-from edge.clocks.clock import Clock
+from edge.clocks.clock import Clock, Moment
 from edge.clocks.power_return import PowerReturn
 from edge.ledger.rows import SupplyRow
 from edge.ledger.store import Store
@@ -128,16 +128,16 @@ class Booking:
         return Weighed(position, charges, assessment, is_rebased=is_rebased)
 
     def book(
-        self, point: ServicePoint, reading: Reading, weighed: Weighed, *, tick: float
+        self, point: ServicePoint, reading: Reading, weighed: Weighed, *, now: Moment
     ) -> Settled:
-        """Charge what was weighed and tell what changed; tick is when it was read.
+        """Charge what was weighed and tell what changed; now is when it was read.
 
         Raises StoreFull and StoreHeld; then nothing is changed.
         """
         store, evidence = self._store, weighed.evidence
         with store.transaction(is_derived=True):
             before = self.circumstances.available(point)
-            is_told = self._tell(point, reading, evidence, tick)
+            told = self._tell(point, reading, evidence, now.tick)
             if weighed.handover is not None:
                 self._hand_over(point, weighed.handover)
             if weighed.position is not None:
@@ -148,16 +148,17 @@ class Booking:
             self._note_repaid(point.purse, available, reading.at)
             looks = self._looks.get(point.id)
             if weighed.position is not None:
-                looks = self._looked(point, available, tick)
-            want = desired(point.policy, self.circumstances.situation(point, reading.supply, looks))
+                looks = self._looked(point, available, now.tick)
+            known = self.circumstances.situation(point, reading.supply, looks, now=now)
+            want = desired(point.policy, known)
             self.alarms.of_reading(point, reading, weighed.doubt, evidence, available)
             if not self._is_weighed_again(point, want, reading.supply):
                 self.alarms.of_wait(point, want, reading.at)
                 self.report(point, want, reading.supply, reading.at)
         if looks is not None:
             self._looks[point.id] = looks
-        if is_told:
-            self._told[point.id] = (Read(point.id, reading, evidence), tick)
+        if told is not None:
+            self._told[point.id] = (told, now.tick)
         return Settled(before, available, want, reading.supply)
 
     def _is_weighed_again(self, point: ServicePoint, want: Desired, seen: Supply | None) -> bool:
@@ -235,10 +236,9 @@ class Booking:
         self.circumstances.note_supply(point.id, row, seen, at)
         if row is not None and want.why is Why.UNCONFIRMED:
             return  # it is looked at again at once
-        now = SupplyRow(seen, want.supply, want.why, commanded_at)
-        if row is not None and replace(row, commanded_at=commanded_at) == now:
+        if row is not None and (row.seen, row.wanted, row.why) == (seen, want.supply, want.why):
             return
-        store.save_supply(point.id, now)
+        store.save_supply(point.id, SupplyRow(seen, want.supply, want.why, commanded_at))
         store.append(
             SupplyChanged(
                 point=point.id,
@@ -253,7 +253,8 @@ class Booking:
 
     def _tell(
         self, point: ServicePoint, reading: Reading, evidence: tuple[Evidence, ...], tick: float
-    ) -> bool:
+    ) -> Read | None:
+        """What was told of it; None where it is as the last that was told, a short while ago."""
         if point.id in self._told:
             told, told_tick = self._told[point.id]
             if (
@@ -261,10 +262,11 @@ class Booking:
                 and replace(told.reading, at=reading.at) == reading
                 and _kinds(told.evidence) == _kinds(evidence)
             ):
-                return False
+                return None
         self._tell_last(point, reading)
-        self._store.append(Read(point.id, reading, evidence, known=self._known()))
-        return True
+        read = Read(point.id, reading, evidence, known=self._known())
+        self._store.append(read)
+        return read
 
     def _tell_last(self, point: ServicePoint, reading: Reading) -> None:
         """Tells the reading charged last where it was not told, being as the one before, and prices changed since:

@@ -48,9 +48,11 @@ class Circumstances:
         looks: Looks | None,
         *,
         current_a: Decimal | None = None,
+        now: Moment | None = None,
     ) -> Situation:
-        """What is known of a point now. What nobody tells a gateway yet is said to be unknown."""
-        store, now = self._store, self._clock.now()
+        """What is known of a point now, which need not be told. What nobody tells a gateway yet is said to be
+        unknown."""
+        store, now = self._store, now or self._clock.now()
         moved, off = self._moved.get(point.id), store.off(point.id)
         # An operator's word counts for more than a test: the last that was given is the one in force.
         overrides = (self.tests.get(point.id), store.override(point.id))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal, localcontext
+from itertools import chain
 from uuid import UUID
 
 from edge.ledger.store import Store
@@ -39,6 +40,7 @@ class Purses:
         self._paid: dict[UUID, list[ServicePoint]] = {}
         # The most a day of each point, at any time, with the tariff that says so.
         self._ever: dict[UUID, tuple[Tariff, Decimal]] = {}
+        self._levels: dict[tuple[UUID, bool], tuple[Money, ...]] = {}  # whether emergency is taken
         for point in points:
             if point.purse is None:
                 continue
@@ -69,8 +71,7 @@ class Purses:
         self, purse: UUID, available: Money, *, now: datetime, at_most: timedelta
     ) -> timedelta:
         """How long until the purse can be down to its next level, if all it pays for draws all it can."""
-        paid, is_taken = self.points(purse), self._is_emergency_taken(purse)
-        below = [x for point in paid for x in levels(point.policy, is_emergency_taken=is_taken)]
+        paid, below = self.points(purse), self._levels_of(purse)
 
         def lasts(drain: Callable[[ServicePoint, Tariff, datetime], Decimal]) -> timedelta:
             drains = [d for point in paid if (d := self._drain(point, now, drain))]
@@ -91,6 +92,15 @@ class Purses:
         return lasts(
             lambda point, tariff, at: most_per_day(point, tariff, since=min(now, at), until=until)
         )
+
+    def _levels_of(self, purse: UUID) -> tuple[Money, ...]:
+        """The balances at which something has to be done for one of the purse's points."""
+        is_taken = self._is_emergency_taken(purse)
+        known = self._levels.get((purse, is_taken))
+        if known is None:
+            found = (levels(p.policy, is_emergency_taken=is_taken) for p in self.points(purse))
+            known = self._levels[purse, is_taken] = tuple(chain.from_iterable(found))
+        return known
 
     def _ever_per_day(self, point: ServicePoint, tariff: Tariff, at: datetime) -> Decimal:
         known = self._ever.get(point.id)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal, localcontext
 from enum import StrEnum
+from functools import lru_cache
 from typing import NamedTuple
 
 from prepaid.decimals import EXACT
@@ -188,7 +189,12 @@ def ahead_of(before: Reading, after: Reading, meter: Meter) -> Decimal:
 
 def round_of(meter: Meter) -> Decimal:
     """What a register counts before it shows the same again."""
-    return Decimal(1).scaleb(meter.digits)
+    return _round_of(meter.digits)
+
+
+@lru_cache(maxsize=32)
+def _round_of(digits: int) -> Decimal:
+    return Decimal(1).scaleb(digits)
 
 
 def is_shown(reading: Reading, meter: Meter) -> bool:

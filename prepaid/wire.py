@@ -560,8 +560,13 @@ class Entry:
         """Raises ValueError for an entry that is in no chain."""
         if self.previous is None:
             raise ValueError(f"entry {self.seq} of log {self.log} does not say what it follows")
-        text = f"wattwell chain 1\n{_written(self.log)}\n{self.seq}\n{self.previous}\n{self.body}"
-        return hashlib.sha256(text.encode()).hexdigest()
+        return chained(self.log, self.seq, self.body, previous=self.previous)
+
+
+def chained(log: UUID, seq: int, body: str, *, previous: str) -> str:
+    """The hash of an entry of a log that is a chain."""
+    text = f"wattwell chain 1\n{_written(log)}\n{seq}\n{previous}\n{body}"
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 _written = lru_cache(maxsize=64)(str)

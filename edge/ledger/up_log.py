@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from edge.ledger.rows import Execute
-from prepaid.wire import NO_ENTRY, Entry, Up, write_up
+from prepaid.wire import NO_ENTRY, Entry, Up, chained, write_up
 
 
 class UpLog:
@@ -19,10 +19,10 @@ class UpLog:
 
     def append(self, message: Up) -> None:
         """Put a message at the end."""
-        seq, previous = self.tip()
-        body = write_up(message)
-        self._write("INSERT INTO up VALUES (?, ?, ?)", seq + 1, body, previous)
-        self._tip = seq + 1, Entry(self._log, seq + 1, body, previous=previous).hash()
+        last, previous = self.tip()
+        seq, body = last + 1, write_up(message)
+        self._write("INSERT INTO up VALUES (?, ?, ?)", seq, body, previous)
+        self._tip = seq, chained(self._log, seq, body, previous=previous)
 
     def tip(self) -> tuple[int, str]:
         """Seq and hash of the last entry; 0 and NO_ENTRY before the first."""

@@ -118,13 +118,13 @@ class LinePace:
             most=bounds[-1],
         )
 
-    def began(self, late_s: float, *, who: str, load: Callable[[], Load]) -> None:
+    def began(self, late_s: float, *, who: Callable[[], str], load: Callable[[], Load]) -> None:
         """A visit begins so long after it was due: is that within what the bound allows?
 
         Counted at each visit; said when it starts and when it ends. who is the point and its purse, for people.
         """
-        if not late_s and self._behind is None:
-            return
+        if self._behind is None and late_s <= self._rounds.longest_s:
+            return  # any bound allows for one visit of another
         line = self.line()
         if not line.visit:
             return  # nothing is promised before the first answer
@@ -140,7 +140,7 @@ class LinePace:
                     "bound not held on line %s: %s was due %.1f s ago, %.1f s longer than the bound allows; such a "
                     "purse can be overdrawn by %s now, not by %s: the line has too many meters, or too many that "
                     "do not answer",
-                    *(self._name, who, late_s, beyond.total_seconds()),
+                    *(self._name, who(), late_s, beyond.total_seconds()),
                     _bound(replace(line, interval=line.interval + beyond), load()),
                     _bound(line, load()),
                 )

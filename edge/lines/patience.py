@@ -36,9 +36,19 @@ class Patience:
     def after_answer(self, after_s: float) -> Patience:
         """With an answer to a request that was sent once. To one that was sent again it is not known which of
         them was answered: such an answer teaches nothing, and the wait stays wide."""
-        answers = (*self.answers[1 - KEPT :], max(0.0, after_s))
-        usual_s = sorted(answers)[math.ceil(QUANTILE * len(answers)) - 1]
+        after_s = max(0.0, after_s)
+        answers = (*self.answers[1 - KEPT :], after_s)
+        usual_s = self.usual_s
+        if not self._is_as_usual(after_s):
+            usual_s = sorted(answers)[math.ceil(QUANTILE * len(answers)) - 1]
         return Patience(self.least_s, self.most_s, answers, usual_s=usual_s)
+
+    def _is_as_usual(self, after_s: float) -> bool:
+        """Whether one more answer, in the place of the oldest, leaves what is usual as it is: for most it does."""
+        if len(self.answers) < KEPT:
+            return False
+        oldest_s = self.answers[0]
+        return after_s == oldest_s or (after_s <= self.usual_s and oldest_s < self.usual_s)
 
     def after_silence(self) -> Patience:
         """With a request that nothing answered in time: the next wait is twice as long."""

@@ -215,7 +215,8 @@ class Rounds:
 
     def _change(self) -> None:
         self._changed.set()
-        self._pressed.set()
+        if self._urgent:
+            self._pressed.set()
 
     def _is_here(self, point: UUID) -> bool:
         return point in self._due or point in self._held_off or point in self._under_way

@@ -101,7 +101,7 @@ async def test_a_missed_deadline_is_counted_each_time_and_said_when_it_begins_an
     await asyncio.sleep(300)  # the line was away
 
     for point in POINTS[:3]:
-        pace.began(rounds.begin(point), who="0301 电 (purse a)", load=lambda: LOAD)
+        pace.began(rounds.begin(point), who=lambda: "0301 电 (purse a)", load=lambda: LOAD)
         rounds.plan(point, 1000)
         rounds.end(point)
     assert pace.missed == 3
@@ -115,7 +115,7 @@ async def test_a_missed_deadline_is_counted_each_time_and_said_when_it_begins_an
     for point in POINTS[3:]:
         rounds.plan(point, 1000)
     await asyncio.sleep(701)
-    pace.began(rounds.begin(POINTS[0]), who="0301 电 (purse a)", load=lambda: LOAD)
+    pace.began(rounds.begin(POINTS[0]), who=lambda: "0301 电 (purse a)", load=lambda: LOAD)
 
     assert pace.missed == 3
     assert caplog.records[-1].message == (

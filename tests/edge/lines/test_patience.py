@@ -88,6 +88,16 @@ def test_a_meter_that_answers_as_it_has_is_not_given_up(trace):
     assert heard(*trace).wait_s > max(trace)
 
 
+@given(st.lists(st.sampled_from([0.0, 0.01, 0.02, 0.03, 0.5]), min_size=100, max_size=160))
+def test_what_is_usual_is_what_all_but_the_slowest_of_the_last_sixty_four_kept_within(trace):
+    patience = NEW
+    for after_s in trace:
+        patience = patience.after_answer(after_s)
+
+    # 98 % of 64 are 62.7: the 63rd of the last 64, in order.
+    assert patience.usual_s == sorted(trace[-64:])[62]
+
+
 def test_a_silent_meter_is_left_alone_for_twice_as_many_rounds_each_time_up_to_32():
     assert [rounds_off(misses) for misses in range(1, 9)] == [1, 2, 4, 8, 16, 32, 32, 32]
     assert rounds_off(10**6) == 32
