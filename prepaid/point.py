@@ -16,14 +16,6 @@ from prepaid.reading import Supply
 PROTOCOLS = ("dlt645-2007", "dlt645-1997", "cjt188-2004", "modbus")
 """What a Meter's protocol may say: the gateway has a driver of each name."""
 
-DIALECTS = {
-    "modbus-rtu": "modbus",
-    "modbus-tcp": "modbus",
-    "cjt188": "cjt188-2004",
-    "dlt645": "dlt645-2007",
-}
-"""Other words for them: a technician's tools name the frames on the line."""
-
 
 class Restore(StrEnum):
     """How supply comes back when there is credit again."""

@@ -9,7 +9,7 @@ import pytest
 from cloud.services import estate
 from cloud.services.devices import driver_settings, models
 from edge.drivers import DRIVERS
-from prepaid.point import DIALECTS, PROTOCOLS, Restore
+from prepaid.point import PROTOCOLS, Restore
 from prepaid.reading import Supply
 from protocols.modbus import profile as profiles
 from tests.edge.simulated import EVENING
@@ -19,8 +19,6 @@ SETTINGS = {"password": "000000", "level": "4", "operator": "00000001", "pt": "1
 
 def test_the_words_for_protocols_are_the_drivers_own():
     assert set(PROTOCOLS) == set(DRIVERS)
-    assert set(DIALECTS.values()) <= set(PROTOCOLS)
-    assert not set(DIALECTS) & set(PROTOCOLS)
 
 
 @pytest.mark.parametrize("model", models.MODELS, ids=lambda model: model.key)
