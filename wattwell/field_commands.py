@@ -88,8 +88,8 @@ def scan(
     """
     from edge.field.scan import Asked
     from edge.technician.answers import Protocol
-    from edge.technician.scan import known_addresses
-    from edge.technician.scan import units as modbus_units
+    from edge.technician.search.numbers import known_addresses
+    from edge.technician.search.numbers import units as modbus_units
 
     settings = settings_of(config)
     place = _line(settings, line)
@@ -157,6 +157,8 @@ def _scan_here(line: LineSettings, asked: Any, found: list[dict[str, Any]], *, s
     from edge.lines.ports import LineAway
     from edge.technician import scan as scanning
     from edge.technician.answers import Protocol
+    from edge.technician.search.found import Found, Note, Progress
+    from edge.technician.search.search import Wanted
 
     place = line.place
     protocols = asked.protocols or tuple(Protocol)
@@ -169,18 +171,16 @@ def _scan_here(line: LineSettings, asked: Any, found: list[dict[str, Any]], *, s
         formats=(),
         protocols=protocols,
     )
-    wanted = scanning.Wanted(
-        asked.known, asked.units, reply_s=0.5, units_s=0.1, by_pairs=asked.by_pairs
-    )
+    wanted = Wanted(asked.known, asked.units, reply_s=0.5, units_s=0.1, by_pairs=asked.by_pairs)
 
     async def look() -> None:
         async for event in scanning.scan(visits, bus_at, wanted):
             match event:
-                case scanning.Found():
+                case Found():
                     _show({"found": event.as_object()}, found, shows=shows)
-                case scanning.Note():
+                case Note():
                     _show({"note": event.sentence}, found, shows=shows)
-                case scanning.Progress():
+                case Progress():
                     said = {"asking": event.asking, "done": event.done, "total": event.total}
                     _show(said, found, shows=shows)
 

@@ -10,7 +10,7 @@ from edge.field.room import MeterRoom
 from edge.field.said import CannotDo, Tone, said, why_not
 from edge.lines.place import SerialAt
 from edge.technician.answers import Protocol
-from edge.technician.scan import Found
+from edge.technician.search.found import Found
 from prepaid.point import Meter, ServicePoint
 from prepaid.wire import AlarmKind, MeterLinked, Work
 from protocols.modbus import profile as profiles

@@ -17,7 +17,8 @@ from edge.lines.bus import REPLY_S, Bus, Decoders
 from edge.lines.place import ModbusTcpAt, Place, SerialAt
 from edge.technician import scan as scanning
 from edge.technician.answers import Protocol
-from edge.technician.scan import Found, Note, Progress, Wanted
+from edge.technician.search.found import Found, Note, Progress
+from edge.technician.search.search import Asking, Wanted
 from protocols.exchange import Exchange
 
 F = TypeVar("F")
@@ -67,7 +68,7 @@ async def _scan(room: MeterRoom, name: str, line: LineAtHand, asked: Asked, job:
     visits = scanning.visits(place, bauds=bauds, formats=(), protocols=protocols)
     wanted = Wanted(asked.known, asked.units, reply_s=0.5, units_s=0.1, by_pairs=asked.by_pairs)
 
-    def open_bus(at: Place) -> scanning.Asking:
+    def open_bus(at: Place) -> Asking:
         return Meanwhile(lambda: room.agent.has_slack(name), line, at)
 
     async for event in scanning.scan(visits, open_bus, wanted):

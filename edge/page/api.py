@@ -19,7 +19,7 @@ from edge.field.said import CannotDo
 from edge.field.scan import Asked
 from edge.field.status import PointStatus, Status, point_status
 from edge.page.desk import Desk
-from edge.technician.scan import Found
+from edge.technician.search.found import Found
 
 STATUS: TypeAdapter[Status] = TypeAdapter(Status)
 POINTS: TypeAdapter[list[PointStatus]] = TypeAdapter(list[PointStatus])

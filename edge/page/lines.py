@@ -14,7 +14,8 @@ from edge.lines.place import SerialAt
 from edge.page.door import desk_of, form_of, page_for
 from edge.page.session import Session
 from edge.technician.answers import Protocol
-from edge.technician.scan import Found, known_addresses, units
+from edge.technician.search.found import Found
+from edge.technician.search.numbers import known_addresses, units
 from protocols.modbus import profile as profiles
 
 SHOWN = 40  # of what passed a line

@@ -12,7 +12,9 @@ from rich.console import Console
 from edge.lines.place import Place, SerialAt
 from edge.technician import scan as scanning
 from edge.technician.answers import Protocol
-from edge.technician.scan import Event, Found, Note, Progress, Wanted
+from edge.technician.search import numbers
+from edge.technician.search.found import Event, Found, Note, Progress
+from edge.technician.search.search import Wanted
 from protocols.cj188 import slave as cj188
 from protocols.dlt645 import frame as dlt645_frame
 from protocols.modbus import frame as modbus_frame
@@ -127,7 +129,7 @@ async def test_water_meters_of_one_type_need_their_numbers():
 
     without = await events(meters, (Protocol.CJT188,))
     given = await events(
-        meters, (Protocol.CJT188,), known=scanning.known_addresses("78330011223340-78330011223349")
+        meters, (Protocol.CJT188,), known=numbers.known_addresses("78330011223340-78330011223349")
     )
 
     # The addresses end in 44 and 45, whose bits together are 44: that one may come through
@@ -328,17 +330,17 @@ def test_modbus_is_looked_for_without_parity_too_but_a_serial_server_has_one_rat
     ],
 )
 def test_known_addresses_are_single_or_a_range(text: str, addresses: tuple[str, ...]):
-    assert scanning.known_addresses(text) == addresses
+    assert numbers.known_addresses(text) == addresses
 
 
 @pytest.mark.parametrize("text", ["1", "201709320072-1", "000000000002-000000000001", "A" * 12])
 def test_what_is_no_address_is_refused(text: str):
     with pytest.raises(ValueError):
-        scanning.known_addresses(text)
+        numbers.known_addresses(text)
 
 
 def test_units_are_single_or_ranges_within_1_to_247():
-    assert scanning.units("1,5,17-19") == (1, 5, 17, 18, 19)
+    assert numbers.units("1,5,17-19") == (1, 5, 17, 18, 19)
     for text in ("0", "248", "5-1", "x"):
         with pytest.raises(ValueError, match="is not a unit"):
-            scanning.units(text)
+            numbers.units(text)

@@ -30,6 +30,9 @@ from edge.technician.cj188_meters import Cj188
 from edge.technician.dlt645_meters import Dlt1997, Dlt2007
 from edge.technician.meters import SUPPLIES, CannotDo, Command, Credentials, Meter, Shown
 from edge.technician.modbus_meters import ModbusMeter
+from edge.technician.search import found as finding
+from edge.technician.search import numbers
+from edge.technician.search.search import Wanted
 from prepaid.reading import Supply
 from protocols.dlt645 import master as dlt645
 from protocols.exchange import ProtocolError, Refused
@@ -198,9 +201,9 @@ def scan(
     try:
         rates = _rates(bauds, place)
         tried = _formats(formats)
-        wanted = scanning.Wanted(
-            known=scanning.known_addresses(known) if known else (),
-            units=scanning.units(units),
+        wanted = Wanted(
+            known=numbers.known_addresses(known) if known else (),
+            units=numbers.units(units),
             reply_s=wait,
             units_s=wait_unit,
             by_pairs=by_pairs,
@@ -226,8 +229,8 @@ def scan(
         formats=tried,
         protocols=tuple(protocols or Protocol),
     )
-    found: list[scanning.Found] = []
-    heard: list[scanning.Note] = []
+    found: list[finding.Found] = []
+    heard: list[finding.Note] = []
     try:
         asyncio.run(
             look(visits, wanted, found, heard, notes, open_bus=_open_bus, shows_rows=not as_json)
@@ -283,9 +286,9 @@ def _formats(text: str) -> tuple[str, ...]:
 
 async def look(
     visits: Sequence[scanning.Visit],
-    wanted: scanning.Wanted,
-    found: list[scanning.Found],
-    heard: list[scanning.Note],
+    wanted: Wanted,
+    found: list[finding.Found],
+    heard: list[finding.Note],
     notes: Console,
     *,
     open_bus: Callable[[Place], Bus],
@@ -305,21 +308,21 @@ async def look(
         task = bar.add_task("listening", total=None)
         async for event in scanning.scan(visits, open_bus, wanted):
             match event:
-                case scanning.Progress(what, done, total):
+                case finding.Progress(what, done, total):
                     bar.update(
                         task, description=f"{what.sentence:<40}", completed=done, total=total
                     )
-                case scanning.Found():
+                case finding.Found():
                     found.append(event)
                     if shows_rows:
                         line = f"{event.protocol.value:<12} {event.address:<15} {event.said}"
                         bar.console.print(line, highlight=False)
-                case scanning.Note():
+                case finding.Note():
                     heard.append(event)
                     bar.console.print(event.sentence, style="yellow", highlight=False)
 
 
-def _found_table(found: list[scanning.Found]) -> Table:
+def _found_table(found: list[finding.Found]) -> Table:
     table = _table("Protocol 协议", "Address 地址", "Line 线路", "Says 示数")
     for one in found:
         at = one.place.at

@@ -14,7 +14,7 @@ from edge.field.room import look
 from edge.field.said import CannotDo
 from edge.lines.place import Place, SerialAt
 from edge.technician.answers import Protocol
-from edge.technician.scan import Found
+from edge.technician.search.found import Found
 from prepaid.reading import Supply
 from prepaid.wire import AlarmKind, MeterLinked, Work
 from protocols.dlt645 import frame as dlt645_frame
