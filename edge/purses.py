@@ -58,7 +58,7 @@ class Purses:
         self, point: ServicePoint, *, before: Money, available: Money
     ) -> Iterable[ServicePoint]:
         """The other points of the purse for which it is now empty, or no longer is."""
-        if point.purse is None:
+        if point.purse is None or len(self.points(point.purse)) == 1:
             return
         is_taken = self._is_emergency_taken(point.purse)
         for other in self.points(point.purse):

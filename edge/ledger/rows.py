@@ -150,7 +150,9 @@ class Rows(Generic[K, V]):
 
     def get(self, key: K) -> V | None:
         known = self._known
-        return self.all().get(key) if known is None else known.get(key)
+        if known is None:
+            return self.all().get(key)
+        return known.get(key) if known else None  # many tables are empty most of the time
 
     def save(self, key: K, value: V | None) -> None:
         """None: there is no such row any more. What is so already is not written."""

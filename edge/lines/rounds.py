@@ -208,10 +208,9 @@ class Rounds:
         return None
 
     def _forget(self, point: UUID) -> None:
-        """It is neither due, nor left alone, nor under way."""
-        self._due.pop(point, None)
-        self._held_off.pop(point, None)
-        self._under_way.pop(point, None)
+        """It is neither due, nor left alone, nor under way: of the three it was one at the most."""
+        if self._due.pop(point, None) is None and self._under_way.pop(point, None) is None:
+            self._held_off.pop(point, None)
 
     def _change(self) -> None:
         self._changed.set()
