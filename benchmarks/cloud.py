@@ -19,7 +19,7 @@ from cloud.db import Database, migrate
 from cloud.services import estate, topups
 from prepaid.money import Money
 from prepaid.point import Meter, Policy
-from simulators.world.cloud import Company
+from simulators.world.company import Company
 from wattwell import supervise
 from wattwell.postgres import Postgres
 

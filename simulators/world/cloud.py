@@ -6,30 +6,20 @@ import asyncio
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from pydantic import TypeAdapter
 from sqlalchemy import select, text, update
 from sqlmodel import Session, col
 
 from cloud import tables
-from cloud.auth import SignedIn
 from cloud.channels import (
-    ChannelRefused,
-    Notice,
-    Order,
-    Payer,
     Payment,
-    Refund,
-    Refunded,
-    RefundState,
-    Way,
 )
 from cloud.db import Database
 from cloud.services import (
@@ -38,7 +28,6 @@ from cloud.services import (
     codes,
     downlog,
     emergency,
-    estate,
     overrides,
     plain_readings,
     taps,
@@ -52,19 +41,18 @@ from cloud.services.downlog import Batch
 from cloud.services.money import refunds, sweeps
 from prepaid import wire
 from prepaid.money import ZERO, Money
-from prepaid.point import Meter, ServicePoint
+from prepaid.point import Meter
 from prepaid.reading import Supply
 from prepaid.wire import PointSet, TariffSet, Visit
 from simulators.world.broken import Broken
-from simulators.world.plan import MOST_L, MOST_W, EstatePlan, Plan, PointPlan
+from simulators.world.company import CHANNEL, Company
+from simulators.world.organizations import Estate, publish_tariff
+from simulators.world.plan import Plan
 
-CHANNEL = "sandbox"
 CODE_SECRET = "the world's own, which no gateway but its own is given"
-ALONE_FEN = 10**9  # a refund needs no second person
 LONGEST_PIN = timedelta(days=30)
 SWEEP = timedelta(minutes=2)
 LOCKED_WITHIN_S = 5.0
-_POINT = TypeAdapter(ServicePoint)
 
 
 class WorkerDies(Exception):
@@ -82,71 +70,6 @@ class Code:
     amount: Money
 
 
-@dataclass(frozen=True, slots=True)
-class Estate:
-    """One organization as the cloud knows it."""
-
-    number: int
-    organization_id: UUID
-    operator: SignedIn
-    gateway_id: UUID
-    gateway_no: str
-    accounts: tuple[UUID, ...]
-    purses: tuple[UUID, ...]
-    points: tuple[ServicePoint, ...]
-    commodities: tuple[str, ...]
-
-
-class Company:
-    """A payment company (cloud.channels.Channel) that keeps its orders in memory."""
-
-    name = CHANNEL
-    ways = frozenset(Way)
-    acknowledged = ("text/plain", "taken")
-
-    def __init__(self, now: Callable[[], datetime]) -> None:
-        self._now = now
-        self.paid: dict[str, Payment] = {}
-        self.given_back: dict[str, Money] = {}
-
-    def order(
-        self,
-        *,
-        out_trade_no: str,
-        amount: Money,
-        description: str,
-        return_url: str,
-        way: Way,
-        payer: Payer,
-    ) -> Order:
-        return Order(f"http://pay.test/{out_trade_no}", self._now() + timedelta(hours=2))
-
-    def payment(self, out_trade_no: str) -> Payment | None:
-        return self.paid.get(out_trade_no)
-
-    def close(self, out_trade_no: str) -> None:
-        if out_trade_no in self.paid:
-            raise ChannelRefused(reason="it is paid")
-
-    def refund(self, refund: Refund) -> Refunded:
-        """Given back at once. Raises ChannelRefused for a payment of another seed."""
-        if refund.payment.out_trade_no not in self.paid:
-            raise ChannelRefused(reason="nothing of it is known here")
-        self.given_back[refund.out_refund_no] = refund.amount
-        return Refunded(
-            refund.out_refund_no,
-            refund.payment.out_trade_no,
-            refund.payment.transaction_id,
-            refund.amount,
-            RefundState.DONE,
-            "done",
-            self._now(),
-        )
-
-    def read_notice(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> Notice:
-        raise AssertionError("no notice is read in this world: payments are handed over")
-
-
 class Cloud:
     """now gives the cloud's time; send carries a payload down to whoever listens on a gateway's topic."""
 
@@ -162,8 +85,8 @@ class Cloud:
     ) -> None:
         self.database = database
         self._key = key
-        self._plan = plan
-        self._dice = dice
+        self.plan = plan
+        self.dice = dice
         self.now = now
         self._send = send
         self.channel: Any = Company(now)  # what else a channel can do nobody asks for here
@@ -183,7 +106,7 @@ class Cloud:
         self._heard[gateway_no] = self._heard.get(gateway_no, 0) + 1
         envelope = wire.unpack(payload)
         now = self.now()
-        dies = self._dice.random() < self.worker_dies
+        dies = self.dice.random() < self.worker_dies
         try:
             with self.database.system() as session:
                 answer = plain_readings.take(session, gateway_no, envelope, now=now)
@@ -193,7 +116,7 @@ class Cloud:
                     assert gateway is not None
                     answer = answers.answer(session, gateway, envelope, now=now)
                     gateway_id = gateway.id
-                if dies and self._dice.random() < 0.5:
+                if dies and self.dice.random() < 0.5:
                     raise WorkerDies
         except WorkerDies:
             return
@@ -220,7 +143,7 @@ class Cloud:
 
     def top_up(self, estate: Estate, purse: int, fen: int, how: str) -> UUID:
         """A customer pays; how tells what becomes of the channel's notice. The top-up's id."""
-        key = UUID(int=self._dice.getrandbits(128), version=4)
+        key = UUID(int=self.dice.getrandbits(128), version=4)
         for _ in range(2 if how == "asked twice" else 1):
             topup = topups.create(
                 self.database,
@@ -400,9 +323,9 @@ class Cloud:
     def change_tariff(self, estate: Estate, point: int) -> None:
         """From its next reading on a point is charged by another document."""
         commodity = estate.commodities[point]
-        document = self._plan.tariffs[f"{commodity}-2"]
+        document = self.plan.tariffs[f"{commodity}-2"]
         with self.database.system() as session:
-            published = _publish_tariff(session, estate.organization_id, document)
+            published = publish_tariff(session, estate.organization_id, document)
             (gateway,) = downlog.lock(session, [estate.gateway_id])
             row = session.get_one(tables.ServicePoint, estate.points[point].id)
             row.tariff_id = published.id
@@ -446,108 +369,7 @@ class Cloud:
             downlog.append(session, gateway, [Visit(point.id) for point in estate.points])
         self._soon(estate.gateway_id)
 
-    # Building.
-
-    def build(self, number: int, plan: EstatePlan) -> Estate:
-        """An organization with all that the plan says, by the services that pages use."""
-        name = f"{self._plan.seed}-{number}-{uuid4().hex[:8]}"
-        with self.database.system() as session:
-            organization = estate.add_organization(session, name)
-            user = tables.User(
-                organization_id=organization.id, login=name, name="王工", password_hash="none"
-            )
-            session.add(user)
-            site = estate.add_site(session, organization.id, name)
-            room = estate.add_room(session, estate.add_building(session, site, "A"), "0301", 3)
-            gateway = estate.add_gateway(session, site, f"GW-{name}")
-            for commodity in dict.fromkeys(point.commodity for point in plan.points):
-                _publish_tariff(session, organization.id, self._plan.tariffs[commodity])
-            account = estate.open_account(session, room, "张三")
-            purses = [estate.add_purse(session, account, purpose) for purpose in plan.purposes]
-            points = []
-            for place, point in enumerate(plan.points):
-                row = estate.add_point(
-                    session,
-                    room=room,
-                    gateway=gateway,
-                    purse=purses[point.purse],
-                    name=f"{number}.{place} {point.commodity}",
-                    commodity=point.commodity,
-                    meter=meter_of(number, place, point),
-                    tariff_code=point.commodity,
-                    policy=point.policy,
-                    id=UUID(int=self._dice.getrandbits(128), version=4),
-                    now=self.now(),
-                )
-                points.append(
-                    ServicePoint(
-                        row.id,
-                        row.name,
-                        meter_of(number, place, point),
-                        point.commodity,
-                        purses[point.purse].id,
-                        point.policy,
-                    )
-                )
-            session.add(
-                tables.MoneyRules(
-                    organization_id=organization.id,
-                    fee_basis_points=0,
-                    is_fee_refunded=False,
-                    alone_fen=ALONE_FEN,
-                )
-            )
-            session.add(
-                tables.GatewayCredential(
-                    organization_id=organization.id,
-                    gateway_id=gateway.id,
-                    number=1,
-                    public_key="none",
-                    password_hash="none",
-                    issued_at=self.now(),
-                    expires_at=self.now() + timedelta(days=365),
-                )
-            )
-            session.flush()
-            return Estate(
-                number=number,
-                organization_id=organization.id,
-                operator=SignedIn(user.id, organization.id, user.login, user.name),
-                gateway_id=gateway.id,
-                gateway_no=gateway.gateway_no,
-                accounts=(account.id,),
-                purses=tuple(purse.id for purse in purses),
-                points=tuple(points),
-                commodities=tuple(point.commodity for point in plan.points),
-            )
-
-
-def _publish_tariff(session: Session, organization_id: UUID, document: Any) -> Any:
-    return estate.publish_tariff(session, organization_id, document)
-
 
 def _next_number(meter_no: str) -> str:
     """A number of the same make that no meter of this world has."""
     return f"{int(meter_no[:4]) + 1000:04}{meter_no[4:]}"
-
-
-def meter_of(number: int, place: int, point: PointPlan) -> Meter:
-    """The meter as the estate's books have it."""
-    is_water = point.commodity == "cold_water"
-    address = f"{7833 if is_water else 2017:04}{number:04}{place:04}" + "00" * is_water
-    most = Decimal(MOST_L if is_water else MOST_W) / 1000
-    settings = (
-        {"meter_type": "10"}
-        if is_water
-        else {"password": "123456", "level": "4", "operator": "00000001"}
-    )
-    return Meter(
-        meter_no=address,
-        protocol="cjt188-2004" if is_water else "dlt645-2007",
-        line="L1",
-        address=address,
-        digits=6,
-        step=Decimal("0.01"),
-        max_per_hour=most,
-        settings=settings,
-    )

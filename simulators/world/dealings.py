@@ -11,6 +11,7 @@ from cloud.services.gateway_keys import code_key
 from edge import codes
 from edge.ledger.store import Store
 from prepaid.ledger import prepaid
+from simulators.world import supplies
 from simulators.world.broken import Broken
 from simulators.world.cloud import CODE_SECRET
 
@@ -75,7 +76,7 @@ def close_taps(story: Story, number: int, *, is_here: bool) -> None:
     estate, machine = story.estates[number], story.serving[number]
     for point in estate.points:
         id = point.id
-        if not story.truth.asks_for_taps(story.truth.points[str(id)]):
+        if not supplies.asks_for_taps(story.truth.points[str(id)]):
             continue  # there is water
 
         def act(store: Store, id: UUID = id) -> bool:

@@ -22,22 +22,20 @@ from sqlmodel import col
 from cloud import tables
 from cloud.db import Database
 from edge.ledger.store import Store
-from prepaid.reading import Supply
 from simulators.clock import SimulatedLoop
-from simulators.world import dealings, verdict
+from simulators.world import dealings, happenings, verdict
 from simulators.world.broken import Broken
-from simulators.world.cloud import Cloud, Estate
-from simulators.world.disk import copy_ledger
+from simulators.world.cloud import Cloud
+from simulators.world.forecast import plan
 from simulators.world.line import Line
 from simulators.world.machine import STEADY_KEEP_S, Machine
 from simulators.world.meters import AnyMeter, ElectricityMeter, Flow, Habit, WaterMeter
 from simulators.world.network import Network
-from simulators.world.plan import BEGIN, HOUR_S, Happening, Plan, What, plan
+from simulators.world.organizations import Estate, build
+from simulators.world.plan import BEGIN, HOUR_S, Plan
 from simulators.world.truth import Truth
 
 LOOKS_S = (900.0, 1800.0, 1300.0)  # after the weather; then everything is in its place
-READ_CODE_S = 30.0
-OPENING_STEPS = 12345  # what a new meter has counted at the maker's
 AGAIN_S, BRAKES = 300.0, 3  # once more, while the brake was pulled by what the weather had put off
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _HASHES = re.compile(r"[0-9a-f]{64}")
@@ -86,7 +84,7 @@ class Story:
         self, plan: Plan, database: Database, folder: Path, say: Callable[[str], None] | None
     ) -> None:
         self.plan = plan
-        self._folder = folder
+        self.folder = folder
         self._say = say
         self._broken: Broken | None = None
         self._crash: BaseException | None = None
@@ -110,7 +108,7 @@ class Story:
         self.is_calm = False
         self.bodies = ""
         self.counts: dict[str, float] = {}
-        self._last_payload: dict[str, bytes] = {}
+        self.last_payload: dict[str, bytes] = {}
 
     def _dice(self, what: str) -> random.Random:
         return random.Random(f"{what} {self.plan.seed}")
@@ -135,7 +133,7 @@ class Story:
             self._ended.set()
 
     def _receive(self, gateway_no: str, payload: bytes) -> None:
-        self._last_payload[gateway_no] = payload
+        self.last_payload[gateway_no] = payload
         self.cloud.receive(gateway_no, payload)
 
     def _position_told(self, point: UUID) -> bool:
@@ -167,7 +165,7 @@ class Story:
 
     async def _live(self) -> None:
         for number, planned in enumerate(self.plan.estates):
-            self.estates.append(self.cloud.build(number, planned))
+            self.estates.append(build(self.cloud, number, planned))
             self.meters.append(self._make_meters(number))
             self.truth.add(
                 self.estates[number],
@@ -183,14 +181,14 @@ class Story:
             self.network.doubling[gateway_no] = planned.doubling
             self.network.slow_s[gateway_no] = planned.slow_s
             self.machines.append([])
-            self.serving.append(self._machine(number, "first"))
+            self.serving.append(self.machine(number, "first"))
             self.serving[number].power_on()
         self.cloud.worker_dies = max(estate.worker_dies for estate in self.plan.estates)
         for happening in self.plan.weather:
             await self._until(happening.at_s)
             if self._say is not None:
                 self._say(str(happening))
-            await self._happen(happening)
+            await happenings.happen(self, happening)
         await self._until(self.plan.ends_s)
         if self.plan.is_rated_in_parts:
             verdict.rerate(self)
@@ -204,11 +202,11 @@ class Story:
         points = self.estates[number].points
         openings = [planned.opening for planned in self.plan.estates[number].points]
         return [
-            self._meter(number, place, points[place].meter.address, opening)
+            self.meter(number, place, points[place].meter.address, opening)
             for place, opening in enumerate(openings)
         ]
 
-    def _meter(self, number: int, place: int, address: str, opening: Decimal) -> AnyMeter:
+    def meter(self, number: int, place: int, address: str, opening: Decimal) -> AnyMeter:
         """A meter where the customer of this place takes what he takes."""
         planned, id = (
             self.plan.estates[number].points[place],
@@ -226,8 +224,8 @@ class Story:
             return ElectricityMeter(address, flow, Habit(planned.presses_after_s), on_trip)
         return WaterMeter(address, flow, on_trip, on_open)
 
-    def _machine(self, number: int, name: str) -> Machine:
-        folder = self._folder / f"{number}-{name}"
+    def machine(self, number: int, name: str) -> Machine:
+        folder = self.folder / f"{number}-{name}"
         folder.mkdir()
         estate, planned = self.estates[number], self.plan.estates[number]
         line = Line(self.meters[number], self._dice(f"line {number} {name}"), self._local)
@@ -254,167 +252,6 @@ class Story:
         self.machines[number].append(machine)
         return machine
 
-    # The weather.
-
-    async def _happen(self, happening: Happening) -> None:
-        number, lasts_s = happening.estate, happening.lasts_s
-        estate, machine = self.estates[number], self.serving[number]
-        loop = asyncio.get_running_loop()
-        match happening.what:
-            case What.TOP_UP:
-                self.cloud.top_up(estate, happening.which, happening.number, happening.more)
-                if happening.more == "lost":
-                    loop.call_later(200.0, self.cloud.sweep)
-            case What.LINK:
-                self._link(number, is_up=True)
-                loop.call_later(lasts_s, self._link_down, number)
-            case What.POWER_CUT:
-                machine.cut_power(lasts_s)
-            case What.CUT_AT_COMMIT:
-                machine.cut_power_at(
-                    happening.number, is_after=bool(happening.which), off_s=lasts_s
-                )
-            case What.CUT_AT_REQUEST:
-                machine.cut_power_at_request(happening.number, lasts_s)
-            case What.CUT_AT_WORD:
-                machine.cut_power_at_word(happening.number, lasts_s)
-            case What.NOISE:
-                machine.line.noise = happening.number / 100
-                machine.disturb_line()
-                loop.call_later(lasts_s, self._quiet, machine, self.plan.estates[number].noise)
-            case What.DEAD_METER:
-                self.meters[number][happening.which].is_dead = True
-                machine.disturb_line()
-                loop.call_later(lasts_s, self._revive, number, happening.which)
-            case What.LINE_AWAY:
-                machine.line.is_away = True
-                machine.disturb_line()
-                loop.call_later(lasts_s, self._line_back, machine)
-            case What.DISK_FULL:
-                machine.disk.fails_at = happening.number
-                machine.disturb_line()
-                loop.call_later(lasts_s, self._room, machine)
-            case What.CLOCK:
-                machine.has_time_service = False
-                machine.shift = timedelta(seconds=lasts_s)
-            case What.CLOCK_RIGHT:
-                machine.has_time_service = True
-                machine.shift = timedelta(0)
-            case What.BACKUP:
-                await machine.power_off()
-                copy_ledger(machine.path, self._folder / f"{number}-copy")
-                if machine.path.exists():
-                    machine.back_up(self._folder / f"{number}-backup")
-                machine.power_on()
-            case What.RESTORE:
-                await self._restore(number, machine, lasts_s)
-            case What.OLD_COPY:
-                await machine.power_off()
-                if (copy := self._folder / f"{number}-copy").exists():
-                    machine.put_back(copy)
-                self._calm_link(number, lasts_s)
-                machine.power_on()
-            case What.SPARE:
-                await machine.power_off()
-                spare = self.serving[number] = self._machine(number, "spare")
-                spare.take_over()
-                loop.call_later(lasts_s, spare.power_on)
-            case What.OLD_RETURNS:
-                self._calm_link(number, HOUR_S)
-                self.machines[number][0].power_on()
-            case What.TARIFF:
-                self.cloud.change_tariff(estate, happening.which)
-            case What.PIN:
-                until = self.now() + timedelta(seconds=lasts_s)
-                self.cloud.pin(estate, happening.which, Supply(happening.more), until)
-            case What.UNPIN:
-                self.cloud.unpin(estate, happening.which)
-            case What.RELEASE:
-                self.release_brake(estate)
-            case What.LIE:
-                self._lie(number)
-            case What.CODE:
-                topup = self.cloud.top_up(estate, happening.which, happening.number, "")
-                loop.call_later(READ_CODE_S, dealings.type_code, self, number, topup)
-            case What.BORROW:
-                is_here = happening.more == "gateway"
-                dealings.borrow(self, number, happening.which, is_here=is_here, left_s=lasts_s)
-            case What.REFUND:
-                self.cloud.top_up(estate, happening.which, happening.number, "")
-                percent = int(happening.more)
-                loop.call_later(lasts_s, self.cloud.refund, estate, happening.which, percent)
-            case What.ANSWER:
-                dealings.close_taps(self, number, is_here=happening.more == "gateway")
-            case What.EXCHANGE:
-                self._exchange(number, happening.which)
-            case _:
-                raise AssertionError(f"nobody makes {happening.what} happen")
-
-    def _exchange(self, number: int, place: int) -> None:
-        """A meter is taken down and another put up, with what both of them show written down."""
-        estate, point = (
-            self.estates[number],
-            self.truth.points[str(self.estates[number].points[place].id)],
-        )
-        old = point.meter.flow
-        closing, opening = old.register(), Decimal(OPENING_STEPS * (place + 1)).scaleb(-2)
-        if closing < self.plan.estates[number].points[place].opening:
-            return  # it has rolled over: how often, a person can only say who knows what was charged
-        address = self.cloud.exchange(estate, place, closing=closing, opening=opening)
-        if address is None:
-            return
-        old.switch(is_on=False)
-        new = self.meters[number][place] = self._meter(number, place, address, opening)
-        self.truth.exchanged(point, new, closing=closing, opening=opening)
-        self.serving[number].disturb_line()
-
-    def release_brake(self, estate: Estate) -> None:
-        if self.cloud.release_brake(estate):
-            self.truth.brake_released(estate)
-
-    async def _restore(self, number: int, machine: Machine, lasts_s: float) -> None:
-        await machine.power_off()
-        if (backup := self._folder / f"{number}-backup").exists():
-            machine.restore(backup)
-        machine.power_on()
-
-    def _link(self, number: int, *, is_up: bool) -> None:
-        for link in self.network.links[self.estates[number].gateway_no]:
-            link.set(is_up=is_up)
-
-    def _link_down(self, number: int) -> None:
-        if not self.is_calm:
-            self._link(number, is_up=False)
-
-    def _calm_link(self, number: int, lasts_s: float) -> None:
-        """Nothing is lost between this gateway and the cloud, for a while at least."""
-        self.network.clear(self.estates[number].gateway_no)
-        self.cloud.worker_dies = 0.0
-        self._link(number, is_up=True)
-        asyncio.get_running_loop().call_later(lasts_s, self._link_down, number)
-
-    def _quiet(self, machine: Machine, noise: float) -> None:
-        machine.line.noise = noise
-        machine.disturb_line()
-
-    def _revive(self, number: int, which: int) -> None:
-        self.meters[number][which].is_dead = False
-        self.serving[number].disturb_line()
-
-    def _line_back(self, machine: Machine) -> None:
-        machine.line.is_away = False
-        machine.disturb_line()
-
-    def _room(self, machine: Machine) -> None:
-        machine.disk.is_full, machine.disk.fails_at = False, None
-        machine.disturb_line()
-
-    def _lie(self, number: int) -> None:
-        """What one gateway said is said again in the name of the other organization's."""
-        said = self._last_payload.get(self.estates[number].gateway_no)
-        if said is not None:
-            self.cloud.receive(self.estates[1 - number].gateway_no, said)
-
     # Afterwards.
 
     async def _clear_up(self) -> None:
@@ -429,15 +266,15 @@ class Story:
                 machine.line.before_write = lambda: None
                 machine.link.after_word = lambda: None
                 machine.disk.cuts_at = None
-                self._room(machine)
-            self._link(number, is_up=True)
+                happenings.make_room(self, machine)
+            happenings.set_link(self, number, is_up=True)
             self.serving[number].power_on()
         self.cloud.sweep()
         for look_s in LOOKS_S:
             if look_s == LOOKS_S[-1]:
                 self._clear_network()
             for estate in self.estates:
-                self.release_brake(estate)
+                happenings.release_brake(self, estate)
                 self.cloud.visit_all(estate)
             self._answer_all()
             self.cloud.give_back()
@@ -445,7 +282,7 @@ class Story:
         for _ in range(BRAKES):
             braked = [e for n, e in enumerate(self.estates) if self._is_braked(n)]
             for estate in braked:
-                self.release_brake(estate)
+                happenings.release_brake(self, estate)
             self._answer_all()
             await asyncio.sleep(AGAIN_S if braked else 0.0)
         self.cloud.give_back()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -15,69 +15,27 @@ from uuid import UUID
 from pydantic import TypeAdapter
 
 from edge.ledger.store import Hold, Store
-from prepaid import ledger, tariff_document
-from prepaid.deadline import Line as ServedLine
-from prepaid.deadline import most_per_day, overdraft_bound
-from prepaid.point import Policy, ServicePoint
+from prepaid import ledger
 from prepaid.rating import Position
 from prepaid.reading import Supply
 from simulators import oracle
+from simulators.world import overdrafts, supplies
 from simulators.world.broken import Broken
-from simulators.world.cloud import CHANNEL, Code, Estate
+from simulators.world.cloud import Code
+from simulators.world.company import CHANNEL
 from simulators.world.disk import Commit, Saved, Typed
-from simulators.world.machine import LEAST_S, Machine
+from simulators.world.machine import Machine
 from simulators.world.meters import AnyMeter
+from simulators.world.organizations import Estate
 from simulators.world.plan import Plan, What
+from simulators.world.points import Exchange, Point
+from simulators.world.supplies import CLOCK_OFF, OFFSET
 
 _POSITION = TypeAdapter(Position)
-QUIET_FROM, QUIET_TO, OFFSET = 22, 7, timedelta(hours=8)  # as the plan has it
-CLOCK_OFF = timedelta(minutes=6)  # a clock that is trusted may be wrong by five
 LOOKS, FRESH_MS = 2, 300_000  # a cut needs two fresh looks
 RESTORED_WITHIN_S = 180.0
 BRAKE_LEAST, BRAKE_WITHIN_S = 5, 600.0
 OFF_SEEN_S = 120.0  # until a gateway has seen that a valve is closed
-
-
-@dataclass(frozen=True, slots=True)
-class Exchange:
-    """Of a point's meter for another: what the old one counted last, and the new one first."""
-
-    meter_no: str
-    closing: Decimal
-    opening: Decimal
-    shown: set[Decimal]
-
-
-@dataclass(slots=True)
-class Point:
-    """A service point, its meter, and where its account really stands after which position.
-
-    exchange is of the meter that was there before; is_exchange_known: its gateway has booked it.
-    """
-
-    estate: Estate
-    place: int
-    point: ServicePoint
-    meter: AnyMeter
-    accounts: dict[bytes, oracle.Account]
-    latest: bytes | None = None
-    exchange: Exchange | None = None
-    is_exchange_known: bool = True
-    by_new: set[bytes] = field(default_factory=set)  # accounts that stand at the present meter
-
-    @property
-    def policy(self) -> Policy:
-        return self.point.policy
-
-    @property
-    def id(self) -> str:
-        return str(self.point.id)
-
-    def counted(self, account: bytes, total: Decimal) -> Decimal:
-        """What its register shows, counted on from where an account stands, be it that of the meter before."""
-        if self.exchange is None or account in self.by_new:
-            return total
-        return self.exchange.closing + total - self.exchange.opening
 
 
 class Truth:
@@ -91,8 +49,8 @@ class Truth:
         fail: Callable[[Broken], None],
         position_told: Callable[[UUID], bool],
     ) -> None:
-        self._plan = plan
-        self._now = now
+        self.plan = plan
+        self.now = now
         self._fail = fail
         self._position_told = position_told
         self.points: dict[str, Point] = {}
@@ -142,7 +100,7 @@ class Truth:
         for purse, is_taken in commit.lent:
             self._lent(UUID(purse), is_taken=is_taken)
         if (commit.credits or commit.pinned) and not commit.is_heard:
-            self._break(
+            self.fail(
                 "cursor", f"{machine.name} books {commit} and does not note that it was heard"
             )
         books = {book for credit in commit.credits for book in (credit.debit, credit.credit)}
@@ -157,37 +115,31 @@ class Truth:
     def _credited(self, id: str, moved: tuple[str, str, int]) -> None:
         known = self.credits.setdefault(id, moved)
         if known != moved:
-            self._break("credits", f"transfer {id} is booked as {moved}, was {known}")
+            self.fail("credits", f"transfer {id} is booked as {moved}, was {known}")
         purse = ledger.purse_of(ledger.Book(moved[0]))
         if purse is not None and (left := self.booked(purse)) < 0:
-            self._break(
-                "refunds", f"{moved[2]} fen are taken out of purse {purse}: {left} are left"
-            )
+            self.fail("refunds", f"{moved[2]} fen are taken out of purse {purse}: {left} are left")
 
     def _typed(self, machine: Machine, typed: Typed) -> None:
         """A code gives what the cloud has credited under its number, before the credit itself comes."""
         code = self.codes.get((typed.book, typed.number))
         if code is None or code.amount.fen != typed.fen:
-            self._break(
-                "codes", f"{machine.name} gives credit by a code: {typed}; issued was {code}"
-            )
+            self.fail("codes", f"{machine.name} gives credit by a code: {typed}; issued was {code}")
             return
         if str(code.transfer) in self.credits and not self._is_put_back(machine):
-            self._break("codes", f"{machine.name} gives credit by a code that it has: {code}")
+            self.fail("codes", f"{machine.name} gives credit by a code that it has: {code}")
         self._credited(str(code.transfer), (ledger.clearing(CHANNEL), typed.book, code.amount.fen))
 
     def _lent(self, purse: UUID, *, is_taken: bool) -> None:
         """Emergency credit is lent to whoever asked for it, and until the purse is above the level of the offer."""
         if is_taken:
             if str(purse) not in self.asked:
-                self._break("emergency", f"purse {purse} is lent money, and nobody asked for it")
+                self.fail("emergency", f"purse {purse} is lent money, and nobody asked for it")
             return
         offers = [p.policy.emergency for p in self.points.values() if p.point.purse == purse]
         left = self.booked(purse)
         if any(offer is not None and left <= offer.offered_at.fen for offer in offers):
-            self._break(
-                "emergency", f"purse {purse} holds {left} fen, and what it was lent is gone"
-            )
+            self.fail("emergency", f"purse {purse} holds {left} fen, and what it was lent is gone")
 
     def opened(self, machine: Machine, store: Store) -> None:
         """A program starts on its ledger."""
@@ -196,7 +148,7 @@ class Truth:
         if told is None or told[0] != store.log:
             return
         if (cursor.seq if cursor is not None else 0) < told[1] and not self._is_put_back(machine):
-            self._break(
+            self.fail(
                 "disk",
                 f"{machine.name} told that it has entry {told[1]} of the cloud's, now it has {cursor}",
             )
@@ -205,19 +157,19 @@ class Truth:
         """Whether somebody puts an old ledger back here."""
         return any(
             h.estate == machine.number and h.what in (What.OLD_COPY, What.RESTORE)
-            for h in self._plan.weather
+            for h in self.plan.weather
         )
 
     def found_old(self, machine: Machine, hold: Hold | None) -> None:
         """A ledger is found to be an old copy only where somebody has put one back."""
         if hold in (Hold.BEHIND, Hold.FORKED) and not self._is_put_back(machine):
-            self._break("copies", f"the ledger of {machine.name} is {hold}, and nobody put it back")
+            self.fail("copies", f"the ledger of {machine.name} is {hold}, and nobody put it back")
 
     def _follow(self, machine: Machine, saved: Saved) -> None:
         """The account after a position is what the account before it comes to by the reading."""
         point = self.points[saved.point]
         if saved.tariff is None:
-            self._break(
+            self.fail(
                 "copies",
                 f"{point.point.name} stands at {saved.body}, and its ledger does not know it",
             )
@@ -232,22 +184,18 @@ class Truth:
         is_old = exchange is not None and reading.meter_no == exchange.meter_no
         shown = exchange.shown if exchange is not None and is_old else point.meter.flow.shown
         if reading.total not in shown:
-            self._break(
-                "readings", f"{point.point.name}: its register never showed {reading.total}"
-            )
+            self.fail("readings", f"{point.point.name}: its register never showed {reading.total}")
             return
         was = None
         if saved.was is not None:
             was = self._key(saved.was)
             if was not in point.accounts:
-                self._break(
-                    "charges", f"{point.point.name}: a position of nobody's is gone on from"
-                )
+                self.fail("charges", f"{point.point.name}: a position of nobody's is gone on from")
                 return
         elif point.accounts and self._position_told(point.point.id):
-            self._break("charges", f"{point.point.name}: its account begins again")
+            self.fail("charges", f"{point.point.name}: its account begins again")
             return
-        document = self._plan.tariffs[saved.tariff]
+        document = self.plan.tariffs[saved.tariff]
         if was is None:
             account = oracle.Account(document, reading.at, Fraction(reading.total))
         else:
@@ -280,7 +228,7 @@ class Truth:
             posted=dict(before.posted),
             known=set(before.known),
         )
-        if self._plan.clocks_jump:
+        if self.plan.clocks_jump:
             account.at = at - timedelta(seconds=1)  # prices do not hang on the time here
         register = Fraction(total)
         if register < account.register:
@@ -294,7 +242,7 @@ class Truth:
         really = {item: cost for item, cost in account.items().items() if cost}
         due = {item: fen for item, fen in account.posted.items() if fen}
         if costs != really or posted != due:
-            self._break(
+            self.fail(
                 "charges",
                 f"{point.point.name} at {position.reading.at}, register {position.reading.total}: costs "
                 f"{_shown(costs)} posted {posted}, really {_shown(really)} posted {due}",
@@ -307,7 +255,7 @@ class Truth:
         if point.latest is None:
             return 0
         account = point.accounts[point.latest]
-        now = max(self._now(), account.at)
+        now = max(self.now(), account.at)
         total = point.counted(point.latest, point.meter.flow.register())
         settled = self._settled(account, account.tariff, now, total)
         return sum(settled.posted.values())
@@ -349,32 +297,34 @@ class Truth:
         assert machine is not None
         assert machine.store is not None
         self.trips += 1
-        now = self._now()
+        now = self.now()
         if machine.store.hold is not None:
-            self._break("holds", f"{name} is cut by a store that is held")
+            self.fail("holds", f"{name} is cut by a store that is held")
         if policy.is_protected:
-            self._break("protection", f"{name} is cut, and nobody may")
+            self.fail("protection", f"{name} is cut, and nobody may")
             return
         override = machine.store.override(point.point.id)
         if override is not None and override.until > now + CLOCK_OFF:
             if override.supply is Supply.ON:
-                self._break("overrides", f"{name} is cut, and an operator keeps it supplied")
+                self.fail("overrides", f"{name} is cut, and an operator keeps it supplied")
             return
         if override is not None and override.until > now - CLOCK_OFF:
             return  # it ends just now, by one clock or the other
-        available, level = self.available(point.point.purse), self._level(machine, point)
+        available, level = self.available(point.point.purse), supplies.level_of(machine, point)
         if available > level:
-            self._break(
+            self.fail(
                 "credit",
                 f"{name} is cut with credit: {available} fen are there, the cut is at {level}",
             )
         if point.meter.flow.looks_within(FRESH_MS) < LOOKS:
-            self._break("looks", f"{name} is cut after one look at its register")
-        if _is_quiet(policy, now - CLOCK_OFF) and _is_quiet(policy, now + CLOCK_OFF):
-            self._break("quiet times", f"{name} is cut at {now + OFFSET:%H:%M}, a quiet time")
+            self.fail("looks", f"{name} is cut after one look at its register")
+        if supplies.is_quiet(policy, now - CLOCK_OFF) and supplies.is_quiet(
+            policy, now + CLOCK_OFF
+        ):
+            self.fail("quiet times", f"{name} is cut at {now + OFFSET:%H:%M}, a quiet time")
         self._count(point)
-        if self._is_undisturbed(machine, point):
-            self._judge_overdraft(point, Fraction(level - available))
+        if overdrafts.is_undisturbed(self, machine, point):
+            overdrafts.judge(self, point, Fraction(level - available))
 
     def _count(self, point: Point) -> None:
         now = asyncio.get_running_loop().time()
@@ -383,60 +333,10 @@ class Truth:
         lately = [(at, id) for at, id in lately if id != point.id] + [(now, point.id)]
         self._trips[number] = lately
         if len(lately) > BRAKE_LEAST:
-            self._break("brake", f"{len(lately)} points of one gateway are cut within 10 minutes")
+            self.fail("brake", f"{len(lately)} points of one gateway are cut within 10 minutes")
 
     def brake_released(self, estate: Estate) -> None:
         self._trips[estate.number].clear()
-
-    def _is_undisturbed(self, machine: Machine, point: Point) -> bool:
-        """Whether nothing kept the gateway from cutting in time."""
-        estate, policy = self._plan.estates[point.estate.number], point.policy
-        elapsed_s = asyncio.get_running_loop().time()
-        return (
-            machine.clear_from < elapsed_s
-            and self._knows_meters(point.point.purse)
-            and not estate.noise
-            and not self._plan.clocks_jump
-            and policy.quiet is None
-            and not policy.notice
-            and policy.max_cut_current_a is None
-            and not any(
-                h.estate == point.estate.number
-                and h.what in (What.TARIFF, What.PIN)
-                and h.at_s <= elapsed_s
-                for h in self._plan.weather
-            )
-        )
-
-    def _knows_meters(self, purse: UUID | None) -> bool:
-        """Whether the gateway has heard of each meter that the purse pays for."""
-        return all(p.is_exchange_known for p in self.points.values() if p.point.purse == purse)
-
-    def _judge_overdraft(self, point: Point, overdraft: Fraction) -> None:
-        paid = [p for p in self.points.values() if p.point.purse == point.point.purse]
-        since, now = self._now() - timedelta(days=1), self._now()
-        per_day, unseen = Decimal(0), Decimal(0)
-        for each in paid:
-            document = self._plan.tariffs[each.point.tariff]
-            tariff = tariff_document.parse(document)
-            per_day += most_per_day(each.point, tariff, since=since, until=now)
-            unseen += tariff.highest_price(since, now) * each.point.meter.step * 100 + 3
-        served = ServedLine(
-            interval=timedelta(seconds=LEAST_S),
-            points=len(point.estate.points),
-            woken=len(point.estate.points) + 1,
-            visit=timedelta(seconds=3),
-            retries=2,
-            travel=timedelta(seconds=60),
-        )
-        bound = overdraft_bound(served, per_day=per_day, unseen=unseen)
-        self.judged_overdrafts += 1
-        self.worst_overdraft = max(self.worst_overdraft, overdraft / bound.fen)
-        if overdraft > bound.fen:
-            self._break(
-                "overdraft",
-                f"{point.point.name} is cut {float(overdraft):.0f} fen too late, the bound is {bound.fen}",
-            )
 
     # What must follow within one visit.
 
@@ -448,65 +348,33 @@ class Truth:
         )
 
     def _is_followed(self, machine: Machine, point: Point, since: float) -> None:
-        estate = self._plan.estates[point.estate.number]
+        estate = self.plan.estates[point.estate.number]
         store = machine.store
         if (
             machine.clear_from > since
-            or not self._knows_meters(point.point.purse)
+            or not overdrafts.knows_meters(self, point.point.purse)
             or not machine.is_on
             or store is None
             or store.hold is not None
             or estate.noise
-            or self._plan.clocks_jump
+            or self.plan.clocks_jump
             or store.history(point.point.id).is_held
         ):
             return
-        wanted = self.wanted(machine, point, at_least_fen=2)
+        wanted = supplies.wanted(self, machine, point, at_least_fen=2)
         if wanted is None:
             return
         self.judged_restores += 1
         meter = point.meter
         is_so = (not meter.is_off or meter.is_armed) if wanted is Supply.ON else meter.is_off
         if not is_so:
-            self._break(
+            self.fail(
                 "supply",
                 f"{point.point.name} is to be {wanted}, and is not {RESTORED_WITHIN_S:.0f} s after the gateway "
                 "was told",
             )
 
-    def wanted(self, machine: Machine, point: Point, *, at_least_fen: int = 0) -> Supply | None:
-        """The supply that a point should have, None where it may be either."""
-        assert machine.store is not None
-        policy, now = point.policy, self._now()
-        if policy.is_protected:
-            return Supply.ON
-        override = machine.store.override(point.point.id)
-        if override is not None and override.until > now + CLOCK_OFF:
-            if override.supply is Supply.OFF and policy.max_cut_current_a is not None:
-                return None  # what flows may be too much to be cut
-            if override.supply is Supply.ON and self.asks_for_taps(point):
-                return None
-            return override.supply
-        if override is not None and override.until > now - CLOCK_OFF:
-            return None
-        available, level = self.available(point.point.purse), self._level(machine, point)
-        if available > level + at_least_fen:
-            return None if self.asks_for_taps(point) else Supply.ON
-        if available > level or at_least_fen:
-            return None  # a cut for want of credit has a time of its own
-        return None if _is_quiet(policy, now) else Supply.OFF
-
-    def _level(self, machine: Machine, point: Point) -> int:
-        assert machine.store is not None
-        assert point.point.purse is not None
-        is_lent = machine.store.lent(point.point.purse) is not None
-        return cut_fen(point.policy, is_lent=is_lent)
-
     # Taps.
-
-    def asks_for_taps(self, point: Point) -> bool:
-        """Whether its supply may wait for an answer about its taps: it asks for one, and is off."""
-        return point.policy.ask_after is not None and point.meter.is_off
 
     def turned_on(self, point: Point, off_s: float) -> None:
         """A valve is told to open that was closed for so long."""
@@ -515,30 +383,17 @@ class Truth:
             return
         now = asyncio.get_running_loop().time()
         closed_at = now - off_s
-        if machine.clear_from > closed_at or self._plan.estates[point.estate.number].noise:
+        if machine.clear_from > closed_at or self.plan.estates[point.estate.number].noise:
             return  # when it went off may not have been seen at once
         said_at = self.taps.get(point.id)
         if said_at is None or said_at < closed_at:
-            self._break(
+            self.fail(
                 "taps",
                 f"{point.point.name} is opened after {off_s / 3600:.1f} h, and nobody said that its taps are closed",
             )
 
-    def _break(self, name: str, text: str) -> None:
+    def fail(self, name: str, text: str) -> None:
         self._fail(Broken(name, text))
-
-
-def _is_quiet(policy: Policy, now: datetime) -> bool:
-    hour = (now + OFFSET).hour
-    return policy.quiet is not None and (hour >= QUIET_FROM or hour < QUIET_TO)
-
-
-def cut_fen(policy: Policy, *, is_lent: bool) -> int:
-    """The balance at which a purse is cut: prepaid.credit.cut_level, reckoned again."""
-    level = policy.cut_at.fen - policy.overdraft.fen
-    if policy.emergency is not None and (policy.emergency.is_automatic or is_lent):
-        level -= policy.emergency.amount.fen
-    return level
 
 
 def _shown(costs: Mapping[str, Fraction]) -> str:

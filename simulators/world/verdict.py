@@ -21,8 +21,9 @@ from prepaid import ledger
 from prepaid.ledger import Reason, prepaid
 from prepaid.money import Money
 from prepaid.reading import Supply
+from simulators.world import supplies
 from simulators.world.broken import Broken
-from simulators.world.truth import Point
+from simulators.world.points import Point
 
 if TYPE_CHECKING:
     from simulators.world.story import Story
@@ -284,7 +285,7 @@ def _supply(story: Story, number: int) -> None:
         true: Point = story.truth.points[str(point.id)]
         if store.history(point.id).is_held:
             continue
-        wanted = story.truth.wanted(machine, true)
+        wanted = supplies.wanted(story.truth, machine, true)
         meter = true.meter
         is_on = not meter.is_off or meter.is_armed
         if (wanted is Supply.ON and not is_on) or (wanted is Supply.OFF and is_on):

@@ -10,7 +10,7 @@ import pytest
 from cloud.db import Database
 from simulators.world import campaign
 from simulators.world.broken import Broken
-from simulators.world.plan import plan
+from simulators.world.forecast import plan
 from simulators.world.story import tell
 from tests.world.playing import DAYS, quietly
 
