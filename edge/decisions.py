@@ -79,7 +79,13 @@ def take(
     store.save_point(point)
     store.append(DecisionTaken(said.id, point.id, now, refused))
     level = logging.INFO if refused is None else logging.WARNING
-    log.log(level, "%s: %s: %s", point.name, said.decision, refused or "booked")
+    log.log(
+        level,
+        "%s: %s, as the office decided: %s",
+        point.name,
+        said.decision.kind,
+        refused or "booked",
+    )
     return outcome
 
 
