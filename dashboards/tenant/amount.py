@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from cloud.services.money.rules import Rules
 from cloud.services.topups import MOST
 from dashboards.words import N_
 from prepaid.money import ZERO, Money
@@ -27,6 +28,20 @@ class NotPositive(BadAmount):
 
 class TooMuch(BadAmount):
     sentence = N_("At most ¥{most} can be topped up at once.")
+
+
+QUICK = (20, 50, 100, 200)  # yuan, to be chosen by one tap
+USUAL = 50
+
+
+def usual(balance: Money, rules: Rules) -> int:
+    """Which amount is chosen beforehand: USUAL, or the first above it that leaves something once what is owed is
+    paid, so that one tap brings the supply back; the largest where none does."""
+    for yuan in QUICK:
+        paid = Money.yuan(str(yuan))
+        if yuan >= USUAL and balance + paid - rules.fee(paid) > ZERO:
+            return yuan
+    return QUICK[-1]
 
 
 def read(typed: str) -> Money:

@@ -33,14 +33,13 @@ from dashboards.tenant import pay_here, paying, unpaid, ways
 from dashboards.tenant.account import AccountView, view
 from dashboards.tenant.progress import Progress, progress
 from dashboards.words import N_
-from prepaid.money import Money
+from prepaid.money import ZERO, Money
 from prepaid.supply import Why
 
 router = APIRouter(include_in_schema=False)
 
 NO_PURSE = N_("Please choose what to top up.")
 NO_WAY = N_("Please choose how to pay.")
-QUICK = "50"
 FOLLOW_S = 5.0  # a top-up that takes long is told so while one waits
 
 
@@ -280,7 +279,7 @@ def _home(
     *,
     error: str | None = None,
     status: int = 200,
-    typed: tuple[str, str, str, str] = ("", "", QUICK, ""),
+    typed: tuple[str, str, str, str] = ("", "", "", ""),
 ) -> Response:
     """The account's page; after an error with what was typed, so that nothing need be typed again."""
     typed_purse, own, quick, channel = typed
@@ -298,7 +297,8 @@ def _home(
         sends_messages=request.app.state.notices is not None,
         chosen_purse=chosen.purse_id if chosen else None,
         own=own,
-        chosen_quick=quick or QUICK,
+        amounts=amounts.QUICK,
+        chosen_quick=quick or str(amounts.usual(chosen.balance if chosen else ZERO, account.rules)),
         quick_money=lambda yuan: Money.yuan(str(yuan)),
         offers=offered,
         chosen_channel=channel or (offered[0].channel if offered else ""),

@@ -11,17 +11,36 @@ import pytest
 
 from cloud.services.codes import Issued
 from cloud.services.emergency import By, Loan
+from cloud.services.money.rules import Rules
 from cloud.services.topups import MOST
 from dashboards import page, state
 from dashboards.language import is_our_path
 from dashboards.tenant.account import view
-from dashboards.tenant.amount import BadAmount, NotPositive, TooFine, TooMuch, read
+from dashboards.tenant.amount import BadAmount, NotPositive, TooFine, TooMuch, read, usual
 from dashboards.tenant.progress import Step, progress
 from prepaid.credit import CreditState
 from prepaid.money import Money
 from prepaid.reading import Supply
 from prepaid.supply import Why
 from tests.dashboards.cards import ARMED, CUT, NOW, home, identity, power, stages, water
+
+
+@pytest.mark.parametrize(
+    ("balance", "fee", "chosen"),
+    [
+        ("36.20", 0, 50),
+        ("0", 0, 50),
+        ("-49.99", 0, 50),
+        ("-50", 0, 100),  # nothing would be left of ¥50
+        ("-88.80", 0, 100),
+        ("-49.50", 200, 100),  # 2 % of ¥50 are ¥1: ¥49 would not do
+        ("-900", 0, 200),
+    ],
+)
+def test_the_amount_that_is_chosen_beforehand_brings_the_supply_back(
+    balance: str, fee: int, chosen: int
+) -> None:
+    assert usual(Money.yuan(balance), Rules(fee_basis_points=fee)) == chosen
 
 
 @pytest.mark.parametrize(
