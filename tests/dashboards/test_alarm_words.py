@@ -33,6 +33,7 @@ def alarm(kind: AlarmKind, **changes: Any) -> PointAlarm:
             "wanted": Supply.OFF,
             "why": Why.CURRENT,
             "findings": (),
+            "seen": None,
             **changes,
         }
     )
