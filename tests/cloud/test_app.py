@@ -27,7 +27,7 @@ from wattwell import supervise
 
 pytestmark = pytest.mark.processes
 
-SOON_S = 20.0
+SOON_S = 60.0  # for a program to start and answer, on a machine with other work
 
 
 def test_a_taken_port_is_one_sentence(settings):
@@ -107,7 +107,7 @@ def served(settings_file, url) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
 def test_it_ends_with_a_failure_when_the_part_that_hears_of_changes_dies(served, database):
     _, process = served
     # Its connection listens soon after the first answer; a change that cannot be read ends that part.
-    for _ in range(100):
+    for _ in range(int(SOON_S / 0.2)):
         with database.system() as session:
             session.execute(text("SELECT pg_notify(:c, 'no JSON')"), {"c": CHANNEL})
         try:
@@ -131,12 +131,15 @@ def test_it_serves_and_ends_at_once_when_told_to_although_a_page_is_open(served,
         assert stream.status_code == 200
         next(stream.iter_lines())
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=4.5) == 0  # sooner than streams are cut by force
+        assert process.wait(timeout=SOON_S) == 0
+    assert (
+        "graceful shutdown exceeded" not in process.stderr.read().decode()
+    )  # by which streams are cut by force
 
 
 def _wait_for(is_so) -> None:
     event = threading.Event()
-    for _ in range(200):
+    for _ in range(int(SOON_S / 0.1)):
         try:
             if is_so():
                 return
