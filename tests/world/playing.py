@@ -36,5 +36,4 @@ def quietly() -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(*before)
-        gc.unfreeze()
         logging.disable(logging.NOTSET)
