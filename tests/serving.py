@@ -32,6 +32,6 @@ def serve(app: FastAPI, bound: socket.socket) -> Iterator[None]:
         yield
     finally:
         server.should_exit = True
-        thread.join(timeout=15)
+        thread.join(timeout=60)
         bound.close()
     assert not thread.is_alive(), "the server did not stop"

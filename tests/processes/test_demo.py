@@ -106,7 +106,7 @@ def test_nothing_is_left_running_even_after_kill_9(played: Played):
     demo.kill()
     demo.wait()
 
-    wait_for(lambda: left_running(played.folder) == [], 30, "the end of all programs")
+    wait_for(lambda: left_running(played.folder) == [], 60, "the end of all programs")
 
 
 def test_a_second_start_goes_on_and_ctrl_c_ends_it(played: Played):

@@ -57,7 +57,7 @@ def test_a_gateway_renews_its_credentials_is_revoked_and_is_enrolled_again(progr
     wait_for(lambda: numbers(programs) == [2], 60, "credentials that renew themselves")
     assert kept(programs).number == 2
     before = heard(programs)
-    wait_for(lambda: heard(programs) != before, 30, "a word by the new credentials")
+    wait_for(lambda: heard(programs) != before, 60, "a word by the new credentials")
 
     database = Database(programs.postgres.dsn(), connections=1)
     token = seed.issue_token(database, programs.settings)  # which the revocation is to end
@@ -68,7 +68,7 @@ def test_a_gateway_renews_its_credentials_is_revoked_and_is_enrolled_again(progr
     manager = SignedIn(user, organization, seed.MANAGER, seed.MANAGER)
     with database.system() as session:
         enrolment.revoke(session, gateway, by=manager, now=utc_now())
-    wait_for(lambda: "is gone" in said(programs), 20, "the end of its connection")
+    wait_for(lambda: "is gone" in said(programs), 60, "the end of its connection")
     silent = heard(programs)
     wait_for(lambda: "GW-0001 were revoked" in said(programs), 60, "what the gateway says of it")
     assert said(programs).count("GW-0001 were revoked") == 1

@@ -15,7 +15,7 @@ import pytest
 
 from wattwell.supervise import free_port
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
 
 CLOUD = (sys.executable, "-m", "wattwell", "cloud")
 
@@ -51,10 +51,10 @@ def test_one_command_serves_an_installation_and_another_goes_on_from_its_backup(
     try:
         assert first.stdout is not None
         link = line_with(first.stdout, r"http://\S+/setup/begin/\S+")
-        with urllib.request.urlopen(link, timeout=10) as page:
+        with urllib.request.urlopen(link, timeout=30) as page:
             assert "organization" in page.read().decode()
         ready = link.partition("/setup")[0] + "/health/ready"
-        with urllib.request.urlopen(ready, timeout=10) as answer:
+        with urllib.request.urlopen(ready, timeout=30) as answer:
             assert json.load(answer)["worker"]["ok"]
         config = tmp_path / "first" / "cloud.toml"
         backup = tmp_path / "backup"

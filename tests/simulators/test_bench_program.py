@@ -106,7 +106,7 @@ async def test_a_bench_says_where_it_listens_serves_and_ends_with_ctrl_c(
     assert re.search(r"dlt645-2007\s+202610450101\s+100\.00 kWh\s+none", said)
 
     program.send_signal(signal.SIGINT)
-    _, errors = program.communicate(timeout=20)
+    _, errors = program.communicate(timeout=60)
 
     assert (program.returncode, errors) == (0, "")
     assert not (tmp_path / "meters.tty").is_symlink()

@@ -91,15 +91,15 @@ def test_users_are_told_at_the_start_and_at_each_change_and_after_the_database_w
     follower = Follower(settings.database_url, lambda users: told.append(list(users)))
     follower.start()
     try:
-        wait_for(lambda: told == [[]], 20, "the first users")
+        wait_for(lambda: told == [[]], 60, "the first users")
         office.enrol()
-        wait_for(lambda: told[-1] == ["GW-home.1"], 20, "the gateway that was enrolled")
+        wait_for(lambda: told[-1] == ["GW-home.1"], 60, "the gateway that was enrolled")
         with psycopg.connect(postgres.admin_dsn, autocommit=True) as admin:
             admin.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%broker%'"
             )
         office.revoke()
-        wait_for(lambda: told[-1] == [], 20, "nobody, as it was revoked")
+        wait_for(lambda: told[-1] == [], 60, "nobody, as it was revoked")
     finally:
         follower.stop()
 
