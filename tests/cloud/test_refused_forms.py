@@ -194,6 +194,7 @@ FORMS = {
     "no register stated": Sent(
         "/accounts/{closed}/stated", {"why": "网关被盗"}, "total-{last}", ("why",)
     ),
+    "no draft to open": Sent("/accounts/drafts/open", {}, None),
     "a class without a name": Sent(
         "/tariffs/{tariff}/assign", {"target": "class", "class_name": ""}, "class_name"
     ),

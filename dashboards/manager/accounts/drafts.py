@@ -105,7 +105,7 @@ def _page(
         drafts=[(row, drafts.read(row), session.get_one(Room, row.room_id)) for row in rows],
         report=report,
         said=lambda told: errors.sentence(request, told),
-        error=errors.sentence(request, error) if error else None,
+        mistake=errors.mistake(request, error),
         at="/accounts/drafts",
         **top(session, user),
     )
