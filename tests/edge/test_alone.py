@@ -54,7 +54,7 @@ from tests.edge.simulated import (
     top_up,
     until,
 )
-from tests.edge.uplink.test_sync import Cloud
+from tests.edge.uplink.other_end import Cloud
 
 DAY = 86400.0
 CODE_KEY = bytes(range(32))

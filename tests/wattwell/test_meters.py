@@ -25,7 +25,7 @@ from protocols.modbus import slave as modbus
 from protocols.modbus.profile import DIRECT
 from tests.edge.simulated import simulated
 from tests.wattwell.lines import EVENING, PLACE, Wire, electricity, live, now
-from wattwell.technician import meter_commands as commands
+from wattwell.technician import clock_commands, supply_commands, values
 from wattwell.technician.line import Status, failure
 
 ADDRESS = "201709320072"
@@ -38,7 +38,7 @@ WRONG = Credentials(2, "654321", "00000001")
 async def rows(
     wire: Wire, meter: Dlt2007 | Dlt1997 | Cj188 | ModbusMeter, *names: str
 ) -> list[Shown]:
-    read = await commands.read_all(live(wire), meter, names)
+    read = await values.read_all(live(wire), meter, names)
     assert all(isinstance(row, Shown) for row in read)
     return [row for row in read if isinstance(row, Shown)]
 
@@ -85,9 +85,9 @@ async def test_status_says_the_supply_in_words():
 async def test_an_item_that_is_refused_does_not_keep_the_others_back():
     wire = Wire([electricity(ADDRESS)])
 
-    first, second = await commands.read_all(live(wire), METER, ["voltage-a", "energy"])
+    first, second = await values.read_all(live(wire), METER, ["voltage-a", "energy"])
 
-    assert isinstance(first, commands.Refusal)
+    assert isinstance(first, values.Refusal)
     assert first.error.reasons == ("no such data",)
     assert isinstance(second, Shown)
 
@@ -97,7 +97,7 @@ async def test_an_unknown_name_is_refused_before_anything_is_sent():
     wire = Wire([electricity(ADDRESS)])
 
     with pytest.raises(CannotDo, match="'warp' is neither a name"):
-        await commands.read_all(live(wire), METER, ["warp"])
+        await values.read_all(live(wire), METER, ["warp"])
 
     assert wire.requests == []
 
@@ -199,7 +199,7 @@ async def test_a_modbus_register_is_read_by_number_without_a_profile():
 
     assert [(row.item, row.value) for row in shown] == [("0000H", 1), ("0001H", 57920)]
     with pytest.raises(CannotDo, match="needs a register profile"):
-        await commands.read_all(live(wire), unknown, ["energy_total"])
+        await values.read_all(live(wire), unknown, ["energy_total"])
 
 
 @simulated
@@ -207,7 +207,7 @@ async def test_modbus_is_switched_on_a_line_that_echoes():
     wire, meter = acrel()
     wire.echoes = True
 
-    after = await commands.switch(live(wire), meter, Command.OFF, None)
+    after = await supply_commands.switch(live(wire), meter, Command.OFF, None)
 
     assert after is Supply.OFF
 
@@ -216,7 +216,7 @@ async def test_modbus_is_switched_on_a_line_that_echoes():
 async def test_off_is_proved_by_reading_back():
     meter = electricity(ADDRESS)
 
-    after = await commands.switch(live(Wire([meter])), METER, Command.OFF, RIGHT)
+    after = await supply_commands.switch(live(Wire([meter])), METER, Command.OFF, RIGHT)
 
     assert after is Supply.OFF
     assert meter.contact_open
@@ -228,9 +228,9 @@ async def test_allow_waits_for_the_button_and_on_does_not():
     meter.contact_open = meter.command_open = True
     line = live(Wire([meter]))
 
-    assert await commands.switch(line, METER, Command.ALLOW, RIGHT) is Supply.ARMED
+    assert await supply_commands.switch(line, METER, Command.ALLOW, RIGHT) is Supply.ARMED
     assert meter.contact_open
-    assert await commands.switch(line, METER, Command.ON, RIGHT) is Supply.ON
+    assert await supply_commands.switch(line, METER, Command.ON, RIGHT) is Supply.ON
 
 
 @simulated
@@ -241,7 +241,7 @@ async def test_a_contact_that_sticks_is_not_called_off():
 
     stuck = Stuck(ADDRESS, passwords={2: "123456"})
 
-    after = await commands.switch(live(Wire([stuck])), METER, Command.OFF, RIGHT)
+    after = await supply_commands.switch(live(Wire([stuck])), METER, Command.OFF, RIGHT)
 
     assert after is Supply.ON
 
@@ -262,7 +262,7 @@ async def test_a_valve_is_waited_for():
 
     wire = Wire([Slow(WATER.address)])
 
-    assert await commands.switch(live(wire), WATER, Command.OFF, None) is Supply.OFF
+    assert await supply_commands.switch(live(wire), WATER, Command.OFF, None) is Supply.OFF
 
 
 @simulated
@@ -270,7 +270,7 @@ async def test_a_wrong_password_is_said_and_switches_nothing():
     meter = electricity(ADDRESS)
 
     with pytest.raises(Refused) as refused:
-        await commands.switch(live(Wire([meter])), METER, Command.OFF, WRONG)
+        await supply_commands.switch(live(Wire([meter])), METER, Command.OFF, WRONG)
 
     failed = failure(refused.value, METER, PLACE)
     assert failed.status == Status.REFUSED
@@ -286,7 +286,7 @@ async def test_a_refusal_is_said_with_the_meters_reason():
     meter.answers_with_word = True
 
     with pytest.raises(Refused) as refused:
-        await commands.switch(live(Wire([meter])), METER, Command.OFF, RIGHT)
+        await supply_commands.switch(live(Wire([meter])), METER, Command.OFF, RIGHT)
 
     assert "trip refused: keep power" in failure(refused.value, METER, PLACE).sentence
 
@@ -300,7 +300,7 @@ async def test_silence_garbage_and_a_lost_line_are_three_things():
     said = {}
     for wire, kind in ((silent, NoReply), (garbled, Garbled), (away, LineAway)):
         with pytest.raises(kind) as error:
-            await commands.read_all(live(wire), METER, ["energy"])
+            await values.read_all(live(wire), METER, ["energy"])
         said[kind] = failure(error.value, METER, PLACE)
 
     assert [said[kind].status for kind in (NoReply, Garbled, LineAway)] == [
@@ -356,7 +356,7 @@ MIDDAY = datetime(2026, 6, 15, 12, 0)  # noqa: DTZ001
 def test_a_clock_is_set_only_within_the_limits_of_the_standard(
     off: timedelta, at: datetime, why: str
 ):
-    refusal = commands.why_not(off, at)
+    refusal = clock_commands.why_not(off, at)
 
     assert why in refusal
     assert bool(why) == bool(refusal)
@@ -367,7 +367,7 @@ async def test_a_clock_is_shown_beside_ours():
     meter = electricity(ADDRESS)
     meter.clock_error = timedelta(minutes=2)
 
-    assert await commands.clock_error(live(Wire([meter])), METER, now) == timedelta(minutes=2)
+    assert await clock_commands.clock_error(live(Wire([meter])), METER, now) == timedelta(minutes=2)
 
 
 @simulated
@@ -376,7 +376,7 @@ async def test_a_clock_is_set_by_broadcast_and_read_back():
     meter.clock_error = timedelta(minutes=-4)
     wire = Wire([meter])
 
-    left = await commands.broadcast_clock(live(wire), METER, now)
+    left = await clock_commands.broadcast_clock(live(wire), METER, now)
 
     assert left == timedelta(0)
     assert dlt645_frame.decode(wire.requests[0]).address == dlt645_frame.BROADCAST
@@ -389,7 +389,7 @@ async def test_a_clock_is_set_by_a_write_with_password():
     meter.registers[0x04000101] = bytes.fromhex("01150626")
     meter.registers[0x04000102] = bytes.fromhex("000018")
 
-    left = await commands.set_clock(
+    left = await clock_commands.set_clock(
         live(Wire([meter])), METER, Credentials(4, "444444", "00000001"), now
     )
 
@@ -407,7 +407,7 @@ async def test_a_clock_is_set_ahead_by_as_long_as_the_time_is_on_its_way():
     def ours() -> datetime:
         return now() + timedelta(seconds=0.2)
 
-    await commands.set_clock(live(slow), METER, Credentials(4, "444444", "00000001"), ours)
+    await clock_commands.set_clock(live(slow), METER, Credentials(4, "444444", "00000001"), ours)
 
     # Date and time are two questions of 0.45 s: 18:30:00.2 and 0.9 s are 18:30:01.1
     assert meter.registers[0x04000102] == bytes.fromhex("013018")
@@ -418,7 +418,7 @@ async def test_a_water_meters_clock_is_set_too():
     meter = cj188.MeterState(WATER.address)
     meter.clock_error = timedelta(seconds=90)
 
-    left = await commands.set_clock(live(Wire([meter])), WATER, None, now)
+    left = await clock_commands.set_clock(live(Wire([meter])), WATER, None, now)
 
     assert left == timedelta(0)
     assert EVENING + meter.clock_error == now()

@@ -21,7 +21,7 @@ from protocols.modbus import frame as modbus_frame
 from protocols.modbus import slave as modbus
 from tests.edge.simulated import simulated
 from tests.wattwell.lines import PLACE, AnyMeter, Wire, bus, electricity
-from wattwell.technician.meter_commands import look
+from wattwell.technician.scan_commands import look
 
 ALL = tuple(Protocol)
 

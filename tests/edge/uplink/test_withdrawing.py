@@ -38,7 +38,7 @@ from tests.edge.simulated import (
     top_up,
     until,
 )
-from tests.edge.uplink.test_sync import Cloud
+from tests.edge.uplink.other_end import Cloud
 
 
 def refund(yuan: str, number: int = 1, *, is_unread_too: bool = False) -> Withdraw:

@@ -1,0 +1,207 @@
+"""What the cloud has decided, entry by entry: booked, taken up, kept apart where it cannot be."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from prepaid import ledger, wire
+from prepaid.ledger import Reason, Transfer
+from prepaid.money import Money
+from prepaid.reading import Supply
+from prepaid.supply import Override
+from prepaid.wire import (
+    BrakeReleased,
+    Credited,
+    Cursor,
+    GatewayAlarm,
+    Pinned,
+    PointSet,
+    Trouble,
+    Visit,
+)
+from tests.edge.simulated import (
+    ELECTRICITY,
+    EVENING,
+    POWER_TARIFF,
+    PURSE,
+    WATER,
+    Room,
+    simulated,
+    top_up,
+    until,
+)
+from tests.edge.uplink.other_end import Cloud, applied
+
+
+@simulated
+async def test_a_credit_is_booked_before_its_cursor_is_sent_and_wakes_the_line(tmp_path: Path):
+    room = Room(tmp_path)
+    cloud = Cloud(room)
+    await room.use("100.00")
+    await room.use("102.00")
+    assert room.meter.contact_open
+    running = asyncio.create_task(cloud.sync.run())
+    serving = asyncio.create_task(room.agent.run())
+    cloud.connect()
+    await asyncio.sleep(10)
+
+    cloud.write(Credited(top_up("20.00")))
+    cloud.say()
+
+    await until(lambda: not room.meter.command_open, within_s=1)  # armed
+    assert room.store.balance(PURSE) == Money.yuan("20.00")
+    assert cloud.theirs == Cursor(cloud.log, 1)
+    running.cancel()
+    serving.cancel()
+
+
+@simulated
+async def test_points_and_tariffs_are_taken_up_and_visited(tmp_path: Path):
+    room = Room(tmp_path)
+    cloud = Cloud(room)
+    serving = asyncio.create_task(room.agent.run())
+    running = asyncio.create_task(cloud.sync.run())
+    other = wire.PointSet(
+        wire.ServicePoint(
+            id=UUID(int=9),
+            name="0302 水",
+            meter=WATER.meter,
+            tariff="water",
+            purse=WATER.purse,
+            policy=WATER.policy,
+        )
+    )
+
+    cloud.write(POWER_TARIFF)
+    cloud.write(other)
+    cloud.connect()
+
+    await until(lambda: room.store.position(UUID(int=9)) is not None, within_s=2)
+    running.cancel()
+    serving.cancel()
+
+
+@simulated
+async def test_a_gateway_that_had_nothing_to_do_takes_up_its_first_point(tmp_path: Path):
+    room = Room(tmp_path, points=())
+    cloud = Cloud(room)
+    serving = asyncio.create_task(room.agent.run())
+    running = asyncio.create_task(cloud.sync.run())
+    cloud.connect()
+    await asyncio.sleep(5)
+
+    cloud.write(PointSet(ELECTRICITY))
+    cloud.say()
+
+    await until(lambda: room.store.position(ELECTRICITY.id) is not None, within_s=2)
+    running.cancel()
+    serving.cancel()
+
+
+@simulated
+async def test_an_operators_new_entry_of_a_point_lifts_its_hold(tmp_path: Path):
+    room = Room(tmp_path)
+    cloud = Cloud(room)
+    running = asyncio.create_task(cloud.sync.run())
+    await room.use("100.00")
+    await room.use("99000.00")
+    assert room.store.history(ELECTRICITY.id).doubt is not None
+
+    cloud.write(PointSet(ELECTRICITY))
+    cloud.connect()
+
+    await until(lambda: room.store.history(ELECTRICITY.id).doubt is None, within_s=2)
+    running.cancel()
+
+
+@simulated
+async def test_a_transfer_id_used_for_two_contents_is_kept_apart_and_the_log_goes_on(
+    tmp_path: Path,
+):
+    room = await applied(
+        tmp_path,
+        Credited(top_up("20.00")),
+        Credited(top_up("30.00")),
+        Credited(top_up("5.00", cause="sandbox:3")),
+    )
+
+    assert room.store.balance(PURSE) == Money.yuan("26.00")  # 1.00 + 20.00 + 5.00
+    ((seq, reason),) = room.store.rejected()
+    assert seq == 2
+    assert "comes again as 30.00" in reason
+
+
+@simulated
+async def test_a_bad_tariff_and_a_charge_from_the_cloud_are_kept_apart(tmp_path: Path):
+    charge = Transfer(
+        ledger.prepaid(PURSE),
+        ledger.income("energy"),
+        Money.yuan("1.00"),
+        Reason.CHARGE,
+        "x",
+        EVENING,
+    )
+    room = await applied(
+        tmp_path, wire.TariffSet({"code": "x"}), Credited(charge), Visit(ELECTRICITY.id)
+    )
+
+    assert [seq for seq, _ in room.store.rejected()] == [1, 2]
+    assert room.store.balance(PURSE) == Money.yuan("1.00")
+
+
+@simulated
+async def test_a_full_disk_keeps_the_credit_waiting_and_loses_none(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level(logging.INFO)
+    room = Room(tmp_path)
+    cloud = Cloud(room)
+    running = asyncio.create_task(cloud.sync.run())
+    cloud.connect()
+    room.fill_disk()
+    for n in range(100):
+        cloud.write(Credited(top_up("1.00", cause=f"sandbox:{'x' * 100}{n}")))
+
+    cloud.say()
+    await asyncio.sleep(20)
+    assert room.store.balance(PURSE) == Money.yuan("1.00")
+    assert room.store.cursor() is None
+    assert "credited to purse" not in caplog.text  # it is not said of what is not on disk
+    room.empty_disk()
+    await until(lambda: room.store.balance(PURSE) == Money.yuan("101.00"), within_s=10)
+
+    await until(lambda: cloud.theirs == Cursor(cloud.log, 100), within_s=10)
+    assert caplog.text.count("credited to purse") == 100
+    running.cancel()
+
+
+@simulated
+async def test_what_an_operator_pins_is_kept_and_the_brake_is_released_and_told(tmp_path: Path):
+    room = Room(tmp_path)
+    cloud = Cloud(room)
+    running = asyncio.create_task(cloud.sync.run())
+    with room.store.transaction():
+        room.store.save_brake(replace(room.store.brake(), pulled_at=EVENING))
+        room.store.save_trouble(Trouble.BRAKED, EVENING)
+    kept = Override(Supply.ON, EVENING + timedelta(hours=1), by="王工", why="病人")
+
+    cloud.write(Pinned(ELECTRICITY.id, kept))
+    cloud.write(BrakeReleased("王工"))
+    cloud.connect()
+
+    await until(lambda: not room.store.brake().is_on, within_s=2)
+    assert room.store.override(ELECTRICITY.id) == kept
+    assert room.store.trouble_since(Trouble.BRAKED) is None
+    told = room.told(GatewayAlarm)[-1]
+    assert (told.alarm, told.is_over, "王工" in told.text) == (Trouble.BRAKED, True, True)
+    cloud.write(Pinned(ELECTRICITY.id, None))
+    cloud.say()
+    await until(lambda: room.store.override(ELECTRICITY.id) is None, within_s=2)
+    running.cancel()
