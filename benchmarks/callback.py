@@ -32,7 +32,7 @@ from benchmarks import ledger
 from benchmarks.cloud import FEN, Cloud, opened, order
 from benchmarks.figure import Figure
 from benchmarks.gateway import SOON_S, Gateway, connected
-from cloud.services import topups
+from cloud.services import crediting
 from prepaid.seal import KeySet
 from simulators.callbacks import signature
 from wattwell import supervise
@@ -215,7 +215,7 @@ def _round(installation: Installation) -> tuple[list[float], list[float], float]
         for number, ordered in enumerate(orders):
             gateway = gateways[number % POINTS % len(gateways)]
             transaction = uuid4().hex
-            cause = topups.cause_of("sandbox", transaction)
+            cause = crediting.cause_of("sandbox", transaction)
             began = time.perf_counter()
             _call_back(installation, ordered.out_trade_no, transaction)
             while cause not in gateway.arrived:

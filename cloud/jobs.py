@@ -19,7 +19,7 @@ from cloud.db import Database
 from cloud.notices import configured
 from cloud.said import Said
 from cloud.services import channel_refunds, gateways, news, notices, signing_keys
-from cloud.services.accounts import closing, emptying, households, stating
+from cloud.services.accounts import emptying, households, settlement, stating
 from cloud.services.integration import deliveries
 from cloud.services.money import bill_days, sweeps, withdrawals
 from cloud.services.people import audit_checks
@@ -92,7 +92,7 @@ def _tell_households(job: Context) -> Said | None:
 def _finish_closed(job: Context) -> Said | None:
     with job.database.organization(job.organization) as session:
         stating.take_back(session, job.organization, now=job.now)
-        done = closing.finish_all(session, job.organization, now=job.now)
+        done = settlement.finish_all(session, job.organization, now=job.now)
     return Said("{accounts} closed accounts are settled.", accounts=done) if done else None
 
 

@@ -14,7 +14,7 @@ from sqlmodel import Session, col
 
 from cloud import events, tables
 from cloud.errors import CloudError
-from cloud.services import downlog, topups, unknown_codes
+from cloud.services import crediting, downlog, unknown_codes
 from cloud.services.gateway_keys import code_key
 from cloud.services.scopes import NoSuchTopUp
 from cloud.tables import TopUp
@@ -116,13 +116,13 @@ def issue(
     code = offline_code.make(
         code_key(code_secret, gateway_no=gateway_no),
         purse=topup.purse_id,
-        credit=Credit(topup.credit_number, topups.credited(topup)),
+        credit=Credit(topup.credit_number, crediting.credited(topup)),
     )
     return Issued(
         topup_id=topup.id,
         purse_id=topup.purse_id,
         gateway_no=gateway_no,
-        amount=topups.credited(topup),
+        amount=crediting.credited(topup),
         code=code,
         issued_at=topup.code_issued_at,
     )

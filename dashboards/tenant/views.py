@@ -17,7 +17,7 @@ from cloud.db import Database
 from cloud.errors import CloudError, NoSuchPage
 from cloud.events import Change
 from cloud.said import Said
-from cloud.services import channel_refunds, codes, emergency, taps, topups
+from cloud.services import channel_refunds, codes, crediting, emergency, taps, topups
 from cloud.services import tenant as tenants
 from cloud.services.accounts import told
 from cloud.services.codes import Issued
@@ -188,7 +188,7 @@ def result(
         is_power=is_power,
         pay=pay_here.of(topup, request.app.state.channels, now=utc_now()),
         fee=Money(topup.fee_fen),
-        net=topups.credited(topup),
+        net=crediting.credited(topup),
         refund=refund,
         refund_amount=Money(refund.amount_fen) if refund is not None else None,
         code=_code(account, wanted),

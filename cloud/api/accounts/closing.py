@@ -15,7 +15,7 @@ from cloud.api.accounts import shapes
 from cloud.api.accounts.accounts import SeeAccounts
 from cloud.auth import SignedIn
 from cloud.permissions import Permission
-from cloud.services.accounts import closing, moving
+from cloud.services.accounts import closing, moving, settlement, standings
 from cloud.services.accounts.moving import Balance
 from cloud.services.money.refunds import How
 from cloud.tables import utc_now
@@ -94,13 +94,13 @@ def close(account_id: UUID, given: Closing, user: CloseAccounts, session: UserSe
     """Closes the account; what is left is settled once the last readings are known."""
     typed = {point: read.value() for point, read in given.registers.items()}
     closing.close(session, user, account_id, typed=typed, why=given.why, now=utc_now())
-    return _standing(closing.standing(session, user, account_id))
+    return _standing(standings.of(session, user, account_id))
 
 
 @router.get("/{account_id}/settlement")
 def standing(account_id: UUID, user: SeeAccounts, session: UserSession) -> Standing:
     """What is left of an account, and what waits."""
-    return _standing(closing.standing(session, user, account_id))
+    return _standing(standings.of(session, user, account_id))
 
 
 @router.post("/{account_id}/settle")
@@ -109,7 +109,7 @@ def settle(
 ) -> Standing:
     """Settles what is left of a closed account. 409 while the last use is not known."""
     return _standing(
-        closing.settle(
+        settlement.settle(
             session,
             user,
             account_id,
@@ -155,7 +155,7 @@ def change_room(
     return Id(id=account.id)
 
 
-def _standing(found: closing.Standing) -> Standing:
+def _standing(found: standings.Standing) -> Standing:
     return Standing(
         waits_for=found.waits_for,
         readings=[

@@ -18,7 +18,7 @@ from cloud import auth, tables
 from cloud.auth import SignedIn
 from cloud.db import Database
 from cloud.services import ledger
-from cloud.services.accounts import closing, tenures
+from cloud.services.accounts import settlement, tenures
 from cloud.services.money import purses, withdrawals
 from cloud.services.money.withdrawals import Asked, Kind
 from cloud.tables import Account, Purse, ServicePoint
@@ -77,7 +77,7 @@ def _empty(session: Session, organization_id: UUID, purse_id: UUID, *, now: date
         return False
     if purses.held(session, purse_id) > ZERO:
         return False  # it is under way
-    closing.lack_becomes_debt(session, account, purse, now=now)
+    settlement.lack_becomes_debt(session, account, purse, now=now)
     balance = ledger.balance(session, purse_id)
     if balance == ZERO:
         purse.ended_at = now

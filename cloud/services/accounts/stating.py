@@ -23,7 +23,7 @@ from cloud import tables
 from cloud.auth import SignedIn
 from cloud.errors import CloudError
 from cloud.services import approvals, audit, downlog, ledger, pointsets, scopes
-from cloud.services.accounts import acts, closing, tenures
+from cloud.services.accounts import acts, settlement, tenures
 from cloud.services.accounts.acts import Act
 from cloud.services.accounts.tenures import Typed
 from cloud.services.approvals import Approval
@@ -289,7 +289,7 @@ def _take_back(session: Session, purse: Purse, stated: Sequence[Tenure], *, now:
         tenure.superseded_at = now
     session.add_all([*stated, account, purse])
     session.flush()
-    if not closing.finish(session, account, now=now):
+    if not settlement.finish(session, account, now=now):
         log.warning(
             "account %s: the gateway has said where a use ended that was stated; settle it again",
             account.id,

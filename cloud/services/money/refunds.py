@@ -19,7 +19,7 @@ from sqlmodel import Session, col
 from cloud import said, tables
 from cloud.auth import SignedIn
 from cloud.errors import CloudError
-from cloud.services import audit, ledger, scopes, topups
+from cloud.services import audit, crediting, ledger, scopes, topups
 from cloud.services.money import approving, purses, rules, shifts, withdrawals
 from cloud.services.money.withdrawals import Asked, Kind, State, state
 from cloud.tables import ChannelRefund, Purse, TopUp, Withdrawal, WithdrawalPart
@@ -169,7 +169,7 @@ def most_of(session: Session, purse: Purse, *, of: UUID | None = None) -> Money:
 
 def left_of(session: Session, topup: TopUp) -> Money:
     """What a top-up brought and has not gone back, nor is about to."""
-    return max(topups.credited(topup) - _gone(session, [topup.id]).get(topup.id, ZERO), ZERO)
+    return max(crediting.credited(topup) - _gone(session, [topup.id]).get(topup.id, ZERO), ZERO)
 
 
 def plan(
@@ -196,7 +196,7 @@ def plan(
     gone = _gone(session, [topup.id for topup in candidates])
     parts: list[Part] = []
     for topup in candidates:
-        brought = topups.credited(topup)
+        brought = crediting.credited(topup)
         before = gone.get(topup.id, ZERO)
         back = min(amount, brought - before)
         if back <= ZERO:
@@ -260,7 +260,7 @@ def booked(session: Session, row: Withdrawal, now: datetime) -> None:
     """What goes through a channel is asked for there; the service fee that goes back leaves income."""
     if row.fee_fen:
         fee = Transfer(
-            debit=income(topups.SERVICE_FEE),
+            debit=income(crediting.SERVICE_FEE),
             credit=REFUNDS,
             amount=Money(row.fee_fen),
             reason=Reason.REFUND,

@@ -14,7 +14,7 @@ from sqlmodel import Session
 from cloud import said, tables
 from cloud.auth import SignedIn
 from cloud.errors import CloudError
-from cloud.services import ledger, scopes, topups
+from cloud.services import crediting, ledger, scopes, topups
 from cloud.services.ledger import BOOKS_ZONE
 from cloud.services.money import approving, purses, refunds, shifts, withdrawals
 from cloud.services.money.withdrawals import Asked, Kind
@@ -56,7 +56,7 @@ def reverse(
     id = id or uuid4()
     if (known := session.get(Withdrawal, id)) is not None:
         return known
-    amount = topups.credited(topup)
+    amount = crediting.credited(topup)
     if refunds.left_of(session, topup) != amount:
         raise PartlyGone
     row = withdrawals.ask(
@@ -99,9 +99,9 @@ def original_of(topup: TopUp) -> Transfer:
     return Transfer(
         debit=clearing(topup.channel),
         credit=prepaid(topup.purse_id),
-        amount=topups.credited(topup),
+        amount=crediting.credited(topup),
         reason=Reason.TOP_UP,
-        cause=topups.cause_of(topup.channel, topup.transaction_id),
+        cause=crediting.cause_of(topup.channel, topup.transaction_id),
         at=topup.paid_at,
     )
 
@@ -114,7 +114,7 @@ def booked(session: Session, row: Withdrawal, now: datetime) -> None:
     row.shift_id = shifts.drawer(session, shift_id=topup.shift_id, user_id=row.asked_by)
     if row.fee_fen:
         fee = Transfer(
-            debit=income(topups.SERVICE_FEE),
+            debit=income(crediting.SERVICE_FEE),
             credit=clearing(topup.channel),
             amount=Money(row.fee_fen),
             reason=Reason.REFUND,

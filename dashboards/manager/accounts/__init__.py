@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from dashboards.manager.accounts import account, drafts, found, messages, opening, vacant
+from dashboards.manager.accounts import account, drafts, found, leaving, messages, opening, vacant
 
 router = APIRouter(include_in_schema=False)
-for module in (opening, drafts, vacant, messages, found, account):
+for module in (opening, drafts, vacant, messages, found, account, leaving):
     router.include_router(module.router)

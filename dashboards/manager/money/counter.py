@@ -14,7 +14,7 @@ from cloud import web
 from cloud.auth import SignedIn
 from cloud.errors import CloudError
 from cloud.permissions import Permission
-from cloud.services import scopes, topups
+from cloud.services import crediting, scopes, topups
 from cloud.services.money import counter, purses, rules, shifts
 from cloud.tables import utc_now
 from cloud.web import UserSession
@@ -169,6 +169,6 @@ def receipt(request: Request, topup_id: UUID, user: Cashier, session: UserSessio
         purse=found,
         amount=Money(topup.amount_fen),
         fee=Money(topup.fee_fen),
-        net=topups.credited(topup),
+        net=crediting.credited(topup),
         **words.shown(session, user),
     )

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from cloud import web
 from cloud.auth import SignedIn
 from cloud.permissions import Permission
-from cloud.services import channel_refunds, scopes, sheets, topups
+from cloud.services import channel_refunds, crediting, scopes, sheets, topups
 from cloud.services.ledger import BOOKS_ZONE
 from cloud.services.money import counter, orders, refunds, reversals
 from cloud.services.money.orders import Order, Wanted
@@ -150,7 +150,7 @@ def topup(request: Request, topup_id: UUID, user: Reader, session: UserSession) 
         purse=counter.purse_seen(session, user, row.purse_id),
         taken_by=taken_by.name if taken_by else None,
         fee=Money(row.fee_fen),
-        net=topups.credited(row),
+        net=crediting.credited(row),
         after=None if row.balance_after_fen is None else Money(row.balance_after_fen),
         left=refunds.left_of(session, row) if row.credited_at else None,
         second=channel_refunds.of_topup(session, topup_id),

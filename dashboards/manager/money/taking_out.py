@@ -14,7 +14,7 @@ from cloud import auth, web
 from cloud.auth import SignedIn
 from cloud.errors import CloudError
 from cloud.permissions import Permission
-from cloud.services import scopes, topups
+from cloud.services import crediting, scopes
 from cloud.services.money import (
     counter,
     grants,
@@ -74,7 +74,7 @@ def _ask(
         purse=found,
         topup=of,
         most=refunds.most_of(session, row, of=topup) if act in ("refund", "move") else None,
-        net=topups.credited(of) if of is not None else None,
+        net=crediting.credited(of) if of is not None else None,
         needs_second=of is not None
         and act == "reversal"
         and reversals.needs_second(session, user, of, now=utc_now()),
@@ -157,7 +157,7 @@ class Asked:
 def _amount(session: Session, user: SignedIn, act: str, asked: Asked) -> tuple[Money, TopUp | None]:
     """How much, and the top-up it is of, if it is of one. Raises NoAmount or scopes.NoSuchTopUp."""
     of = scopes.check_topup(session, user, asked.topup) if asked.topup is not None else None
-    amount = topups.credited(of) if act == "reversal" and of else words.amount(asked.typed)
+    amount = crediting.credited(of) if act == "reversal" and of else words.amount(asked.typed)
     return amount, of
 
 

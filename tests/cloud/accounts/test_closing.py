@@ -23,13 +23,16 @@ from cloud.services.accounts import (
     listing,
     moving,
     opening,
+    settlement,
+    standings,
     stating,
     vacancy,
 )
-from cloud.services.accounts.closing import AlreadyClosed, IsSettled, NotClosed, NotFinal
+from cloud.services.accounts.closing import AlreadyClosed
 from cloud.services.accounts.drafts import FirstMoney, Holder
 from cloud.services.accounts.moving import Balance, Owes
 from cloud.services.accounts.opening import Delivery
+from cloud.services.accounts.settlement import IsSettled, NotClosed, NotFinal
 from cloud.services.accounts.tenures import BadReading, Typed
 from cloud.services.money import grants, purses, rules, withdrawals
 from cloud.services.money.refunds import How
@@ -138,30 +141,30 @@ def test_who_moves_out_pays_to_the_last_reading_and_gets_back_what_is_left(
 
     act(closing.close, by, account.id, typed={}, why="搬走", now=LATER)
     with pytest.raises(NotFinal, match="0401 水"):
-        act(closing.settle, by, account.id, how=How.CASH, why="搬走", now=LATER)
+        act(settlement.settle, by, account.id, how=How.CASH, why="搬走", now=LATER)
     assert act(point_told, home.gateway_id, room.electricity).purse is None
 
     # Use between the closing and the gateway's last reading: 8.00 more, which is still this customer's.
     gateway.says(charge(gateway, room.electricity, power, "8.00", 2), *ends(gateway, room))
-    standing = act(closing.standing, by, account.id)
+    standing = act(standings.of, by, account.id)
     assert {r.name: str(r.total) for r in standing.readings} == {
         "0401 电": "140.00",
         "0401 水": "12.00",
     }
     # 50.00 - 12.00 - 8.00, and 30.00
     assert standing.refundable == YUAN("60.00")
-    act(closing.settle, by, account.id, how=How.CASH, why="搬走", now=LATER)
+    act(settlement.settle, by, account.id, how=How.CASH, why="搬走", now=LATER)
     rows = act(lambda s: s.execute(select(Withdrawal)).scalars().all())
     assert {row.purse_id: row.amount_fen for row in rows} == {power: 3000, water: 3000}
     assert act(lambda s: s.get_one(Account, account.id).settled_at) is None
 
     book_withdrawals(lambda: database.organization(home.organization_id), gateway, home)
-    assert act(closing.finish_all, home.organization_id, now=LATER) == 1
+    assert act(settlement.finish_all, home.organization_id, now=LATER) == 1
 
     assert act(lambda s: s.get_one(Account, account.id).settled_at) == LATER
     assert {act(ledger.balance, purse) for purse in (power, water)} == {ZERO}
     with pytest.raises(IsSettled):
-        act(closing.settle, by, account.id, how=How.CASH, why="again", now=LATER)
+        act(settlement.settle, by, account.id, how=How.CASH, why="again", now=LATER)
 
 
 def test_a_purse_that_lacks_becomes_a_debt_which_the_other_purse_pays_first(
@@ -172,11 +175,11 @@ def test_a_purse_that_lacks_becomes_a_debt_which_the_other_purse_pays_first(
     gateway.says(charge(gateway, room.electricity, power, "57.20"))
     act(closing.close, by, account.id, typed={}, why="搬走", now=LATER)
     gateway.says(*ends(gateway, room))
-    assert act(closing.standing, by, account.id).refundable == YUAN("22.80")
+    assert act(standings.of, by, account.id).refundable == YUAN("22.80")
 
-    act(closing.settle, by, account.id, how=How.CASH, why="搬走", now=LATER)
+    act(settlement.settle, by, account.id, how=How.CASH, why="搬走", now=LATER)
     book_withdrawals(lambda: database.organization(home.organization_id), gateway, home)
-    act(closing.finish_all, home.organization_id, now=LATER)
+    act(settlement.finish_all, home.organization_id, now=LATER)
 
     assert act(listing.owed, account.id) == ZERO
     moved = act(ledger.transfers_of, receivable(account.id))
@@ -229,7 +232,7 @@ def test_the_site_says_whether_vacant_rooms_are_supplied(session, home, by, vaca
 
 def test_only_a_closed_account_is_settled(act, by, house):
     with pytest.raises(NotClosed):
-        act(closing.settle, by, house[1].id, how=How.CASH, why="x", now=NOW)
+        act(settlement.settle, by, house[1].id, how=How.CASH, why="x", now=NOW)
 
 
 def test_a_room_goes_over_with_its_balance_and_nothing_is_told_to_the_gateway(
@@ -289,7 +292,7 @@ def test_a_room_goes_over_without_the_balance_which_goes_back_to_who_leaves(
 
     assert act(ledger.balance, new_power) == ZERO
     # 45.00 + 30.00
-    assert act(closing.standing, by, account.id).refundable == YUAN("75.00")
+    assert act(standings.of, by, account.id).refundable == YUAN("75.00")
     assert {m.delivery for m in act(opening.meters, next_one.id, now=LATER)} == {Delivery.BEGUN}
     assert act(lambda s: s.get_one(Account, account.id).closed_at) == LATER
 
@@ -419,16 +422,16 @@ def test_an_account_whose_gateway_never_returns_ends_at_what_two_people_state_un
         propose({**stated, room.electricity: Typed(Decimal("99.00"), LATER)})
     approval = propose(stated)
     with pytest.raises(NotFinal):
-        act(closing.settle, by, account.id, how=How.CASH, why="结清", now=LATER)
+        act(settlement.settle, by, account.id, how=How.CASH, why="结清", now=LATER)
     with pytest.raises(approvals.OwnProposal):
         act(approvals.decide, by, approval.id, approved=True, why="", now=LATER)
     act(approvals.decide, another(database, home), approval.id, approved=True, why="", now=LATER)
 
     # 50.00 - 12.00 charged - 24 kWh at 0.50 = 26.00; 30.00 - 2 m3 at 3.00 = 24.00.
-    standing = act(closing.standing, by, account.id)
+    standing = act(standings.of, by, account.id)
     assert [str(each.balance) for each in standing.left] == ["26.00", "24.00"]
     assert {(each.total, each.stated_by) for each in standing.readings} == {(None, "second")}
-    act(closing.settle, by, account.id, how=How.CASH, why="结清", now=LATER)
+    act(settlement.settle, by, account.id, how=How.CASH, why="结清", now=LATER)
     # Nobody waits for the gateway: it is asked for nothing, and is to hear what is booked if it comes back.
     heard = act(told, home.gateway_id)
     assert not [m for m in heard if isinstance(m, Withdraw)]

@@ -15,7 +15,7 @@ from sqlmodel import col
 from cloud import auth, tables
 from cloud.auth import SignedIn
 from cloud.services import ledger
-from cloud.services.accounts import closing, opening, vacancy
+from cloud.services.accounts import closing, opening, settlement, standings, vacancy
 from cloud.services.accounts.drafts import Draft, FirstMoney, Holder, PointDraft
 from cloud.services.accounts.opening import Delivery
 from cloud.services.accounts.tenures import Typed
@@ -93,7 +93,7 @@ async def test_one_customer_moves_out_and_the_next_moves_in_while_the_internet_i
     house.office(closing.close, house.by, cloud.account_id, typed={}, why="搬走", now=clock())
     await house.use("106.00")
     assert not house.meter.contact_open
-    waiting = house.office(closing.standing, house.by, cloud.account_id)
+    waiting = house.office(standings.of, house.by, cloud.account_id)
     assert waiting.waits_for == ["0302 电"]
     cloud.is_there = True
     await until(lambda: house.meter.contact_open, within_s=180)
@@ -110,11 +110,13 @@ async def test_one_customer_moves_out_and_the_next_moves_in_while_the_internet_i
     assert house.balance(cloud.purse) == YUAN("7.00")
 
     # What is left goes back, once the gateway has booked it.
-    house.office(closing.settle, house.by, cloud.account_id, how=How.CASH, why="搬走", now=clock())
+    house.office(
+        settlement.settle, house.by, cloud.account_id, how=How.CASH, why="搬走", now=clock()
+    )
     await until(lambda: gateway.store.balance(cloud.purse) == ZERO, within_s=120)
     await house.settled()
     assert house.balance(cloud.purse) == ZERO
-    assert house.office(closing.finish_all, home.organization_id, now=clock()) == 1
+    assert house.office(settlement.finish_all, home.organization_id, now=clock()) == 1
 
     # 王五 moves in while the gateway is away again: the register was read off at 110.00.
     cloud.is_there = False

@@ -14,7 +14,7 @@ from sqlalchemy import select
 from cloud import tables
 from cloud.auth import SignedIn, of_user
 from cloud.services import approvals, ledger
-from cloud.services.accounts import closing, opening, stating
+from cloud.services.accounts import closing, opening, settlement, stating
 from cloud.services.accounts.drafts import Draft, FirstMoney, Holder, PointDraft
 from cloud.services.accounts.tenures import Typed
 from cloud.services.money.refunds import How
@@ -54,7 +54,7 @@ class Office:
         with self.open() as session:
             approvals.decide(session, self.second, approval.id, approved=True, why="", now=now)
         with self.open() as session:
-            closing.settle(session, self.by, account_id, how=How.CASH, why="结清", now=now)
+            settlement.settle(session, self.by, account_id, how=How.CASH, why="结清", now=now)
         assert (self.balance(self.old), self.is_settled()) == (ZERO, True)
 
     def let(self, total: str, yuan: str, *, now: datetime) -> UUID:
