@@ -13,7 +13,7 @@ from sqlmodel import Session, col
 from cloud import tables
 from cloud.db import execute
 from cloud.services import rejected, takeover
-from prepaid.wire import NO_ENTRY, Cursor, Entry, Trouble
+from prepaid.wire import NO_ENTRY, Cursor, Entry, Trouble, chained
 
 log = logging.getLogger(__name__)
 
@@ -137,7 +137,7 @@ def following(known: Cursor, entries: Sequence[Entry]) -> list[str] | None:
             return None
         if entry.seq != seq or entry.log.int != log_number:
             return None
-        before = entry.hash()
+        before = chained(known.log, seq, entry.body, previous=before)
         hashes.append(before)
     return hashes
 

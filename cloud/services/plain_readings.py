@@ -24,22 +24,25 @@ _ID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _TIME = r"(?:19[7-9]\d|[2-8]\d{3})-\d\d-\d\dT(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,6})?"
 _NUMBER = r"-?\d{1,28}(?:\.\d{1,28})?"
 _PLAIN = re.compile(
-    rf'{{"point":"({_ID})","reading":{{"meter_no":"([^"\\\x00-\x1f]{{0,200}})","at":"({_TIME})Z",'
-    rf'"total":"({_NUMBER})","supply":(?:"(on|off|armed)"|null),"bands":null}},'
-    r'"evidence":\[\],"kind":"read","known":(?:(\d{1,18})|null)}'
+    rf'^{{"point":"({_ID})","reading":{{"meter_no":("[^"\\\x00-\x1f]{{0,200}}"),"at":"({_TIME})Z",'
+    rf'"total":"({_NUMBER})","supply":("on"|"off"|"armed"|null),"bands":null}},'
+    r'"evidence":\[\],"kind":"read","known":(\d{1,18}|null)}$',
+    re.ASCII | re.MULTILINE,
 )
-"""A Read of a register without bands, and without anything that speaks for or against it (prepaid.wire.write_up)."""
+"""A line that is a Read of a register without bands, and without anything that speaks for or against it
+(prepaid.wire.write_up)."""
 
 
-class _Reading(NamedTuple):
-    """As it stands in its entry; at is UTC without the Z, so that later times are greater texts."""
+class _Readings(NamedTuple):
+    """Columns of as many texts as there are readings, each as it stands in its entry, which is also how it stands in
+    an array of PostgreSQL; times are UTC without the Z, so that later ones are greater texts."""
 
-    point: str
-    meter_no: str
-    at: str
-    total: str
-    supply: str | None
-    known: str | None
+    points: tuple[str, ...]
+    meter_nos: tuple[str, ...]
+    times: tuple[str, ...]
+    totals: tuple[str, ...]
+    supplies: tuple[str, ...]
+    known: tuple[str, ...]
 
 
 def take(session: Session, gateway_no: str, envelope: Envelope, *, now: datetime) -> Batch | None:
@@ -50,7 +53,7 @@ def take(session: Session, gateway_no: str, envelope: Envelope, *, now: datetime
     """
     entries, ours = envelope.entries, envelope.cursor
     readings = _readings(entries)
-    if not readings or ours is None or envelope.takeover is not None:
+    if readings is None or ours is None or envelope.takeover is not None:
         return None
     log, first = entries[0].log, entries[0]
     hashes = chain.following(Cursor(log, first.seq - 1, first.previous), entries)
@@ -83,15 +86,14 @@ def take(session: Session, gateway_no: str, envelope: Envelope, *, now: datetime
     return Batch(gateway_no, (), Cursor(log, entries[-1].seq, hashes[-1]), nonce=envelope.nonce)
 
 
-def _readings(entries: Sequence[Entry]) -> list[_Reading]:
-    """None at all if one entry is anything else."""
-    found = []
-    for entry in entries:
-        plain = _PLAIN.fullmatch(entry.body)
-        if plain is None:
-            return []
-        found.append(_Reading._make(plain.groups()))
-    return found
+def _readings(entries: Sequence[Entry]) -> _Readings | None:
+    """None if there are none, or if one entry is anything else."""
+    lines = "\n".join([entry.body for entry in entries])
+    plain = _PLAIN.findall(lines)
+    # A line is matched whole: where all are, and are no more than there are entries, all entries are.
+    if not plain or not len(plain) == len(entries) == lines.count("\n") + 1:
+        return None
+    return _Readings(*zip(*plain, strict=True))
 
 
 # A gateway is in step if it has all that we have for it, follows us as we follow it, and nothing is to be noted of it
@@ -106,8 +108,8 @@ _KEEP = """
           AND (CAST(%(credential)s AS bigint) IS NULL OR credential_no = %(credential)s)
         FOR NO KEY UPDATE
     ), here AS (
-        SELECT p.organization_id, p.room_id, u.account_id
-        FROM gateway g JOIN points p ON p.gateway_id = g.id LEFT JOIN purses u ON u.id = p.purse_id
+        SELECT p.organization_id, p.room_id, (SELECT u.account_id FROM purses u WHERE u.id = p.purse_id)
+        FROM gateway g JOIN points p ON p.gateway_id = g.id
         WHERE p.id = ANY (CAST(%(points)s AS uuid[]))
     ), found AS (
         SELECT g.* FROM gateway g
@@ -142,28 +144,30 @@ _KEEP = """
 """
 
 
-def _columns(readings: Sequence[_Reading]) -> dict[str, str]:
+def _columns(readings: _Readings) -> dict[str, str]:
     """The readings, and the last of each point, as PostgreSQL reads arrays."""
-    last = {reading.point: reading for reading in readings}
-    first: dict[str, str] = {}
-    for reading in readings:
-        first[reading.point] = min(first.get(reading.point, reading.at), reading.at)
+    last_totals = dict(zip(readings.points, readings.totals, strict=True))
+    last_times = dict(zip(readings.points, readings.times, strict=True))
+    first_times: dict[str, str] = {}
+    for point, at in zip(readings.points, readings.times, strict=True):
+        if first_times.setdefault(point, at) > at:
+            first_times[point] = at
     return {
-        "points": _array(last),
-        "last_totals": _array([reading.total for reading in last.values()]),
-        "last_times": _times([reading.at for reading in last.values()]),
-        "first_times": _times([first[point] for point in last]),
-        "each": _array([reading.point for reading in readings]),
-        "times": _times([reading.at for reading in readings]),
-        "meter_nos": _array([f'"{reading.meter_no}"' for reading in readings]),
-        "totals": _array([reading.total for reading in readings]),
-        "supplies": _array([reading.supply or "NULL" for reading in readings]),
-        "known": _array([reading.known or "NULL" for reading in readings]),
+        "points": _array(last_totals),
+        "last_totals": _array(last_totals.values()),
+        "last_times": _times(last_times.values()),
+        "first_times": _times(first_times.values()),
+        "each": _array(readings.points),
+        "times": _times(readings.times),
+        "meter_nos": _array(readings.meter_nos),
+        "totals": _array(readings.totals),
+        "supplies": _array(readings.supplies),
+        "known": _array(readings.known),
     }
 
 
 def _array(texts: Iterable[str]) -> str:
-    """What stands in _PLAIN needs no quoting but a text's quotes."""
+    """What stands in _PLAIN needs no quoting but the quotes that it has."""
     return f"{{{','.join(texts)}}}"
 
 

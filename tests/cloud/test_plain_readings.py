@@ -94,15 +94,15 @@ def kept(session: Session) -> list[tuple[object, ...]]:
 def test_what_an_entry_says_as_text_is_what_is_read_of_it(meter_no, at, total, supply, known):
     said = Read(UUID(int=7), Reading(meter_no, at, total, supply), known=known)
     found = plain_readings._readings(chained(said))
-    if not found:
+    if found is None:
         assert any(sign in '"\\' or sign < " " for sign in meter_no)
         return
-    (plain,) = found
-    assert UUID(plain.point) == said.point
-    assert (plain.meter_no, Decimal(plain.total)) == (meter_no, total)
-    assert datetime.fromisoformat(f"{plain.at}+00:00") == at
-    assert plain.supply == (supply.value if supply else None)
-    assert plain.known == (str(known) if known is not None else None)
+    (point, number, time, register, state, entry) = (column for (column,) in found)
+    assert UUID(point) == said.point
+    assert (number, Decimal(register)) == (f'"{meter_no}"', total)
+    assert datetime.fromisoformat(f"{time}+00:00") == at
+    assert state == (f'"{supply.value}"' if supply else "null")
+    assert entry == (str(known) if known is not None else "null")
     assert read_up(write_up(said)) == said
 
 
@@ -160,11 +160,20 @@ def test_what_is_no_plain_reading_is_left_to_uplog(office, in_step):
         written.replace("2026-03-02", "2026-02-30"),  # the database says so
         read(UUID(int=9), 1, "10"),  # no point of this gateway
         "nothing",
+        f"{written}\n",
+        f"{written}\n{written}",
     ):
         said = envelope(office, *chained(good, odd))
         with in_step() as session:
             assert plain_readings.take(session, office.home.gateway_no, said, now=NOON) is None, odd
             assert session.execute(text("SELECT count(*) FROM readings")).scalar_one() == 0
+
+
+def test_two_readings_in_one_entry_do_not_stand_for_another_that_is_none():
+    written = write_up(read(UUID(int=7), 1, "10.25"))
+    sent = chained(f"{written}\n{written}", "nothing")
+    assert plain_readings._readings(sent) is None
+    assert plain_readings._readings(chained(written, written)) is not None
 
 
 def test_a_reading_that_is_there_already_and_a_broken_chain_are_left_to_uplog(office, in_step):
