@@ -42,7 +42,7 @@ def changed(
     topup_id: UUID | None = None,
 ) -> None:
     """Tells the open pages of the organization, when and if the session's transaction commits."""
-    payload = _payload(organization_id, room_id, account_id, topup_id)
+    payload = payload_of(organization_id, room_id, account_id, topup_id)
     execute(session, "SELECT pg_notify(%(channel)s, %(payload)s)", channel=CHANNEL, payload=payload)
 
 
@@ -55,12 +55,13 @@ def rooms_changed(
     session: Session, organization_id: UUID, rooms: Iterable[tuple[UUID, UUID | None]]
 ) -> None:
     """As changed, of many rooms with their accounts in one statement."""
-    payloads = [_payload(organization_id, room, account, None) for room, account in set(rooms)]
+    payloads = [payload_of(organization_id, room, account, None) for room, account in set(rooms)]
     if payloads:
         execute(session, _EACH, channel=CHANNEL, payloads=json.dumps(payloads))
 
 
-def _payload(*ids: UUID | None) -> str:
+def payload_of(*ids: UUID | None) -> str:
+    """What is said on CHANNEL: the ids of a Change, in its order."""
     return json.dumps([str(id) if id else None for id in ids])
 
 

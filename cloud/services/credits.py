@@ -31,8 +31,8 @@ def number(
     return numbered
 
 
-_NUMBER = """
-    WITH counted AS (
+COUNTED = """
+    counted AS (
         UPDATE purses SET credits = credits + cardinality(CAST(%(transfers)s AS uuid[])) WHERE id = %(purse)s
         RETURNING organization_id, id, credits - cardinality(CAST(%(transfers)s AS uuid[])) AS before
     ), kept AS (
@@ -40,8 +40,8 @@ _NUMBER = """
         SELECT c.organization_id, c.id, c.before + t.place, t.id
         FROM counted c, unnest(CAST(%(transfers)s AS uuid[])) WITH ORDINALITY AS t (id, place)
     )
-    SELECT before FROM counted
 """
+"""Numbers transfers of a locked purse that are posted, as part of a statement; the first number is before + 1."""
 
 
 def number_of(
@@ -50,7 +50,8 @@ def number_of(
     """As number, for a purse of which no more is known than that it is locked."""
     given = list(transfers)
     ids = [transfer.id for transfer in given]
-    before: int = execute(session, _NUMBER, purse=purse_id, transfers=ids).scalar_one()
+    count = f"WITH {COUNTED} SELECT before FROM counted"
+    before: int = execute(session, count, purse=purse_id, transfers=ids).scalar_one()
     return tuple(Credited(transfer, n) for n, transfer in enumerate(given, before + 1))
 
 

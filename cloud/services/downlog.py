@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -77,31 +76,34 @@ def append(session: Session, gateway: tables.Gateway, messages: Sequence[wire.Do
     return last
 
 
-_APPEND = """
-    WITH moved AS (
+APPENDED = """
+    appended AS (
         UPDATE gateways SET down_seq = down_seq + cardinality(CAST(%(bodies)s AS text[])) WHERE id = %(gateway)s
-        RETURNING organization_id, id, down_seq
+        RETURNING organization_id, id, down_seq, pg_notify(%(down_channel)s, to_json(id)::text)
     ), written AS (
         INSERT INTO down_entries (organization_id, gateway_id, seq, body, created_at)
         SELECT organization_id, id, down_seq - cardinality(CAST(%(bodies)s AS text[])) + place, body, %(now)s
-        FROM moved, unnest(CAST(%(bodies)s AS text[])) WITH ORDINALITY AS b (body, place)
+        FROM appended, unnest(CAST(%(bodies)s AS text[])) WITH ORDINALITY AS b (body, place)
     )
-    SELECT down_seq, pg_notify(%(channel)s, %(payload)s) FROM moved
 """
+"""append_to as part of a statement, with appended_values: down_seq is that of the last."""
 
 
 def append_to(session: Session, gateway_id: UUID, messages: Sequence[wire.Down]) -> int:
     """As append, for a gateway of which no more is known than that it is locked."""
+    values = appended_values(gateway_id, messages, now=tables.utc_now())
     last: int = execute(
-        session,
-        _APPEND,
-        gateway=gateway_id,
-        bodies=[wire.write_down(message) for message in messages],
-        now=tables.utc_now(),
-        channel=CHANNEL,
-        payload=json.dumps(str(gateway_id)),
+        session, f"WITH {APPENDED} SELECT down_seq FROM appended", **values
     ).scalar_one()
     return last
+
+
+def appended_values(
+    gateway_id: UUID | None, messages: Sequence[wire.Down], *, now: datetime
+) -> dict[str, object]:
+    """Nothing is appended where there is no gateway."""
+    bodies = [wire.write_down(message) for message in messages]
+    return {"gateway": gateway_id, "bodies": bodies, "now": now, "down_channel": CHANNEL}
 
 
 _APPEND_AGAIN = text("""

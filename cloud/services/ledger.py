@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from datetime import UTC, date, datetime
+from datetime import datetime
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -42,7 +41,7 @@ def post(
     elsewhere and cannot be refused, as a gateway's charge or a payment, is given with carry_to, now: then it is
     booked at that time, as an adjustment of the month that is open, and keeps its own.
 
-    Balances and daily charges of the purses move with them, each in one statement however many there are. Locks
+    Balances and daily charges of the purses move with them, in one statement however many there are. Locks
     in id order, so that postings at the same time wait for each other and never deadlock.
 
     Raises TransferIdReused if an id is booked with other content, or PeriodClosed; the session must then be
@@ -55,26 +54,45 @@ def post(
     if len(new) < len(given):
         again = [transfer for id, transfer in given.items() if id not in new]
         _check_known(session, organization_id, again)
-    _move(session, organization_id, [given[id] for id in new])
     return len(new)
 
 
-# Who closes a month locks the organization's row, so that nothing comes into it while it is being closed.
+# Who closes a month locks the organization's row, so that nothing comes into it while it is being closed. Of parts
+# that only write PostgreSQL runs the last first: balances, then daily charges.
 _BOOK = """
     WITH books AS (
         SELECT CAST(closed_through + interval '1 month' AS timestamp) AT TIME ZONE 'Asia/Shanghai' AS closed_until
         FROM organizations WHERE id = %(organization)s FOR KEY SHARE
+    ), given AS (
+        SELECT * FROM json_to_recordset(CAST(%(rows)s AS json)) AS t (
+            id uuid, debit text, credit text, fen bigint, reason text, cause text, at timestamptz,
+            from_purse uuid, to_purse uuid
+        )
+    ), booked AS (
+        INSERT INTO transfers
+            (id, organization_id, debit, credit, amount_fen, reason, cause, at, posted_at, carried_at)
+        SELECT t.id, %(organization)s, t.debit, t.credit, t.fen, t.reason, t.cause, t.at, %(now)s,
+               CASE WHEN t.at < books.closed_until
+                    THEN coalesce(CAST(%(carry_to)s AS timestamptz), 'infinity') END
+        FROM books, given t
+        ON CONFLICT DO NOTHING
+        RETURNING id, coalesce(carried_at = 'infinity', false) AS is_refused
+    ), charged AS (
+        INSERT INTO daily_charges AS c (organization_id, purse_id, day, charged_fen)
+        SELECT %(organization)s, t.from_purse, CAST(t.at AT TIME ZONE 'UTC' AS date), sum(t.fen)
+        FROM booked JOIN given t USING (id) WHERE t.from_purse IS NOT NULL AND t.reason = %(charge)s
+        GROUP BY 2, 3 ORDER BY 2, 3
+        ON CONFLICT (purse_id, day) DO UPDATE SET charged_fen = c.charged_fen + excluded.charged_fen
+    ), moved AS (
+        INSERT INTO balances AS b (organization_id, purse_id, balance_fen)
+        SELECT %(organization)s, m.purse, sum(m.fen)
+        FROM booked JOIN given t USING (id),
+             LATERAL (VALUES (t.to_purse, t.fen), (t.from_purse, -t.fen)) AS m (purse, fen)
+        WHERE m.purse IS NOT NULL
+        GROUP BY 2 ORDER BY 2
+        ON CONFLICT (purse_id) DO UPDATE SET balance_fen = b.balance_fen + excluded.balance_fen
     )
-    INSERT INTO transfers
-        (id, organization_id, debit, credit, amount_fen, reason, cause, at, posted_at, carried_at)
-    SELECT t.id, %(organization)s, t.debit, t.credit, t.fen, t.reason, t.cause, t.at, %(now)s,
-           CASE WHEN t.at < books.closed_until
-                THEN coalesce(CAST(%(carry_to)s AS timestamptz), 'infinity') END
-    FROM books, json_to_recordset(CAST(%(rows)s AS json)) AS t (
-        id uuid, debit text, credit text, fen bigint, reason text, cause text, at timestamptz
-    )
-    ON CONFLICT DO NOTHING
-    RETURNING id, coalesce(carried_at = 'infinity', false) AS is_refused
+    SELECT id, is_refused FROM booked
 """
 
 
@@ -94,6 +112,8 @@ def _book(
             "reason": given[id].reason.value,
             "cause": given[id].cause,
             "at": given[id].at.isoformat(),
+            "from_purse": _text(purse_of(given[id].debit)),
+            "to_purse": _text(purse_of(given[id].credit)),
         }
         for id in sorted(given)
     ]
@@ -103,12 +123,17 @@ def _book(
         organization=organization_id,
         now=tables.utc_now(),
         carry_to=carry_to,
+        charge=Reason.CHARGE.value,
         rows=json.dumps(rows),
     ).all()
     for row in booked:
         if row.is_refused:
             raise PeriodClosed(month=f"{given[row.id].at.astimezone(BOOKS_ZONE):%Y-%m}")
     return {row.id for row in booked}
+
+
+def _text(purse_id: UUID | None) -> str | None:
+    return str(purse_id) if purse_id is not None else None
 
 
 def balance(session: Session, purse_id: UUID) -> Money:
@@ -164,42 +189,6 @@ def _check_known(session: Session, organization_id: UUID, again: list[Transfer])
             raise TransferIdReused(
                 f"{transfer.reason}:{transfer.cause} is booked already, with other content"
             )
-
-
-_MOVE_BALANCES = """
-    INSERT INTO balances AS b (organization_id, purse_id, balance_fen)
-    SELECT %(organization)s, m.*
-    FROM json_to_recordset(CAST(%(rows)s AS json)) AS m (purse_id uuid, fen bigint)
-    ON CONFLICT (purse_id) DO UPDATE SET balance_fen = b.balance_fen + excluded.balance_fen
-"""
-
-_MOVE_CHARGES = """
-    INSERT INTO daily_charges AS c (organization_id, purse_id, day, charged_fen)
-    SELECT %(organization)s, m.*
-    FROM json_to_recordset(CAST(%(rows)s AS json)) AS m (purse_id uuid, day date, fen bigint)
-    ON CONFLICT (purse_id, day) DO UPDATE SET charged_fen = c.charged_fen + excluded.charged_fen
-"""
-
-
-def _move(session: Session, organization_id: UUID, new: list[Transfer]) -> None:
-    balances: defaultdict[UUID, int] = defaultdict(int)
-    charged: defaultdict[tuple[UUID, date], int] = defaultdict(int)
-    for transfer in new:
-        if (purse := purse_of(transfer.credit)) is not None:
-            balances[purse] += transfer.amount.fen
-        if (purse := purse_of(transfer.debit)) is not None:
-            balances[purse] -= transfer.amount.fen
-            if transfer.reason is Reason.CHARGE:
-                charged[purse, transfer.at.astimezone(UTC).date()] += transfer.amount.fen
-    if balances:
-        moved = [{"purse_id": str(purse), "fen": balances[purse]} for purse in sorted(balances)]
-        execute(session, _MOVE_BALANCES, organization=organization_id, rows=json.dumps(moved))
-    if charged:
-        moved = [
-            {"purse_id": str(purse), "day": day.isoformat(), "fen": charged[purse, day]}
-            for purse, day in sorted(charged)
-        ]
-        execute(session, _MOVE_CHARGES, organization=organization_id, rows=json.dumps(moved))
 
 
 def _value(row: tables.Transfer) -> Transfer:
