@@ -32,14 +32,16 @@ _POSITION = TypeAdapter(Position)
 
 @dataclass(slots=True)
 class Arrivals:
-    """The readings, positions, supplies and alarms of points, in the order in which they were told."""
+    """The readings, positions, supplies and alarms of points, in the order in which they were told.
 
-    readings: dict[tuple[UUID, datetime], Reading] = field(default_factory=dict)
+    Of so many readings each look into a dictionary costs: one keeps all of a reading, with the entry of our log up to
+    which the gateway had it.
+    """
+
+    readings: dict[tuple[UUID, datetime], tuple[Reading, int | None]] = field(default_factory=dict)
     evidence: dict[tuple[UUID, datetime, Kind], Evidence] = field(default_factory=dict)
     latest: dict[UUID, Reading] = field(default_factory=dict)
-    first: dict[UUID, datetime] = field(default_factory=dict)
     positions: dict[UUID, Position] = field(default_factory=dict)
-    known: dict[tuple[UUID, datetime], int | None] = field(default_factory=dict)  # of our log
     starts: dict[tuple[UUID, datetime], Position] = field(default_factory=dict)
     supplies: dict[UUID, SupplyChanged] = field(default_factory=dict)
     alarms: list[Alarm] = field(default_factory=list)
@@ -47,10 +49,8 @@ class Arrivals:
 
     def read(self, point: UUID, reading: Reading, *, known: int | None) -> None:
         """The latest is so by the order of the log, not by a clock that may be set."""
-        self.readings.setdefault((point, reading.at), reading)
-        self.known.setdefault((point, reading.at), known)
+        self.readings.setdefault((point, reading.at), (reading, known))
         self.latest[point] = reading
-        self.first[point] = min(self.first.get(point, reading.at), reading.at)
 
 
 def save(session: Session, organization_id: UUID, told: Arrivals) -> list[Alarm]:
@@ -86,7 +86,7 @@ _READINGS = """
 
 
 def _save_readings(session: Session, organization_id: UUID, told: Arrivals) -> None:
-    readings = told.readings.values()
+    readings = [reading for reading, _ in told.readings.values()]
     execute(
         session,
         _READINGS,
@@ -97,7 +97,7 @@ def _save_readings(session: Session, organization_id: UUID, told: Arrivals) -> N
         totals=_array([str(reading.total) for reading in readings]),
         supplies=_array([text_of(reading.supply) for reading in readings]),
         bands=_array([_json(reading.bands) for reading in readings]),
-        known=_array([_number(known) for known in told.known.values()]),
+        known=_array([_number(known) for _, known in told.readings.values()]),
     )
 
 
@@ -153,6 +153,10 @@ _STATES = """
 
 def _save_states(session: Session, told: Arrivals) -> None:
     readings = told.latest.values()
+    first: dict[UUID, datetime] = {}
+    for point, at in told.readings:
+        if first.setdefault(point, at) > at:
+            first[point] = at
     positions = [told.positions.get(point) for point in told.latest]
     execute(
         session,
@@ -160,7 +164,7 @@ def _save_states(session: Session, told: Arrivals) -> None:
         points=_array([str(point) for point in told.latest]),
         totals=_array([str(reading.total) for reading in readings]),
         times=_array([reading.at.isoformat() for reading in readings]),
-        first=_array([told.first[point].isoformat() for point in told.latest]),
+        first=_array([first[point].isoformat() for point in told.latest]),
         bands=_array([_json(reading.bands) for reading in readings]),
         positions=_array([_position(position) for position in positions]),
     )

@@ -8,6 +8,7 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import delete
+from sqlalchemy.orm.attributes import set_committed_value
 from sqlmodel import Session, col
 
 from cloud import tables
@@ -58,7 +59,7 @@ def take(
             new.append(entry)
     if new:
         gateway.up_log, gateway.up_seq, gateway.up_hash = up_log, up_seq, up_hash
-    _keep_hashes(session, gateway, [hashes[entry.seq] for entry in new if entry.seq in hashes])
+    _keep_hashes(session, gateway, [hashes[entry.seq] for entry in new if entry.seq in hashes], now)
     return new, fork
 
 
@@ -95,24 +96,33 @@ _KNOWN = """
 """
 
 
-def _keep_hashes(session: Session, gateway: tables.Gateway, hashes: Sequence[str]) -> None:
-    """Of the entries up to our cursor, which are new."""
+def _keep_hashes(
+    session: Session, gateway: tables.Gateway, hashes: Sequence[str], now: datetime
+) -> None:
+    """Of the entries up to our cursor, which are new; with them the cursor, and when the gateway was heard."""
     if not hashes:
         return
-    execute(
-        session,
-        _KEEP,
-        organization=gateway.organization_id,
-        gateway=gateway.id,
-        seq=gateway.up_seq,
-        hashes=bytes.fromhex("".join(hashes)),
-    )
+    moved = {
+        "up_log": gateway.up_log,
+        "up_seq": gateway.up_seq,
+        "up_hash": gateway.up_hash,
+        "heard_at": now,
+    }
+    packed = bytes.fromhex("".join(hashes))
+    execute(session, _KEEP, gateway=gateway.id, hashes=packed, **moved)
+    for name, value in moved.items():
+        set_committed_value(gateway, name, value)
     forget(session, gateway.id, gateway.up_seq, new=len(hashes))
 
 
 _KEEP = """
+    WITH moved AS (
+        UPDATE gateways SET up_log = %(up_log)s, up_seq = %(up_seq)s, up_hash = %(up_hash)s, heard_at = %(heard_at)s
+        WHERE id = %(gateway)s
+        RETURNING organization_id, id, up_seq
+    )
     INSERT INTO up_hashes (organization_id, gateway_id, seq, hashes)
-    VALUES (%(organization)s, %(gateway)s, %(seq)s, %(hashes)s) ON CONFLICT DO NOTHING
+    SELECT organization_id, id, up_seq, %(hashes)s FROM moved ON CONFLICT DO NOTHING
 """
 
 

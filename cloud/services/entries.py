@@ -225,9 +225,11 @@ def _check_charges(message: Charged, point: Point) -> None:
             raise Inapplicable(f"a charge credits income, not {transfer.credit}")
 
 
-_POINTS = """
-    SELECT p.id, p.organization_id, p.room_id, p.purse_id, u.account_id
+_POINTS = f"""
+    WITH past AS ({tenures.PAST_PAYERS})
+    SELECT p.id, p.organization_id, p.room_id, p.purse_id, u.account_id, past.purses
     FROM points p LEFT JOIN purses u ON u.id = p.purse_id
+    LEFT JOIN past ON past.point_id = p.id AND %(is_about_money)s
     WHERE p.gateway_id = %(gateway)s AND (%(all)s OR p.id = ANY(CAST(%(points)s AS uuid[])))
 """
 
@@ -251,9 +253,15 @@ def points_of(
     if not asked and not is_about_a_purse:
         return {}
     points = f"{{{','.join(map(str, asked))}}}"  # as PostgreSQL writes an array
-    found = execute(session, _POINTS, gateway=gateway.id, points=points, all=is_about_a_purse)
-    past = tenures.past_payers(session, gateway.id) if is_about_money else {}
+    found = execute(
+        session,
+        _POINTS,
+        gateway=gateway.id,
+        points=points,
+        all=is_about_a_purse,
+        is_about_money=is_about_money,
+    )
     return {
-        id: Point(id, organization, room, purse, account, past.get(id, frozenset()))
-        for id, organization, room, purse, account in found
+        id: Point(id, organization, room, purse, account, frozenset(past or ()))
+        for id, organization, room, purse, account, past in found
     }

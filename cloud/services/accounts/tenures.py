@@ -151,18 +151,12 @@ def opened(session: Session, point_id: UUID, position: Position) -> None:
     session.flush()
 
 
-def past_payers(session: Session, gateway_id: UUID) -> dict[UUID, frozenset[UUID]]:
-    """The purses that no longer pay for points of a gateway, by point: their last charges may be on the way."""
-    found: dict[UUID, set[UUID]] = {}
-    for point_id, purse_id in execute(session, _PAST, gateway=gateway_id):
-        found.setdefault(point_id, set()).add(purse_id)
-    return {point: frozenset(purses) for point, purses in found.items()}
-
-
-_PAST = """
-    SELECT point_id, purse_id FROM tenures
+PAST_PAYERS = """
+    SELECT point_id, array_agg(purse_id) AS purses FROM tenures
     WHERE gateway_id = %(gateway)s AND ended_at IS NOT NULL AND purse_id IS NOT NULL
+    GROUP BY point_id
 """
+"""The purses that no longer pay for points of a gateway, by point: their last charges may be on the way."""
 
 
 def of_purses(session: Session, purses: Iterable[UUID]) -> list[Tenure]:
