@@ -1,7 +1,9 @@
 """A message of readings, from its bytes to committed rows, against binary COPY of the same rows into the same table.
 
 Ours unpacks, checks each entry and the chain of hashes, writes readings, the points' states and the cursor, and tells
-open pages; the COPY writes the readings alone, as a superuser, past row-level security. Alternated in each round.
+open pages; the COPY writes the readings alone, as a superuser, past row-level security. Of charged readings ours
+also checks and posts the charges, moves purses and keeps positions; the COPY writes readings and transfers.
+Alternated in each round.
 
     python -m benchmarks --only ingest
 """
@@ -10,20 +12,34 @@ from __future__ import annotations
 
 import gc
 import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import islice
 from uuid import UUID, uuid4
 
+from sqlalchemy import text
+
+from benchmarks.charging import points_of, visits
 from benchmarks.cloud import GATEWAY_NO, Cloud, opened
 from benchmarks.figure import Figure
 from cloud.services import answers, plain_readings, uplog
 from prepaid import wire
+from prepaid.ledger import Transfer
+from prepaid.point import ServicePoint
 from prepaid.reading import Reading, Supply
+from prepaid.wire import Charged, Read, Up
 
 POINTS = 64
 SIZES = {256: 0.5, 32: 0.3}  # readings in a message: the bar
 READINGS = 2048  # in a round
+CHARGED, CHARGED_MESSAGES = (
+    128,
+    4,
+)  # readings in a message whose readings are charged, an entry each; in a round
 Row = tuple[UUID, Reading]
+Visit = tuple[Read, Charged]
 
 
 class Gateway:
@@ -47,10 +63,15 @@ class Gateway:
 
     def message(self, size: int, *, cursor: wire.Cursor | None = None) -> bytes:
         """So many readings, and the gateway's cursor in the cloud's log."""
+        return self.said(
+            [Read(point, reading, known=0) for point, reading in self.rows(size)], cursor
+        )
+
+    def said(self, messages: Iterable[Up], cursor: wire.Cursor | None) -> bytes:
         entries = []
-        for point, reading in self.rows(size):
+        for message in messages:
             self.seq += 1
-            body = wire.write_up(wire.Read(point, reading, known=0))
+            body = wire.write_up(message)
             entry = wire.Entry(self._log, self.seq, body, previous=self._hash)
             self._hash = entry.hash()
             entries.append(entry)
@@ -76,7 +97,15 @@ def down_cursor(cloud: Cloud) -> wire.Cursor:
         return wire.Cursor(gateway.down_log, gateway.down_seq)
 
 
-def copy(cloud: Cloud, rows: list[Row]) -> None:
+def visited(points: Iterable[ServicePoint], began: datetime, known: int) -> Iterator[Visit]:
+    """What a gateway tells of points that it reads in turn, every ten seconds, and charges at each reading."""
+    every = timedelta(seconds=10)
+    told = [visits(point, began=began, every=every, known=known) for point in points]
+    while True:
+        yield from (next(point) for point in told)
+
+
+def copy(cloud: Cloud, rows: list[Row], transfers: Sequence[Transfer]) -> None:
     columns = "organization_id, point_id, at, meter_no, total, supply, number, known"
     with (
         cloud.raw.cursor() as cursor,
@@ -90,41 +119,104 @@ def copy(cloud: Cloud, rows: list[Row]) -> None:
                     *(reading.total, "on", number, 0),
                 )
             )
+    if transfers:
+        _copy_transfers(cloud, transfers)
     cloud.raw.commit()
+
+
+def _copy_transfers(cloud: Cloud, transfers: Sequence[Transfer]) -> None:
+    columns = "id, organization_id, debit, credit, amount_fen, reason, cause, at, posted_at"
+    now = datetime.now(UTC)
+    with (
+        cloud.raw.cursor() as cursor,
+        cursor.copy(f"COPY transfers ({columns}) FROM STDIN (FORMAT BINARY)") as out,
+    ):
+        out.set_types(["uuid", "uuid", *["text"] * 2, "int8", *["text"] * 2, *["timestamptz"] * 2])
+        for one in transfers:
+            out.write_row(
+                (
+                    *(one.id, cloud.organization_id, one.debit, one.credit, one.amount.fen),
+                    *(one.reason.value, one.cause, one.at, now),
+                )
+            )
 
 
 def figures(rounds: int) -> list[Figure]:
     found: dict[int, list[float]] = {size: [] for size in SIZES}
+    charged: list[float] = []
     with opened(POINTS) as cloud:
         gateway, cursor = Gateway(cloud.points), down_cursor(cloud)
         take(cloud, gateway.message(POINTS, cursor=cursor))
+        points, known = points_of(cloud)
+        month = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        ours_said, others = (
+            visited(points.values(), month + timedelta(seconds=late), known) for late in (3, 6)
+        )
+        take(cloud, gateway.said(_entries(islice(ours_said, POINTS)), cursor))
+        deque(islice(others, POINTS), maxlen=0)  # the first readings, which open the positions
         gc.collect()
         gc.freeze()  # as a worker does
         for _ in range(rounds):
             for size in SIZES:
                 count = READINGS // size
                 messages = [gateway.message(size, cursor=cursor) for _ in range(count)]
-                batches = [gateway.rows(size) for _ in range(count)]
-                began = time.perf_counter()
-                for message in messages:
-                    take(cloud, message)
-                ours = time.perf_counter() - began
-                began = time.perf_counter()
-                for rows in batches:
-                    copy(cloud, rows)
-                found[size].append((time.perf_counter() - began) / ours)
+                batches = [(gateway.rows(size), ()) for _ in range(count)]
+                found[size].append(_compared(cloud, messages, batches))
+            messages = [
+                gateway.said(_entries(islice(ours_said, CHARGED)), cursor)
+                for _ in range(CHARGED_MESSAGES)
+            ]
+            told = [tuple(islice(others, CHARGED)) for _ in range(CHARGED_MESSAGES)]
+            charged.append(_compared(cloud, messages, [_rows(each) for each in told]))
         with cloud.database.system() as session:
             seen = uplog.gateway_of(session, GATEWAY_NO)
             assert seen is not None
-            assert seen.up_seq == POINTS + rounds * READINGS * len(SIZES)
+            assert seen.up_seq == gateway.seq
+            rejected = session.execute(text("SELECT count(*) FROM rejected")).scalar_one()
+            assert rejected == 0
     return [
+        *(
+            Figure(
+                "cloud",
+                f"ingest, {size} readings a message",
+                tuple(found[size]),
+                against="binary COPY of the same rows",
+                bar=bar,
+                unit=" ×",
+            )
+            for size, bar in SIZES.items()
+        ),
         Figure(
             "cloud",
-            f"ingest, {size} readings a message",
-            tuple(found[size]),
-            against="binary COPY of the same rows",
-            bar=bar,
+            f"ingest, {CHARGED} readings a message, all charged",
+            tuple(charged),
+            against="binary COPY of readings and transfers",
             unit=" ×",
-        )
-        for size, bar in SIZES.items()
+        ),
     ]
+
+
+def _entries(told: Iterable[Visit]) -> Iterator[Up]:
+    return (message for visit in told for message in visit)
+
+
+def _rows(told: Iterable[Visit]) -> tuple[list[Row], tuple[Transfer, ...]]:
+    told = tuple(told)
+    return (
+        [(read.point, read.reading) for read, _ in told],
+        tuple(transfer for _, charge in told for transfer in charge.transfers),
+    )
+
+
+def _compared(
+    cloud: Cloud, messages: list[bytes], batches: Sequence[tuple[list[Row], tuple[Transfer, ...]]]
+) -> float:
+    """How long the COPY takes, in times of how long we take for as many."""
+    began = time.perf_counter()
+    for message in messages:
+        take(cloud, message)
+    ours = time.perf_counter() - began
+    began = time.perf_counter()
+    for rows, transfers in batches:
+        copy(cloud, rows, transfers)
+    return (time.perf_counter() - began) / ours

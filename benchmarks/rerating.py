@@ -10,20 +10,15 @@ day of an estate of ROOMS rooms with two meters each takes; it must be over befo
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
-from uuid import UUID, uuid4
+from uuid import uuid4
 
-from benchmarks.cloud import GATEWAY_NO, TARIFF, Cloud, opened
+from benchmarks.charging import points_of, visits
+from benchmarks.cloud import GATEWAY_NO, Cloud, opened
 from benchmarks.figure import Figure
-from cloud.services import downlog, uplog
+from cloud.services import uplog
 from cloud.services.readings import rerating
-from prepaid import rating, wire
-from prepaid.point import ServicePoint
-from prepaid.reading import Reading, Supply
-from prepaid.tariff_document import parse
-from prepaid.wire import Charged, PointSet, Read, Up
+from prepaid import wire
 
 POINTS = 40
 DAY = 96  # readings of a point
@@ -31,42 +26,17 @@ ROOMS, METERS = 10_000, 2  # of the estate, and of a room
 NIGHT_MIN = 180  # from ten past three on
 
 
-def _points(cloud: Cloud) -> tuple[dict[UUID, ServicePoint], int]:
-    """As the gateway was told of them, and up to which entry."""
-    with cloud.database.system() as session:
-        gateway = uplog.gateway_of(session, GATEWAY_NO)
-        assert gateway is not None
-        entries = downlog.after(session, gateway, 0)
-    told = [wire.read_down(entry.body) for entry in entries]
-    return {m.point.id: m.point for m in told if isinstance(m, PointSet)}, entries[-1].seq
-
-
-def _said(point: ServicePoint, began: datetime, known: int) -> Iterator[list[Up]]:
-    """What is told of a point at each of its readings: 0.12 kWh a quarter, and what it is charged."""
-    tariff, position = parse(TARIFF), None
-    for number in range(DAY):
-        at = began + number * timedelta(minutes=15)
-        reading = Reading(point.meter.meter_no, at, Decimal(12 * number).scaleb(-2), Supply.ON)
-        read = Read(point.id, reading, known=known)
-        if position is None:
-            position = rating.open_position(point, tariff, reading)
-            yield [read, Charged(point.id, position, (), is_start=True, known=known)]
-            continue
-        moved = reading.total - position.reading.total
-        position, charges = rating.rate(point, tariff, position, reading, moved=moved)
-        transfers = rating.transfers(point, position, charges)
-        yield [read, Charged(point.id, position, transfers, known=known)]
-
-
 def _fill(cloud: Cloud) -> None:
     """Tells the cloud a day of all points, one message a quarter of an hour."""
-    points, known = _points(cloud)
+    points, known = points_of(cloud)
     now = datetime.now(UTC)
     began = now.replace(minute=0, second=0, microsecond=0) - timedelta(days=2)
     log, seq, before = uuid4(), 0, wire.NO_ENTRY
-    for quarter in zip(*(_said(point, began, known) for point in points.values()), strict=True):
+    quarter = timedelta(minutes=15)
+    told = [visits(point, began=began, every=quarter, known=known) for point in points.values()]
+    for _ in range(DAY):
         entries = []
-        for message in (message for told in quarter for message in told):
+        for message in (message for point in told for message in next(point)):
             seq += 1
             entries.append(wire.Entry(log, seq, wire.write_up(message), previous=before))
             before = entries[-1].hash()
