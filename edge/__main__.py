@@ -40,6 +40,7 @@ log = logging.getLogger("edge")
 FIRST_WORD_S = (
     5.0  # the cloud is waited for at the start, as it may know that the ledger is an old one
 )
+FIRST_WORD_REFUSED_S = 60.0  # the same where the broker refuses us: the cloud is asked why
 LEAST_S = 1.0  # between two ordinary visits of one point, where poll_s is not shorter still
 
 
@@ -138,7 +139,14 @@ async def _serve(config: Path, settings: Settings, store: Store) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(agent.run(), name="agent")
             group.create_task(sync.run(), name="sync")
-            group.create_task(sync.first_word(within_s=FIRST_WORD_S), name="first word")
+            group.create_task(
+                sync.first_word(
+                    within_s=FIRST_WORD_S,
+                    refused_s=FIRST_WORD_REFUSED_S,
+                    is_refused=lambda: link.is_refused,
+                ),
+                name="first word",
+            )
             group.create_task(upkeep.run(), name="upkeep")
             renewal = Renewal(config, settings, link, sync, now=lambda: clock.now().at)
             group.create_task(renewal.run(), name="renewal")

@@ -27,7 +27,8 @@ REFUSED_S = 20.0
 FIRST_RETRY_S, LAST_RETRY_S = 60.0, 6 * 3600.0
 LEAST_S = 24 * 3600.0  # between two renewals, should our clock be years ahead of the cloud's
 NEVER = float("inf")
-FINAL = {"Revoked", "Replaced", "NotTheGateway"}
+REPLACED = "Replaced"
+FINAL = {"Revoked", REPLACED, "NotTheGateway"}
 """What the cloud refuses for good: only a new token helps."""
 
 
@@ -45,13 +46,16 @@ class Trusting(Protocol):
 
     def trust(self, keys: KeySet, *, credential: int | None) -> None: ...
 
+    def give_way(self, why: str) -> None: ...
+
 
 class Renewal:
     """Keeps the credentials of a running gateway good.
 
     They are renewed when two thirds of their time are over, or when the broker does not take them. The renewed
     are written down, and the cloud is told that they are in use, once the broker has taken them; if it does
-    not, as nobody told it of them, the old ones serve on. open_post is how the cloud is reached, and in_thread
+    not, as nobody told it of them, the old ones serve on. Where another machine has been enrolled in our place the
+    lines are left to it: it hears of payments, and we do not. open_post is how the cloud is reached, and in_thread
     where what it blocks is run.
     """
 
@@ -110,8 +114,11 @@ class Renewal:
         except Refused as error:
             if error.code not in FINAL:
                 return self._put_off(str(error))
-            log.error("%s Metering goes on; nothing reaches the cloud", error)
             self._next = NEVER  # until a person has brought others
+            if error.code == REPLACED:
+                self._sync.give_way(str(error))
+            else:
+                log.error("%s Metering goes on; nothing reaches the cloud", error)
         except (Unreachable, CannotEnrol, BadCredentials, BadCertificate, OSError) as error:
             self._put_off(str(error))
         else:

@@ -59,6 +59,16 @@ class Succession:
             log.info("the cloud follows our log: it is no longer held (%s)", was)
             self._hold(None)
 
+    def give_way(self, why: str) -> None:
+        """Ours is held for another machine, which the cloud enrolled in our place; why is a sentence of the cloud."""
+        if self._store.hold is not Hold.REPLACED:
+            log.error(
+                "%s Nothing is read, charged or switched by this one. If it is the one that shall "
+                "serve, enrol it again with a new token",
+                why,
+            )
+            self._hold(Hold.REPLACED)
+
     def _trouble(self, cursor: Cursor | None, halt: Halt | None) -> Hold | None:
         store = self._store
         self.asks = None

@@ -13,6 +13,7 @@ import json
 import logging
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -116,6 +117,10 @@ class Sync:
         """The cloud's keys are others from now on, and the credentials by which we speak."""
         self._keys, self._credential = keys, credential
 
+    def give_way(self, why: str) -> None:
+        """Another machine serves in our place, as the sentence says: nothing is read, charged or switched by us."""
+        self._succession.give_way(why)
+
     def _trust(self, keys: KeySet) -> None:
         self.trust(keys, credential=self._credential)
 
@@ -151,10 +156,17 @@ class Sync:
             except TimeoutError:
                 continue
 
-    async def first_word(self, *, within_s: float) -> None:
+    async def first_word(
+        self,
+        *,
+        within_s: float,
+        refused_s: float = 0.0,
+        is_refused: Callable[[], bool] = lambda: False,
+    ) -> None:
         """Lets supply be cut once the cloud has said where it is in our log, or if it says nothing.
 
-        So an old copy of a ledger that was put back is found out before anybody is cut by it.
+        So an old copy of a ledger that was put back is found out before anybody is cut by it, and also, while the
+        broker refuses us and for refused_s at the most, that another machine serves in our place.
         """
         if self._store.is_vouched_for():
             return self._agent.cut_again()
@@ -162,6 +174,11 @@ class Sync:
             async with asyncio.timeout(within_s):
                 await self.is_heard.wait()
         except TimeoutError:
+            if is_refused():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(refused_s):
+                        await self.is_heard.wait()
+        if not self.is_heard.is_set():
             log.info("the cloud does not answer; it is decided without it")
         return self._agent.cut_again()
 

@@ -134,14 +134,16 @@ class Machine:
         self.path = folder / "ledger.sqlite"
         self.line = line
         self.is_up = True
+        self.is_refused = False  # by the broker
 
     def publish(self, payload: bytes) -> None:
         if self.cloud.is_there:
             self.cloud.tell(self.cloud.receive(wire.unpack(payload)))
 
     async def start(self) -> None:
-        """As `wattwell edge run` does."""
-        self.store = Store(self.path, GATEWAY_NO)
+        """As `wattwell edge run` does, of a machine that has just been switched on."""
+        boot = uuid4()
+        self.store = Store(self.path, GATEWAY_NO, boot=lambda: boot)
         bus = Bus("L1", self.line, baud=115200, delay_s=0)
         self.agent = Agent(
             self.store, {"L1": bus}, Clock.of_wall(clock), Pace(settle_s=60, least_s=1)
@@ -163,7 +165,9 @@ class Machine:
         self.tasks = [
             asyncio.create_task(self.agent.run()),
             asyncio.create_task(self.sync.run()),
-            asyncio.create_task(self.sync.first_word(within_s=5)),
+            asyncio.create_task(
+                self.sync.first_word(within_s=5, refused_s=60, is_refused=lambda: self.is_refused)
+            ),
         ]
         self.sync.link_changed()
 
@@ -298,6 +302,50 @@ async def test_a_gateway_whose_lines_another_has_taken_over_leaves_them_alone(to
     await town.first.start()
     await asyncio.sleep(300)
     assert len(town.line.requests) == requests
+    await town.first.stop()
+
+
+@simulated
+async def test_a_gateway_that_the_broker_shuts_out_for_another_machine_cuts_nobody_and_gives_way(
+    town: Town,
+):
+    await town.live()
+    await town.first.stop()
+    # What is paid meanwhile this one does not know: to its knowledge 20 kWh at 0.50 are more than the 8.00 left.
+    await asyncio.sleep(3600)
+    town.meter.show("124.00")
+    town.cloud.is_there, town.first.is_refused = False, True
+
+    await town.first.start()
+    await asyncio.sleep(30)
+    assert town.first.balance == -Money.yuan("2.00")
+    town.first.sync.give_way("Another machine has been enrolled as gateway GW-0001.")
+    await asyncio.sleep(5)  # the visit that had begun ends
+    requests = len(town.line.requests)
+    await asyncio.sleep(300)
+
+    assert town.first.store.hold is Hold.REPLACED
+    assert len(town.line.requests) == requests
+    assert town.meter.trips == 0
+    await town.first.stop()
+
+
+@simulated
+async def test_a_gateway_that_the_broker_refuses_for_no_known_reason_decides_by_itself_after_a_minute(
+    town: Town,
+):
+    await town.live()
+    await town.first.stop()
+    await asyncio.sleep(3600)
+    town.meter.show("124.00")
+    town.cloud.is_there, town.first.is_refused = False, True
+
+    await town.first.start()
+    await asyncio.sleep(60)
+    assert town.meter.trips == 0
+    await asyncio.sleep(60)
+
+    assert town.meter.trips == 1
     await town.first.stop()
 
 

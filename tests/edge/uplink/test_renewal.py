@@ -44,6 +44,7 @@ class Cloud:
         self.used: list[str] = []
         # The sync:
         self.trusted: list[tuple[tuple[str, ...], int | None]] = []
+        self.gave_way: list[str] = []
         self.config = folder / "gateway.toml"
         self.config.write_text(CONFIG)
         files.write(folder, self.credentials())
@@ -100,6 +101,9 @@ class Cloud:
 
     def trust(self, keys: KeySet, *, credential: int | None) -> None:
         self.trusted.append((keys.ids, credential))
+
+    def give_way(self, why: str) -> None:
+        self.gave_way.append(why)
 
     async def days_pass(self, days: float) -> None:
         """The gateway looks every hour of them."""
@@ -214,6 +218,24 @@ async def test_a_revoked_gateway_says_so_once_and_asks_no_more(
     assert messages == [
         "The credentials of gateway GW-0001 were revoked. Metering goes on; nothing reaches the cloud"
     ]
+
+
+@simulated
+async def test_a_gateway_in_whose_place_another_was_enrolled_gives_way_within_half_a_minute(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    cloud = Cloud(tmp_path)
+    cloud.is_up, cloud.is_refused = False, True
+    cloud.refusal = Refused("Replaced", "Another machine has been enrolled as gateway GW-0001.")
+
+    for _ in range(6):  # each five seconds
+        await cloud.renewal.look()
+        await asyncio.sleep(5)
+
+    assert cloud.gave_way == ["Another machine has been enrolled as gateway GW-0001."]
+    await cloud.days_pass(100)
+    assert (cloud.asked, len(cloud.gave_way)) == (1, 1)
+    assert "Metering goes on" not in caplog.text
 
 
 @simulated
