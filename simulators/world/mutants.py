@@ -245,14 +245,14 @@ MUTANTS = (
         "edge/uplink/withdrawing.py",
         "    if store.balance(purse) - asked.transfer.amount < ZERO:\n",
         "    if False:\n",
-        seed=2,
+        seed=34,
     ),
     Mutant(
         "a refund is paid out before the gateway has booked it",
         "cloud/services/money/withdrawals.py",
-        "    if not gateways:\n        left =",
-        "    if True:\n        left =",
-        seed=2,
+        "    is_asked = bool(gateways) and purse.given_up_at is None\n",
+        "    is_asked = False\n",
+        seed=34,
     ),
     Mutant(
         "water comes back and nobody asks for the taps",
