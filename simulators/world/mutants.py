@@ -183,7 +183,7 @@ MUTANTS = (
     ),
     Mutant(
         "a second notice is credited again",
-        "cloud/services/topups.py",
+        "cloud/services/crediting.py",
         "    if _is_booked(topup, payment):\n        return\n",
         "    _is_booked(topup, payment)\n",
         seed=1,
