@@ -204,10 +204,10 @@ MUTANTS = (
         seed=1,
     ),
     Mutant(
-        "a purse pays the last charge of a message alone",
+        "a purse pays one charge of a message alone",
         "cloud/services/ledger.py",
-        "            balances[purse] -= transfer.amount.fen\n",
-        "            balances[purse] = -transfer.amount.fen\n",
+        "        SELECT %(organization)s, m.purse, sum(m.fen)\n",
+        "        SELECT %(organization)s, m.purse, min(m.fen)\n",
         seed=1,
     ),
     Mutant(
