@@ -46,11 +46,13 @@ class Accepted:
 class Exchanged:
     """The meter was changed 换表: the old one's closing reading 止码, the new one's opening reading 起码.
 
-    rounds as in Accepted, up to closing. between is what was used while there was no meter, in the old
-    register's unit, by agreement. estimate_stands: the old register did not count what was estimated
-    before (it was stuck), so the estimate is not taken off what it moved.
+    rounds as in Accepted, from counted_from up to closing: the register that had been charged when a
+    person wrote this down (None: what is charged now). Charging goes on meanwhile, also past the last
+    digit. between is what was used while there was no meter, in the old register's unit, by agreement.
+    estimate_stands: the old register did not count what was estimated before (it was stuck), so the
+    estimate is not taken off what it moved.
 
-    Raises TypeError if between is no Decimal.
+    Raises TypeError if between or counted_from is no Decimal.
     """
 
     closing: Reading
@@ -58,10 +60,13 @@ class Exchanged:
     rounds: int
     between: Decimal
     estimate_stands: bool
+    counted_from: Decimal | None = None
     kind: Literal["exchanged"] = "exchanged"
 
     def __post_init__(self) -> None:
         exact(self.between, "between")
+        if self.counted_from is not None:
+            exact(self.counted_from, "counted_from")
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +181,8 @@ def change_meter(
             )
         if change.between < 0:
             raise BadDecision(f"what was used without a meter cannot be {change.between}")
-        moved = _moved(before, change.closing, meter, change.rounds)
+        is_past = change.counted_from is not None and before.total < change.counted_from
+        moved = _moved(before, change.closing, meter, change.rounds - is_past)
         known = replace(history, ahead=Ahead()) if change.estimate_stands else history
         charged, settled = settle(moved, elapsed, meter, known)
         text = (

@@ -264,6 +264,7 @@ CASES: list[tuple[Any, str, Any]] = [
     (OPEN, "available", 20.0),
     (OPEN, "current_a", 1.5),
     (Exchanged(READING, READING, 0, Decimal(0), estimate_stands=False), "between", 1.5),
+    (Exchanged(READING, READING, 0, Decimal(0), estimate_stands=False), "counted_from", 1.5),
     (Restarted(Decimal(1), Decimal(0), NOW), "closing", 1.5),
     (Restarted(Decimal(1), Decimal(0), NOW), "opening", 0.0),
     (Estimated(Decimal(1)), "moved", 1.5),

@@ -174,6 +174,25 @@ def test_an_old_meter_that_rolled_over_before_it_was_closed_is_charged_over_its_
     assert resolved.moved == Decimal("2.50")
 
 
+def test_a_meter_that_was_charged_past_its_last_digit_after_its_change_was_written_down_is_not_charged_a_round():
+    # Written down when 999999.00 was charged. The gateway has charged to 0.50 since: 0.50 → 1.50 is 1.00.
+    closing = read("1.50", after=HOUR)
+    opening = read("0.00", after=HOUR, meter_no=NEW_METER)
+    change = exchanged(closing, opening, rounds=1, counted_from=Decimal("999999.00"))
+
+    resolved = change_meter(change, read("0.50"), METER, elapsed=HOUR, history=KNOWN)
+    assert resolved.moved == Decimal("1.00")
+
+    # Not past it yet: 999999.50 → 1.50 is 2.00.
+    resolved = change_meter(change, read("999999.50"), METER, elapsed=HOUR, history=KNOWN)
+    assert resolved.moved == Decimal("2.00")
+
+    # Closed before it, as a person says, and charged past it: somebody is wrong.
+    change = exchanged(read("999999.90", after=HOUR), opening, counted_from=Decimal("999999.00"))
+    with pytest.raises(BadDecision):
+        change_meter(change, read("0.50"), METER, elapsed=HOUR, history=KNOWN)
+
+
 @pytest.mark.parametrize(
     ("closing", "opening", "others", "message"),
     [

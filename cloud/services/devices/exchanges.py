@@ -149,12 +149,15 @@ def exchange(
     by: SignedIn,
     now: datetime,
 ) -> tables.DeviceEvent:
+    position = decisions.last_charged(session, point)
+    is_charged = position is not None and position.reading.meter_no == old.meter_no
     decision = Exchanged(
         closing=Reading(old.meter_no, registers.closed_at, registers.closing, None),
         opening=Reading(new.meter_no, registers.opened_at, registers.opening, None),
         rounds=registers.rounds,
         between=registers.between,
         estimate_stands=registers.estimate_stands,
+        counted_from=position.reading.total if position is not None and is_charged else None,
     )
     return decisions.decide(
         session,
