@@ -30,7 +30,7 @@ class Forgetful(dlt645.Decoder):
     """Starts anew with every chunk."""
 
     def feed(self, data):
-        self._tail.clear()
+        self._tail = dlt645.Decoder()._tail
         return super().feed(data)
 
 
@@ -45,7 +45,7 @@ class Credulous(dlt645.Decoder):
 class Hoarding(dlt645.Decoder):
     def feed(self, data):
         found = super().feed(data)
-        self._tail[:0] = data
+        self._tail._bytes[:0] = data
         return found
 
 

@@ -35,7 +35,7 @@ def said_by_programs() -> set[str]:
     for path in [
         *(EDGE / "field").glob("*.py"),
         *(EDGE / "page").glob("*.py"),
-        EDGE / "technician" / "scan.py",
+        *(EDGE / "technician").rglob("*.py"),
     ]:
         found |= set(_written_in(ast.parse(path.read_text(encoding="utf-8"))))
     return found - {"%(text)s"}
