@@ -264,7 +264,7 @@ MUTANTS = (
     Mutant(
         "what a meter counted before it was exchanged is lost",
         "prepaid/resolution.py",
-        "        moved = _moved(before, change.closing, meter, change.rounds)\n",
+        "        moved = _moved(before, change.closing, meter, change.rounds - is_past)\n",
         "        moved = Decimal(0)\n",
         seed=2,
     ),
