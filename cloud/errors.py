@@ -13,12 +13,14 @@ class CloudError(Exception):
     sentence is English with {names}; values fill them. A page translates sentence first, then fills it. Names and
     numbers are filled in as they are, words as cloud.said.Said, so that they are translated too. field is what of
     the request it is about, by the name that the request has for it; where that is not always the same, it is
-    given. A value `seconds` says when to come again.
+    given. A value `seconds` says when to come again. proof is the cloud's seal on it, for a gateway that is not to
+    believe whoever answers.
     """
 
     status: ClassVar[int] = 400
     sentence: ClassVar[str]
     field: str | None = None
+    proof: str | None = None
 
     def __init__(self, *, field: str | None = None, **values: object) -> None:
         if field is not None:

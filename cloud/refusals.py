@@ -120,11 +120,13 @@ def _answer(request: Request, error: CloudError, found: Sequence[Fault] = ()) ->
         answer = errors.response(request, error, found)
         answer.headers.update(headers)
         return answer
-    said = {
+    said: dict[str, object] = {
         "code": error.code,
         "message": errors.sentence_in(_language(request), error),
         "fields": [{"field": fault.field, "message": fault.message} for fault in found],
     }
+    if error.proof is not None:
+        said["proof"] = error.proof
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return JSONResponse(said, error.status, headers=headers)

@@ -7,7 +7,8 @@ The token 注册码 is 35 characters in seven groups of five, of Crockford's bas
 
 The gateway sends the first sixteen, its number, its public key and a proof that it has the private one. The
 cloud's answer, a Grant, is sealed (prepaid.seal) for the nonce of the request. To renew its credentials 凭据 the
-gateway signs a challenge that the cloud gave it a moment before, so that no clock is needed on its side.
+gateway signs a challenge that the cloud gave it a moment before, so that no clock is needed on its side. A no that
+is for good, a Refusal, is sealed for that signature: who is on the way can neither make one nor use another's.
 """
 
 from __future__ import annotations
@@ -158,7 +159,17 @@ class Grant:
     expires_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The gateway is given no credentials any more by its key. code is the error's name, sentence for people."""
+
+    gateway_no: str
+    code: str
+    sentence: str
+
+
 _GRANT = TypeAdapter(Grant)
+_REFUSAL = TypeAdapter(Refusal)
 
 
 def seal_grant(grant: Grant, key: Ed25519PrivateKey, *, nonce: str) -> bytes:
@@ -187,6 +198,22 @@ def open_first_grant(payload: bytes, token: Token, *, nonce: str) -> Grant:
             except NotSigned:
                 break
     raise OtherCloud("the answer is not signed by the cloud that gave this token")
+
+
+def seal_refusal(refusal: Refusal, key: Ed25519PrivateKey, *, asked: Renew) -> str:
+    """The cloud's word that it refuses this request for good."""
+    return seal_text(_REFUSAL.dump_json(refusal), key, purpose=_no_to(asked)).decode()
+
+
+def open_refusal(proof: str, keys: KeySet, *, asked: Renew) -> Refusal:
+    """Raises NotSigned if no key of the cloud's signed it for this request, BadMessage if it is no refusal of it."""
+    try:
+        said = _REFUSAL.validate_json(keys.unseal_text(proof.encode(), purpose=_no_to(asked)))
+    except ValidationError as error:
+        raise BadMessage(str(error)) from error
+    if said.gateway_no != asked.gateway_no:
+        raise BadMessage(f"gateway {said.gateway_no} is refused, and {asked.gateway_no} had asked")
+    return said
 
 
 def _keys_named(written: bytes) -> list[Ed25519PublicKey]:
@@ -230,3 +257,7 @@ def _challenged(gateway_no: str, challenge: str) -> bytes:
 
 def _answer_to(nonce: str) -> str:
     return f"grant 1\n{nonce}"
+
+
+def _no_to(asked: Renew) -> str:
+    return f"refusal 1\n{asked.challenge}\n{asked.signature}"

@@ -22,7 +22,16 @@ from cloud.errors import CloudError
 from cloud.services import audit, challenges, downlog, scopes, signing_keys
 from cloud.services.gateway_keys import code_key
 from cloud.settings import Settings
-from prepaid.enrolment import Enrol, Grant, Renew, Token, seal_grant, secret_hash
+from prepaid.enrolment import (
+    Enrol,
+    Grant,
+    Refusal,
+    Renew,
+    Token,
+    seal_grant,
+    seal_refusal,
+    secret_hash,
+)
 from prepaid.seal import NotSigned
 
 log = logging.getLogger(__name__)
@@ -136,9 +145,19 @@ def renew(session: Session, settings: Settings, asked: Renew, *, now: datetime) 
     """The sealed Grant of the next credentials; those in use stay good until these have been used.
 
     It may be asked any number of times, also by a gateway that was away until its credentials had run out: its
-    key is what it is known by. Needs a system session. Raises StaleChallenge, NotTheGateway, Replaced or Revoked.
+    key is what it is known by. Needs a system session. Raises StaleChallenge; and NotTheGateway, Replaced or
+    Revoked, each with its proof.
     """
     challenges.check(settings, asked.gateway_no, asked.challenge, now=now)
+    try:
+        return _renew(session, settings, asked, now=now)
+    except (NotTheGateway, Replaced, Revoked) as error:
+        refusal = Refusal(asked.gateway_no, error.code, str(error))
+        error.proof = seal_refusal(refusal, settings.signing_key, asked=asked)
+        raise
+
+
+def _renew(session: Session, settings: Settings, asked: Renew, *, now: datetime) -> bytes:
     gateway = _lock_by_number(session, asked.gateway_no)
     keys = _keys(session, gateway) if gateway is not None else []
     signed = next((key for key in keys if _is_by(asked, key)), None)

@@ -21,11 +21,15 @@ class Unreachable(Exception):
 
 
 class Refused(Exception):
-    """The cloud said no, and why. code is the error's name there."""
+    """Who answers said no, and why. code is the error's name, proof what shows that the cloud said so, if anything.
 
-    def __init__(self, code: str, sentence: str) -> None:
+    Without a proof (prepaid.enrolment.open_refusal) it may come from whoever is on the way.
+    """
+
+    def __init__(self, code: str, sentence: str, *, proof: str | None = None) -> None:
         super().__init__(sentence)
         self.code = code
+        self.proof = proof
 
 
 def check_address(url: str, *, is_plain_allowed: bool) -> str:
@@ -122,8 +126,9 @@ def checked(url: str, status: int, said: bytes) -> bytes:
     try:
         refusal = json.loads(said)
         code, sentence = str(refusal["code"]), str(refusal["message"])
+        proof = refusal.get("proof")
     except (ValueError, KeyError, TypeError):
         raise Unreachable(f"{url} answers {status}, which is no answer of Wattwell") from None
     if status >= 500 or status == 429:
         raise Unreachable(f"{url}: {sentence}")
-    raise Refused(code, sentence)
+    raise Refused(code, sentence, proof=proof if isinstance(proof, str) else None)

@@ -7,14 +7,32 @@ from dataclasses import asdict
 from pathlib import Path
 
 from edge.uplink import credentials as files
-from edge.uplink.cloud_http import Post, Unreachable
+from edge.uplink.cloud_http import Post, Refused, Unreachable
 from edge.uplink.credentials import Credentials
-from prepaid.enrolment import Enrol, Grant, OtherCloud, Renew, Token, open_first_grant, open_grant
+from prepaid.enrolment import (
+    Enrol,
+    Grant,
+    OtherCloud,
+    Refusal,
+    Renew,
+    Token,
+    open_first_grant,
+    open_grant,
+    open_refusal,
+)
 from prepaid.wire import BadMessage
 
 
 class CannotEnrol(Exception):
     """The cloud's answer is not for this gateway, or not of its cloud; a sentence for a person."""
+
+
+class NoMore(Exception):
+    """The cloud has proved that this gateway gets no credentials any more: only a new token helps."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.sentence)
+        self.code = refusal.code
 
 
 def enrol(
@@ -50,7 +68,7 @@ def enrol(
 def renew(folder: Path, now_in_use: Credentials, *, post: Post) -> Credentials:
     """The next credentials, not yet written; those in use stay good until these have been used.
 
-    Raises CannotEnrol, BadCredentials, OSError, Unreachable or Refused.
+    Raises CannotEnrol, BadCredentials, OSError, Unreachable; NoMore where the cloud proves its no, else Refused.
     """
     gateway_no = now_in_use.gateway_no
     said = post("/api/gateways/challenge", {"gateway_no": gateway_no})
@@ -59,7 +77,16 @@ def renew(folder: Path, now_in_use: Credentials, *, post: Post) -> Credentials:
     except (ValueError, KeyError, TypeError):
         raise Unreachable(f"{now_in_use.cloud_url} gave no challenge") from None
     asked = Renew.by(gateway_no, challenge, files.own_key(folder))
-    answer = post("/api/gateways/renew", asdict(asked))
+    try:
+        answer = post("/api/gateways/renew", asdict(asked))
+    except Refused as error:
+        if error.proof is None:
+            raise
+        try:
+            refusal = open_refusal(error.proof, now_in_use.keys, asked=asked)
+        except BadMessage:
+            raise error from None
+        raise NoMore(refusal) from None
     try:
         grant = open_grant(answer, now_in_use.keys, nonce=challenge)
     except BadMessage as error:

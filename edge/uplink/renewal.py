@@ -17,7 +17,7 @@ from edge.uplink import enrol
 from edge.uplink.access import Access, BadCertificate, tls_context
 from edge.uplink.cloud_http import Post, Refused, Unreachable, posting
 from edge.uplink.credentials import BadCredentials, Credentials
-from edge.uplink.enrol import CannotEnrol
+from edge.uplink.enrol import CannotEnrol, NoMore
 from prepaid.seal import KeySet
 
 log = logging.getLogger(__name__)
@@ -28,8 +28,7 @@ FIRST_RETRY_S, LAST_RETRY_S = 60.0, 6 * 3600.0
 LEAST_S = 24 * 3600.0  # between two renewals, should our clock be years ahead of the cloud's
 NEVER = float("inf")
 REPLACED = "Replaced"
-FINAL = {"Revoked", REPLACED, "NotTheGateway"}
-"""What the cloud refuses for good: only a new token helps."""
+"""The cloud's name for a refusal by which the lines are another machine's."""
 
 
 class BrokerLink(Protocol):
@@ -55,7 +54,8 @@ class Renewal:
     They are renewed when two thirds of their time are over, or when the broker does not take them. The renewed
     are written down, and the cloud is told that they are in use, once the broker has taken them; if it does
     not, as nobody told it of them, the old ones serve on. Where another machine has been enrolled in our place the
-    lines are left to it: it hears of payments, and we do not. open_post is how the cloud is reached, and in_thread
+    lines are left to it: it hears of payments, and we do not; a refusal that the cloud has not signed changes
+    nothing. open_post is how the cloud is reached, and in_thread
     where what it blocks is run.
     """
 
@@ -111,15 +111,20 @@ class Renewal:
             post = self._open_post(current)
             folder = self._config.parent
             renewed = await self._in_thread(enrol.renew, folder, current, post=post)
-        except Refused as error:
-            if error.code not in FINAL:
-                return self._put_off(str(error))
+        except NoMore as error:
             self._next = NEVER  # until a person has brought others
             if error.code == REPLACED:
                 self._sync.give_way(str(error))
             else:
                 log.error("%s Metering goes on; nothing reaches the cloud", error)
-        except (Unreachable, CannotEnrol, BadCredentials, BadCertificate, OSError) as error:
+        except (
+            Refused,
+            Unreachable,
+            CannotEnrol,
+            BadCredentials,
+            BadCertificate,
+            OSError,
+        ) as error:
             self._put_off(str(error))
         else:
             self._tried = renewed

@@ -22,7 +22,7 @@ from cloud.tables import utc_now
 from edge.uplink import credentials as files
 from edge.uplink import enrol as edge
 from edge.uplink.cloud_http import Refused, Unreachable, checked
-from edge.uplink.enrol import CannotEnrol
+from edge.uplink.enrol import CannotEnrol, NoMore
 from prepaid.enrolment import Enrol, Renew, Token, open_first_grant, written_key
 from prepaid.seal import KeySet
 from prepaid.wire import CloudKeys, Envelope, read_down
@@ -304,7 +304,7 @@ def test_nobody_else_can_renew_a_gateways_credentials(issue, enrol, post, tmp_pa
     thief = tmp_path / "thief"
     thief.mkdir()
     for whose in (first, replace(first, gateway_no="GW-none")):
-        with pytest.raises(Refused, match="not signed with the key of an enrolled gateway") as no:
+        with pytest.raises(NoMore, match="not signed with the key of an enrolled gateway") as no:
             edge.renew(thief, whose, post=post)
         assert no.value.code == "NotTheGateway"
 
@@ -317,7 +317,7 @@ def test_a_spare_that_is_enrolled_puts_the_first_machine_out(
     spare = enrol(issue(), machine="spare")
 
     assert list(users()) == [spare.user]
-    with pytest.raises(Refused, match="Another machine has been enrolled") as no:
+    with pytest.raises(NoMore, match="Another machine has been enrolled") as no:
         edge.renew(tmp_path / "one", first, post=post)
     assert no.value.code == "Replaced"
 
@@ -332,7 +332,7 @@ def test_a_revoked_gateway_is_admitted_no_more_and_cannot_renew(
             enrolment.revoke(session, home.gateway_id, by=by, now=utc_now())
 
     assert users() == {}
-    with pytest.raises(Refused, match="were revoked") as no:
+    with pytest.raises(NoMore, match="were revoked") as no:
         edge.renew(tmp_path / "one", first, post=post)
     assert no.value.code == "Revoked"
     with pytest.raises(Refused, match="or the gateway was revoked"):

@@ -13,11 +13,14 @@ from prepaid.enrolment import (
     Enrol,
     Grant,
     OtherCloud,
+    Refusal,
     Renew,
     Token,
     open_first_grant,
     open_grant,
+    open_refusal,
     seal_grant,
+    seal_refusal,
     written_key,
 )
 from prepaid.seal import KeySet, NotSigned
@@ -130,3 +133,22 @@ def test_a_later_grant_is_opened_by_the_keys_that_the_gateway_has():
         open_grant(sealed, KeySet([OTHER.public_key()]), nonce="n")
     with pytest.raises(BadMessage):
         open_grant(b"nonsense", KeySet([CLOUD.public_key()]), nonce="n")
+
+
+def test_a_refusal_holds_for_the_very_request_that_it_answers():
+    key, keys = Ed25519PrivateKey.generate(), KeySet([CLOUD.public_key()])
+    asked = Renew.by("GW-0001", "challenge", key)
+    refusal = Refusal("GW-0001", "NotTheGateway", "Enrol it again.")
+    proof = seal_refusal(refusal, CLOUD, asked=asked)
+    assert open_refusal(proof, keys, asked=asked) == refusal
+
+    # Somebody asked the cloud in our name, without our key, to be refused.
+    not_ours = replace(asked, signature=Renew.by("GW-0001", "challenge", OTHER).signature)
+    for other in (not_ours, Renew.by("GW-0001", "another", key)):
+        with pytest.raises(NotSigned):
+            open_refusal(proof, keys, asked=other)
+    with pytest.raises(NotSigned):
+        open_refusal(seal_refusal(refusal, OTHER, asked=asked), keys, asked=asked)
+    of_another = seal_refusal(replace(refusal, gateway_no="GW-0002"), CLOUD, asked=asked)
+    with pytest.raises(BadMessage, match="GW-0002 is refused, and GW-0001 had asked"):
+        open_refusal(of_another, keys, asked=asked)

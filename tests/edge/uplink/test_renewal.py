@@ -20,13 +20,16 @@ from edge.uplink.access import Access
 from edge.uplink.cloud_http import Post, Refused, Unreachable
 from edge.uplink.credentials import Credentials
 from edge.uplink.renewal import Renewal
-from prepaid.enrolment import Grant, Renew, seal_grant, written_key
+from prepaid.enrolment import Grant, Refusal, Renew, seal_grant, seal_refusal, written_key
 from prepaid.seal import KeySet
 from tests.edge.simulated import clock, simulated
 
 BEGIN = datetime.fromisoformat("2026-11-21T10:00:00Z")  # of the simulated clock
 DAY = timedelta(days=1)
 CONFIG = 'gateway_no = "GW-0001"\n[[line]]\nname = "L1"\nport = "tcp:127.0.0.1:4001"\n'
+
+
+REPLACED = Refusal("GW-0001", "Replaced", "Another machine has been enrolled as gateway GW-0001.")
 
 
 class Cloud:
@@ -37,7 +40,9 @@ class Cloud:
         self.number = 1
         self.taken: list[str] = ["GW-0001.1"]  # users whom the broker admits
         self.asked = 0
-        self.refusal: Exception | None = None
+        self.away: Unreachable | None = None
+        self.refusal: Refusal | None = None
+        self.signer = self.key  # of refusals
         self.shift = timedelta(0)  # how far its clock is ahead of the gateway's
         # The link:
         self.is_up, self.is_refused = True, False
@@ -84,11 +89,14 @@ class Cloud:
     def post(self, path: str, body: Mapping[str, object]) -> bytes:
         if path == "/api/gateways/challenge":
             self.asked += 1
-            if self.refusal is not None:
-                raise self.refusal
+            if self.away is not None:
+                raise self.away
             return json.dumps({"challenge": f"challenge {self.asked}"}).encode()
         asked = Renew(**body)  # type: ignore[arg-type]
         asked.verify(written_key(self.gateway_key.public_key()))
+        if self.refusal is not None:
+            proof = seal_refusal(self.refusal, self.signer, asked=asked)
+            raise Refused(self.refusal.code, self.refusal.sentence, proof=proof)
         self.number += 1
         return seal_grant(
             self.grant(at=clock() + self.shift), self.key, nonce=str(body["challenge"])
@@ -145,11 +153,11 @@ async def test_a_cloud_that_is_away_is_asked_again_and_said_once(
     caplog.set_level(logging.INFO)
     cloud = Cloud(tmp_path)
     cloud.taken.append("GW-0001.2")
-    cloud.refusal = Unreachable("https://cloud.test does not answer: timed out")
+    cloud.away = Unreachable("https://cloud.test does not answer: timed out")
 
     await cloud.days_pass(65)
     assert 10 < cloud.asked < 30  # within 5 days: soon at first, then every 6 hours
-    cloud.refusal = None
+    cloud.away = None
     await cloud.days_pass(1)
 
     assert written(cloud) == 2
@@ -209,7 +217,9 @@ async def test_a_revoked_gateway_says_so_once_and_asks_no_more(
 ):
     cloud = Cloud(tmp_path)
     cloud.is_up, cloud.is_refused = False, True
-    cloud.refusal = Refused("Revoked", "The credentials of gateway GW-0001 were revoked.")
+    cloud.refusal = Refusal(
+        "GW-0001", "Revoked", "The credentials of gateway GW-0001 were revoked."
+    )
 
     await cloud.days_pass(100)
 
@@ -226,23 +236,43 @@ async def test_a_gateway_in_whose_place_another_was_enrolled_gives_way_within_ha
 ):
     cloud = Cloud(tmp_path)
     cloud.is_up, cloud.is_refused = False, True
-    cloud.refusal = Refused("Replaced", "Another machine has been enrolled as gateway GW-0001.")
+    cloud.refusal = REPLACED
 
     for _ in range(6):  # each five seconds
         await cloud.renewal.look()
         await asyncio.sleep(5)
 
-    assert cloud.gave_way == ["Another machine has been enrolled as gateway GW-0001."]
+    assert cloud.gave_way == [REPLACED.sentence]
     await cloud.days_pass(100)
     assert (cloud.asked, len(cloud.gave_way)) == (1, 1)
     assert "Metering goes on" not in caplog.text
 
 
 @simulated
+async def test_who_is_on_the_way_to_the_cloud_cannot_say_that_another_serves_in_our_place(
+    tmp_path: Path,
+):
+    cloud = Cloud(tmp_path)
+    cloud.taken = ["GW-0001.2"]
+    cloud.is_up, cloud.is_refused = False, True
+    cloud.refusal, cloud.signer = REPLACED, Ed25519PrivateKey.generate()
+    await cloud.days_pass(1)
+
+    cloud.refusal = replace(REPLACED, gateway_no="GW-0002")
+    cloud.signer = cloud.key  # what the cloud once said to another
+    await cloud.days_pass(1)
+    assert cloud.gave_way == []
+
+    cloud.refusal = None
+    await cloud.days_pass(1)
+    assert (written(cloud), cloud.is_up) == (2, True)
+
+
+@simulated
 async def test_what_a_technician_enrolled_is_taken_up_without_a_restart(tmp_path: Path):
     cloud = Cloud(tmp_path)
     cloud.is_up, cloud.is_refused = False, True
-    cloud.refusal = Refused("Revoked", "Revoked.")
+    cloud.refusal = Refusal("GW-0001", "Revoked", "Revoked.")
     await cloud.days_pass(1)
 
     cloud.number, cloud.taken, cloud.refusal = 7, ["GW-0001.7"], None
