@@ -20,6 +20,7 @@ class Said:
 
 ALARMS = {
     AlarmKind.SILENT: Look(N_("Meter silent"), "antenna-bars-off", Tone.BAD),
+    AlarmKind.WRONG_ENTRY: Look(N_("Meter's entry is wrong"), "edit-off", Tone.BAD),
     AlarmKind.IMPLAUSIBLE: Look(N_("Reading in doubt"), "zoom-question", Tone.WARN),
     AlarmKind.STUCK: Look(N_("Register stands still"), "player-pause", Tone.WARN),
     AlarmKind.SWITCH_FAILED: Look(N_("Switch did not follow"), "plug-x", Tone.BAD),

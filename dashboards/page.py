@@ -20,6 +20,7 @@ from cloud.said import said_again
 from dashboards import (
     alarm_words,
     browser_words,
+    entry_words,
     measured_words,
     refusal_words,
     sentences,
@@ -143,6 +144,7 @@ def _environment(language: str) -> jinja2.Environment:
         "band_word": lambda name: tariff_words.band(name, say),
         "item_word": lambda name: tariff_words.item(name, say),
         "fault_word": lambda fault: tariff_faults.said(fault, say),
+        "entry_word": lambda text: entry_words.said(text, say),
         "refusal_word": lambda refused: refusal_words.said(refused, say),
         "said": lambda words: sentences.said(language, words),
         "said_again": lambda written: sentences.said(language, said_again(written)),

@@ -30,7 +30,7 @@ from edge.switches import Switches
 from prepaid.point import ServicePoint
 from prepaid.reading import Reading, Supply
 from prepaid.supply import Override, Situation, Why
-from prepaid.wire import AlarmKind, Decided
+from prepaid.wire import UNREAD, AlarmKind, Decided
 from protocols.exchange import ProtocolError
 
 log = logging.getLogger(__name__)
@@ -126,9 +126,9 @@ class Agent:
         by_line: dict[str, list[UUID]] = {name: [] for name in self._buses}
         for point in self._points.values():
             if point.meter.line not in by_line:
-                self._silent([point], f"gateway.toml has no line {point.meter.line}")
+                self._wrong_entry(point, f"gateway.toml has no line {point.meter.line}")
             elif point.meter.protocol not in DRIVERS:
-                self._silent([point], f"there is no driver for {point.meter.protocol}")
+                self._wrong_entry(point, f"there is no driver for {point.meter.protocol}")
             else:
                 by_line[point.meter.line].append(point.id)
         for name, points in by_line.items():
@@ -324,19 +324,26 @@ class Agent:
                 earlier[name] = now
 
     def _silent(self, points: Iterable[ServicePoint], why: str) -> None:
-        new = []
-        for point in points:
+        silent = list(points)
+        for point in silent:
             self._power.went_silent(point.id, of=len(self._points))
-            if self._store.alarm_since(point.id, AlarmKind.SILENT) is None:
-                new.append(point)
+        self._unread(silent, AlarmKind.SILENT, why)
+
+    def _wrong_entry(self, point: ServicePoint, why: str) -> None:
+        self._unread([point], AlarmKind.WRONG_ENTRY, why)
+
+    def _unread(self, points: Iterable[ServicePoint], kind: AlarmKind, why: str) -> None:
+        """Tell that points cannot be read, and no longer for another reason."""
+        new = [point for point in points if self._store.alarm_since(point.id, kind) is None]
         if not new:
             return
+        at = self._clock.now().at
         try:
             with self._store.transaction(is_derived=True):
                 for point in new:
-                    self._booking.alarms.tell(
-                        point, AlarmKind.SILENT, self._clock.now().at, why, is_on=True
-                    )
+                    for other in UNREAD:
+                        self._booking.alarms.tell(point, other, at, why, is_on=False)
+                    self._booking.alarms.tell(point, kind, at, why, is_on=True)
         except StoreHeld:
             pass  # it is seen again once the store serves
         except StoreFull as error:
@@ -421,7 +428,9 @@ class Agent:
 
     def _missed(self, point: ServicePoint, error: Exception) -> float:
         misses = self._misses[point.id] = self._misses.get(point.id, 0) + 1
-        if misses >= SILENT_AFTER:
+        if isinstance(error, BadMeter):
+            self._wrong_entry(point, str(error))
+        elif misses >= SILENT_AFTER:
             self._silent([point], str(error))
         return rounds_off(misses) * self._rounds[point.meter.line].round_s
 

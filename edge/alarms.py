@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 OF_READING = (
     AlarmKind.SILENT,
+    AlarmKind.WRONG_ENTRY,
     AlarmKind.NO_TARIFF,
     AlarmKind.IMPLAUSIBLE,
     AlarmKind.STUCK,
@@ -79,7 +80,7 @@ class Alarms:
         changed = [kind for kind in OF_READING if (kind in found) is not (kind in on)]
         for kind in changed:
             match kind:
-                case AlarmKind.SILENT:
+                case AlarmKind.SILENT | AlarmKind.WRONG_ENTRY:
                     text = "it answers"
                 case AlarmKind.NO_TARIFF:
                     text = _of_tariff(point.tariff, has_tariff)

@@ -49,6 +49,9 @@ class BadMessage(ValueError):
 
 class AlarmKind(StrEnum):
     SILENT = "silent"  # 失联: the meter does not answer
+    WRONG_ENTRY = (
+        "wrong-entry"  # 档案有误: as it is entered it cannot be asked: line, address, a setting
+    )
     IMPLAUSIBLE = "implausible"  # 读数异常: charged nothing, held
     STUCK = "stuck"  # 停走: the register stands still where it never did
     SWITCH_FAILED = "switch-failed"  # 拒动: relay or valve did not follow
@@ -59,6 +62,10 @@ class AlarmKind(StrEnum):
     CUT_WAITS = "cut-waits"  # 待断: due to be cut, and waiting alone will not end what keeps it
     FINAL_BALANCE = "final-balance"  # 余额告急: at the last alarm level before the cut
     LOW_BALANCE = "low-balance"  # 余额不足
+
+
+UNREAD = (AlarmKind.SILENT, AlarmKind.WRONG_ENTRY)
+"""Of a meter whose register nobody knows now; one of them at a time."""
 
 
 # Up: what the gateway saw and did.

@@ -21,6 +21,7 @@ from prepaid.wire import AlarmKind, Trouble
 
 SHOWN = (
     AlarmKind.SILENT,
+    AlarmKind.WRONG_ENTRY,
     AlarmKind.IMPLAUSIBLE,
     AlarmKind.STUCK,
     AlarmKind.SWITCH_FAILED,

@@ -265,7 +265,7 @@ def _save_alarms(session: Session, organization_id: UUID, alarms: Sequence[Alarm
 def _column_of(kind: AlarmKind) -> str | None:
     """Where the state of a point shows since when the alarm is on, None where it does not."""
     match kind:
-        case AlarmKind.SILENT:
+        case AlarmKind.SILENT | AlarmKind.WRONG_ENTRY:
             return "silent_since"
         case AlarmKind.IMPLAUSIBLE:
             return "held_since"

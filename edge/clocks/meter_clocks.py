@@ -35,7 +35,7 @@ from edge.lines.bus import Bus, NoReply
 from edge.lines.ports import LineAway
 from prepaid.point import Meter, ServicePoint
 from prepaid.tariff import Tariff
-from prepaid.wire import AlarmKind
+from prepaid.wire import UNREAD, AlarmKind
 from protocols.exchange import Exchange, ProtocolError
 
 log = logging.getLogger(__name__)
@@ -121,7 +121,7 @@ class MeterClocks:
             and point.meter.protocol in DRIVERS
             and whom(point.meter) not in self._without
             and self._last_asked(point.id) + again_s <= now.tick
-            and self._store.alarm_since(point.id, AlarmKind.SILENT) is None
+            and not any(self._store.alarm_since(point.id, kind) for kind in UNREAD)
         ]
         return min(due, key=lambda point: self._last_asked(point.id), default=None)
 

@@ -132,5 +132,9 @@ def _high_first(meter: Meter) -> bool:
             return False
         case _:
             raise BadMeter(
-                f'di_order of meter {meter.meter_no} must be "high-first" or "low-first"'
+                '%(setting)s of meter %(meter_no)s must be "%(one)s" or "%(other)s"',
+                setting="di_order",
+                meter_no=meter.meter_no,
+                one="high-first",
+                other="low-first",
             )

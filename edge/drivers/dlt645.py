@@ -138,7 +138,13 @@ def hides_armed(meter: Meter) -> bool:
         case "no":
             return True
         case _:
-            raise BadMeter(f'relay_command_bit of meter {meter.meter_no} must be "yes" or "no"')
+            raise BadMeter(
+                '%(setting)s of meter %(meter_no)s must be "%(one)s" or "%(other)s"',
+                setting="relay_command_bit",
+                meter_no=meter.meter_no,
+                one="yes",
+                other="no",
+            )
 
 
 def clock(meter: Meter) -> Exchange[Frame, datetime]:
@@ -164,7 +170,13 @@ def buzz(meter: Meter, now: datetime, *, is_on: bool) -> Exchange[Frame, None] |
         case "yes":
             return _control(meter, RelayCommand.ALARM_ON if is_on else RelayCommand.ALARM_OFF, now)
         case _:
-            raise BadMeter(f'buzzer of meter {meter.meter_no} must be "yes" or "no"')
+            raise BadMeter(
+                '%(setting)s of meter %(meter_no)s must be "%(one)s" or "%(other)s"',
+                setting="buzzer",
+                meter_no=meter.meter_no,
+                one="yes",
+                other="no",
+            )
 
 
 def switch(meter: Meter, supply: Supply, restore: Restore, now: datetime) -> Exchange[Frame, None]:
@@ -205,6 +217,7 @@ def _deadline(meter: Meter, now: datetime) -> datetime | None:
         offset = int(meter.settings["utc_offset_min"])
     except (KeyError, ValueError):
         raise BadMeter(
-            f"utc_offset_min of meter {meter.meter_no} must say, in minutes, how far its clock is from UTC"
+            "utc_offset_min of meter %(meter_no)s must say, in minutes, how far its clock is from UTC",
+            meter_no=meter.meter_no,
         ) from None
     return now.astimezone(UTC).replace(tzinfo=None) + timedelta(minutes=minutes + offset)

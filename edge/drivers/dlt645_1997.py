@@ -126,8 +126,9 @@ def switch(meter: Meter, supply: Supply, restore: Restore, now: datetime) -> Exc
     """Raises BadMeter: this edition has no command for it."""
     yield from ()
     raise BadMeter(
-        f"meter {meter.meter_no} speaks DL/T 645-1997, which has no command to switch: say that it has no "
-        "switch, or switch its supply by another device"
+        "meter %(meter_no)s speaks DL/T 645-1997, which has no command to switch: say that it has no switch, or "
+        "switch its supply by another device",
+        meter_no=meter.meter_no,
     )
 
 

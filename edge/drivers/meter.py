@@ -16,7 +16,15 @@ BANDS = ("sharp", "peak", "flat", "valley", "deep")
 
 
 class BadMeter(Exception):
-    """The meter's entry cannot be used: its address or a setting is wrong. The cloud must mend it."""
+    """The meter's entry cannot be used: its address or a setting is wrong. The cloud must mend it.
+
+    message is English with %(name)s for each of values, for whoever says it in another language.
+    """
+
+    def __init__(self, message: str, **values: object) -> None:
+        super().__init__(message % values)
+        self.message = message
+        self.values = values
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +79,10 @@ def band_names(meter: Meter) -> tuple[str, ...] | None:
     names = tuple(name.strip() for name in said.split(","))
     if not all(names) or len(set(names)) < len(names):
         raise BadMeter(
-            f"bands of meter {meter.meter_no} must name the tariff's band of each rate number, from 1 on, "
-            f'each once, as "sharp,peak,flat,valley"; it says {said!r}'
+            "bands of meter %(meter_no)s must name the tariff's band of each rate number, from 1 on, each once, "
+            'as "sharp,peak,flat,valley"; it says "%(said)s"',
+            meter_no=meter.meter_no,
+            said=said,
         )
     return names
 
@@ -80,7 +90,12 @@ def band_names(meter: Meter) -> tuple[str, ...] | None:
 def digits(meter: Meter, name: str, text: str | None, count: int) -> str:
     """The text, if it is count decimal digits. Raises BadMeter."""
     if text is None or len(text) != count or not (text.isascii() and text.isdecimal()):
-        raise BadMeter(f"{name} of meter {meter.meter_no} must be {count} digits")
+        raise BadMeter(
+            "%(setting)s of meter %(meter_no)s must be %(count)s digits",
+            setting=name,
+            meter_no=meter.meter_no,
+            count=count,
+        )
     return text
 
 
@@ -91,5 +106,10 @@ def number(meter: Meter, name: str, text: str | None, *, base: int, most: int) -
     except ValueError:
         value = -1
     if not 0 <= value <= most:
-        raise BadMeter(f"{name} of meter {meter.meter_no} must be a number from 0 to {most}")
+        raise BadMeter(
+            "%(setting)s of meter %(meter_no)s must be a number from 0 to %(most)s",
+            setting=name,
+            meter_no=meter.meter_no,
+            most=most,
+        )
     return value

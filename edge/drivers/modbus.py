@@ -192,9 +192,10 @@ def switch(meter: Meter, supply: Supply, restore: Restore, now: datetime) -> Exc
             command, wanted = known and known.on, profiles.Supply.ON
             if profile.kind is not Kind.WATER and restore is not Restore.DIRECT:
                 raise BadMeter(
-                    f"meter {meter.meter_no} ({profile.vendor} {profile.model}) has no close permit "
-                    "合闸允许, it can only be closed from here: where the site has consented, its point must "
-                    f"say restore {Restore.DIRECT}"
+                    "meter %(meter_no)s (%(model)s) has no close permit 合闸允许, it can only be closed from here: "
+                    "where the site has consented, its point must say restore direct",
+                    meter_no=meter.meter_no,
+                    model=_model(profile),
                 )
         case Supply.OFF:
             command, wanted = known and known.off, profiles.Supply.OFF
@@ -202,8 +203,11 @@ def switch(meter: Meter, supply: Supply, restore: Restore, now: datetime) -> Exc
             raise ValueError(f"a relay or valve is not told to be {supply}")
     if command is None:
         raise BadMeter(
-            f"no command to go {supply} is known for meter {meter.meter_no} ({profile.vendor} "
-            f"{profile.model}): say that it has no switch, or switch it by another device"
+            "no command to go %(supply)s is known for meter %(meter_no)s (%(model)s): say that it has no switch, or "
+            "switch it by another device",
+            supply=supply,
+            meter_no=meter.meter_no,
+            model=_model(profile),
         )
     yield from profiles.switch(_unit(meter), profile, wanted)
 
@@ -212,7 +216,8 @@ def _unit(meter: Meter) -> int:
     unit = number(meter, "address", meter.address, base=10, most=255)
     if not unit:
         raise BadMeter(
-            f"address of meter {meter.meter_no} must be a unit from 1 to 247, not everybody's 0"
+            "address of meter %(meter_no)s must be a unit from 1 to 247, not everybody's 0",
+            meter_no=meter.meter_no,
         )
     return unit
 
@@ -222,9 +227,15 @@ def _profile(meter: Meter) -> Profile:
         return profiles.load(meter.settings.get("profile", ""))
     except ValueError as error:
         raise BadMeter(
-            f"profile of meter {meter.meter_no} cannot be used: {error}; there are "
-            f"{', '.join(profiles.names())}"
+            "profile of meter %(meter_no)s cannot be used: %(why)s; there are %(names)s",
+            meter_no=meter.meter_no,
+            why=error,
+            names=", ".join(profiles.names()),
         ) from error
+
+
+def _model(profile: Profile) -> str:
+    return f"{profile.vendor} {profile.model}"
 
 
 def _fetch(unit: int, profile: Profile, wanted: set[str], known: Known) -> Exchange[Frame, Fetched]:
@@ -250,14 +261,20 @@ def _rates(meter: Meter, profile: Profile) -> dict[str, str]:
     if names is None:
         if any(rate.band is None for rate in profile.bands):
             raise BadMeter(
-                f"meter {meter.meter_no} ({profile.vendor} {profile.model}) counts {len(profile.bands)} rates by "
-                'number alone: its settings must say "bands", the tariff\'s band of each, from rate 1 on'
+                "meter %(meter_no)s (%(model)s) counts %(count)s rates by number alone: its settings must say "
+                '"bands", the tariff\'s band of each, from rate 1 on',
+                meter_no=meter.meter_no,
+                model=_model(profile),
+                count=len(profile.bands),
             )
         return {rate.band: rate.register for rate in profile.bands if rate.band is not None}
     if len(names) > len(profile.bands):
         raise BadMeter(
-            f"bands of meter {meter.meter_no} names {len(names)}, but its profile ({profile.vendor} "
-            f"{profile.model}) has registers for {len(profile.bands)}"
+            "bands of meter %(meter_no)s names %(named)s, but its profile (%(model)s) has registers for %(count)s",
+            meter_no=meter.meter_no,
+            named=len(names),
+            model=_model(profile),
+            count=len(profile.bands),
         )
     return {name: rate.register for name, rate in zip(names, profile.bands, strict=False)}
 
@@ -274,8 +291,10 @@ def _ratio(meter: Meter, profile: Profile) -> Ratio | None:
         return DIRECT
     if profile.ratio_rule is RatioRule.UNCLEAR or profile.pt is None or profile.ct is None:
         raise BadMeter(
-            f"meter {meter.meter_no} ({profile.vendor} {profile.model}) does not say by which ratios to "
-            'multiply: its settings must say "pt" and "ct", both "1" where it is connected directly'
+            "meter %(meter_no)s (%(model)s) does not say by which ratios to multiply: its settings must say "
+            '"pt" and "ct", both "1" where it is connected directly',
+            meter_no=meter.meter_no,
+            model=_model(profile),
         )
     return None
 
@@ -299,8 +318,12 @@ def _check_once(meter: Meter, ratio: Ratio) -> None:
     """What is read is multiplied by the driver or by the books, never by both. Raises BadMeter."""
     if meter.multiplier != 1 and ratio.pt * ratio.ct != 1:
         raise BadMeter(
-            f"meter {meter.meter_no} would be multiplied twice: by PT {ratio.pt} and CT {ratio.ct}, and by its "
-            f'multiplier {meter.multiplier}; set "pt" and "ct" to "1", or the multiplier'
+            "meter %(meter_no)s would be multiplied twice: by PT %(pt)s and CT %(ct)s, and by its multiplier "
+            '%(multiplier)s; set "pt" and "ct" to "1", or the multiplier',
+            meter_no=meter.meter_no,
+            pt=ratio.pt,
+            ct=ratio.ct,
+            multiplier=meter.multiplier,
         )
 
 
@@ -310,5 +333,9 @@ def _positive(meter: Meter, name: str, text: str | None) -> Decimal:
     except InvalidOperation:
         value = Decimal(0)
     if not value.is_finite() or value <= 0:
-        raise BadMeter(f"{name} of meter {meter.meter_no} must be a number above 0")
+        raise BadMeter(
+            "%(setting)s of meter %(meter_no)s must be a number above 0",
+            setting=name,
+            meter_no=meter.meter_no,
+        )
     return value

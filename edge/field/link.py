@@ -12,7 +12,7 @@ from edge.lines.place import SerialAt
 from edge.technician.answers import Protocol
 from edge.technician.search.found import Found
 from prepaid.point import Meter, ServicePoint
-from prepaid.wire import AlarmKind, MeterLinked, Work
+from prepaid.wire import UNREAD, MeterLinked, Work
 from protocols.modbus import profile as profiles
 
 DRIVER_OF = {
@@ -29,9 +29,9 @@ class NotAsEntered(CannotDo):
 
 
 def is_open(room: MeterRoom, point: ServicePoint) -> bool:
-    """Whether a point waits for its meter: it was never read, or is silent."""
+    """Whether a point waits for its meter: it was never read, or cannot be read now."""
     never = room.store.position(point.id) is None
-    return never or room.store.alarm_since(point.id, AlarmKind.SILENT) is not None
+    return never or any(room.store.alarm_since(point.id, kind) is not None for kind in UNREAD)
 
 
 def open_points(room: MeterRoom) -> list[ServicePoint]:

@@ -26,7 +26,7 @@ class Tone(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """message is English with %(name)s for each of values."""
+    """message is English with %(name)s for each of values; a value may be such a sentence itself."""
 
     message: str
     tone: Tone = Tone.NONE
@@ -80,7 +80,8 @@ def of_error(error: Exception) -> Said:
         case LineAway():
             return said("The line cannot be used: %(what)s.", Tone.BAD, what=error)
         case BadMeter():
-            return said("The meter's entry is wrong: %(what)s.", Tone.BAD, what=error)
+            what = Said(error.message, values=error.values)
+            return said("The meter's entry is wrong: %(what)s.", Tone.BAD, what=what)
         case StoreHeld():
             return said("The ledger is held: nothing is read, charged or switched.", Tone.BAD)
         case StoreFull():

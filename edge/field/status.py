@@ -50,13 +50,18 @@ class PointStatus:
     why: Why | None
     balance: Money | None  # None: nobody pays
     alarms: Mapping[AlarmKind, datetime]
-    is_open: bool  # never read, or silent: it may wait for its meter
+    is_open: bool  # never read, or not to be read now: it may wait for its meter
     has_switch: bool
     is_lending_offered: bool  # emergency credit may be taken now, and was not
 
     @property
     def is_silent(self) -> bool:
         return AlarmKind.SILENT in self.alarms
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether its meter cannot be asked as it is entered."""
+        return AlarmKind.WRONG_ENTRY in self.alarms
 
     @property
     def is_held(self) -> bool:
@@ -82,6 +87,7 @@ class Counts:
 
     points: int
     silent: int
+    wrong: int  # not to be asked as they are entered
     held: int
     off: int
     waiting: int  # due to be cut, and something keeps it
@@ -120,6 +126,7 @@ def status(room: MeterRoom, link: Link) -> Status:
     counts = Counts(
         points=len(points),
         silent=kinds.count(AlarmKind.SILENT),
+        wrong=kinds.count(AlarmKind.WRONG_ENTRY),
         held=kinds.count(AlarmKind.IMPLAUSIBLE),
         off=sum(row is not None and row.seen is Supply.OFF for row in supplies),
         waiting=kinds.count(AlarmKind.CUT_WAITS),

@@ -76,6 +76,7 @@ WHYS = {
 }
 ALARMS = {
     AlarmKind.SILENT: N_("Meter silent"),
+    AlarmKind.WRONG_ENTRY: N_("Meter's entry is wrong"),
     AlarmKind.IMPLAUSIBLE: N_("Reading in doubt"),
     AlarmKind.STUCK: N_("Register stands still"),
     AlarmKind.SWITCH_FAILED: N_("Switch did not follow"),
@@ -109,6 +110,7 @@ WORKS = {
     Work.CONSOLE: N_("Frame by hand"),
 }
 SILENT = Look(N_("Silent"), "silent", Tone.BAD)
+WRONG = Look(N_("Entry is wrong"), "bad", Tone.BAD)
 NEVER = Look(N_("Never read"), "search", Tone.WARN)
 DOUBT = Look(N_("Reading in doubt"), "warn", Tone.WARN)
 
@@ -122,6 +124,8 @@ EMPTY = Look(N_("No meters yet"), "search", Tone.NONE)
 def of_point(point: PointStatus) -> Look:
     if point.is_silent:
         return SILENT
+    if point.is_wrong:
+        return WRONG
     if point.read_at is None:
         return NEVER
     if point.is_held:

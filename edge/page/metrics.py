@@ -95,6 +95,7 @@ class _Said(Collector):
         for state, number in (
             ("all", counts.points),
             ("silent", counts.silent),
+            ("wrong_entry", counts.wrong),
             ("held", counts.held),
             ("off", counts.off),
             ("cut_waits", counts.waiting),

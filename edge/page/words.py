@@ -48,8 +48,12 @@ def language_of(request: HTTPConnection) -> str:
 
 
 def told(sentence: Said, language: str) -> str:
-    """A sentence in a language, its values as they are."""
-    return CATALOGUES[language].gettext(sentence.message) % sentence.values
+    """A sentence in a language; of its values those that are sentences, too."""
+    values = {
+        name: told(value, language) if isinstance(value, Said) else value
+        for name, value in sentence.values.items()
+    }
+    return CATALOGUES[language].gettext(sentence.message) % values
 
 
 def refused(error: Refused, language: str) -> str:

@@ -15,7 +15,7 @@ from edge.ledger.store import Store
 from prepaid.ledger import Transfer, TransferIdReused
 from prepaid.money import ZERO
 from prepaid.reading import Supply
-from prepaid.wire import AlarmKind, Refusal, Withdraw, Withdrawn
+from prepaid.wire import UNREAD, Refusal, Withdraw, Withdrawn
 
 log = logging.getLogger(__name__)
 
@@ -67,5 +67,5 @@ def _may_draw_unread(store: Store, point: UUID) -> bool:
     row = store.supply(point)
     if row is not None and row.seen is Supply.OFF:
         return False
-    is_silent = store.alarm_since(point, AlarmKind.SILENT) is not None
-    return is_silent or store.history(point).is_held
+    is_unread = any(store.alarm_since(point, kind) is not None for kind in UNREAD)
+    return is_unread or store.history(point).is_held

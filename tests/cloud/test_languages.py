@@ -16,7 +16,7 @@ import edge
 import prepaid
 from cloud.errors import CloudError
 from cloud.said import Faults, Said, said_again
-from dashboards import errors, refusal_words, sentences, words
+from dashboards import entry_words, errors, refusal_words, sentences, words
 from dashboards.words import CATALOGUES
 from prepaid.resolution import BadDecision
 from tests.dashboards.messages import said_by_errors, said_within
@@ -140,6 +140,30 @@ def test_times_in_a_gateways_refusal_are_the_sites() -> None:
     assert said == (  # Beijing is eight hours ahead of UTC
         "The register was charged at 2026-03-02 20:00 and in doubt at 2026-03-02 20:05, so it cannot have been reset"
         " at 2026-03-03 00:30."
+    )
+
+
+def wrong_entries() -> list[str]:
+    """What drivers say of a meter that they cannot ask, a number for each value."""
+    messages = [
+        call.args[0].value
+        for _, call in calls(Path(edge.__file__).parent / "drivers", {"BadMeter"})
+        if isinstance(call.args[0], ast.Constant)
+    ]
+    return [re.sub(r"%\(\w+\)s", "7", message) for message in messages]
+
+
+def test_what_is_wrong_with_the_entry_of_a_meter_is_told_in_chinese() -> None:
+    zh = CATALOGUES["zh"].gettext
+    told = [*wrong_entries(), "gateway.toml has no line L7", "there is no driver for mbus"]
+
+    said = [entry_words.said(text, zh) for text in told]
+
+    assert len(said) > 15
+    assert [text for text, given in zip(said, told, strict=True) if text == given] == []
+    assert said[-2:] == ["网关的配置里没有总线 L7。", "网关不支持规约 mbus。"]
+    assert entry_words.said("password of meter 201709320072 must be 6 digits", zh) == (
+        "表计 201709320072 的“password”未填写或有误。"
     )
 
 

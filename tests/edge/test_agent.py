@@ -796,6 +796,31 @@ async def test_a_meter_without_driver_or_line_is_alarmed_and_the_others_are_serv
 
     (alarm,) = room.told(Alarm)
     assert (alarm.point, alarm.text) == (WATER.id, "there is no driver for mbus")
+    assert alarm.alarm is AlarmKind.WRONG_ENTRY
+    agent.cancel()
+
+
+@simulated
+async def test_a_meter_that_cannot_be_asked_as_it_is_entered_is_not_called_silent(tmp_path: Path):
+    room = Room(tmp_path)
+    agent = asyncio.create_task(room.agent.run())
+    wrong = replace(WATER, meter=replace(WATER.meter, settings={"di_order": "backwards"}))
+    dead = replace(WATER, meter=replace(WATER.meter, address="78330011229999"))
+    for point in (wrong, dead, WATER):  # as the office enters it, and mends it twice
+        with room.store.transaction():
+            room.store.save_point(point)
+        room.agent.take_up(WATER.id)
+        await asyncio.sleep(60)
+
+    text = 'di_order of meter 78330011223344 must be "high-first" or "low-first"'
+    told = [each for each in room.told(Alarm) if each.point == WATER.id]
+    assert [(each.alarm.value, each.is_over) for each in told] == [
+        ("wrong-entry", False),
+        ("wrong-entry", True),
+        ("silent", False),
+        ("silent", True),
+    ]
+    assert told[0].text == text
     agent.cancel()
 
 

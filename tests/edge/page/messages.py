@@ -12,7 +12,7 @@ import edge
 from edge.codes import Refused
 
 EDGE = Path(edge.__file__).parent
-SAYS = {"N_": 0, "said": 0, "why_not": 0, "Note": 0, "Said": 0}
+SAYS = {"N_": 0, "said": 0, "why_not": 0, "Note": 0, "Said": 0, "BadMeter": 0}
 """Who is given a message, and as which of its arguments."""
 
 
@@ -33,6 +33,7 @@ def said_by_programs() -> set[str]:
     """Messages that are written out where they are said; and those returned to be said."""
     found: set[str] = set()
     for path in [
+        *(EDGE / "drivers").glob("*.py"),
         *(EDGE / "field").glob("*.py"),
         *(EDGE / "page").glob("*.py"),
         *(EDGE / "technician").rglob("*.py"),
