@@ -24,9 +24,9 @@ def needs_somebody(now: dict[str, Any]) -> bool:
     )
 
 
-def draw(now: dict[str, Any], points: list[dict[str, Any]]) -> None:
-    """A gateway that runs, as its socket tells it."""
-    console = Console()
+def draw(now: dict[str, Any], points: list[dict[str, Any]], console: Console | None = None) -> None:
+    """A gateway that runs, as its socket tells it; in 80 columns a usual line takes one row."""
+    console = console or Console()
     counts = now["counts"]
     _row(console, "gateway 网关", now["gateway_no"])
     if now["hold"]:
@@ -48,12 +48,17 @@ def draw(now: dict[str, Any], points: list[dict[str, Any]]) -> None:
         "" if now["is_link_up"] else "yellow",
     )
     _row(console, "ledger 账本", f"{now['ledger_bytes'] / 1024 / 1024:.1f} MB")
-    said = f"{counts['points']}; {counts['silent']} silent, {counts['held']} in doubt, {counts['off']} off"
-    _row(console, "points 用能点", said, "yellow" if counts["silent"] or counts["held"] else "")
+    said = (
+        f"{counts['points']}; {counts['silent']} silent, {counts['wrong']} entered wrongly, "
+        f"{counts['held']} in doubt, {counts['off']} off"
+    )
+    is_well = not (counts["silent"] or counts["wrong"] or counts["held"])
+    _row(console, "points 用能点", said, "" if is_well else "yellow")
     for trouble, since in now["troubles"].items():
         _row(console, "trouble 告警", f"{trouble} since {since[:19]}Z", "red")
     if now["rejected"]:
         _row(console, "rejected", f"{now['rejected']} entries of the cloud", "yellow")
+    console.print()
     console.print(_lines(now["lines"]))
     named = [(point["name"], _alarms(point)) for point in points if _alarms(point)]
     _draw_named(console, named)
@@ -61,14 +66,14 @@ def draw(now: dict[str, Any], points: list[dict[str, Any]]) -> None:
 
 def _lines(lines: list[dict[str, Any]]) -> Table:
     table = _table(
-        "line 总线",
+        "line",
         "at",
         "points",
         "silent",
         "used",
         "answers",
         "late",
-        "bound 透支上界",
+        "bound",
         folded="at",
     )
     for line in lines:
@@ -77,11 +82,11 @@ def _lines(lines: list[dict[str, Any]]) -> Table:
         fen = bound["most"]["fen"]
         table.add_row(
             Text(line["name"], style="red" if line["is_stuck"] else ""),
-            line["place"],
+            line["place"].replace(" · ", " "),
             str(line["points"]),
             Text(str(line["silent"]), style="yellow" if line["silent"] else ""),
-            f"{used:.1%}",
-            f"{metrics['answers']}/{metrics['requests']}",
+            f"{used:.0%}",
+            f"{metrics['answers'] / metrics['requests']:.1%}" if metrics["requests"] else "–",
             str(metrics["missed"]),
             f"{bound['delay_s']:.0f} s, ¥{fen // 100}.{fen % 100:02}" if bound["delay_s"] else "–",
         )
@@ -146,6 +151,7 @@ def _draw_named(console: Console, named: list[tuple[str, list[str]]]) -> None:
     table = _table("service point 用能点", "alarms 告警")
     for name, alarms in named[:MOST_NAMED]:
         table.add_row(name, Text(", ".join(alarms), style="yellow"))
+    console.print()
     console.print(table)
     if len(named) > MOST_NAMED:
         console.print(f"and {len(named) - MOST_NAMED} more", style="dim")
@@ -153,7 +159,14 @@ def _draw_named(console: Console, named: list[tuple[str, list[str]]]) -> None:
 
 def _table(*headings: str, folded: str | None = None) -> Table:
     """Where the terminal is narrow, one column is folded and the others are not; all are if none is named."""
-    table = Table(box=SIMPLE_HEAD, border_style="dim", header_style="bold", pad_edge=False)
+    table = Table(
+        box=SIMPLE_HEAD,
+        border_style="dim",
+        header_style="bold",
+        pad_edge=False,
+        show_edge=False,
+        collapse_padding=True,
+    )
     for heading in headings:
         table.add_column(heading, overflow="fold", no_wrap=folded not in (None, heading))
     return table
