@@ -24,11 +24,13 @@ NAMED = 40  # rooms that the proposal names
 
 class NothingToCut(CloudError):
     status = 422
+    field = "points"
     sentence = "Choose at least one supply to cut off."
 
 
 class TooMany(CloudError):
     status = 422
+    field = "points"
     sentence = "At most {most} supplies can be cut off by one proposal. Make several."
 
 

@@ -79,6 +79,7 @@ class TariffPublished(CloudError):
 
 class NoSuchTariff(CloudError):
     status = 404
+    field = "tariff"
     sentence = "There is no tariff {code}."
 
 

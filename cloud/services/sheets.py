@@ -30,6 +30,7 @@ MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 class NoWorkbook(CloudError):
     status = 422
+    field = "file"
     sentence = (
         "This file is no Excel workbook of the kind .xlsx. Open it in Excel or WPS, save it as .xlsx,"
         " and choose that file."
@@ -38,21 +39,25 @@ class NoWorkbook(CloudError):
 
 class SheetTooLarge(CloudError):
     status = 413
+    field = "file"
     sentence = "The file is too large: at most {megabytes} MB and {rows} rows at once. Split it up."
 
 
 class MissingHeadings(CloudError):
     status = 422
+    field = "file"
     sentence = "The first row of the sheet has no column {missing}. Take the template, and keep its first row."
 
 
 class HeadingTwice(CloudError):
     status = 422
+    field = "file"
     sentence = "The first row of the sheet has the column {heading} twice. Remove one of them."
 
 
 class NoRows(CloudError):
     status = 422
+    field = "file"
     sentence = "The sheet has no rows under its headings."
 
 

@@ -67,7 +67,8 @@ def add(
         with session.begin_nested():
             id = boxes.add(session, _site(site), gateway_no, place=place, by=user, now=utc_now()).id
     except CloudError as error:
-        return _new(request, session, user, error, site=site, gateway_no=gateway_no, place=place)
+        typed = {"site": site, "gateway_no": gateway_no, "place": place}
+        return _new(request, session, user, error, typed)
     return RedirectResponse(f"/gateways/{id}", status_code=303)
 
 
@@ -218,10 +219,7 @@ def _new(
     session: Session,
     user: SignedIn,
     error: CloudError | None = None,
-    *,
-    site: str = "",
-    gateway_no: str = "",
-    place: str = "",
+    typed: Mapping[str, str] | None = None,
 ) -> Response:
     sites = [each for each in tree.sites(session, user) if each.ended_at is None]
     return page.render(
@@ -229,11 +227,7 @@ def _new(
         "manager/estate/new_gateway.html",
         status=error.status if error else 200,
         sites=sites,
-        gateway_no=gateway_no,
-        place_said=place,
-        site_said=site,
-        field=error.field if error else None,
-        problem=errors.sentence(request, error) if error else None,
+        mistake=errors.mistake(request, error, typed),
         at="/gateways/new",
         **top(session, user),
     )
@@ -243,7 +237,7 @@ def _site(text: str) -> UUID:
     try:
         return UUID(text)
     except ValueError:
-        raise scopes.NoSuchSite from None
+        raise scopes.NoSuchSite(field="site") from None
 
 
 def _page(

@@ -27,6 +27,7 @@ from cloud.tables import utc_now
 from cloud.web import OpenEvents, UserSession, database
 from dashboards import errors, live, page, words
 from dashboards.manager.top import top
+from dashboards.mistake import Mistake
 from dashboards.words import N_
 from prepaid.reading import Supply
 from prepaid.wire import Trouble
@@ -69,6 +70,11 @@ class Asked:
             return datetime.fromisoformat(self.until).replace(tzinfo=zone)
         except ValueError:
             return None
+
+    def told(self, request: Request, error: CloudError) -> Mistake:
+        """Why it is refused, on the page that has one such form for each point."""
+        typed = {"supply": self.supply, "lasts": self.lasts, "until": self.until, "why": self.why}
+        return errors.mistake(request, error, typed, form=str(self.point_id))
 
 
 def asked(
@@ -176,17 +182,7 @@ def pin(
             return _confirm(request, session, user, card, point, asked, end)
         overrides.pin(session, point.point_id, **wish)
     except CloudError as error:
-        said = errors.sentence(request, error)
-        return _page(
-            request,
-            session,
-            user,
-            card,
-            status=error.status,
-            form=asked,
-            error=said,
-            field=error.field,
-        )
+        return _page(request, session, user, card, asked.told(request, error))
     return RedirectResponse(f"/rooms/{room_id}", status_code=303)
 
 
@@ -322,23 +318,16 @@ def _page(
     session: Session,
     user: SignedIn,
     card: RoomCard,
-    *,
-    status: int = 200,
-    form: Asked | None = None,
-    error: str | None = None,
-    field: str | None = None,
+    told: Mistake | None = None,
 ) -> Response:
-    """field is what of the form the error is about."""
     return page.render(
         request,
         "manager/one_room.html",
-        status=status,
+        status=told.status if told else 200,
         lasting=LASTING,
         usual=USUAL,
         most_days=request.app.state.settings.longest_override_days,
-        form=form,
-        error=error,
-        field=field,
+        mistake=told or Mistake(),
         at=f"/rooms/{card.room_id}",
         **top(session, user) | _shown(request, session, card, user),
     )
@@ -347,8 +336,7 @@ def _page(
 def _refused(
     request: Request, session: Session, user: SignedIn, card: RoomCard, error: CloudError
 ) -> Response:
-    said = errors.sentence(request, error)
-    return _page(request, session, user, card, status=error.status, error=said)
+    return _page(request, session, user, card, errors.mistake(request, error))
 
 
 def _confirm(

@@ -176,7 +176,7 @@ def test_a_field_of_a_page_is_told_beside_it(staff, home):
         headers={"Accept-Language": "en"},
     )
     assert page.status_code == 422
-    assert f'aria-describedby="fault-why-{home.electricity}"' in page.text
+    assert 'aria-describedby="fault-why"' in page.text
     assert "Please give the reason, in up to 200 characters." in page.text
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import pytest
 from sqlmodel import select
+from starlette.testclient import TestClient
 
 from cloud import auth, tables
-from cloud.services import estate
+from cloud.services import bulk_cuts, estate
 from cloud.services.tariffs import drafts
 from cloud.tables import utc_now
 from cloud.web import COOKIE
@@ -41,6 +43,18 @@ PERSON = {"name": "小李", "login": "li", "role": "cashier", "sees": "everythin
 HOLDER = {"room": "{vacant}", "holder": "王五", "phone": "13800000000"}
 HOLDER |= {"do": "save", "purpose-{point}": "electricity"}
 GONE = {"balance": "with-room", "holder": "王五", "why": "搬走"}
+METER = {"room": "{vacant}", "name": "0901 灯", "model": "dlt645-2007-plain", "meter_no": "778899"}
+METER |= {"gateway": "{gateway}", "line": "L1", "tariff": "power"}
+KEY = {"name": "校园卡", "roles": "viewer", "days": "30", "per_minute": "60"}
+OTHER = select(tables.User).where(tables.User.login == "other")
+PIN = "/rooms/{room}/points/{power}/override"
+STOREYS = {"building": "1 号楼", "first_floor": "1", "last_floor": "2", "on_each": "2"}
+PRICES = {"kind": "tiers-peak-valley", "timed": "yes", "period": "year"}
+PRICES |= {"band0": "peak", "from0": "06:00", "to0": "22:00", "bound0": "3120", "bound1": "4800"}
+PRICES |= {"band1": "valley", "from1": "22:00", "to1": "06:00"}
+PRICES |= {f"price{tier}-{band}": "0.5" for tier in range(3) for band in ("peak", "valley")}
+HOME = {"room": "0101", "holder": "张三", "meter_no": "2026", "model": "dlt645-2007-plain"}
+HOME |= {"line": "L1", "address": ""}
 FORMS = {
     "a login with a space": Sent(
         "/people/new",
@@ -232,6 +246,92 @@ FORMS = {
     "a lost credit that is gone": Sent(
         "/lost-transfers/{user}/settle", {"note": "已退"}, None, status=404
     ),
+    "an amount to take": Sent(
+        "/counter/{purse}", {"typed": "一百", "remark": "两个月"}, "typed", ("typed", "remark")
+    ),
+    "more than is ever taken": Sent(
+        "/counter/{purse}", {"typed": "1000001", "remark": "两个月"}, "typed", ("typed", "remark")
+    ),
+    "a slip that is missing": Sent(
+        "/counter/{purse}", {"typed": "100", "way": "bank"}, "voucher", ("typed",)
+    ),
+    "a drawer below nothing": Sent("/shifts", {"float": "-5"}, "float", ("float",)),
+    "a refund of more than there is": Sent(
+        "/purses/{purse}/refund",
+        {"key": "{user}", "typed": "1000", "why": "退租"},
+        "typed",
+        ("typed", "why"),
+        409,
+    ),
+    "a refund without a reason": Sent(
+        "/purses/{purse}/refund", {"key": "{user}", "typed": "1", "why": " "}, "why", ("typed",)
+    ),
+    "a move to nowhere": Sent(
+        "/purses/{purse}/move", {"key": "{user}", "typed": "1", "why": "改投"}, "to", ("why",)
+    ),
+    "a gift of nothing": Sent(
+        "/purses/{purse}/give",
+        {"key": "{user}", "typed": "-1", "why": "补偿", "kind": "gift", "confirmed": "yes"},
+        "typed",
+        ("typed", "why"),
+    ),
+    "a gateway's number": Sent(
+        "/gateways/new",
+        {"site": "{site}", "gateway_no": "网关", "place": "夹层"},
+        "gateway_no",
+        ("gateway_no", "place"),
+    ),
+    "a gateway of no site": Sent(
+        "/gateways/new", {"site": "", "gateway_no": "G-9"}, "site", ("gateway_no",), 404
+    ),
+    "a meter's multiplier": Sent(
+        "/meters/new", METER | {"multiplier": "四十"}, "multiplier", ("name", "multiplier")
+    ),
+    "a meter that hangs already": Sent(
+        "/meters/new",
+        METER | {"meter_no": "F-0901", "address": "000000000901"},
+        "meter_no",
+        ("meter_no", "name"),
+        409,
+    ),
+    "a meter of no gateway": Sent(
+        "/meters/new", METER | {"gateway": ""}, "gateway", ("name",), 404
+    ),
+    "a meter's tariff": Sent("/meters/new", METER | {"tariff": "gone"}, "tariff", ("name",), 404),
+    "a key without a name": Sent("/api-keys", KEY | {"name": ""}, "name", ("per_minute",)),
+    "a key for nothing": Sent("/api-keys", KEY | {"roles": ""}, "roles", ("name",)),
+    "a key for nowhere": Sent("/api-keys", KEY | {"where": "sites"}, "sites", ("name",), 404),
+    "a key that asks too often": Sent(
+        "/api-keys", KEY | {"per_minute": "0"}, "per_minute", ("name", "per_minute")
+    ),
+    "an address to send to": Sent(
+        "/webhooks", {"url": "ftp://x", "events": "topup.credited"}, "url", ("url",)
+    ),
+    "no events to send": Sent("/webhooks", {"url": "https://x.example/a"}, "events", ("url",)),
+    "nothing to cut off": Sent("/cuts", {"lasts": "24", "why": "欠费"}, "point", ("why",)),
+    "how long many are cut off": Sent(
+        "/cuts", {"point": "{power}", "lasts": "9", "why": "欠费"}, "lasts", ("why",)
+    ),
+    "why many are cut off": Sent("/cuts", {"point": "{power}", "lasts": "24", "why": " "}, "why"),
+    "neither on nor off": Sent(PIN, {"lasts": "4", "why": "检修"}, "supply", ("why",)),
+    "an end of a pin": Sent(
+        PIN,
+        {"supply": "on", "lasts": "other", "until": "2020-01-01T08:00", "why": "检修"},
+        "until",
+        ("until", "why"),
+    ),
+    "why a supply is pinned": Sent(PIN, {"supply": "on", "lasts": "4", "why": " "}, "why"),
+    "a refusal without a reason": Sent(
+        "/approvals/{approval}/decide", {"decision": "refuse", "why": " "}, "why"
+    ),
+    "no decision": Sent("/approvals/{approval}/decide", {"why": "再议"}, None, ("why",)),
+    "a workbook that is none": Sent(
+        "/estate/import", {}, "file", files={"file": ("a.xlsx", b"room,floor")}
+    ),
+    "meters of no workbook": Sent("/meters/import", {}, "file"),
+    "a wrong password": Sent(
+        "/login", {"login": "home", "password": "x"}, "password", ("login",), 401
+    ),
 }
 
 
@@ -245,7 +345,7 @@ def ids(office) -> dict[str, str]:
     office.web.headers.update(HEADERS)
     made = {"user": home.user_id, "site": home.site_id, "gateway": home.gateway_id}
     made |= {"room": home.room_id, "account": home.account_id}
-    made |= {"power": home.electricity, "water": home.water}
+    made |= {"power": home.electricity, "water": home.water, "purse": home.electricity_purse}
     with office.database.organization(home.organization_id) as session:
         building = session.exec(select(tables.Building)).one()
         vacant = estate.add_room(session, building, "0901", 9)
@@ -287,6 +387,17 @@ def ids(office) -> dict[str, str]:
         )
         session.add(difference)
         made["difference"] = difference.id
+        estate.add_user(session, home.organization_id, "other", "correct horse", "王五")
+        other = auth.of_user(session, session.exec(OTHER).one())
+        made["approval"] = bulk_cuts.propose(
+            session,
+            other,
+            [home.water],
+            until=utc_now() + timedelta(hours=4),
+            why="检修",
+            longest=timedelta(days=1),
+            now=utc_now(),
+        ).id
     closed = office.web.post(f"/accounts/{made['closed']}/close", data={"why": "退租"})
     assert closed.status_code == 303
     return {name: str(id) for name, id in made.items()}
@@ -307,6 +418,51 @@ def test_what_cannot_be_is_told_at_its_field_and_what_was_typed_stays(office, id
     assert wrong(answer.text) == ([] if sent.at is None else [sent.at.format(**ids)])
     for name in (each.format(**ids) for each in sent.kept):
         assert f'value="{typed[name]}"' in answer.text, name
+
+
+STEPS = (
+    ("site", {"name": LONG, "timezone": "Asia/Shanghai"}, "name"),
+    ("site", {"name": "听雨小区", "timezone": "Asia/Suzhou"}, "timezone"),
+    ("site", {"name": "听雨小区", "timezone": "Asia/Shanghai"}, None),
+    ("rooms", STOREYS | {"building": LONG}, "building"),
+    ("rooms", STOREYS | {"first_floor": "一"}, "first_floor"),
+    ("rooms", STOREYS | {"last_floor": "0"}, "last_floor"),
+    ("rooms", STOREYS | {"on_each": "400"}, "on_each"),
+    ("rooms", STOREYS, None),
+    ("tariff", PRICES | {"price1-valley": "0.2x"}, "price1-valley"),
+    ("tariff", PRICES | {"bound1": "100"}, "bound1"),
+    ("tariff", PRICES | {"from0": "6"}, "from0"),
+    ("tariff", PRICES, None),
+    ("gateway", {"gateway_no": "网关"}, "gateway_no"),
+    ("gateway", {"gateway_no": "GW-NEW"}, None),
+    ("room", HOME | {"room": "0404"}, "room"),
+    ("room", HOME | {"holder": " "}, "holder"),
+    ("room", HOME | {"meter_no": ""}, "meter_no"),
+    ("room", HOME | {"model": "abacus"}, "model"),
+    ("room", HOME, None),
+    ("money", {"amount": "五十"}, "amount"),
+    ("money", {"amount": "-50"}, "amount"),
+    ("money", {"amount": "50", "drawer": "-1"}, "drawer"),
+)
+
+
+def test_each_step_of_the_setup_tells_at_its_field_what_cannot_be(office):
+    with office.database.system() as session:
+        company = estate.add_organization(session, "江南物业")
+        estate.add_user(session, company.id, "new", "correct horse", "赵经理")
+        token = auth.login(session, "new", "correct horse", now=utc_now())
+    web = TestClient(office.web.app, office.web.base_url, follow_redirects=False, headers=HEADERS)
+    web.headers["Accept-Language"] = "zh-CN"
+    web.cookies.set(COOKIE, str(token))
+
+    for step, typed, at in STEPS:
+        answer = web.post(f"/setup/{step}", data=typed)
+
+        assert wrong(answer.text) == ([] if at is None else [at]), (step, typed)
+        assert answer.status_code == (422 if at else 200 if step == "gateway" else 303)
+        kept = typed.keys() - {"timezone", "room", "model"} if at else ()  # a list shows its own
+        for name, text in ((name, typed[name]) for name in kept):
+            assert f'value="{text}"' in answer.text, name
 
 
 def test_a_refusal_that_a_page_would_not_show_is_a_mistake_of_the_page():

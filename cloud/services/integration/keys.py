@@ -172,7 +172,7 @@ def make(
 
 def _give_places(session: Session, user: User, scope: Scope, by: SignedIn) -> None:
     if not scope.sites and not scope.buildings:
-        raise scopes.NoSuchSite
+        raise scopes.NoSuchSite(field="sites")
     for site_id in scope.sites:
         scopes.check_site(session, by, site_id, whole=True)
     for building_id in scope.buildings:

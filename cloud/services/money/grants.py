@@ -23,6 +23,7 @@ ADJUSTMENTS = "adjustment"
 
 class BadAmount(CloudError):
     status = 422
+    field = "amount_fen"
     sentence = "An amount is more than ¥0 and at most ¥{most}."
 
 

@@ -18,6 +18,7 @@ from prepaid.money import ZERO, Money
 
 class NoOrder(CloudError):
     status = 422
+    field = "customer"
     sentence = (
         "Write down who has ordered this and how, in up to 200 characters: by phone, in writing, at the counter. "
         "Money goes from one purse to another only when the customer says so."
@@ -26,6 +27,7 @@ class NoOrder(CloudError):
 
 class SamePurse(CloudError):
     status = 422
+    field = "to_purse_id"
     sentence = "Choose another purse for the money to go to."
 
 

@@ -34,6 +34,7 @@ CHANNEL_WINDOW = timedelta(days=360)  # WeChat Pay gives nothing back after a ye
 
 class NotRefundable(CloudError):
     status = 409
+    field = "amount_fen"
     sentence = (
         "At most ¥{most} can be refunded: what is unspent and was paid for, less what is already "
         "being refunded. Gifts are not paid out."

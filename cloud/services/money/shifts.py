@@ -81,7 +81,7 @@ class Summary:
 def open_(session: Session, by: SignedIn, float_: Money, *, now: datetime) -> Shift:
     """The shift of by that is open, a new one if there is none. Raises BadCount."""
     if float_ < ZERO:
-        raise BadCount
+        raise BadCount(field="float")
     is_new = session.execute(
         insert(Shift)
         .values(
@@ -135,7 +135,7 @@ def close(
 ) -> Summary:
     """Counts the drawer and hands it over; the difference stays on record. Raises NoShift or BadCount."""
     if counted < ZERO:
-        raise BadCount
+        raise BadCount(field="counted")
     shift: Shift | None = session.execute(
         select(Shift)
         .where(col(Shift.user_id) == by.user_id, col(Shift.closed_at).is_(None))

@@ -37,6 +37,7 @@ class NoSuchWithdrawal(CloudError):
 
 class TooMuch(CloudError):
     status = 409
+    field = "amount_fen"
     sentence = "At most ¥{most} can be taken out of this purse now."
 
 

@@ -18,6 +18,7 @@ ZONE = ZoneInfo("Asia/Shanghai")  # whose midnight begins a cashier's day
 
 class AboveLimit(CloudError):
     status = 403
+    field = "amount_fen"
     sentence = (
         "You may take at most {most} yuan at once. Ask a colleague with a higher limit to take it."
     )
@@ -25,6 +26,7 @@ class AboveLimit(CloudError):
 
 class AboveDailyLimit(CloudError):
     status = 403
+    field = "amount_fen"
     sentence = "You may take at most {most} yuan a day and have taken {taken} yuan today. Ask a colleague to take it."
 
 

@@ -131,7 +131,10 @@ def _add(session: Session, user: SignedIn, room_id: UUID, form: dict[str, str]) 
         restore=Restore.DIRECT if form.get("restore") == Restore.DIRECT else Restore.ALLOW_CLOSE,
         opening=forms.number(opening, field="opening") if opening else None,
     )
-    gateway_id = _uuid(form.get("gateway", ""))
+    try:
+        gateway_id = UUID(form.get("gateway", ""))
+    except ValueError:
+        raise scopes.NoSuchGateway(field="gateway") from None
     return points.add(session, room_id, gateway_id, new, by=user, now=utc_now()).id
 
 
@@ -173,9 +176,7 @@ def _new(
         .all(),
         lines=list(lines),
         models=models.MODELS,
-        form=form,
-        problem=errors.sentence(request, error) if error else None,
-        field=error.field if error else None,
+        mistake=errors.mistake(request, error, form),
         at=f"/meters/new?room={room_id}",
         **top(session, user),
     )

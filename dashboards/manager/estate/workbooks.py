@@ -88,7 +88,7 @@ class Workbook:
             back=self.path,
             report=report,
             said=said,
-            problem=errors.sentence(request, error) if error else None,
+            mistake=errors.mistake(request, error),
             megabytes=sheets.MOST_BYTES // 1024 // 1024,
             most=sheets.MOST_ROWS,
             **top(session, user),

@@ -121,7 +121,7 @@ def _scope(asked: Asked) -> Scope:
         try:
             ids.append(UUID(text))
         except ValueError:
-            raise scopes.NoSuchSite from None
+            raise scopes.NoSuchSite(field="sites") from None
     return Scope(is_everywhere=False, sites=frozenset(ids))
 
 
@@ -150,8 +150,7 @@ def _page(
         key=key,
         form=form or Asked(),
         is_open=form is not None,
-        field="sites" if isinstance(error, scopes.NoSuchSite) else error.field if error else None,
-        error=errors.sentence(request, error) if error else None,
+        mistake=errors.mistake(request, error),
         roles=words.ROLES,
         sites=list(sites),
         days=DAYS,

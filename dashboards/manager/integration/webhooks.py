@@ -179,8 +179,7 @@ def _form(
     return {
         "form": form,
         "is_open": is_open,
-        "field": error.field if error else None,
-        "error": errors.sentence(request, error) if error else None,
+        "mistake": errors.mistake(request, error),
         "event_words": words.EVENTS,
         "events": [event for event in Event if event is not Event.TEST],
     }

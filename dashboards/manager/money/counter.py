@@ -26,6 +26,7 @@ router = APIRouter(include_in_schema=False, prefix="/counter")
 
 Cashier = Annotated[SignedIn, Depends(web.allowed(Permission.TAKE_TOPUPS))]
 QUICK = ("50", "100", "200", "500")
+NAMES = {"amount_fen": "typed"}
 
 
 @router.get("")
@@ -120,8 +121,7 @@ def _take(
         quick=QUICK,
         counter_ways=topups.COUNTER,
         asked=asked,
-        problem=errors.sentence(request, error) if error else None,
-        field="voucher" if error and error.field == "voucher" else "typed",
+        mistake=errors.mistake(request, error, names=NAMES),
         at=f"/counter/{purse_id}",
         **words.shown(session, user),
     )

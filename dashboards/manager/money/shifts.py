@@ -28,7 +28,7 @@ Cashier = Annotated[SignedIn, Depends(web.allowed(Permission.TAKE_TOPUPS))]
 @router.get("")
 def mine(request: Request, user: Cashier, session: UserSession) -> Response:
     """The cashier's open shift, and those that were closed: of all, for who sees the books."""
-    return _page(request, session, user, {})
+    return _page(request, session, user)
 
 
 @router.post("")
@@ -39,9 +39,10 @@ def open_(
     float_: Annotated[str, Form(alias="float")] = "0",
 ) -> Response:
     try:
-        shifts.open_(session, user, words.amount(float_ or "0"), now=utc_now())
+        float_found = words.amount(float_ or "0", field="float")
+        shifts.open_(session, user, float_found, now=utc_now())
     except CloudError as error:
-        return _page(request, session, user, {"float": float_}, error=error)
+        return _page(request, session, user, error, {"float": float_})
     return RedirectResponse("/counter", status_code=303)
 
 
@@ -58,14 +59,14 @@ def close(
         closed = shifts.close(
             session,
             user,
-            counted=words.amount(counted),
+            counted=words.amount(counted, field="counted"),
             handed_to=handed_to,
             note=note,
             now=utc_now(),
         )
     except CloudError as error:
         typed = {"counted": counted, "handed_to": handed_to, "note": note}
-        return _page(request, session, user, typed, error=error)
+        return _page(request, session, user, error, typed)
     return RedirectResponse(f"/shifts/{closed.id}", status_code=303)
 
 
@@ -73,9 +74,8 @@ def _page(
     request: Request,
     session: Session,
     user: SignedIn,
-    typed: dict[str, str],
-    *,
     error: CloudError | None = None,
+    typed: dict[str, str] | None = None,
 ) -> Response:
     is_all = user.may(Permission.CLOSE_BOOKS)
     now_open = shifts.has_open(session, user)
@@ -88,8 +88,7 @@ def _page(
             session, user.organization_id, user_id=None if is_all else user.user_id
         ),
         loose=loose_cash.listed(session, user.organization_id, now=utc_now()),
-        typed=typed,
-        problem=errors.sentence(request, error) if error else None,
+        mistake=errors.mistake(request, error, typed),
         at="/shifts",
         **words.shown(session, user),
     )

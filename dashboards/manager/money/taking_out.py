@@ -33,6 +33,8 @@ from prepaid.money import Money
 
 router = APIRouter(include_in_schema=False)
 
+NAMES = {"amount_fen": "typed", "to_purse_id": "to"}
+
 Payer = Annotated[SignedIn, Depends(web.allowed(Permission.REFUND))]
 
 
@@ -68,8 +70,7 @@ def _ask(
         "manager/money/ask.html",
         status=error.status if error else 200,
         given=given,
-        problem=errors.sentence(request, error) if error else None,
-        field="why" if isinstance(error, purses.BadReason) else "typed",
+        mistake=errors.mistake(request, error, given, names=NAMES),
         act=act,
         purse=found,
         topup=of,
@@ -166,6 +167,8 @@ def _confirm(
 ) -> Response:
     row = scopes.check_purse(session, user, purse_id)
     amount, of = _amount(session, user, act, asked)
+    if act == "move" and asked.to is None:
+        raise moves.SamePurse
     told = purses.reason(asked.why)
     most = refunds.most_of(session, row, of=asked.topup) if act in ("refund", "move") else None
     if most is not None and not Money(0) < amount <= most:

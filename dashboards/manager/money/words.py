@@ -96,17 +96,17 @@ class NoAmount(CloudError):
     sentence = "“{typed}” is no amount. Type yuan, with at most two decimals: 100 or 12.50."
 
 
-def amount(typed: str) -> Money:
-    """What was typed in yuan. Raises NoAmount."""
+def amount(typed: str, *, field: str | None = None) -> Money:
+    """What was typed in yuan, into field. Raises NoAmount."""
     told = typed.strip().lstrip("¥￥").replace(",", "").strip()
     try:
         yuan = Decimal(told)
         if not told.isascii() or "e" in told.lower() or not yuan.is_finite():
-            raise NoAmount(typed=typed[:20])
+            raise NoAmount(field=field, typed=typed[:20])
         if yuan != yuan.quantize(Decimal("0.01")) or abs(yuan) >= 10**9:
-            raise NoAmount(typed=typed[:20])
+            raise NoAmount(field=field, typed=typed[:20])
     except InvalidOperation:
-        raise NoAmount(typed=typed[:20]) from None
+        raise NoAmount(field=field, typed=typed[:20]) from None
     return Money.yuan(str(yuan))
 
 

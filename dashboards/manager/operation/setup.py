@@ -27,7 +27,9 @@ from cloud.web import SystemSession, UserSession
 from dashboards import errors, page, qr, tariff_faults
 from dashboards.manager.money import words
 from dashboards.manager.operation import setup_prices
+from dashboards.manager.people.signing_in import Differ
 from dashboards.manager.tariffs import form as prices_form
+from dashboards.mistake import Mistake
 from dashboards.words import N_
 from prepaid.tariff_document import BadTariff
 
@@ -44,7 +46,6 @@ STEPS = (
     ("channels", N_("Online payment")),
 )
 COMMON_ZONES = ("Asia/Shanghai", "Asia/Urumqi", "Asia/Hong_Kong", "Asia/Ho_Chi_Minh")
-NOT_THE_SAME = N_("The two passwords are not the same.")
 
 NEEDED = {
     "wechat": (
@@ -61,6 +62,12 @@ NEEDED = {
     ),
 }
 """What has to be applied for, by channel (docs/payment-channels.md)."""
+
+NAMES = {
+    "rooms": {"name": "building"},
+    "money": {"amount_fen": "amount", "float": "drawer"},
+}
+"""The forms' names for the fields of services, by step."""
 
 
 async def fields(request: Request) -> FormData:
@@ -100,19 +107,13 @@ def rooms(
     on_each: Text = "",
 ) -> Response:
     def do() -> None:
-        try:
-            numbers = int(first_floor), int(last_floor), int(on_each)
-        except ValueError:
-            raise setup.BadRule(
-                field="first_floor", reason=Said("floors and rooms are whole numbers")
-            ) from None
         setup.add_rooms(
             session,
             user,
             building=building,
-            first_floor=numbers[0],
-            last_floor=numbers[1],
-            on_each=numbers[2],
+            first_floor=_whole(first_floor, field="first_floor"),
+            last_floor=_whole(last_floor, field="last_floor"),
+            on_each=_whole(on_each, field="on_each"),
             now=utc_now(),
         )
 
@@ -133,10 +134,12 @@ def tariff(request: Request, user: Setter, session: UserSession, given: Typed) -
             setup.publish_tariff(session, user, document, now=now)
     except BadTariff as error:
         faults = [tariff_faults.said(fault, page.say(request)) for fault in error.errors[:6]]
-        return _page(request, session, user, error=" ".join(faults), kind=kind, prices=typed)
+        at = setup_prices.field_of(error.errors[0]) if len(error.errors) == 1 else None
+        told = Mistake(" ".join(faults), at, status=422)
+        return _page(request, session, user, told, kind=kind, prices=typed)
     except CloudError as error:
-        said = errors.sentence(request, error)
-        return _page(request, session, user, error=said, kind=kind, prices=typed)
+        told = errors.mistake(request, error)
+        return _page(request, session, user, told, kind=kind, prices=typed)
     return RedirectResponse("/setup", status_code=303)
 
 
@@ -152,7 +155,7 @@ def gateway(
         setup.add_gateway(session, user, gateway_no=gateway_no, now=utc_now())
 
     answer = _done(request, session, user, do, gateway_no=gateway_no)
-    return answer if answer.status_code == 422 else token(request, user, session)
+    return token(request, user, session) if answer.status_code == 303 else answer
 
 
 @router.post("/token")
@@ -208,14 +211,14 @@ def money(
         setup.take_money(
             session,
             user,
-            words.amount(amount),
-            float_=words.amount(drawer or "0"),
+            words.amount(amount, field="amount"),
+            float_=words.amount(drawer or "0", field="drawer"),
             key=key or uuid4(),
             now=utc_now(),
         )
 
     answer = _done(request, session, user, do, amount=amount, drawer=drawer)
-    is_done = answer.status_code != 422
+    is_done = answer.status_code == 303
     return RedirectResponse("/setup/channels", status_code=303) if is_done else answer
 
 
@@ -230,8 +233,6 @@ def channels(request: Request, user: Setter, session: UserSession) -> Response:
         steps=STEPS,
         state=setup.begun(session, user.organization_id),
         home=setup.first_home(session, user.organization_id),
-        error=None,
-        typed={},
         ways=[
             (words.WAYS[name], name in request.app.state.channels, NEEDED[name], name)
             for name in NEEDED
@@ -265,10 +266,10 @@ def begin(
 ) -> Response:
     """The organization and its administrator."""
     typed = {"organization": organization, "name": name, "login": login}
-    if password != again:
-        return _office(request, token, error=page.say(request)(NOT_THE_SAME), **typed)
     settings = request.app.state.settings
     try:
+        if password != again:
+            raise Differ
         with session.begin_nested():
             cookie = setup.begin(
                 session, settings, token, password=password, now=utc_now(), **typed
@@ -276,23 +277,32 @@ def begin(
     except setup.NoSetup:
         raise
     except CloudError as error:
-        return _office(request, token, error=errors.sentence(request, error), **typed)
+        return _office(request, token, errors.mistake(request, error, typed))
     reply = RedirectResponse("/setup", status_code=303)
     web.set_cookie(reply, settings, cookie)
     return reply
 
 
-def _office(request: Request, token: str, *, error: str | None = None, **typed: str) -> Response:
+def _office(request: Request, token: str, told: Mistake | None = None) -> Response:
     return page.render(
         request,
         "manager/setup.html",
-        status=422 if error else 200,
+        status=told.status if told else 200,
         step="office",
         steps=STEPS,
         setup_token=token,
-        error=error,
-        typed=typed,
+        mistake=told or Mistake(),
     )
+
+
+def _whole(text: str, *, field: str) -> int:
+    """Raises setup.BadRule."""
+    try:
+        return int(text)
+    except ValueError:
+        raise setup.BadRule(
+            field=field, reason=Said("floors and rooms are whole numbers")
+        ) from None
 
 
 def _done(
@@ -303,7 +313,9 @@ def _done(
         with session.begin_nested():
             do()
     except CloudError as error:
-        return _page(request, session, user, error=errors.sentence(request, error), typed=typed)
+        step = setup.begun(session, user.organization_id).step
+        told = errors.mistake(request, error, typed, names=NAMES.get(step))
+        return _page(request, session, user, told)
     return RedirectResponse("/setup", status_code=303)
 
 
@@ -311,9 +323,8 @@ def _page(
     request: Request,
     session: Session,
     user: SignedIn,
+    told: Mistake | None = None,
     *,
-    error: str | None = None,
-    typed: dict[str, str] | None = None,
     kind: str = "",
     prices: prices_form.Form | None = None,
     **values: Any,
@@ -328,12 +339,11 @@ def _page(
     return page.render(
         request,
         "manager/setup.html",
-        status=422 if error else 200,
+        status=told.status if told else 200,
         step=state.step,
         steps=STEPS,
         state=state,
-        error=error,
-        typed=typed or {},
+        mistake=told or Mistake(),
         zones=zones if state.step == "site" else (),
         models=[model for model in models.MODELS if model.commodity == "electricity"],
         templates=setup_prices.TEMPLATES,

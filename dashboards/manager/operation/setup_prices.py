@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
@@ -101,6 +102,18 @@ def read(kind: str, given: FormData) -> Form:
     typed.is_timed = template.is_timed
     typed.period = typed.period if template.period and typed.period else template.period
     return typed
+
+
+def field_of(fault: str) -> str | None:
+    """The field of the form that a fault of its document is about, None where it is about several."""
+    path = fault.partition(": ")[0]
+    if found := re.search(r"\.price(?:\[(\d+)\])?(?:\.(\w+))?$", path):
+        return f"price{found[1] or 0}-{found[2] or 'all'}"
+    if found := re.search(r"\.bounds\[(\d+)\]$", path):
+        return f"bound{found[1]}"
+    if found := re.search(r"\.bands\[(\d+)\]\.(from|to)$", path):
+        return f"{found[2]}{found[1]}"
+    return None
 
 
 def document(typed: Form, site: Site, *, now: datetime) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def decide(
     """Decides; what can no longer be done stays undecided, and the page says why."""
     approval = approvals.one(session, user, approval_id)
     if decision not in ("approve", "refuse"):
-        return _page(request, session, user, approval, error=NothingDecided())
+        return _page(request, session, user, approval, error=NothingDecided(), why=why)
     try:
         with session.begin_nested():
             is_approved = decision == "approve"
@@ -118,10 +118,9 @@ def _page(
         detail=detail,
         about=_about(approval),
         kinds=KINDS,
-        why=why,
         is_mine=approval.proposed_by == user.user_id,
         may_decide=user.may(Permission.APPROVE),
-        error=errors.sentence(request, error) if error else None,
+        mistake=errors.mistake(request, error, {"why": why}),
         at=f"/approvals/{approval.id}",
         **top(session, user),
     )

@@ -26,6 +26,8 @@ from prepaid.reading import Supply
 
 router = APIRouter(include_in_schema=False, prefix="/cuts")
 
+NAMES = {"points": "point"}
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -60,7 +62,7 @@ def propose(
     now, longest = utc_now(), timedelta(days=request.app.state.settings.longest_override_days)
     try:
         if lasts not in LASTING:
-            raise overrides.BadEnd(days=longest.days)
+            raise overrides.BadEnd(field="lasts", days=longest.days)
         until = (now + timedelta(hours=int(lasts))).replace(second=0, microsecond=0) + MINUTE
         approval = bulk_cuts.propose(
             session, user, point or (), until=until, why=why, longest=longest, now=now
@@ -99,9 +101,8 @@ def _page(
         chosen=chosen,
         lasting=LASTING,
         lasts=lasts,
-        why=why,
         most=bulk_cuts.MOST,
-        error=errors.sentence(request, error) if error else None,
+        mistake=errors.mistake(request, error, {"why": why}, names=NAMES),
         at="/cuts",
         **top(session, user),
     )

@@ -15,11 +15,14 @@ from cloud.services.people import passwords, second_factor
 from cloud.tables import User, utc_now
 from cloud.web import SystemSession
 from dashboards import errors, page
-from dashboards.words import N_
 
 router = APIRouter(include_in_schema=False)
 
-WRONG = N_("Login name or password is wrong.")
+
+class WrongLogin(CloudError):
+    status = 401
+    field = "password"
+    sentence = "Login name or password is wrong."
 
 
 class Differ(CloudError):
@@ -30,7 +33,7 @@ class Differ(CloudError):
 
 @router.get("/login")
 def ask(request: Request) -> Response:
-    return page.render(request, "manager/login.html", login="", error=None)
+    return page.render(request, "manager/login.html")
 
 
 @router.post("/login")
@@ -43,23 +46,20 @@ def log_in(
     try:
         browser = web.browser(request)
         token = auth.login(session, login, password, now=utc_now(), browser=browser)
-    except TooManyAttempts as error:
-        said, status = errors.sentence(request, error), error.status
-    else:
-        if token is not None:
-            session.flush()
-            return _signed_in(request, session, token, login.strip())
-        said, status = page.say(request)(WRONG), 401
-    return page.render(
-        request, "manager/login.html", status=status, login=login.strip(), error=said
-    )
+        if token is None:
+            raise WrongLogin
+    except (WrongLogin, TooManyAttempts) as error:
+        told = errors.mistake(request, error, {"login": login.strip()})
+        return page.render(request, "manager/login.html", status=error.status, mistake=told)
+    session.flush()
+    return _signed_in(request, session, token, login.strip())
 
 
 @router.get("/login/code")
 def ask_code(request: Request, session: SystemSession) -> Response:
     if _half(request, session) is None:
         return RedirectResponse("/login", status_code=303)
-    return page.render(request, "manager/people/code.html", error=None)
+    return page.render(request, "manager/people/code.html")
 
 
 @router.post("/login/code")
@@ -77,8 +77,8 @@ def check_code(
         error: CloudError = second_factor.WrongCode()
     except TooManyAttempts as too_many:
         error = too_many
-    said = errors.sentence(request, error)
-    return page.render(request, "manager/people/code.html", status=error.status, error=said)
+    told = errors.mistake(request, error)
+    return page.render(request, "manager/people/code.html", status=error.status, mistake=told)
 
 
 @router.post("/logout")
