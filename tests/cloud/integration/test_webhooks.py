@@ -64,9 +64,9 @@ def desk(database, home, settings, receiver) -> Desk:
     with session() as opened:
         secret = webhooks.secret(settings.code_secret, webhooks.one(opened, by, id))
 
-    def send(*, after: timedelta = timedelta(0), by_settings=allowed) -> int:
+    def send(*, at: datetime | None = None, by_settings=allowed) -> int:
         return deliveries.deliver(
-            database, by_settings, now=utc_now() + after, is_stopping=lambda: False
+            database, by_settings, now=at or utc_now(), is_stopping=lambda: False
         )
 
     def last() -> Delivery:
@@ -126,17 +126,17 @@ def test_what_did_not_happen_is_not_told(desk):
 
 def test_a_receiver_that_fails_is_asked_again_ever_more_rarely_and_then_given_up(desk):
     desk.top_up()
-    at = timedelta(0)
+    at = utc_now()
     for number, pause in enumerate((*PAUSES, None), start=1):
         desk.receiver.answers[:] = [500]
-        assert desk.send(after=at) == 0
+        assert desk.send(at=at) == 0
         tried = desk.last()
         assert (tried.attempts, tried.status, tried.fault) == (number, 500, Fault.REFUSED)
         if pause is None:
             break
         assert pause <= tried.due_at - tried.tried_at <= pause * 1.1
-        assert desk.send(after=at + pause * 0.9) == 0  # too early: nobody is asked
-        at += pause * 1.2
+        assert desk.send(at=tried.due_at - pause / 10) == 0  # too early: nobody is asked
+        at = tried.due_at
     assert len(desk.receiver.heard) == len(PAUSES) + 1
     assert len({heard.id for heard in desk.receiver.heard}) == 1  # one event, always the same
     given_up = desk.last()
@@ -158,8 +158,10 @@ def test_those_behind_one_that_failed_wait_without_an_attempt(desk):
     with desk.session() as session:
         attempts = session.execute(select(WebhookDelivery.attempts)).scalars()
         assert sorted(attempts) == [0, 0, 1]
-    assert desk.send(after=timedelta(seconds=90)) == 2  # the first waits as it was asked to
-    assert desk.send(after=timedelta(seconds=130)) == 1
+    assert (
+        desk.send(at=utc_now() + timedelta(seconds=90)) == 2
+    )  # the first waits as it was asked to
+    assert desk.send(at=utc_now() + timedelta(seconds=130)) == 1
 
 
 def test_a_receiver_that_is_gone_is_asked_no_more(desk):
@@ -198,7 +200,7 @@ def test_for_a_day_after_a_change_of_secret_both_sign(desk, settings):
     assert not heard.is_signed_by(new, now=now + 3600)
 
     desk.top_up()
-    desk.send(after=timedelta(days=1, seconds=1))
+    desk.send(at=utc_now() + timedelta(days=1, seconds=1))
     later = desk.receiver.heard[-1]
     assert later.is_signed_by(new, now=now + 86_401)
     assert not later.is_signed_by(desk.secret, now=now + 86_401)
@@ -209,7 +211,7 @@ def test_nothing_is_sent_to_a_private_address_unless_the_settings_allow_it(desk,
     assert desk.send(by_settings=settings) == 0
     assert desk.receiver.heard == []
     assert desk.last().fault is Fault.FORBIDDEN
-    assert desk.send(after=timedelta(minutes=1)) == 1
+    assert desk.send(at=utc_now() + timedelta(minutes=1)) == 1
 
 
 @pytest.mark.parametrize(
