@@ -33,6 +33,18 @@ See = Annotated[SignedIn, Depends(web.allowed(Permission.SEE_METERS))]
 Change = Annotated[SignedIn, Depends(web.allowed(Permission.CHANGE_METERS))]
 Decide = Annotated[SignedIn, Depends(web.allowed(Permission.DECIDE_READINGS))]
 
+
+def _changing(point_id: UUID, user: Change, session: UserSession, form: Form) -> Act:
+    return Act(session, user, point_id, form, utc_now())
+
+
+def _deciding(point_id: UUID, user: Decide, session: UserSession, form: Form) -> Act:
+    return Act(session, user, point_id, form, utc_now())
+
+
+Changing = Annotated[Act, Depends(_changing)]  # the form of somebody who may change meters,
+Deciding = Annotated[Act, Depends(_deciding)]  # or decide on readings
+
 KINDS = {
     changes.CHANGED: (N_("Meter changed"), "replace"),
     changes.TRANSFORMERS: (N_("Transformers changed"), "transform"),
@@ -52,84 +64,47 @@ def point(request: Request, point_id: UUID, user: See, session: UserSession) -> 
 
 
 @router.post("/meters/points/{point_id:uuid}/read")
-def read(
-    request: Request, point_id: UUID, user: Change, session: UserSession, form: Form
-) -> Response:
-    act = Act(session, user, point_id, form, utc_now())
+def read(request: Request, act: Changing) -> Response:
     return _done(request, act, lambda: point_acts.read(act))
 
 
 @router.post("/meters/points/{point_id:uuid}/change")
-def change(
-    request: Request, point_id: UUID, user: Change, session: UserSession, form: Form
-) -> Response:
-    act = Act(session, user, point_id, form, utc_now())
+def change(request: Request, act: Changing) -> Response:
     return _done(request, act, lambda: point_acts.change(act), opened="change")
 
 
 @router.post("/meters/points/{point_id:uuid}/transformers")
-def transformers(
-    request: Request, point_id: UUID, user: Change, session: UserSession, form: Form
-) -> Response:
-    act = Act(session, user, point_id, form, utc_now())
+def transformers(request: Request, act: Changing) -> Response:
     return _done(request, act, lambda: point_acts.transformers(act), opened="transformers")
 
 
 @router.post("/meters/points/{point_id:uuid}/take-down")
-def take_down(
-    request: Request, point_id: UUID, user: Change, session: UserSession, form: Form
-) -> Response:
-    act = Act(session, user, point_id, form, utc_now())
+def take_down(request: Request, act: Changing) -> Response:
     return _done(request, act, lambda: point_acts.take_down(act), opened="take-down")
 
 
 @router.post("/meters/points/{point_id:uuid}/calibrate")
-def calibrate(
-    request: Request, point_id: UUID, user: Change, session: UserSession, form: Form
-) -> Response:
-    act = Act(session, user, point_id, form, utc_now())
+def calibrate(request: Request, act: Changing) -> Response:
     return _done(request, act, lambda: point_acts.calibrate(act), opened="calibrate")
 
 
 @router.post("/meters/points/{point_id:uuid}/dispute")
-def dispute(
-    request: Request, point_id: UUID, user: Decide, session: UserSession, form: Form
-) -> Response:
-    act = Act(session, user, point_id, form, utc_now())
+def dispute(request: Request, act: Deciding) -> Response:
     return _done(request, act, lambda: point_acts.dispute(act), opened="dispute")
 
 
 @router.post("/meters/points/{point_id:uuid}/decide")
-def decide(
-    request: Request, point_id: UUID, user: Decide, session: UserSession, form: Form
-) -> Response:
-    act = Act(session, user, point_id, form, utc_now())
+def decide(request: Request, act: Deciding) -> Response:
     return _done(request, act, lambda: point_acts.decide(act), opened="decide")
 
 
 @router.post("/meters/points/{point_id:uuid}/events/{event_id:uuid}/settle")
-def settle(
-    request: Request,
-    point_id: UUID,
-    event_id: UUID,
-    user: Decide,
-    session: UserSession,
-    form: Form,
-) -> Response:
-    act = Act(session, user, point_id, form, utc_now())
+def settle(request: Request, event_id: UUID, act: Deciding) -> Response:
     return _done(request, act, lambda: point_acts.settle(act, event_id), opened=str(event_id))
 
 
 @router.post("/meters/points/{point_id:uuid}/events/{event_id:uuid}/mend")
-def mend(
-    request: Request,
-    point_id: UUID,
-    event_id: UUID,
-    user: Change,
-    session: UserSession,
-    form: Form,
-) -> Response:
-    act = Act(session, user, point_id, form, utc_now())
+def mend(request: Request, event_id: UUID, act: Changing) -> Response:
     return _done(request, act, lambda: point_acts.mend(act, event_id), opened=str(event_id))
 
 
