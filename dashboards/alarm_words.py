@@ -108,6 +108,7 @@ FINDINGS = {
     Kind.RESET: N_("was reset to zero"),
     Kind.OTHER_METER: N_("another meter answered"),
     Kind.DUPLICATE_ADDRESS: N_("two meters answer at one address"),
+    Kind.ELSEWHERE: N_("is read at another place than the last that was charged"),
     Kind.GARBLED: N_("cannot be shown by this register"),
     Kind.RECOVERED: N_("has recovered"),
     Kind.CLOCK: N_("two clocks differ"),

@@ -92,8 +92,7 @@ class Booking:
         """Judge and rate a reading; nothing is changed by it.
 
         A reading in doubt holds its point: nothing is charged and the supply is left alone, until one can
-        be true (prepaid.register), or a new entry of the point from the cloud lifts the hold. A point
-        without tariff is left alone too.
+        be true (prepaid.register), or a person decides (edge.decisions). A point without tariff is left alone too.
         """
         tariff = self._store.tariff(point.tariff)
         if tariff is None:

@@ -13,6 +13,9 @@ from prepaid.money import ZERO, Money, typed
 from prepaid.quiet import Quiet
 from prepaid.reading import Supply
 
+KEYS = ("password", "level", "operator")
+"""Settings of a Meter that let it be switched 密钥, and do not say which register is read."""
+
 PROTOCOLS = ("dlt645-2007", "dlt645-1997", "cjt188-2004", "modbus")
 """What a Meter's protocol may say: the gateway has a driver of each name."""
 
@@ -166,6 +169,12 @@ class Meter:
         for name in ("step", "max_per_hour", "multiplier"):
             _check_decimal(name, getattr(self, name))
         _check_positive("multiplier", self.multiplier)
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """Where and as what it is read 读表位置: of two meters with one place the same register is read."""
+        others = sorted(f"{k}={v}" for k, v in self.settings.items() if k not in KEYS)
+        return (self.protocol, self.line, self.address, *others)
 
 
 def _check_decimal(name: str, number: Decimal) -> None:

@@ -40,6 +40,7 @@ class Kind(StrEnum):
     RESET = "reset"  # 清零: as little as can have been counted from zero
     OTHER_METER = "other-meter"  # 表号不符: another number answered
     DUPLICATE_ADDRESS = "duplicate-address"  # 重址: two registers answer in turn
+    ELSEWHERE = "elsewhere"  # 改址: read at another place than the reading charged last
     GARBLED = "garbled"  # 误读: no register of so many digits can show it
     RECOVERED = "recovered"  # 恢复: the reading in doubt did not last
     CLOCK = "clock"  # 时钟异常: two clocks differ on how long it took
@@ -113,11 +114,16 @@ class Ahead:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What is known of a register beside the position. Keep it with the position, in the same transaction."""
+    """What is known of a register beside the position. Keep it with the position, in the same transaction.
+
+    charged_at is the place (Meter.place) at which the reading charged last was read, where it is read at another
+    since; None where it is read there still.
+    """
 
     usual: Usual = field(default_factory=Usual)
     doubt: Doubt | None = None
     ahead: Ahead = field(default_factory=Ahead)
+    charged_at: tuple[str, ...] | None = None
 
     @property
     def is_held(self) -> bool:
@@ -172,6 +178,21 @@ def assess(
         return _charged(before, after, meter, elapsed, history, clock)
 
 
+def read_elsewhere(history: History, was: Meter, now: Meter) -> History:
+    """The history once a meter is read as now says, and no more as was.
+
+    What answers there may be another register, and one within reach cannot be told from ours: so what is read is held
+    until a person has compared the two, or it is read where it was again.
+    """
+    charged_at = history.charged_at or was.place
+    if now.place != charged_at:
+        return replace(history, charged_at=charged_at)
+    doubt = history.doubt
+    if doubt is not None and doubt.kind is Kind.ELSEWHERE:
+        doubt = None
+    return replace(history, charged_at=None, doubt=doubt)
+
+
 def can_pass(meter: Meter, time: timedelta) -> Decimal:
     """The most that a register can move in a time: whole steps, and one more at each end.
 
@@ -209,12 +230,21 @@ def _doubts(
     before: Reading, after: Reading, meter: Meter, since: timedelta, history: History
 ) -> tuple[_Finding, ...]:
     """Why the reading is held, the most telling first; nothing if it can be charged."""
+    if history.charged_at is not None and after.meter_no == before.meter_no:
+        return (_elsewhere(before, after, meter),)
     doubts = _contradictions(before, after, meter, since, history)
     if history.doubt is not None and (
         again := _duplicate(before, after, meter, since, history.doubt, doubts)
     ):
         return (again, *doubts)
     return doubts
+
+
+def _elsewhere(before: Reading, after: Reading, meter: Meter) -> _Finding:
+    """That it is read at another place: by no number can anybody but a person say that it is the same register."""
+    moved = after.total - before.total if is_shown(after, meter) else None
+    text = f"{after.total} is read at another place than {before.total}, which is charged"
+    return _Finding(Kind.ELSEWHERE, Confidence.SUSPECTED, moved, None, text)
 
 
 def _contradictions(
@@ -414,7 +444,8 @@ def _is_comparable(before: Reading, doubt: Doubt, meter: Meter) -> bool:
 def settle(
     moved: Decimal, elapsed: timedelta, meter: Meter, history: History
 ) -> tuple[Decimal, History]:
-    """Of a true movement what is to be charged, and the history after it: an estimate is taken off first.
+    """Of a true movement what is to be charged, and the history after it: an estimate is taken off first, and the
+    reading charged last is one of where the meter is read now.
 
     Call it where decimals are exact.
     """

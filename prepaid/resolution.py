@@ -291,7 +291,12 @@ def _estimated(
     if doubt is not None:
         # What is counted since the reading charged last now begins earlier, at the last movement.
         doubt = replace(doubt, since=doubt.since + time - elapsed)
-    return Resolved(moved, replace(before, at=after.at), (evidence,), History(usual, doubt, ahead))
+    return Resolved(
+        moved,
+        replace(before, at=after.at),
+        (evidence,),
+        History(usual, doubt, ahead, history.charged_at),
+    )
 
 
 def _moved(before: Reading, after: Reading, meter: Meter, rounds: int) -> Decimal:

@@ -321,7 +321,8 @@ Up = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class PointSet:
-    """A service point of this gateway, whole, new or changed; is_again: said as it was, nobody has looked at it."""
+    """A service point of this gateway, whole, new or changed. is_again: said as it was, nobody has looked at it: to a
+    gateway of version 0.1.0, which lets go of a doubtful reading where somebody has."""
 
     point: ServicePoint
     is_again: bool = False

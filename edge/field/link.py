@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 
 from edge.drivers import DRIVERS
+from edge.entered import enter
 from edge.field.room import MeterRoom
 from edge.field.said import CannotDo, Tone, said, why_not
 from edge.lines.place import SerialAt
@@ -79,7 +80,8 @@ def link(
     is_sure: bool,
     by: str,
 ) -> Meter:
-    """The point is read where the meter was found, from now on, and the cloud is told.
+    """The point is read where the meter was found, from now on, and the cloud is told. Where it was charged before,
+    the office compares the registers first (edge.entered).
 
     profile is the register profile of a Modbus meter, meter_no its number as on the label; what was read
     before keeps its number, as another one would be a change of meters. is_sure that somebody has looked at the
@@ -130,7 +132,7 @@ def link(
         ):
             raise why_not("%(point)s has this number or address already.", point=other.name)
     with room.store.transaction():
-        room.store.save_point(replace(point, meter=meter))
+        enter(room.store, replace(point, meter=meter))
         for work in (Work.CUT_TEST, Work.BLINK_TEST):  # what was tested was another meter
             room.store.save_check(point.id, work, None)
         room.store.append(MeterLinked(point.id, room.now(), by, meter, was))

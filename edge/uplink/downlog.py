@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Protocol
 from uuid import UUID
 
+from edge.entered import enter
 from edge.ledger import standing
 from edge.ledger.ledger_file import StoreFull
 from edge.ledger.rows import Lending, Off
@@ -108,11 +108,8 @@ class DownLog:
         Raises Cannot, TransferIdReused, BadTariff or StoreFull.
         """
         match message:
-            case PointSet(point=point, is_again=is_again):
-                self._store.save_point(point)
-                history = self._store.history(point.id)
-                if history.doubt is not None and not is_again:  # an operator has looked
-                    self._store.save_history(point.id, replace(history, doubt=None))
+            case PointSet(point=point):
+                enter(self._store, point)
                 return lambda: self._agent.take_up(point.id)
             case PointEnded(point=id):
                 self._store.end_point(id)
