@@ -168,10 +168,12 @@ def routes(of: Iterable[object]) -> Iterator[APIRoute]:
 
 def permission_of(route: APIRoute) -> Permission | None:
     """What the route needs (cloud.web.allowed); None where it is open, or asks otherwise."""
-    for dependency in route.dependant.dependencies:
+    found = list(route.dependant.dependencies)
+    for dependency in found:
         permission = getattr(dependency.call, "permission", None)
         if isinstance(permission, Permission):
             return permission
+        found += dependency.dependencies
     return None
 
 

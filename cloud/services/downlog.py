@@ -131,6 +131,9 @@ _APPEND_AGAIN = text("""
     ), follow_withdrawals AS (
         UPDATE withdrawals w SET down_seq = moved.new_seq
         FROM moved WHERE w.gateway_id = :gateway AND w.down_seq = moved.seq
+    ), follow_corrections AS (
+        UPDATE device_events e SET down_seq = moved.new_seq
+        FROM moved WHERE e.gateway_id = :gateway AND e.down_seq = moved.seq
     )
     SELECT count(*) FROM moved
 """)

@@ -380,8 +380,10 @@ def check_meter(meter: Meter) -> None:
         (Said("the meter's address"), meter.address, "address"),
     ):
         _text(what, value, field=field)
-    if meter.digits < 1 or meter.step <= 0 or meter.max_per_hour <= 0:
+    wrong = [name for name in ("digits", "step", "max_per_hour") if getattr(meter, name) <= 0]
+    if wrong:
         raise BadValue(
+            field=wrong[0],
             what=Said("meter {meter_no}", meter_no=meter.meter_no),
             reason=Said("its digits, its step and what passes it in an hour must be above zero"),
         )

@@ -60,6 +60,7 @@ def link(session: Session, gateway: tables.Gateway, said: MeterLinked) -> None:
     """
     row = session.get_one(tables.ServicePoint, said.point)
     known = _METER.validate_python(row.meter)
+    is_taken = False
     if known != said.instead_of and known != said.meter:
         text = f"not taken over: the point has meter {known.meter_no} at {known.address} by now"
     elif other := _clash(session, gateway, said):
@@ -71,7 +72,9 @@ def link(session: Session, gateway: tables.Gateway, said: MeterLinked) -> None:
             said.meter.line,
             said.meter.address,
         )
-        mountings.corrected(session, row, said.meter)
+        model = session.get_one(tables.Meter, mountings.now_at(session, row.id).meter_id).model
+        mountings.corrected(session, row, said.meter, model=model)
+        is_taken = True
         text = (
             f"meter {said.meter.meter_no} is read at {said.meter.address} on line {said.meter.line} "
             f"({said.meter.protocol}), no more at {said.instead_of.address} on {said.instead_of.line}"
@@ -86,6 +89,8 @@ def link(session: Session, gateway: tables.Gateway, said: MeterLinked) -> None:
         is_over=True,
         by=said.by,
         text=text,
+        meter=_METER.dump_python(said.meter, mode="json") if is_taken else None,
+        instead_of=_METER.dump_python(said.instead_of, mode="json") if is_taken else None,
     )
     session.add(work)
     session.flush()

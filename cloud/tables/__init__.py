@@ -31,6 +31,7 @@ from cloud.tables.devices import (
     Rejected,
     ServicePoint,
     TariffDocument,
+    TroubleAcknowledgement,
     UpHash,
 )
 from cloud.tables.estate import (
@@ -157,6 +158,7 @@ __all__ = [
     "Tenure",
     "TopUp",
     "Transfer",
+    "TroubleAcknowledgement",
     "UnknownCode",
     "UpHash",
     "User",

@@ -158,7 +158,11 @@ class GatewayAlarm(Owned, table=True):
 
 
 class FieldWork(Identified, table=True):
-    """What a technician did at a gateway (prepaid.wire.Work, or "link"), by whom; at is by the gateway's clock."""
+    """What a technician did at a gateway (prepaid.wire.Work, or "link"), by whom; at is by the gateway's clock.
+
+    Of a link that was taken over, meter is what was found and instead_of what was entered before (prepaid.point's
+    Meter as JSON).
+    """
 
     __tablename__ = "field_work"
     __table_args__ = (
@@ -174,6 +178,8 @@ class FieldWork(Identified, table=True):
     is_over: bool = Field(sa_type=Boolean)
     by: str = Field(sa_type=Text)
     text: str = Field(sa_type=Text)
+    meter: dict[str, Any] | None = Field(default=None, sa_type=JSONB(none_as_null=True))
+    instead_of: dict[str, Any] | None = Field(default=None, sa_type=JSONB(none_as_null=True))
 
 
 class DownEntry(Owned, table=True):
@@ -369,6 +375,20 @@ class Alarm(Owned, table=True):
     at: datetime = Field(primary_key=True, sa_type=Utc)
     is_over: bool = Field(primary_key=True, sa_type=Boolean)
     text: str = Field(sa_type=Text)
+
+
+class TroubleAcknowledgement(Owned, table=True):
+    """告警确认: a gateway's trouble that began at `at`, seen to by somebody. One that comes again is another."""
+
+    __tablename__ = "trouble_acknowledgements"
+    __table_args__ = (belongs_to("gateways", "gateway_id"), belongs_to("users", "acknowledged_by"))
+
+    gateway_id: UUID = Field(primary_key=True)
+    kind: str = Field(primary_key=True, sa_type=Text)
+    at: datetime = Field(primary_key=True, sa_type=Utc)
+    why: str = Field(sa_type=Text)
+    acknowledged_by: UUID
+    acknowledged_at: datetime = Field(sa_type=Utc)
 
 
 class AlarmAcknowledgement(Owned, table=True):

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    BigInteger,
     CheckConstraint,
     Date,
     Index,
@@ -79,7 +80,8 @@ class DeviceEvent(Identified, table=True):
     """What was done to a meter, a service point's register or a gateway, when, by whom and why.
 
     decided is the prepaid.wire.Decided that was sent to the gateway because of it, if one was: the gateway booked
-    it at taken_at, or says in refused why it cannot. A dispute is open until ended_at.
+    it at taken_at, or says in refused why it cannot. down_seq is the entry of our log for gateway_id that said what
+    was corrected, if it was that. A dispute is open until ended_at.
     """
 
     __tablename__ = "device_events"
@@ -111,6 +113,7 @@ class DeviceEvent(Identified, table=True):
     decided: dict[str, Any] | None = Field(default=None, sa_type=JSONB(none_as_null=True))
     taken_at: datetime | None = Field(default=None, sa_type=Utc)
     refused: str | None = Field(default=None, sa_type=Text)
+    down_seq: int | None = Field(default=None, sa_type=BigInteger)
     ended_at: datetime | None = Field(default=None, sa_type=Utc)
     ended_by: UUID | None = None
     ended_why: str | None = Field(default=None, sa_type=Text)

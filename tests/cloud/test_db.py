@@ -111,6 +111,7 @@ FILL = (
     " (:organization, :point, now(), 'backwards', 'certain', 'held', NULL, NULL, 'x')",
     "INSERT INTO alarms VALUES (:organization, :point, 'silent', now(), false, 'x')",
     "INSERT INTO alarm_acknowledgements VALUES (:organization, :point, 'silent', now(), 'w', :user, now())",
+    "INSERT INTO trouble_acknowledgements VALUES (:organization, :gateway, 'clock', now(), 'w', :user, now())",
     "INSERT INTO transfers VALUES (:organization, gen_random_uuid(), 'a', 'b', 1, 'top-up', 'c', now(), now())",
     "INSERT INTO balances VALUES (:organization, :purse, 1)",
     "INSERT INTO daily_charges VALUES (:organization, :purse, current_date, 1)",

@@ -1,4 +1,4 @@
-"""A service point whose meter was entered wrongly is corrected while the gateway runs: where it is read, and by which key."""
+"""What was entered wrongly of a meter is corrected while the gateway runs: where it is read, and by which key."""
 
 from __future__ import annotations
 

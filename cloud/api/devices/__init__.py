@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from cloud.api.devices import changes, gateways, meters, points
+from cloud.api.devices import changes, gateways, meters, particulars, points
 
 router = APIRouter()
-for module in (gateways, meters, points, changes):
+for module in (gateways, meters, points, changes, particulars):
     router.include_router(module.router)

@@ -129,5 +129,5 @@ def _point(session: Session, user: SignedIn, point_id: UUID) -> Point:
             )
             for mounting, meter, device in life.mountings
         ],
-        events=[event(each.event) for each in life.events],
+        events=[event(each.event, is_delivered=each.is_delivered) for each in life.events],
     )

@@ -22,12 +22,17 @@ DecideReadings = Annotated[SignedIn, Depends(web.allowed(Permission.DECIDE_READI
 Why = Annotated[str, Field(min_length=1, max_length=decisions.LONGEST_REASON)]
 Short = Annotated[str, Field(min_length=1, max_length=200)]
 Total = Annotated[Decimal, Field(ge=0, lt=10**15, examples=["1284.56"])]
+Settings = Annotated[
+    dict[Annotated[str, Field(max_length=40)], Annotated[str, Field(max_length=200)]],
+    Field(max_length=20, examples=[{"level": "02"}]),
+]
 Multiplier = Annotated[Decimal, Field(gt=0, lt=10**6, examples=["40"])]
 
 
 class Event(BaseModel):
     """What was done. taken_at is when the gateway booked it, refused says why it could not, in English; both are
-    null while it is on its way, or where the gateway need not know."""
+    null while it is on its way, or where the gateway need not know. is_delivered says of a correction whether the
+    gateway has it."""
 
     id: UUID
     kind: str
@@ -36,9 +41,10 @@ class Event(BaseModel):
     taken_at: datetime | None
     refused: str | None
     ended_at: datetime | None
+    is_delivered: bool | None = None
 
 
-def event(row: tables.DeviceEvent) -> Event:
+def event(row: tables.DeviceEvent, *, is_delivered: bool | None = None) -> Event:
     return Event(
         id=row.id,
         kind=row.kind,
@@ -47,6 +53,7 @@ def event(row: tables.DeviceEvent) -> Event:
         taken_at=row.taken_at,
         refused=row.refused,
         ended_at=row.ended_at,
+        is_delivered=is_delivered,
     )
 
 
@@ -58,13 +65,7 @@ class Device(BaseModel):
     line: Annotated[str, Field(min_length=1, max_length=80, examples=["L1"])]
     address: Annotated[str, Field(max_length=60)] = ""
     multiplier: Multiplier = Decimal(1)
-    settings: Annotated[
-        dict[
-            Annotated[str, Field(max_length=40)],
-            Annotated[str, Field(max_length=200)],
-        ],
-        Field(max_length=20, examples=[{"level": "02"}]),
-    ] = {}
+    settings: Settings = {}
     has_switch: bool | None = None
 
     def value(self) -> Meter:

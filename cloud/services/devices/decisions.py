@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from pydantic import TypeAdapter
-from sqlalchemy import select
+from sqlalchemy import exists, select
 from sqlmodel import Session, col
 
 from cloud import events, tables
@@ -21,10 +21,10 @@ from cloud.services import audit, downlog, pointsets, scopes
 from cloud.services.devices import photos
 from cloud.services.devices.photos import Picture
 from prepaid.decimals import EXACT
-from prepaid.point import Meter
+from prepaid.point import KEYS, Meter
 from prepaid.rating import Position
 from prepaid.reading import Reading
-from prepaid.register import can_pass
+from prepaid.register import Kind, can_pass
 from prepaid.resolution import (
     Accepted,
     Decision,
@@ -102,11 +102,13 @@ class BadEstimate(CloudError):
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """A point that is held: since when, the reading charged last, and the last that was read."""
+    """A point that is held: since when, the reading charged last, and the last that was read; is_elsewhere where this
+    was read at another place (prepaid.register.Kind.ELSEWHERE)."""
 
     since: datetime
     charged: Reading
     seen: Reading
+    is_elsewhere: bool
 
 
 def point_of(session: Session, point_id: UUID, by: SignedIn) -> tables.ServicePoint:
@@ -154,7 +156,17 @@ def doubt_of(session: Session, point: tables.ServicePoint) -> Doubt | None:
         )
     ).scalar_one_or_none()
     seen = Reading(meter_no or point.meter_no, state.read_at, state.total, None)
-    return Doubt(state.held_since, position.reading, seen)
+    said = tables.Evidence
+    is_elsewhere = session.execute(
+        select(
+            exists().where(
+                col(said.point_id) == point.id,
+                col(said.at) >= state.held_since,
+                col(said.kind) == Kind.ELSEWHERE.value,
+            )
+        )
+    ).scalar_one()
+    return Doubt(state.held_since, position.reading, seen, is_elsewhere)
 
 
 def accept(
@@ -319,8 +331,17 @@ def decide(
 
 
 def told(event: tables.DeviceEvent) -> dict[str, Any]:
-    """An event as the audit log keeps it."""
-    return {"event": str(event.id), "at": event.at.isoformat(), "why": event.why, **event.detail}
+    """An event as the audit log keeps it: without the keys of its meters."""
+    detail = {name: without_keys(value) for name, value in event.detail.items()}
+    return {"event": str(event.id), "at": event.at.isoformat(), "why": event.why, **detail}
+
+
+def without_keys(value: Any) -> Any:
+    """A meter as JSON, of whose keys only stays that it has them; anything else as it is."""
+    if not isinstance(value, dict) or "settings" not in value:
+        return value
+    shown = {name: "•" if name in KEYS else text for name, text in value["settings"].items()}
+    return {**value, "settings": shown}
 
 
 def waiting(session: Session, gateway: tables.Gateway) -> list[Decided]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from cloud.errors import CloudError
-from prepaid.point import Meter
+from prepaid.point import KEYS, Meter
 
 
 class NoSuchModel(CloudError):
@@ -68,7 +68,6 @@ ONE_PHASE = Decimal(16)  # 230 V × 60 A = 13.8 kW, and a little more
 THREE_PHASE = Decimal(60)  # 3 × 230 V × 80 A = 55.2 kW
 BY_TRANSFORMER = Decimal(5)  # 3 × 230 V × 6 A = 4.1 kW, before the multiplier
 WATER = Decimal(5)  # m³
-KEYS = ("password", "level", "operator")
 
 _HUNDREDTH = Decimal("0.01")
 _THOUSANDTH = Decimal("0.001")

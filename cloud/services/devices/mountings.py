@@ -43,9 +43,8 @@ def mount(
 
     Raises MountedElsewhere or MeterEnded.
     """
+    check_usable(session, point.organization_id, meter.meter_no)
     known = _meter(session, point.organization_id, meter.meter_no, model)
-    if known.ended_at is not None:
-        raise MeterEnded(meter_no=meter.meter_no)
     row = tables.Mounting
     elsewhere = session.execute(
         select(col(tables.ServicePoint.name))
@@ -64,12 +63,32 @@ def mount(
     )
     session.add(mounting)
     session.flush()
+    _note_line(session, point, meter)
+    return mounting
+
+
+def check_usable(session: Session, organization_id: UUID, meter_no: str) -> None:
+    """Raises MeterEnded."""
+    row = tables.Meter
+    is_ended = session.execute(
+        select(
+            exists().where(
+                col(row.organization_id) == organization_id,
+                col(row.meter_no) == meter_no,
+                col(row.ended_at).is_not(None),
+            )
+        )
+    ).scalar_one()
+    if is_ended:
+        raise MeterEnded(meter_no=meter_no)
+
+
+def _note_line(session: Session, point: tables.ServicePoint, meter: Meter) -> None:
     session.execute(
         insert(tables.Line)
         .values(organization_id=point.organization_id, gateway_id=point.gateway_id, name=meter.line)
         .on_conflict_do_nothing()
     )
-    return mounting
 
 
 def take_down(
@@ -99,13 +118,18 @@ def of_point(session: Session, point_id: UUID) -> list[tables.Mounting]:
     return list(found)
 
 
-def corrected(session: Session, point: tables.ServicePoint, meter: Meter) -> None:
-    """What was entered of the mounted meter (its address, its number before it was ever read) was wrong."""
+def corrected(
+    session: Session, point: tables.ServicePoint, meter: Meter, *, model: str | None
+) -> None:
+    """What was entered of the mounted meter (its address, its number before it was ever charged) was wrong. model is
+    the key of what it is; None where that is not known."""
     mounting = now_at(session, point.id)
     mounting.device = METER.dump_python(meter, mode="json")
+    _note_line(session, point, meter)
     known = session.get_one(tables.Meter, mounting.meter_id)
+    known.model = model
     if known.meter_no != meter.meter_no:
-        other = _meter(session, point.organization_id, meter.meter_no, known.model)
+        other = _meter(session, point.organization_id, meter.meter_no, model)
         mounting.meter_id = other.id
         session.flush()
         if not _is_used(session, known.id):

@@ -16,7 +16,7 @@ from sqlmodel import Session, col
 from cloud import tables
 from cloud.auth import SignedIn
 from cloud.services import scopes
-from cloud.services.devices import decisions, photos
+from cloud.services.devices import decisions, particulars, photos
 from cloud.services.devices.decisions import Doubt
 from prepaid.point import Meter
 
@@ -62,10 +62,17 @@ class EventRow:
     by: str
     ended_by: str | None
     pictures: tuple[tables.EventPhoto, ...]
+    acked: int  # the cursor of the event's gateway in our log
+
+    @property
+    def is_delivered(self) -> bool | None:
+        """Of a correction: whether the gateway has it; None of anything else."""
+        return None if self.event.down_seq is None else self.event.down_seq <= self.acked
 
     @property
     def is_on_its_way(self) -> bool:
-        return self.event.decided is not None and self.event.taken_at is None
+        is_asked = self.event.decided is not None and self.event.taken_at is None
+        return is_asked or self.is_delivered is False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +89,12 @@ class PointLife:
     events: tuple[EventRow, ...]
     doubt: Doubt | None
     state: tables.PointState
+    link: tables.FieldWork | None  # by which a technician gave it the meter that it has
+
+    @property
+    def model(self) -> str | None:
+        """The key of the model of the last meter."""
+        return self.mountings[0][1].model
 
 
 _ROWS = f"""
@@ -185,6 +198,7 @@ def life(session: Session, point_id: UUID, *, by: SignedIn) -> PointLife:
         events=_events(session, point, [m.meter_id for m, _ in mounted]),
         doubt=decisions.doubt_of(session, point),
         state=session.get_one(tables.PointState, point.id),
+        link=particulars.last_link(session, point) if point.ended_at is None else None,
     )
 
 
@@ -211,12 +225,14 @@ def _events(
     named = session.execute(select(col(user.id), col(user.name)).where(col(user.id).in_(whom)))
     names: dict[UUID, str] = {row.id: row.name for row in named}
     pictures = photos.of_events(session, [row.id for row in rows])
+    acked = session.get_one(tables.Gateway, point.gateway_id).down_acked
     return tuple(
         EventRow(
             row,
             names[row.done_by],
             names.get(row.ended_by) if row.ended_by else None,
             tuple(pictures.get(row.id, ())),
+            acked,
         )
         for row in rows
     )

@@ -16,7 +16,7 @@ from cloud import tables, web
 from cloud.auth import SignedIn
 from cloud.errors import CloudError
 from cloud.permissions import Permission
-from cloud.services.devices import changes, examinations, models, photos, register
+from cloud.services.devices import changes, examinations, models, particulars, photos, register
 from cloud.tables import utc_now
 from cloud.web import UserSession
 from dashboards import errors, page
@@ -48,6 +48,7 @@ Deciding = Annotated[Act, Depends(_deciding)]  # or decide on readings
 KINDS = {
     changes.CHANGED: (N_("Meter changed"), "replace"),
     changes.TRANSFORMERS: (N_("Transformers changed"), "transform"),
+    particulars.CORRECTED: (N_("Entry corrected"), "pencil"),
     changes.TAKEN_DOWN: (N_("Meter taken away"), "plug-connected-x"),
     examinations.CALIBRATED: (N_("Calibrated"), "certificate"),
     examinations.DISPUTED: (N_("Disputed reading"), "message-question"),
@@ -56,6 +57,27 @@ KINDS = {
     "estimated": (N_("Charged as an estimate"), "calculator"),
     "dismissed": (N_("Doubt dismissed"), "x"),
 }
+
+PARTICULARS = {
+    "model": N_("Model"),
+    "meter_no": N_("Meter number"),
+    "protocol": N_("Protocol"),
+    "line": N_("Line"),
+    "address": N_("Address"),
+    "digits": N_("Whole digits"),
+    "step": N_("Smallest step"),
+    "max_per_hour": N_("Most that passes it in an hour"),
+    "has_switch": N_("Has a switch"),
+    "multiplier": N_("Multiplier"),
+    "pt": "PT",
+    "ct": "CT",
+    "password": N_("Password"),
+    "level": N_("Level"),
+    "operator": N_("Operator"),
+    "profile": N_("Register profile"),
+    "meter_type": N_("Kind of meter"),
+}
+"""What a correction puts right, as people call it."""
 
 
 @router.get("/meters/points/{point_id:uuid}")
@@ -71,6 +93,16 @@ def read(request: Request, act: Changing) -> Response:
 @router.post("/meters/points/{point_id:uuid}/change")
 def change(request: Request, act: Changing) -> Response:
     return _done(request, act, lambda: point_acts.change(act), opened="change")
+
+
+@router.post("/meters/points/{point_id:uuid}/correct")
+def correct(request: Request, act: Changing) -> Response:
+    return _done(request, act, lambda: point_acts.correct(act), opened="correct")
+
+
+@router.post("/meters/points/{point_id:uuid}/unlink")
+def unlink(request: Request, act: Changing) -> Response:
+    return _done(request, act, lambda: point_acts.unlink(act), opened="unlink")
 
 
 @router.post("/meters/points/{point_id:uuid}/transformers")
@@ -154,6 +186,7 @@ def _page(
         life=life,
         unit=unit,
         kinds=KINDS,
+        particulars=PARTICULARS,
         models=models.MODELS,
         model_names={model.key: model.name for model in models.MODELS},
         may_change=user.may(Permission.CHANGE_METERS) and life.point.ended_at is None,
@@ -163,7 +196,7 @@ def _page(
         today=here.date().isoformat(),
         opened=opened,
         typed=given or {},
-        asks=model.asks if (model := models.known(life.mountings[0][1].model)) else ("pt", "ct"),
+        asks=model.asks if (model := models.known(life.model)) else ("pt", "ct"),
         field=error.field if error else None,
         problem=errors.sentence(request, error) if error else None,
         at=f"/meters/points/{point_id}",

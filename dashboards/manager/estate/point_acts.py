@@ -12,12 +12,21 @@ from sqlmodel import Session
 from starlette.datastructures import FormData
 
 from cloud.auth import SignedIn
-from cloud.services.devices import changes, decisions, examinations, models, mountings, points
+from cloud.services.devices import (
+    changes,
+    decisions,
+    examinations,
+    models,
+    mountings,
+    particulars,
+    points,
+)
 from cloud.services.devices.exchanges import Registers
+from cloud.services.devices.particulars import Particulars
 from cloud.services.devices.photos import Picture
 from dashboards.manager import typed
 from dashboards.manager.estate import forms
-from prepaid.point import Meter
+from prepaid.point import KEYS, Meter
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +102,38 @@ def change(act: Act) -> None:
         by=act.user,
         now=act.now,
     )
+
+
+def correct(act: Act) -> None:
+    """What is typed otherwise than it is entered; of a key, what is typed at all."""
+    entered = _device(act)
+
+    def other(name: str) -> str | None:
+        typed = act.text(name)
+        return typed if typed and typed != str(getattr(entered, name)) else None
+
+    def number(name: str) -> Decimal | None:
+        found = act.number(name) if other(name) else None
+        return found if found != getattr(entered, name) else None
+
+    given = Particulars(
+        model=act.text("model") or None,
+        meter_no=other("meter_no"),
+        line=other("line"),
+        address=other("address"),
+        digits=act.whole("digits") if other("digits") else None,
+        step=number("step"),
+        max_per_hour=number("max_per_hour"),
+        multiplier=number("multiplier"),
+        settings={key: act.text(key) for key in (*KEYS, *particulars.RATIOS) if act.text(key)},
+    )
+    particulars.correct(
+        act.session, act.point_id, given, why=act.text("why"), by=act.user, now=act.now
+    )
+
+
+def unlink(act: Act) -> None:
+    particulars.undo_link(act.session, act.point_id, why=act.text("why"), by=act.user, now=act.now)
 
 
 def transformers(act: Act) -> None:

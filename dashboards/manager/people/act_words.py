@@ -55,6 +55,7 @@ ACTS: dict[tuple[str, str], str] = {
     ("gateway", "line-added"): N_("added a line"),
     ("point", "point-added"): N_("added a service point"),
     ("point", "meter-changed"): N_("changed a meter"),
+    ("point", "corrected"): N_("corrected what was entered of a meter"),
     ("point", "transformers-changed"): N_("changed transformers"),
     ("point", "taken-down"): N_("took a meter away"),
     ("point", "disputed"): N_("noted a disputed reading"),
