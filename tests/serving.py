@@ -10,6 +10,8 @@ from contextlib import contextmanager
 import uvicorn
 from fastapi import FastAPI
 
+from tests.slow import slowed
+
 
 def listening() -> socket.socket:
     bound = socket.socket()
@@ -24,7 +26,9 @@ def url_of(bound: socket.socket) -> str:
 
 @contextmanager
 def serve(app: FastAPI, bound: socket.socket) -> Iterator[None]:
-    config = uvicorn.Config(app, log_level="warning", lifespan="on", timeout_graceful_shutdown=3)
+    config = uvicorn.Config(
+        slowed(app), log_level="warning", lifespan="on", timeout_graceful_shutdown=3
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
     thread.start()

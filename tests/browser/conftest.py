@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
 from tests.browser.town import LOGIN, PASSWORD, Town, open_town
 from tests.databases import Databases
+from tests.slow import LATE
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = [
@@ -78,6 +79,8 @@ def open_page(browser: Browser) -> Iterator[Opener]:
         context.set_default_timeout(30_000)  # as above
         contexts.append(context)
         page = context.new_page()
+        if "processor" in LATE:
+            context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": 6})
         page.on(
             "console", lambda said: complaints.append(said.text) if said.type == "error" else None
         )
@@ -98,16 +101,48 @@ def log_in(town: Town) -> Callable[[Page], Page]:
         page.goto(f"{town.url}/login")
         page.fill("#login", LOGIN)
         page.fill("#password", PASSWORD)
-        page.click("button.btn-primary")
-        page.wait_for_url("**/rooms")
+        go(page, "button.btn-primary")
         expect(page.locator("#live")).to_have_attribute("data-state", "live")
         return page
 
     return log_in
 
 
+def go(page: Page, what: str | Locator) -> None:
+    """Presses what leads to another document, and waits until all of that is here: whatever is read of the page
+    afterwards is of the new one, also where its address is that of the old."""
+    with page.expect_navigation():
+        (page.locator(what).first if isinstance(what, str) else what).click()
+
+
+def seen(page: Page, name: str) -> None:
+    """Fails if the page is wider than its screen; keeps a picture of it."""
+    fits(page, name)
+    picture(page, name)
+
+
+def fits(page: Page, what: str) -> None:
+    """Fails if the page, once it is all here, is wider than its screen."""
+    page.wait_for_load_state()
+    wide = page.locator("html").evaluate("(html) => html.scrollWidth - window.innerWidth")
+    assert wide <= 0, f"{what} is {wide} px too wide"
+
+
+def stay(page: Page) -> None:
+    """Leaves a mark on the page that a reload would wipe away."""
+    page.wait_for_load_state()
+    page.evaluate("window.stayed = true")
+
+
+def stayed(page: Page) -> bool:
+    """Whether the page is the one that was marked."""
+    page.wait_for_load_state()
+    return bool(page.evaluate("window.stayed === true"))
+
+
 def picture(page: Page, name: str) -> None:
     """Keeps a picture of the page in $WATTWELL_PICTURES, where that is set, to be looked at."""
     if folder := os.environ.get("WATTWELL_PICTURES"):
+        page.wait_for_load_state()
         page.evaluate("document.fonts.ready")
         page.screenshot(path=Path(folder, f"{name}.png"), full_page=True)

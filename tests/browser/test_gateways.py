@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from cloud.services import enrolment
 from prepaid.enrolment import Enrol, Token
-from tests.browser.conftest import SIZES, Opener, picture
+from tests.browser.conftest import SIZES, Opener, go, seen
 from tests.browser.town import Town
 
 LogIn = Callable[[Page], Page]
@@ -34,28 +34,23 @@ def test_a_gateway_is_enrolled_and_revoked_by_staff(
     name = f"{size}-{language[:2]}"
     page.goto(f"{town.url}/gateways")
     expect(page.locator(".gateways li")).to_have_count(1)
-    _seen(page, f"gateways-{name}")
-    page.click(".gateways a")
-    _seen(page, f"gateway-{name}")
+    seen(page, f"gateways-{name}")
+    go(page, ".gateways a")
+    seen(page, f"gateway-{name}")
 
-    page.click(".do button")
+    go(page, ".do button")
     shown = page.locator(".token .groups").inner_text().replace("\n", "")
-    _seen(page, f"gateway-token-{name}")
-    page.click(".back a")
-    page.click(".gateways a")
+    seen(page, f"gateway-token-{name}")
+    go(page, ".back a")
+    go(page, ".gateways a")
     expect(page.locator(".token")).to_have_count(0)  # it is shown once
     enrol(town, shown)
     page.reload()
     expect(page.locator("dl")).to_contain_text("尚未" if language == "zh-CN" else "not yet")
-    _seen(page, f"gateway-enrolled-{name}")
+    seen(page, f"gateway-enrolled-{name}")
 
-    page.click(".do a")
-    _seen(page, f"gateway-revoke-{name}")
-    page.click("button.btn-danger")
+    go(page, ".do a")
+    seen(page, f"gateway-revoke-{name}")
+    go(page, "button.btn-danger")
     expect(page.locator(".now")).to_contain_text("已吊销" if language == "zh-CN" else "Revoked")
-    _seen(page, f"gateway-revoked-{name}")
-
-
-def _seen(page: Page, name: str) -> None:
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), name
-    picture(page, name)
+    seen(page, f"gateway-revoked-{name}")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import SIZES, Opener, picture
+from tests.browser.conftest import SIZES, Opener, go, seen
 from tests.browser.town import Town
 
 LogIn = Callable[[Page], Page]
@@ -21,32 +21,27 @@ def test_a_key_and_a_webhook_are_made(
     page.goto(f"{town.url}/api-keys")
     if not page.locator("details.by-hand[open]").count():
         page.click("details.by-hand > summary")
-    _seen(page, f"keys-form-{size}")
+    seen(page, f"integration-keys-form-{size}")
     page.fill("#name", "校园一卡通")
     page.check('input[value="cashier"]')
-    page.click("form.made button.btn-primary")
+    go(page, "form.made button.btn-primary")
     expect(page.locator("#new-key")).to_contain_text("ww_")
     expect(page.locator("[data-copy=new-key]")).to_be_visible()
-    _seen(page, f"keys-made-{size}")
+    seen(page, f"integration-keys-made-{size}")
 
     page.goto(f"{town.url}/webhooks")
     if not page.locator("details.by-hand[open]").count():
         page.click("details.by-hand > summary")
     page.fill("#url", "https://me@example.com/events")
     page.check('input[value="alarm.raised"]')
-    page.click("form.made button.btn-primary")
+    go(page, "form.made button.btn-primary")
     expect(page.locator("#fault-url")).to_be_visible()
-    _seen(page, f"webhook-wrong-{size}")
+    seen(page, f"integration-webhook-wrong-{size}")
     page.fill("#url", "https://example.com/events")
-    page.click("form.made button.btn-primary")
-    page.click(".do button.btn-primary")
+    go(page, "form.made button.btn-primary")
+    go(page, ".do button.btn-primary")
     expect(page.locator(".kept li")).to_have_count(1)
     page.click(".by-hand summary >> nth=0")
-    _seen(page, f"webhook-{size}")
+    seen(page, f"integration-webhook-{size}")
     page.goto(f"{town.url}/webhooks")
-    _seen(page, f"webhooks-{size}")
-
-
-def _seen(page: Page, name: str) -> None:
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), name
-    picture(page, f"integration-{name}")
+    seen(page, f"integration-webhooks-{size}")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import SIZES, Opener, picture
+from tests.browser.conftest import SIZES, Opener, fits, go, picture, seen
 from tests.edge.page.gateways import PIN, Served, served
 
 
@@ -21,7 +21,7 @@ def sign_in(page: Page, gateway: Served) -> Page:
     page.goto(f"{gateway.url}/")
     page.fill("[name=pin]", PIN)
     page.fill("[name=name]", "李工")
-    page.click("button.main")
+    go(page, "button.main")
     expect(page.locator(".facts")).to_be_visible()
     return page
 
@@ -33,27 +33,27 @@ def test_a_technician_signs_in_finds_a_meter_reads_it_and_tests_its_switch(
     page.goto(f"{gateway.url}/points")
     page.fill("[name=pin]", "999000")
     page.fill("[name=name]", "李工")
-    page.click("button.main")
+    go(page, "button.main")
     expect(page.get_by_role("alert")).to_contain_text("PIN 码不对")
     page.fill("[name=pin]", PIN)
-    page.click("button.main")
+    go(page, "button.main")
     expect(page.locator(".rows")).to_contain_text("0399 电")
 
     # One meter is where the office did not write it: it is found by a scan.
-    page.get_by_text("总线", exact=True).click()
-    page.locator(".cards a").click()
+    go(page, page.get_by_text("总线", exact=True))
+    go(page, ".cards a")
     page.locator("#scan summary").click()
     for protocol in ("cjt188", "modbus-rtu"):
         page.locator(f".chip:has([value='{protocol}'])").click()
     page.fill("[name=known]", "202310450199")
-    page.locator("#scan button.main").click()
+    go(page, "#scan button.main")
     expect(page.locator(".doing")).to_be_visible()
     found = page.locator("a[href$='/found/0']")
     expect(found).to_contain_text("202310450199", timeout=60_000)
-    found.click()
+    go(page, found)
     expect(page.locator(".choose li").first).to_contain_text("号码相符")
     picture(page, "gateway-found")
-    page.click("form.card button.main")
+    go(page, "form.card button.main")
     expect(page.locator("h1")).to_have_text("0399 电")
     expect(page.locator(".figure b").first).to_have_text("99.00 kWh", timeout=30_000)
 
@@ -84,9 +84,8 @@ def test_every_page_fits_the_screen(
         page.goto(gateway.url + path)
         for summary in page.locator("main > details > summary").all():
             summary.click()
-        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), path
-        picture(page, f"gateway{path.replace('/', '-')}-{size}-{language[:2]}")
+        seen(page, f"gateway{path.replace('/', '-')}-{size}-{language[:2]}")
     page.goto(f"{gateway.url}/points")
-    page.get_by_text("0301 电").click()
+    go(page, page.get_by_text("0301 电"))
     expect(page.locator("h1")).to_have_text("0301 电")
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    fits(page, "a point")

@@ -17,7 +17,7 @@ from prepaid.point import EmergencyCredit, Policy
 from prepaid.reading import Supply
 from prepaid.supply import Why
 from prepaid.wire import CodeEntered, EmergencyRepaid, EmergencyTaken
-from tests.browser.conftest import SIZES, Opener, picture
+from tests.browser.conftest import SIZES, Opener, fits, picture, seen, stay, stayed
 from tests.browser.town import Town, charge, supply
 
 LogIn = Callable[[Page], Page]
@@ -40,6 +40,8 @@ def test_a_paid_top_up_has_its_code_on_the_tenants_page_while_the_gateway_is_sil
     topup = town.pay_cash(house, "50")
     page = open_page("phone", language, scheme, permissions=["clipboard-read", "clipboard-write"])
 
+    page.clock.install()
+
     page.goto(house.url)
 
     code = page.locator(".offline")
@@ -49,19 +51,21 @@ def test_a_paid_top_up_has_its_code_on_the_tenants_page_while_the_gateway_is_sil
     opened = offline_code.check(key, digits, purse=house.power_purse, last=0)
     assert opened == Credit(1, Money.yuan("50"))
     page.bring_to_front()
+    page.clock.pause_at(now() + timedelta(hours=1))  # it says so for a few seconds
     code.locator(".copy").click()
     expect(code.locator(".copy")).to_have_text("已复制" if language == "zh-CN" else "Copied")
     assert page.evaluate("navigator.clipboard.readText()") == offline_code.shown(digits)
     page.evaluate("document.querySelector('.copy span').textContent = '…'")
     page.evaluate("document.dispatchEvent(new Event('htmx:after:swap'))")
     expect(code.locator(".copy")).to_have_text("已复制" if language == "zh-CN" else "Copied")
+    page.clock.fast_forward("00:05")
     expect(code.locator(".copy")).to_have_text(
         "复制充值码" if language == "zh-CN" else "Copy the code"
     )
-    assert page.evaluate("document.documentElement.scrollWidth") <= SIZES["phone"]["width"]
-    picture(page, f"offline-code-{language}-390")
+    page.clock.resume()
+    seen(page, f"offline-code-{language}-390")
     page.set_viewport_size({"width": 320, "height": 640})
-    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+    fits(page, "320 px")
     page.set_viewport_size(WIDE)  # type: ignore[arg-type]
     picture(page, f"offline-code-{language}-1280")
 
@@ -69,7 +73,7 @@ def test_a_paid_top_up_has_its_code_on_the_tenants_page_while_the_gateway_is_sil
     page.goto(f"{house.url}/topups/{topup}")
     expect(page.locator("#code .digits")).to_be_visible()
     picture(page, f"offline-topup-{language}-390")
-    page.evaluate("window.stayed = true")
+    stay(page)
     town.say(
         CodeEntered(house.power_purse, 1, Money.yuan("50"), now()),
         supply(house.power, Supply.ON, wanted=Supply.ON, why=Why.CREDIT),
@@ -78,7 +82,7 @@ def test_a_paid_top_up_has_its_code_on_the_tenants_page_while_the_gateway_is_sil
     expect(page.locator(".stages")).to_contain_text(
         "已在网关输码" if language == "zh-CN" else "Typed in at the gateway"
     )
-    assert page.evaluate("window.stayed === true")
+    assert stayed(page)
 
 
 def now() -> datetime:
@@ -103,8 +107,7 @@ def test_the_manager_reads_the_code_on_the_rooms_page(
     expect(page.locator(".sheet").last.locator(".offline")).to_have_count(0)
     picture(page, "offline-room-1280")
     page.set_viewport_size(SIZES["phone"])  # type: ignore[arg-type]
-    assert page.evaluate("document.documentElement.scrollWidth") <= SIZES["phone"]["width"]
-    picture(page, "offline-room-390")
+    seen(page, "offline-room-390")
 
 
 def test_emergency_credit_is_taken_on_the_page_and_shown_until_it_is_paid_back(
@@ -124,7 +127,7 @@ def test_emergency_credit_is_taken_on_the_page_and_shown_until_it_is_paid_back(
 
     expect(page.locator(".purse").first).to_contain_text("正在下发")
     picture(page, "emergency-taken-390")
-    page.evaluate("window.stayed = true")
+    stay(page)
     town.say(
         supply(house.power, Supply.ON, wanted=Supply.ON, why=Why.EMERGENCY),
         charge(house.power, house.power_purse, "4.00", "1242.56"),
@@ -132,7 +135,7 @@ def test_emergency_credit_is_taken_on_the_page_and_shown_until_it_is_paid_back(
     )
     expect(page.locator(".purse").first).to_contain_text("正在使用应急额度")
     expect(page.locator(".purse").first).not_to_contain_text("正在下发")
-    assert page.evaluate("window.stayed === true")
+    assert stayed(page)
     picture(page, "emergency-used-390")
     board = log_in(open_page("desktop"))
     board.set_viewport_size(WIDE)  # type: ignore[arg-type]
@@ -184,7 +187,7 @@ def test_the_taps_are_asked_for_and_the_answer_is_given_once(
     expect(page.locator(".purse").last).to_contain_text("已确认，正在通知表计")
     expect(page.get_by_role("button", name="用水点都已关好")).to_have_count(0)
     picture(page, "taps-said-390")
-    page.evaluate("window.stayed = true")
+    stay(page)
     town.say(supply(house.water, Supply.ON, wanted=Supply.ON, why=Why.CREDIT), delivered=True)
     expect(page.locator(".purse").last).to_contain_text("供水中")
-    assert page.evaluate("window.stayed === true")
+    assert stayed(page)

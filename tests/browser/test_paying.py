@@ -8,13 +8,13 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Request, expect
 from sqlmodel import select
 
 from cloud import tables
 from simulators.alipay import Alipay
 from simulators.wechatpay import WeChatPay
-from tests.browser.conftest import Opener, picture
+from tests.browser.conftest import Opener, go, picture
 from tests.browser.town import Town, open_town
 from tests.cloud.companies import (
     alipay_company,
@@ -66,6 +66,18 @@ def town(
         yield opened
 
 
+def order(page: Page) -> None:
+    """From the form to the page of the order."""
+    go(page, ".pay")
+    page.wait_for_url("**/topups/*")
+
+
+def pay(page: Page, town: Town) -> None:
+    """At the company's page, which leads back to the page of the order."""
+    go(page, "#pay")
+    page.wait_for_url(f"{town.url}/t/*/topups/*")
+
+
 def is_credited(page: Page, company: WeChatPay | Alipay) -> None:
     assert company.deliver() == [200]
     expect(page.locator("#progress .done")).to_have_count(2)
@@ -79,10 +91,9 @@ def test_on_a_desktop_a_code_is_shown_and_goes_when_it_is_paid(
     page.set_viewport_size(DESKTOP_SIZE)  # type: ignore[arg-type]
     page.goto(town.house().url)
     picture(page, "pay-desktop-home")
-    page.click(".pay")
-    page.wait_for_url("**/topups/*")
+    order(page)
     expect(page.locator(".code")).to_contain_text("请用微信扫一扫付款")
-    assert page.evaluate("document.querySelector('.code img').naturalWidth") > 100
+    assert page.locator(".code img").evaluate("(img) => img.naturalWidth") > 100
     picture(page, "pay-desktop-code")
 
     wechat.books.pay(wechat.books.find(uuid.UUID(page.url.rpartition("/")[2]).hex))
@@ -123,16 +134,15 @@ def test_in_a_phones_browser_wechats_page_opens_and_leads_back(
     page.goto(town.house().url)
     expect(page.locator("input[name=channel]")).to_have_count(3)
     picture(page, "pay-phone-home")
-    page.click(".pay")
+    go(page, ".pay")
     page.wait_for_url(f"{wechat.url}/h5**")
     expect(page.locator("h1")).to_have_text("¥50.00")  # it knows our site by the Referer
 
     page.go_back()
-    page.click("#unpaid a")
+    go(page, "#unpaid a")
     page.wait_for_url(f"{wechat.url}/h5**")
     expect(page.locator("h1")).to_have_text("¥50.00")
-    page.click("#pay")
-    page.wait_for_url(f"{town.url}/t/*/topups/*")
+    pay(page, town)
     is_credited(page, wechat)
 
 
@@ -140,19 +150,13 @@ def test_wechats_page_is_told_our_site_and_not_the_residents_link(
     town: Town, wechat: WeChatPay, open_page: Opener
 ) -> None:
     page = open_page(user_agent=PHONE)
-    told: list[str] = []
-    page.on(
-        "request",
-        lambda asked: (
-            told.append(asked.all_headers().get("referer", ""))
-            if asked.url.startswith(f"{wechat.url}/h5")
-            else None
-        ),
-    )
     page.goto(town.house().url)
-    page.click(".pay")
+    asked: list[Request] = []
+    page.on("request", lambda one: asked.append(one))
+    go(page, ".pay")
     page.wait_for_url(f"{wechat.url}/h5**")
-    assert told == [f"{town.url}/"]
+    told = [one.all_headers().get("referer") for one in asked if one.url.startswith(wechat.url)]
+    assert told[0] == f"{town.url}/"
 
 
 def test_inside_wechat_the_pay_sheet_opens_by_itself(
@@ -168,23 +172,26 @@ def test_inside_wechat_the_pay_sheet_opens_by_itself(
 
     page.expose_function("weixin", weixin)
     page.add_init_script(
-        "window.WeixinJSBridge = { invoke: async (name, order, done) =>"
-        " done({ err_msg: await window.weixin(order) }) }"
+        """let answered = 0;
+           window.WeixinJSBridge = { invoke: async (name, order, done) => {
+             done({ err_msg: await window.weixin(order) });
+             document.documentElement.dataset.answered = ++answered;
+           } }"""
     )
     page.goto(town.house().url)
     expect(page.locator("form.topup")).not_to_contain_text("支付宝")  # WeChat would not open it
-    page.click(".pay")
-    page.wait_for_url("**/topups/*")
+    order(page)
     expect(page.locator("#bridge-said")).to_be_visible()
     picture(page, "pay-wechat-bridge")
     page.click("#bridge")
+    expect(page.locator("html")).to_have_attribute("data-answered", "2")
     is_credited(page, wechat)
     expect(page.locator("#bridge")).to_be_hidden()
 
     # Known now: the second time WeChat is not asked who pays.
-    page.click("text=返回余额")
-    page.click(".pay")
-    page.wait_for_url("**/topups/*")
+    go(page, "text=返回余额")
+    order(page)
+    expect(page.locator("html")).to_have_attribute("data-answered", "1")
     is_credited(page, wechat)
 
 
@@ -193,8 +200,7 @@ def test_on_a_desktop_alipay_is_a_code_too(town: Town, alipay: Alipay, open_page
     page.set_viewport_size(DESKTOP_SIZE)  # type: ignore[arg-type]
     page.goto(town.house().url)
     page.click("text=支付宝")
-    page.click(".pay")
-    page.wait_for_url("**/topups/*")
+    order(page)
     expect(page.locator(".code")).to_contain_text("请用支付宝扫一扫付款")
     picture(page, "pay-desktop-alipay")
 
@@ -210,11 +216,10 @@ def test_in_a_phones_browser_alipays_page_opens_and_leads_back(
     page.goto(town.house().url)
     page.click("text=支付宝")
     picture(page, "pay-phone-alipay")
-    page.click(".pay")
+    go(page, ".pay")
     page.wait_for_url(f"{alipay.url}**")
     expect(page.locator("h1")).to_have_text("¥50.00")
-    page.click("#pay")
-    page.wait_for_url(f"{town.url}/t/*/topups/*")
+    pay(page, town)
     is_credited(page, alipay)
 
 
@@ -225,7 +230,7 @@ def test_after_a_mistake_the_channel_that_was_chosen_is_still_chosen(
     page.goto(town.house().url)
     page.click("text=支付宝")
     page.fill("input[name=amount]", "0")
-    page.click(".pay")
+    go(page, ".pay")
     expect(page.get_by_role("alert")).to_be_visible()
     expect(page.locator("input[name=channel]:checked")).to_have_value("alipay")
 
@@ -236,22 +241,20 @@ def test_the_same_money_in_two_ways_is_credited_once_and_the_page_says_so(
     house = town.house()
     desktop, phone = open_page("desktop"), open_page(user_agent=PHONE)
     desktop.goto(house.url)
-    desktop.click(".pay")
-    desktop.wait_for_url("**/topups/*")
+    order(desktop)
     by_code = desktop.url
     phone.goto(house.url)
     expect(phone.locator("#unpaid a")).to_have_count(1)
-    phone.click(".pay")
+    go(phone, ".pay")
     phone.wait_for_url(f"{wechat.url}/h5**")
     phone.go_back()
     expect(phone.locator("#unpaid a")).to_have_count(1)
-    phone.click("#unpaid a")
-    phone.click("#pay")
-    phone.wait_for_url(f"{town.url}/t/*/topups/*")
+    go(phone, "#unpaid a")
+    pay(phone, town)
     is_credited(phone, wechat)
 
     desktop.reload()
-    assert desktop.url != by_code  # the page of the order that was paid
+    expect(desktop).not_to_have_url(by_code)  # the page of the order that was paid
     expect(desktop.locator("#progress .done")).to_have_count(2)
 
     wechat.books.pay(wechat.books.find(uuid.UUID(by_code.rpartition("/")[2]).hex))

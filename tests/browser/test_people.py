@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import picture
+from tests.browser.conftest import fits, go, picture, seen
 
 
 def test_on_a_phone_the_menu_is_a_drawer_and_on_a_desktop_it_is_always_there(open_page, log_in):
@@ -15,10 +17,10 @@ def test_on_a_phone_the_menu_is_a_drawer_and_on_a_desktop_it_is_always_there(ope
     phone.get_by_role("button", name="菜单").click()
     expect(menu).to_be_visible()
     picture(phone, "menu-phone")
-    menu.get_by_role("link", name="员工").click()
-    phone.wait_for_url("**/people")
+    go(phone, menu.get_by_role("link", name="员工"))
+    expect(phone).to_have_url(re.compile("/people$"))
     expect(menu).to_be_hidden()
-    assert phone.evaluate("document.documentElement.scrollWidth") <= 390
+    fits(phone, "people")
 
     desktop = log_in(open_page("desktop"))
     expect(desktop.locator("#menu")).to_be_visible()
@@ -37,8 +39,8 @@ def test_somebody_new_sets_his_password_and_sees_what_his_role_allows(
     boss.fill("#login", "li")
     boss.get_by_label("收费员").check()
     picture(boss, "people-new-phone")
-    assert boss.evaluate("document.documentElement.scrollWidth") <= 390
-    boss.get_by_role("button", name="添加，并取得设置密码的链接").click()
+    fits(boss, "somebody new")
+    go(boss, boss.get_by_role("button", name="添加，并取得设置密码的链接"))
     link = boss.locator("#link").inner_text()
     picture(boss, "people-link-phone")
 
@@ -47,14 +49,12 @@ def test_somebody_new_sets_his_password_and_sees_what_his_role_allows(
     new.fill("#password", "one sentence is good")
     new.fill("#again", "one sentence is good")
     picture(new, "people-password-phone")
-    new.get_by_role("button", name="设置并登录").click()
-    new.wait_for_url("**/rooms")
+    go(new, new.get_by_role("button", name="设置并登录"))
+    expect(new).to_have_url(re.compile("/rooms$"))
     new.goto(f"{town.url}/me")
-    new.get_by_role("button", name="启用").click()
-    new.wait_for_url("**/me/second-factor")
-    picture(new, "people-second-factor-phone")
-    assert new.evaluate("document.documentElement.scrollWidth") <= 390
+    go(new, new.get_by_role("button", name="启用"))
+    expect(new).to_have_url(re.compile("/me/second-factor$"))
+    seen(new, "people-second-factor-phone")
     for path in ("/people", "/audit", "/approvals", "/me"):
         boss.goto(town.url + path)
-        picture(boss, f"people{path.replace('/', '-')}-phone")
-        assert boss.evaluate("document.documentElement.scrollWidth") <= 390, path
+        seen(boss, f"people{path.replace('/', '-')}-phone")

@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 from cloud.app import create_app
 from cloud.backups import folder
 from cloud.settings import Settings
-from tests.browser.conftest import Opener, picture
+from tests.browser.conftest import Opener, go, picture
 from tests.serving import listening, serve, url_of
 
 TOKEN = "t" * 43
@@ -46,7 +46,7 @@ def installed(migrated_url: str, tmp_path: Path) -> Iterator[str]:
 def fill(page: Page, **values: str) -> None:
     for name, value in values.items():
         page.fill(f"#{name}", value)
-    page.click("main form:last-of-type button[type=submit]")
+    go(page, "main form:last-of-type button[type=submit]")
 
 
 @pytest.mark.parametrize("size", ["phone"])
@@ -78,16 +78,16 @@ def test_a_property_manager_gets_from_the_link_to_the_first_room(
     bands = {"sharp": "1.35", "peak": "1.08", "flat": "0.66"}
     for band, price in {**bands, "valley": "0.2x"}.items():
         page.fill(f"[name=price0-{band}]", price)
-    page.click("text=发布")
+    go(page, "text=发布")
     expect(page.get_by_role("alert")).to_contain_text("谷")
     picture(page, f"setup-4-prices-{size}")
     page.fill("[name=price0-valley]", "0.29")
-    page.click("text=发布")
+    go(page, "text=发布")
     fill(page, gateway_no="GW-0001")
     expect(page.locator(".groups")).to_be_visible()
     expect(page.locator(".code svg")).to_be_visible()
     picture(page, f"setup-5-token-{size}")
-    page.click("a.btn-primary")
+    go(page, "a.btn-primary")
     picture(page, f"setup-6-room-{size}")
     page.select_option("#room", "0301")
     fill(page, holder="张三", meter_no="202610450101")
@@ -102,7 +102,7 @@ def test_a_property_manager_gets_from_the_link_to_the_first_room(
     page.goto(f"{installed}/shifts")
     expect(page.locator("main")).to_contain_text("¥250.00")  # 200 of its own, and 50 taken
     page.goto(f"{installed}/setup/channels")
-    page.click("a.btn-primary")
+    go(page, "a.btn-primary")
     page.wait_for_url("**/rooms/*")
     expect(page.locator("h1").first).to_contain_text("0301")
     page.goto(f"{installed}/rooms")

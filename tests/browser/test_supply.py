@@ -13,7 +13,7 @@ from prepaid.reading import Supply
 from prepaid.register import Confidence, Effect, Evidence, Kind
 from prepaid.supply import Why
 from prepaid.wire import AlarmKind, Trouble
-from tests.browser.conftest import SIZES, Opener, picture
+from tests.browser.conftest import SIZES, Opener, fits, go, picture, stay, stayed
 from tests.browser.town import Town, reading, supply
 
 LogIn = Callable[[Page], Page]
@@ -29,7 +29,7 @@ def test_a_supply_is_cut_off_by_hand_after_a_second_look_and_given_back(
 ) -> None:
     house = town.house("李娜")
     page = log_in(open_page("desktop"))
-    page.click(f"#room-{house.room_id} h3 a")
+    go(page, f"#room-{house.room_id} h3 a")
     point = page.locator(".sheet").last  # the water, which is on
     expect(point).to_contain_text("供水中")
 
@@ -38,29 +38,29 @@ def test_a_supply_is_cut_off_by_hand_after_a_second_look_and_given_back(
     point.get_by_text("截至…").click()
     point.locator("[name=until]").fill("2020-01-01T08:00")
     point.locator("[name=why]").fill("更换阀门，工单 118")
-    point.locator("button").last.click()
+    go(page, point.locator("button").last)
     expect(page.get_by_role("alert")).to_contain_text("截止时间须晚于现在")
     picture(page, "pin-refused")
     point.get_by_text("4 小时", exact=True).click()
-    point.locator("button").last.click()
+    go(page, point.locator("button").last)
     expect(page.locator("h1")).to_have_text("确认强制拉闸？")
     expect(page.locator("main")).to_contain_text("更换阀门，工单 118")
     picture(page, "pin-confirm")
-    page.click("text=立即拉闸")
+    go(page, "text=立即拉闸")
 
     expect(point.locator(".pin")).to_contain_text("正在下发")
-    page.evaluate("window.stayed = true")
+    stay(page)
     town.say(supply(house.water, Supply.OFF, wanted=Supply.OFF, why=Why.FORCED_OFF), delivered=True)
     expect(point.locator(".now")).to_contain_text("已关阀")
     expect(point.locator(".pin")).to_contain_text("王经理")
     expect(point.locator(".pin")).not_to_contain_text("正在下发")
-    assert page.evaluate("window.stayed === true")
+    assert stayed(page)
     picture(page, "pinned")
 
-    point.get_by_text("解除…").click()
+    go(page, point.get_by_text("解除…"))
     expect(page.locator("main")).to_contain_text("确认现场无人作业")
     picture(page, "unpin-confirm")
-    page.click("button.btn-primary")
+    go(page, "button.btn-primary")
     expect(page.locator(".past")).to_have_count(2)
     expect(page.locator(".past").last).to_contain_text("王经理 提前解除")
 
@@ -77,9 +77,9 @@ def test_a_brake_is_seen_on_the_board_and_released_after_a_second_look(
         supply(house.power, Supply.ON, wanted=None, why=Why.BRAKED),
     )
     expect(page.locator(".trouble")).to_contain_text("1 个用能点待断")
-    page.click("text=查看并解除…")
+    go(page, "text=查看并解除…")
     picture(page, "brake-confirm")
-    page.click("text=解除，继续拉闸")
+    go(page, "text=解除，继续拉闸")
     expect(page.locator(".trouble")).to_contain_text("王经理 已解除，正在下发")
 
     town.say(trouble(Trouble.BRAKED, is_over=True), delivered=True)
@@ -122,7 +122,7 @@ def test_alarms_and_a_rooms_page_fit_the_screen(
         if what == "room":
             page.locator("summary").first.click()
             page.locator(".by-hand").first.locator(".lasting label").last.click()
-        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), what
+        fits(page, what)
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
             picture(page, f"{what}-{size}-{scheme}-{language[:2]}")

@@ -24,6 +24,7 @@ from edge.page.session import COOKIE, Sessions
 from prepaid.point import Restore, ServicePoint
 from tests.edge.field.rooms import FieldRoom
 from tests.edge.simulated import ELECTRICITY, WATER, WATER_PURSE, ElectricityMeter
+from tests.slow import slowed
 
 PIN = "274915"
 DIRECT = replace(ELECTRICITY, policy=replace(ELECTRICITY.policy, restore=Restore.DIRECT))
@@ -130,7 +131,7 @@ def served(folder: Path) -> Iterator[Served]:
         port = listening.getsockname()[1]
         tasks = [
             asyncio.create_task(at.agent.run()),
-            asyncio.create_task(serve(create_page(desk_of(at, folder)), listening)),
+            asyncio.create_task(serve(slowed(create_page(desk_of(at, folder))), listening)),
         ]
         ready.append(Served(f"http://127.0.0.1:{port}", at, asyncio.get_running_loop()))
         is_ready.set()
