@@ -191,6 +191,11 @@ class Agent:
         """Whether what the wall clock decides may be decided by it."""
         return self._clock.now().is_trusted
 
+    def take_up_linked(self, point: UUID) -> None:
+        """A technician has made another meter a point's: visit it, and forget what was seen of the one before."""
+        self._booking.meter_changed(point)
+        self.take_up(point)
+
     def try_off(self, point: UUID, test: Override) -> None:
         """Cut this point as if it were pinned off, by all rules, until end_try().
 

@@ -24,7 +24,7 @@ from prepaid.money import Money
 from prepaid.point import ServicePoint
 from prepaid.rating import Charge, Position
 from prepaid.reading import Reading, Supply
-from prepaid.register import Assessment, Effect, Evidence, Kind, assess
+from prepaid.register import Assessment, Effect, Evidence, History, Kind, assess
 from prepaid.supply import Desired, Why, desired, is_satisfied
 from prepaid.wire import (
     AlarmKind,
@@ -51,7 +51,7 @@ class Weighed:
     assessment: Assessment | None
     handover: Handover | None = None
     is_rebased: bool = (
-        False  # the clock was set: the position before is not that of the reading told
+        False  # the clock was set or a link undone: it does not follow from the reading told before
     )
 
     @property
@@ -102,6 +102,8 @@ class Booking:
             return Weighed(rating.open_position(point, tariff, reading), (), None)
         if before.payer is None:  # it was written before positions said who pays
             before = replace(before, payer=rating.payer_of(point))
+        if self._counts_anew(point.id):
+            return Weighed(replace(before, reading=reading, counted=()), (), None, is_rebased=True)
         charged_tick = self._charged_tick(point.id)
         elapsed = self._since_charged(point.id, before)
         assessment = assess(
@@ -141,6 +143,9 @@ class Booking:
                 self._hand_over(point, weighed.handover)
             if weighed.position is not None:
                 self._charge(point, weighed.position, weighed.charges, is_start=weighed.is_rebased)
+                if self._counts_anew(point.id):
+                    self._note_counted(point.id)
+                    store.save_history(point.id, History())  # what was known is of another register
             if weighed.assessment is not None:
                 store.save_history(point.id, weighed.assessment.history)
             available = self.circumstances.available(point)
@@ -188,9 +193,25 @@ class Booking:
             ago = max((now.at - outcome.position.reading.at).total_seconds(), 0.0)
             self._looks[id] = Looks(0, now.tick - ago)
             self._told.pop(id, None)
+            self._note_counted(id)
             if outcome.told:
                 reading, evidence = outcome.told[-1]
                 self._told[id] = (Read(id, reading, evidence), now.tick)
+
+    def meter_changed(self, point: UUID) -> None:
+        """What was looked at before was another meter: no evidence for a cut, and no time is counted from it."""
+        self._looks.pop(point, None)
+        self._told.pop(point, None)
+
+    def _counts_anew(self, point: UUID) -> bool:
+        """Whether it was charged by the register of a meter that was linked to it wrongly, and by none of its own."""
+        linked = self._store.linked(point)
+        return linked is not None and linked.counts_anew
+
+    def _note_counted(self, point: UUID) -> None:
+        linked = self._store.linked(point)
+        if linked is not None and linked.counts_anew:
+            self._store.save_linked(point, replace(linked, counts_anew=False))
 
     def decide(
         self, point: ServicePoint, settled: Settled, *, current_a: Decimal | None

@@ -173,6 +173,7 @@ class Work(StrEnum):
 
     CUT_TEST = "cut-test"  # 试断送: cut off and given back
     BLINK_TEST = "blink-test"  # 对号: cut off to see which register stops
+    UNLINK = "unlink"  # 撤销对号: the meter that was linked to a point was not its own
     CONSOLE = "console"  # 报文调试: a frame was sent that is no plain read
 
 

@@ -48,6 +48,10 @@ def fault_of(meter: Meter) -> str | None:
     ):
         if not said.strip() or "\x00" in said or len(said) > LONGEST_NAME:
             return f"the meter's {what} is no text of 1 to {LONGEST_NAME} characters"
+    if meter.digits < 1 or not all(
+        number.is_finite() and number > 0 for number in (meter.step, meter.max_per_hour)
+    ):
+        return "the meter's digits, step and most in an hour must be above zero"
     return None
 
 

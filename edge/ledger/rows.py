@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 
 from prepaid.ledger import Book
 from prepaid.money import Money
+from prepaid.point import Meter
 from prepaid.reading import Supply
 from prepaid.supply import Why
 from prepaid.wire import Work
@@ -83,6 +84,24 @@ class Checked:
     is_right: bool | None
     by: str
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """A meter that a technician made a point's 对号, in the place of the one that it had, so that it can be undone.
+
+    was_charged: the point had been charged by a register of its own before. counts_anew: what it was charged by since
+    was another's, linked wrongly, so it counts from the next reading on. undone is the entry of our log by which the
+    cloud is told that the link was undone.
+    """
+
+    at: datetime
+    by: str
+    meter: Meter
+    instead_of: Meter
+    was_charged: bool
+    counts_anew: bool = False
+    undone: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

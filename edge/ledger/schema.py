@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 from prepaid.wire import NO_ENTRY, Entry
 
-VERSION = 4
+VERSION = 5
 
 _BY_HAND = (
     """
@@ -51,6 +51,9 @@ _BY_HAND = (
 
 _WITHDRAWN = "CREATE TABLE withdrawn (id TEXT PRIMARY KEY, body TEXT NOT NULL)"  # 支取: what each was answered
 """What the cloud asked for out of purses, since version 4."""
+
+_LINKED = "CREATE TABLE linked (point TEXT PRIMARY KEY, body TEXT NOT NULL)"  # 对号: what was there before
+"""Meters that a technician made a point's, since version 5."""
 
 SCHEMA = """
 CREATE TABLE gateway (            -- one row: who we are, and how far the two logs are
@@ -124,7 +127,7 @@ CREATE TABLE mark     (           -- how far log and ledger were after so many t
   up_seq   INTEGER NOT NULL,
   transfer INTEGER NOT NULL       -- rowid
 );
-""" + ";\n".join((*_BY_HAND, _WITHDRAWN))
+""" + ";\n".join((*_BY_HAND, _WITHDRAWN, _LINKED))
 
 
 def create(
@@ -161,6 +164,9 @@ def upgrade(db: sqlite3.Connection) -> None:
         if version_of(db) == 3:
             db.execute(_WITHDRAWN)
             db.execute("PRAGMA user_version = 4")
+        if version_of(db) == 4:
+            db.execute(_LINKED)
+            db.execute("PRAGMA user_version = 5")
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:

@@ -19,7 +19,7 @@ from edge.clocks.clock import KeptTime
 from edge.clocks.clock_setting import MeterClock
 from edge.ledger import ledger_file, rows, schema
 from edge.ledger.ledger_file import Note, StoreFull, StoreUnusable
-from edge.ledger.rows import Checked, Intent, Lending, Off, Rows, Shape, SupplyRow, Typed
+from edge.ledger.rows import Checked, Intent, Lending, Linked, Off, Rows, Shape, SupplyRow, Typed
 from edge.ledger.up_log import UpLog
 from edge.warned import Warned
 from prepaid import ledger, tariff_document
@@ -61,6 +61,7 @@ _POINTS = rows.bodies("point", "id", ServicePoint)
 _POSITIONS = rows.bodies("position", "point", Position)
 _HISTORIES = rows.bodies("history", "point", History)
 _OVERRIDES = rows.bodies("override", "point", Override)
+_LINKED = rows.bodies("linked", "point", Linked)
 _WARNED = rows.bodies("warned", "point", Warned)
 _METER_CLOCKS = rows.bodies("meter_clock", "point", MeterClock)
 _WITHDRAWN = rows.bodies("withdrawn", "id", Withdrawn)
@@ -120,6 +121,7 @@ class Store:
         self._lent = self._rows(rows.LENT)
         self._off = self._rows(rows.OFF)
         self._checks = self._rows(rows.CHECKS)
+        self._linked = self._rows(_LINKED)
         self._warned = self._rows(_WARNED)
         self._meter_clocks = self._rows(_METER_CLOCKS)
         self._withdrawn = self._rows(_WITHDRAWN)
@@ -266,6 +268,7 @@ class Store:
             self._lent,
             self._off,
             self._checks,
+            self._linked,
             self._warned,
             self._meter_clocks,
             self._withdrawn,
@@ -291,6 +294,7 @@ class Store:
         for kind in AlarmKind:
             self.save_alarm(point, kind, None)
         self.save_intent(point, None)
+        self.save_linked(point, None)
 
     def tariff(self, code: str) -> Tariff | None:
         body = self._tariff_bodies.get(code)
@@ -554,6 +558,13 @@ class Store:
 
     def save_check(self, point: UUID, work: Work, done: Checked | None) -> None:
         self._checks.save((point, work), done)
+
+    def linked(self, point: UUID) -> Linked | None:
+        """The meter that a technician made a point's last, as long as it matters."""
+        return self._linked.get(point)
+
+    def save_linked(self, point: UUID, linked: Linked | None) -> None:
+        self._linked.save(point, linked)
 
     def warned(self, point: UUID) -> Warned | None:
         """What the customer was told in the present shortage, None if nothing is said any more."""

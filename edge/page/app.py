@@ -45,6 +45,7 @@ def create_page(desk: Desk) -> ASGIApp:
             guarded("/points/{id:uuid}", points.one),
             guarded("/points/{id:uuid}/now", points.now),
             guarded("/points/{id:uuid}/read", points.read, methods=POST),
+            guarded("/points/{id:uuid}/unlink", points.unlink, methods=POST),
             guarded("/points/{id:uuid}/cut-test", points.cut_test, methods=POST),
             guarded("/points/{id:uuid}/blink-test", points.blink_test, methods=POST),
             guarded("/points/{id:uuid}/code", byhand.code, methods=POST),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from decimal import Decimal, InvalidOperation
+
+from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -20,6 +23,8 @@ from protocols.modbus import profile as profiles
 
 SHOWN = 40  # of what passed a line
 USUAL_UNITS = "1-32"
+MOST_DIGITS = 12  # of a register
+MOST_PER_HOUR = 100_000  # kWh or m³: far more than passes any meter that is left in a meter room
 
 
 async def overview(request: Request, session: Session) -> Response:
@@ -86,7 +91,7 @@ async def found(request: Request, session: Session) -> Response:
                 one,
                 point,
                 profile=str(form.get("profile", "")),
-                meter_no=str(form.get("meter_no", "")),
+                plate=_plate(form),
                 is_sure="is_sure" in form or point == labelled,
                 by=session.name,
             )
@@ -110,6 +115,22 @@ async def found(request: Request, session: Session) -> Response:
         problem=problem,
         is_doubted=is_doubted,
     )
+
+
+def _plate(form: FormData) -> linking.Plate:
+    """What was read off the meter, where it was typed. Raises CannotDo."""
+    number, digits, most = (
+        str(form.get(name, "")).strip() for name in ("meter_no", "digits", "max_per_hour")
+    )
+    if digits and not (digits.isdecimal() and 1 <= int(digits) <= MOST_DIGITS):
+        raise why_not("Whole digits are 1 to %(most)s.", most=MOST_DIGITS)
+    try:
+        per_hour = Decimal(most) if most else None
+    except InvalidOperation:
+        per_hour = Decimal(0)
+    if per_hour is not None and not 0 < per_hour <= MOST_PER_HOUR:
+        raise why_not("The most in an hour is a number from 0 to %(most)s.", most=MOST_PER_HOUR)
+    return linking.Plate(number or None, int(digits) if digits else None, per_hour)
 
 
 def _found(request: Request) -> Found:

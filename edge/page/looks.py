@@ -107,6 +107,7 @@ HOLDS = {
 WORKS = {
     Work.CUT_TEST: N_("Cut test"),
     Work.BLINK_TEST: N_("Blink test"),
+    Work.UNLINK: N_("Link undone"),
     Work.CONSOLE: N_("Frame by hand"),
 }
 SILENT = Look(N_("Silent"), "silent", Tone.BAD)

@@ -12,10 +12,11 @@ from edge.field import link as linking
 from edge.field import supply
 from edge.field.job import Job
 from edge.field.room import Look, look
-from edge.field.said import CannotDo, Said, why_not
+from edge.field.said import CannotDo, Said, Tone, said, why_not
 from edge.field.status import PointStatus, checks_of, point_status
 from edge.ledger.rows import Checked
 from edge.page.door import desk_of, form_of, page_for
+from edge.page.render import money
 from edge.page.session import Session
 from prepaid.point import ServicePoint
 from prepaid.supply import Why
@@ -63,6 +64,23 @@ async def read(request: Request, session: Session) -> Response:
     """Reads the meter now, and shows the frames."""
     point = asked(request)
     return point_page(request, session, seen=await look(desk_of(request).room, point))
+
+
+async def unlink(request: Request, session: Session) -> Response:
+    """The meter that was linked here is not this point's."""
+    room, point = desk_of(request).room, asked(request)
+    try:
+        charged = linking.undo(room, point, by=session.name)
+    except CannotDo as error:
+        return point_page(request, session, problem=error.sentence)
+    if not charged:
+        return point_page(request, session, done=said("The link is undone.", Tone.GOOD))
+    sentence = said(
+        "The link is undone. %(charged)s were charged by the wrong meter: tell the office, which can give it back.",
+        Tone.WARN,
+        charged=money(charged),
+    )
+    return point_page(request, session, done=sentence)
 
 
 async def cut_test(request: Request, session: Session) -> Response:
@@ -180,4 +198,5 @@ def point_page(
         job=room.jobs.at(str(point.id)),
         forbidden=supply.why_no_test(room, point, shown.supply),
         restore=point.policy.restore,
+        linked=linking.undoable(room, point),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Protocol
@@ -19,6 +20,7 @@ from edge.uplink.recalling import recall
 from edge.uplink.withdrawing import withdraw
 from prepaid import ledger
 from prepaid.ledger import Reason
+from prepaid.point import ServicePoint
 from prepaid.reading import Supply
 from prepaid.seal import KeySet
 from prepaid.wire import (
@@ -109,7 +111,7 @@ class DownLog:
         """
         match message:
             case PointSet(point=point):
-                enter(self._store, point)
+                enter(self._store, self._as_undone(point))
                 return lambda: self._agent.take_up(point.id)
             case PointEnded(point=id):
                 self._store.end_point(id)
@@ -190,6 +192,14 @@ class DownLog:
             then()
 
         return done
+
+    def _as_undone(self, point: ServicePoint) -> ServicePoint:
+        """A point as the cloud has it; but for a meter that was linked wrongly, while the cloud has yet to hear that
+        it was undone."""
+        linked = self._store.linked(point.id)
+        if linked is None or linked.undone is None or linked.undone <= self._store.acked():
+            return point
+        return replace(point, meter=linked.instead_of) if point.meter == linked.meter else point
 
     def _decided(self, message: Decided) -> None:
         """A store that is being rebuilt hears again what was decided long ago: of that it takes the point, for its

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 from uuid import uuid4
 
 import pytest
@@ -11,6 +12,7 @@ from sqlalchemy import select
 
 from cloud import tables
 from cloud.services import uplog
+from cloud.services.devices import mountings
 from prepaid.point import Meter
 from prepaid.wire import Envelope, FieldWork, MeterLinked, PointSet, Work, read_down
 from tests.cloud.test_uplog import NOON, at, entries
@@ -88,6 +90,30 @@ def test_a_meter_that_was_found_is_the_points_from_then_on(database, home, say, 
         row = session.get_one(tables.ServicePoint, home.electricity)
         assert (row.line, row.address) == ("L2", "202310450101")
     assert work_of(database)[0][:3] == ("link", True, "李工")
+
+
+def test_a_link_that_was_undone_while_the_cloud_was_away_leaves_the_meter_of_before(
+    database, home, say, meter
+):
+    found = replace(meter, address="202310450101", digits=8)
+
+    answered = say(
+        MeterLinked(home.electricity, at(1), "李工", found, meter),
+        MeterLinked(home.electricity, at(2), "李工", meter, found),
+        FieldWork(home.electricity, at(2), Work.UNLINK, True, "李工", "it was not its own"),
+    )
+
+    assert [told.point.meter for told in answered] == [found, meter]
+    with database.system() as session:
+        assert mountings.now_at(session, home.electricity).device["address"] == meter.address
+    assert [work for work, *_ in work_of(database)] == ["link", "link", "unlink"]
+
+
+def test_a_meter_whose_register_cannot_be_is_no_points(database, home, say, meter):
+    for wrong in ({"digits": 0}, {"max_per_hour": Decimal(0)}, {"max_per_hour": Decimal("NaN")}):
+        assert (
+            say(MeterLinked(home.electricity, at(1), "李工", replace(meter, **wrong), meter)) == []
+        )
 
 
 def test_the_clouds_own_meter_stays_where_the_gateway_knew_an_older_one(database, home, say, meter):

@@ -6,21 +6,26 @@ import asyncio
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
 from edge.field import console, link, scan
+from edge.field.link import Plate
 from edge.field.room import look
 from edge.field.said import CannotDo
 from edge.lines.place import Place, SerialAt
 from edge.technician.answers import Protocol
 from edge.technician.search.found import Found
+from prepaid import rerating
+from prepaid.money import Money
 from prepaid.reading import Supply
-from prepaid.wire import AlarmKind, MeterLinked, Work
+from prepaid.rerating import Start
+from prepaid.wire import AlarmKind, Charged, MeterLinked, Read, Work
 from protocols.dlt645 import frame as dlt645_frame
 from protocols.dlt645 import master as dlt645
 from tests.edge.field.rooms import AT, FieldRoom, over
-from tests.edge.simulated import ELECTRICITY, WATER, ElectricityMeter, simulated, until
+from tests.edge.simulated import ELECTRICITY, PURSE, WATER, ElectricityMeter, simulated, until
 
 LOST = replace(ELECTRICITY, meter=replace(ELECTRICITY.meter, address="000000000099"))
 HERE = Found(Protocol.DLT645_2007, "201709320072", Place(AT, 0), "100.00 kWh")
@@ -134,7 +139,9 @@ async def test_a_found_meter_is_read_from_then_on_and_the_cloud_is_told(tmp_path
     await until(lambda: at.store.alarm_since(LOST.id, AlarmKind.SILENT) is not None, within_s=60)
     assert link.suggested(link.open_points(at.room), HERE) == LOST
 
-    meter = link.link(at.room, "L1", HERE, LOST, profile="", meter_no="", is_sure=False, by="李工")
+    meter = link.link(
+        at.room, "L1", HERE, LOST, profile="", plate=Plate(), is_sure=False, by="李工"
+    )
 
     assert meter == ELECTRICITY.meter
     (told,) = at.told(MeterLinked)
@@ -155,7 +162,7 @@ async def test_a_point_that_is_read_is_not_linked_to_another_meter(tmp_path: Pat
     await at.agent.visit(ELECTRICITY)
     with pytest.raises(CannotDo, match="a change of meters is the office's"):
         link.link(
-            at.room, "L1", HERE, ELECTRICITY, profile="", meter_no="", is_sure=False, by="李工"
+            at.room, "L1", HERE, ELECTRICITY, profile="", plate=Plate(), is_sure=False, by="李工"
         )
 
 
@@ -164,14 +171,138 @@ async def test_a_meter_that_answers_at_another_rate_is_not_linked(tmp_path: Path
     at = FieldRoom(tmp_path, (LOST,))
     there = replace(HERE, place=Place(SerialAt("/dev/ttyUSB0", 2400, "8E1"), 0))
     with pytest.raises(CannotDo, match="answers at 2400 8E1, the line runs at 115200 8E1"):
-        link.link(at.room, "L1", there, LOST, profile="", meter_no="", is_sure=False, by="李工")
+        link.link(at.room, "L1", there, LOST, profile="", plate=Plate(), is_sure=False, by="李工")
 
 
 @simulated
 async def test_an_address_is_not_given_to_two_points(tmp_path: Path):
     at = FieldRoom(tmp_path, (LOST, replace(WATER, meter=ELECTRICITY.meter)))
     with pytest.raises(CannotDo, match="has this number or address already"):
-        link.link(at.room, "L1", HERE, LOST, profile="", meter_no="", is_sure=False, by="李工")
+        link.link(at.room, "L1", HERE, LOST, profile="", plate=Plate(), is_sure=False, by="李工")
+
+
+def rated_again(at: FieldRoom, point: UUID) -> list[Money]:
+    """The charges that the cloud expects at its nightly re-rating, from what it was told."""
+    starts = {
+        each.position.reading.at: Start(each.position)
+        for each in at.told(Charged)
+        if each.is_start and each.point == point
+    }
+    told = [each for each in at.told(Read) if each.point == point]
+    reads = [
+        rerating.Read(
+            each.reading, number, each.known, {found.kind: found.effect for found in each.evidence}
+        )
+        for number, each in enumerate(told, 1)
+    ]
+    by = (at.store.point(point), at.store.tariff("power"))
+    found = rerating.steps(
+        None, rerating.charged(rerating.in_order(reads), starts), starts, lambda read: by
+    )
+    return [transfer.amount for _, step in found for transfer in step.transfers]
+
+
+@simulated
+async def test_a_link_to_the_wrong_meter_is_undone_as_if_it_had_never_been(tmp_path: Path):
+    at = FieldRoom(tmp_path)
+    neighbour = ElectricityMeter("202310450177", "5000.00")
+    at.wire.meters.append(neighbour)
+    at.meter.show("100.50")
+    async with at.serving():
+        at.wire.meters.remove(at.meter)  # its wire came off, and its neighbour was taken for it
+        await until(lambda: bool(link.open_points(at.room)), within_s=300)
+        other = replace(HERE, address="202310450177")
+        link.link(
+            at.room, "L1", other, ELECTRICITY, profile="", plate=Plate(), is_sure=True, by="李工"
+        )
+        (linked,) = at.told(MeterLinked)
+        # What is read elsewhere is held until somebody has compared, and nothing of it charged.
+        await until(lambda: at.store.history(ELECTRICITY.id).is_held, within_s=60)
+
+        at.wire.meters.append(at.meter)
+        at.meter.show("101.10")
+        charged = link.undo(at.room, at.store.point(ELECTRICITY.id), by="王工")
+
+        assert charged == Money.yuan("0.00")
+        undone = at.told(MeterLinked)[-1]
+        assert (undone.meter, undone.instead_of, undone.by) == (
+            ELECTRICITY.meter,
+            linked.meter,
+            "王工",
+        )
+        await until(
+            lambda: at.store.position(ELECTRICITY.id).reading.total == Decimal("101.10"),
+            within_s=60,
+        )
+    # 0.60 kWh at 0.50 since 100.50, where it was charged last: 0.30 of 1.00.
+    assert at.store.balance(PURSE) == Money.yuan("0.70")
+    assert rated_again(at, ELECTRICITY.id) == [Money.yuan("0.30")]
+    with pytest.raises(CannotDo, match="No meter was linked"):
+        link.undo(at.room, ELECTRICITY, by="王工")
+
+
+@simulated
+async def test_what_a_wrong_meter_was_charged_stays_booked_and_is_told(tmp_path: Path):
+    new = replace(ELECTRICITY, meter=replace(ELECTRICITY.meter, address="000000000099"))
+    at = FieldRoom(tmp_path, (new,))
+    neighbour = ElectricityMeter("202310450177", "5000.00")
+    at.wire.meters.append(neighbour)
+    task = asyncio.create_task(at.agent.run())
+    await until(lambda: bool(link.open_points(at.room)), within_s=60)
+    there = replace(HERE, address="202310450177")
+    link.link(at.room, "L1", there, new, profile="", plate=Plate(), is_sure=True, by="李工")
+    await until(lambda: at.store.position(new.id) is not None, within_s=60)
+    neighbour.show("5000.40")  # 0.40 kWh at 0.50: 0.20
+    await until(lambda: at.store.balance(PURSE) == Money.yuan("0.80"), within_s=200)
+
+    charged = link.undo(at.room, at.store.point(new.id), by="李工")
+    # Linked once more, to the right one; power fails before it is read.
+    link.link(
+        at.room,
+        "L1",
+        HERE,
+        at.store.point(new.id),
+        profile="",
+        plate=Plate(),
+        is_sure=True,
+        by="李工",
+    )
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    at.start(settle_s=60)
+    task = asyncio.create_task(at.agent.run())
+    await until(lambda: at.store.position(new.id).reading.total == 100, within_s=60)
+    at.meter.show("100.20")  # 0.20 kWh at 0.50: 0.10
+    await until(lambda: at.store.balance(PURSE) == Money.yuan("0.70"), within_s=200)
+    task.cancel()
+
+    assert charged == Money.yuan("0.20")
+    (work,) = at.works()
+    assert (work.work, work.by) == (Work.UNLINK, "李工")
+    assert "0.20 that it was charged since stay booked" in work.text
+    assert rated_again(at, new.id) == [Money.yuan("0.20"), Money.yuan("0.10")]
+    assert link.undoable(at.room, at.store.point(new.id)) is not None  # the second one
+
+
+@simulated
+async def test_a_found_meter_is_counted_by_its_own_plate(tmp_path: Path):
+    at = FieldRoom(tmp_path, (LOST,))
+    unit = replace(HERE, protocol=Protocol.MODBUS_RTU, address="7")
+    meter = link.link(
+        at.room,
+        "L1",
+        unit,
+        LOST,
+        profile="hiking_dds238_2",
+        plate=Plate(max_per_hour=Decimal(20)),
+        is_sure=True,
+        by="李工",
+    )
+    assert (LOST.meter.digits, meter.digits, meter.max_per_hour) == (6, 8, Decimal(20))
+    meter = link.link(
+        at.room, "L1", HERE, LOST, profile="", plate=Plate(digits=5), is_sure=True, by="李工"
+    )
+    assert (meter.digits, meter.max_per_hour) == (5, LOST.meter.max_per_hour)
 
 
 @simulated
@@ -179,9 +310,9 @@ async def test_a_modbus_meter_needs_its_register_profile(tmp_path: Path):
     at = FieldRoom(tmp_path, (LOST,))
     unit = replace(HERE, protocol=Protocol.MODBUS_RTU, address="7")
     with pytest.raises(CannotDo, match="Choose the register profile"):
-        link.link(at.room, "L1", unit, LOST, profile="", meter_no="", is_sure=True, by="李工")
+        link.link(at.room, "L1", unit, LOST, profile="", plate=Plate(), is_sure=True, by="李工")
     meter = link.link(
-        at.room, "L1", unit, LOST, profile="hiking_dds238_2", meter_no="", is_sure=True, by="李工"
+        at.room, "L1", unit, LOST, profile="hiking_dds238_2", plate=Plate(), is_sure=True, by="李工"
     )
     assert (meter.protocol, meter.address, meter.settings["profile"]) == (
         "modbus",
@@ -202,14 +333,23 @@ async def test_a_meter_that_the_office_has_entered_otherwise_is_linked_only_by_w
         (other, "meter 201709320072"),
     ):
         with pytest.raises(link.NotAsEntered, match=entered):
-            link.link(at.room, "L1", found, LOST, profile="", meter_no="", is_sure=False, by="李工")
+            link.link(
+                at.room, "L1", found, LOST, profile="", plate=Plate(), is_sure=False, by="李工"
+            )
     assert at.told(MeterLinked) == []
 
     meter = link.link(
-        at.room, "L1", other, LOST, profile="", meter_no="202310450177", is_sure=False, by="李工"
+        at.room,
+        "L1",
+        other,
+        LOST,
+        profile="",
+        plate=Plate("202310450177"),
+        is_sure=False,
+        by="李工",
     )
     assert (meter.meter_no, meter.address) == ("202310450177", "202310450177")
-    meter = link.link(at.room, "L1", old, LOST, profile="", meter_no="", is_sure=True, by="李工")
+    meter = link.link(at.room, "L1", old, LOST, profile="", plate=Plate(), is_sure=True, by="李工")
     assert meter.protocol == "dlt645-1997"
 
 

@@ -11,9 +11,12 @@ from uuid import UUID
 
 import pytest
 
+from edge.ledger.rows import Linked
+from edge.uplink.downlog import DownLog
 from prepaid import ledger, wire
 from prepaid.ledger import Reason, Transfer
 from prepaid.money import Money
+from prepaid.point import Meter, ServicePoint
 from prepaid.reading import Supply
 from prepaid.supply import Override
 from prepaid.wire import (
@@ -21,6 +24,7 @@ from prepaid.wire import (
     Credited,
     Cursor,
     GatewayAlarm,
+    MeterLinked,
     Pinned,
     PointSet,
     Trouble,
@@ -33,6 +37,7 @@ from tests.edge.simulated import (
     PURSE,
     WATER,
     Room,
+    clock,
     simulated,
     top_up,
     until,
@@ -103,6 +108,33 @@ async def test_a_gateway_that_had_nothing_to_do_takes_up_its_first_point(tmp_pat
     await until(lambda: room.store.position(ELECTRICITY.id) is not None, within_s=2)
     running.cancel()
     serving.cancel()
+
+
+@simulated
+async def test_a_meter_whose_link_was_undone_does_not_come_back_with_the_clouds_answer_to_the_link(
+    tmp_path: Path,
+):
+    room = Room(tmp_path)
+    wrong = replace(ELECTRICITY, meter=replace(ELECTRICITY.meter, address="202310450177"))
+    linked = Linked(EVENING, "李工", wrong.meter, ELECTRICITY.meter, False, undone=2)
+    room.agent.reload()
+    down = DownLog(room.store, room.agent, now=clock, learn=None, trust=lambda keys: None)
+    with room.store.transaction():
+        room.store.append(MeterLinked(ELECTRICITY.id, EVENING, "李工", *_meters(wrong)))
+        room.store.append(MeterLinked(ELECTRICITY.id, EVENING, "李工", *_meters(wrong)[::-1]))
+        room.store.save_linked(ELECTRICITY.id, linked)
+        room.store.acknowledge(1)  # the cloud has heard of the link alone
+        down.take(PointSet(wrong))
+        assert room.store.point(ELECTRICITY.id) == ELECTRICITY
+
+        room.store.acknowledge(2)
+        down.take(PointSet(wrong))  # by now it is the office's own word
+        assert room.store.point(ELECTRICITY.id) == wrong
+    room.store.close()
+
+
+def _meters(linked: ServicePoint) -> tuple[Meter, Meter]:
+    return linked.meter, ELECTRICITY.meter
 
 
 @simulated
