@@ -20,6 +20,7 @@ from cloud.tables import utc_now
 from prepaid import wire
 from tests.cloud.test_meter_changes import PHOTO
 from tests.cloud.test_overrides import staff
+from tests.cloud.test_particulars import charged
 from tests.cloud.test_sheets import sheet
 
 pytestmark = pytest.mark.processes
@@ -288,6 +289,32 @@ def test_a_change_that_cannot_be_is_refused_with_a_sentence_and_changes_nothing(
         assert len(mountings.of_point(session, home.electricity)) == 1
         events = session.execute(select(func.count()).select_from(tables.DeviceEvent)).scalar_one()
     assert events == 0
+
+
+def test_a_closing_reading_that_went_stale_while_the_form_was_open_is_asked_again(
+    staff, database, home, building
+):
+    charged(database, home)  # up to 104.00, which the page shows
+    page = f"/meters/points/{home.electricity}"
+    assert 'name="shown_closing" value="104.00"' in staff.get(page).text
+    with database.system() as session:
+        state = session.get(tables.PointState, home.electricity)
+        state.total = Decimal("104.70")  # read since
+    sent = form(closing="104.00", shown_closing="104.00")
+
+    asked = staff.post(f"{page}/change", data=sent)
+
+    assert asked.status_code == 409
+    assert "现在是 104.70，不再是 104.00" in asked.text
+    assert 'name="closing" value="104.70"' in asked.text
+    assert 'name="shown_closing" value="104.70"' in asked.text
+    assert (
+        staff.post(f"{page}/take-down", data={**sent, "at": sent["closed_at"]}).status_code == 409
+    )
+    done = staff.post(
+        f"{page}/change", data={**sent, "closing": "104.70", "shown_closing": "104.70"}
+    )
+    assert done.status_code == 303
 
 
 def test_a_dispute_is_marked_listed_and_decided(staff, database, home, building):

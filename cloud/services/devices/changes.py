@@ -74,9 +74,8 @@ def change_meter(
 ) -> tables.DeviceEvent:
     """换表. The gateway is told; whether it could book it stands in the event once it answers.
 
-    Raises what decisions.point_of, mountings.mount, estate.check_meter and photos.keep raise, SameMeter,
-    ClosingBehind, BadRegister, BadTimes, BadQuantity, NeedsPhoto, BadReason, or estate.Taken for the number or the
-    address.
+    Raises what decisions.point_of, mountings.mount, estate.check_meter, exchanges.check and photos.keep raise,
+    SameMeter, BadReason, or estate.Taken for the number or the address.
     """
     given = tuple(pictures)
     point = point_of(session, point_id, by)
@@ -200,21 +199,22 @@ def take_down(
     closing: Decimal,
     at: datetime,
     rounds: int,
+    was_read: bool = False,
     why: str,
     pictures: Iterable[Picture],
     by: SignedIn,
     now: datetime,
 ) -> tables.DeviceEvent:
-    """拆表: the service point ends. It is charged up to the closing reading, and read no more.
+    """拆表: the service point ends. It is charged up to the closing reading, and read no more. was_read as in
+    exchanges.Registers.
 
-    Raises what decisions.point_of and photos.keep raise, ClosingBehind, BadRegister, BadTimes, NeedsPhoto or
-    BadReason.
+    Raises what decisions.point_of, exchanges.check and photos.keep raise, or BadReason.
     """
     given = tuple(pictures)
     point = point_of(session, point_id, by)
     meter = _METER.validate_python(point.meter)
     mounting = mountings.now_at(session, point.id)
-    registers = Registers(closing, at, closing, at, rounds)
+    registers = Registers(closing, at, closing, at, rounds, was_read=was_read)
     exchanges.check(session, point, meter, meter, mounting, registers, given, now)
     mountings.take_down(session, mounting, at=at, closing=closing)
     point.ended_at = now

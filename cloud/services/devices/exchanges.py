@@ -35,6 +35,19 @@ class ClosingBehind(CloudError):
     )
 
 
+class ReadSince(CloudError):
+    status = 409
+    field = "closing"
+    sentence = (
+        "The meter was read again after you opened this page: it shows {last} now, no more {closing}. Look at both"
+        " times, and send it again with the reading at which it was taken down."
+    )
+
+    def __init__(self, *, last: Decimal, closing: Decimal) -> None:
+        super().__init__(last=last, closing=closing)
+        self.last = last
+
+
 class BadTimes(CloudError):
     status = 422
     field = "closed_at"
@@ -65,7 +78,8 @@ class Registers:
 
     rounds is how often the old register went past its last digit since it was charged. between is what was used while
     there was no meter, in the old register's unit, by agreement. estimate_stands: the old one was stuck and did not
-    count what was charged as an estimate.
+    count what was charged as an estimate. was_read: closing is the last reading as the person was shown it, and none
+    of his own.
     """
 
     closing: Decimal
@@ -75,6 +89,7 @@ class Registers:
     rounds: int = 0
     between: Decimal = Decimal(0)
     estimate_stands: bool = False
+    was_read: bool = False
 
 
 def check(
@@ -87,7 +102,10 @@ def check(
     pictures: tuple[Picture, ...],
     now: datetime,
 ) -> None:
-    """That the readings can be, as far as the cloud knows. The gateway looks again: it may have charged more."""
+    """That the readings can be, as far as the cloud knows. The gateway looks again: it may have charged more.
+
+    Raises BadRegister, BadQuantity, BadTimes, ReadSince, ClosingBehind or NeedsPhoto.
+    """
     check_register(registers.closing, old)
     check_register(registers.opening, new)
     if not registers.between.is_finite() or registers.between < 0:
@@ -98,14 +116,15 @@ def check(
     position = decisions.last_charged(session, point)
     if position is None:
         return
-    charged = position.reading
+    charged, last = position.reading, session.get_one(tables.PointState, point.id).total
+    if registers.was_read and last is not None and registers.closing != last:
+        raise ReadSince(last=last, closing=registers.closing)
     if (
         charged.meter_no == old.meter_no
         and registers.closing < charged.total
         and not registers.rounds
     ):
         raise ClosingBehind(closing=registers.closing, charged=charged.total)
-    last = session.get_one(tables.PointState, point.id).total
     is_proved = any(picture.of == "closing" for picture in pictures)
     if registers.closing != last and not is_proved:
         raise NeedsPhoto(last=last)

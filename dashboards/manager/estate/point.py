@@ -16,7 +16,15 @@ from cloud import tables, web
 from cloud.auth import SignedIn
 from cloud.errors import CloudError
 from cloud.permissions import Permission
-from cloud.services.devices import changes, examinations, models, particulars, photos, register
+from cloud.services.devices import (
+    changes,
+    examinations,
+    exchanges,
+    models,
+    particulars,
+    photos,
+    register,
+)
 from cloud.tables import utc_now
 from cloud.web import UserSession
 from dashboards import errors, page
@@ -161,7 +169,9 @@ def _done(request: Request, act: Act, do: Callable[[], None], *, opened: str = "
         with act.session.begin_nested():
             do()
     except CloudError as error:
-        given = typed.texts(act.form)
+        given = dict(typed.texts(act.form))
+        if isinstance(error, exchanges.ReadSince):
+            given["closing"] = str(error.last)
         return _page(request, act.session, act.user, act.point_id, error, opened, given)
     return RedirectResponse(f"/meters/points/{act.point_id}", status_code=303)
 

@@ -72,7 +72,14 @@ class Act:
             rounds=self.whole("rounds"),
             between=self.number_or("between", "0"),
             estimate_stands=bool(self.text("estimate_stands")),
+            was_read=self.was_read(),
         )
+
+    def was_read(self) -> bool:
+        """Whether the closing reading is the one that the page showed, and nobody's own."""
+        photo = typed.upload(self.form, "closing_photo")
+        is_proved = photo is not None and bool(photo.filename)
+        return not is_proved and self.text("closing") == self.text("shown_closing") != ""
 
 
 def read(act: Act) -> None:
@@ -149,7 +156,9 @@ def transformers(act: Act) -> None:
             for key in ("pt", "ct")
             if act.text(key) and act.text(key) != old.settings.get(key)
         },
-        registers=Registers(closing, at, act.number_or("opening", str(closing)), at),
+        registers=Registers(
+            closing, at, act.number_or("opening", str(closing)), at, was_read=act.was_read()
+        ),
         why=act.text("why"),
         pictures=act.pictures(closing="closing_photo"),
         by=act.user,
@@ -164,6 +173,7 @@ def take_down(act: Act) -> None:
         closing=act.number("closing"),
         at=act.instant("at"),
         rounds=act.whole("rounds"),
+        was_read=act.was_read(),
         why=act.text("why"),
         pictures=act.pictures(closing="closing_photo"),
         by=act.user,
