@@ -21,6 +21,7 @@ from starlette.routing import BaseRoute
 from cloud import metrics, refusals
 from cloud.api import (
     accounts,
+    alarms,
     channels,
     credit,
     description,
@@ -106,6 +107,7 @@ def _routes() -> list[BaseRoute]:
         channels,
         gateways,
         rooms,
+        alarms,
         topups,
         credit,
         overrides,

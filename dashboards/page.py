@@ -18,6 +18,7 @@ from starlette.responses import HTMLResponse
 
 from cloud.said import said_again
 from dashboards import (
+    alarm_reasons,
     alarm_words,
     browser_words,
     entry_words,
@@ -144,6 +145,7 @@ def _environment(language: str) -> jinja2.Environment:
         "band_word": lambda name: tariff_words.band(name, say),
         "item_word": lambda name: tariff_words.item(name, say),
         "fault_word": lambda fault: tariff_faults.said(fault, say),
+        "alarm_said": lambda alarm: alarm_reasons.said(alarm, say),
         "entry_word": lambda text: entry_words.said(text, say),
         "refusal_word": lambda refused: refusal_words.said(refused, say),
         "said": lambda words: sentences.said(language, words),

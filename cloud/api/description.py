@@ -26,6 +26,7 @@ the `next` of one as `after` for what follows, until it is null.
 
 TAGS: Mapping[str, str] = {
     "rooms": "Rooms 房间 with their supplies: balance, supply and why, last reading.",
+    "alarms": "Alarms 告警 of service points and gateways that are on, and who has seen to them.",
     "accounts": "Accounts 户: from opening to closing.",
     "drafts": "Openings 开户 that are prepared, and opened one by one or many at once.",
     "sites": "Sites 项目 with their buildings.",

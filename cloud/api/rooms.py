@@ -7,10 +7,11 @@ from decimal import Decimal
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel
 
 from cloud import web
+from cloud.api.paging import After, cut
 from cloud.auth import SignedIn
 from cloud.permissions import Permission
 from cloud.services import board
@@ -52,15 +53,39 @@ class Room(BaseModel):
     points: list[Point]
 
 
+class Rooms(BaseModel):
+    rooms: list[Room]
+    next: UUID | None
+
+
 @router.get("")
 def rooms(
-    user: Annotated[SignedIn, Depends(web.allowed(Permission.SEE_ROOMS))], session: UserSession
-) -> list[Room]:
-    """All rooms of the asking user's organization."""
-    return [
-        _room(card)
-        for card in board.rooms(session, user.organization_id, now=utc_now(), scope=user.scope)
-    ]
+    user: Annotated[SignedIn, Depends(web.allowed(Permission.SEE_ROOMS))],
+    session: UserSession,
+    after: After = None,
+    most: Annotated[
+        int | None,
+        Query(
+            description="So many on a page at most; without it, and without after, all.",
+            ge=1,
+            le=500,
+        ),
+    ] = None,
+) -> Rooms | list[Room]:
+    """Rooms by building, floor and name: a page with most or after, without them all of them in one list."""
+    page_of = most or (100 if after is not None else None)
+    found = board.rooms(
+        session,
+        user.organization_id,
+        now=utc_now(),
+        scope=user.scope,
+        after=after,
+        most=page_of and page_of + 1,
+    )
+    if page_of is None:
+        return [_room(card) for card in found]
+    page, following = cut(found, page_of, lambda card: card.room_id)
+    return Rooms(rooms=[_room(card) for card in page], next=following)
 
 
 @router.get("/{room_id}")

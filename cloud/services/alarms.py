@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
@@ -76,7 +77,8 @@ class PointAlarm:
 @dataclass(frozen=True, slots=True)
 class GatewayTrouble:
     """A trouble of a gateway that is on since at. of a brake: released_by says who has released
-    it, where the gateway has not been told yet, and held_back how many points it keeps from being cut."""
+    it, where the gateway has not been told yet, and held_back how many points it keeps from being cut. seen is None
+    until somebody has seen to it."""
 
     gateway_id: UUID
     gateway_no: str
@@ -86,6 +88,7 @@ class GatewayTrouble:
     text: str
     released_by: str | None
     held_back: int
+    seen: Seen | None
 
 
 # An alarm is on if the last that was said of it is not that it is over: one step in an index for each.
@@ -119,6 +122,7 @@ _FINDINGS = text("""
 
 _GATEWAYS = text(f"""
     SELECT a.gateway_id, g.gateway_no, s.name AS site, a.kind, a.at, a.text,
+           k.why AS seen_why, k.acknowledged_at, u.name AS seen_by,
            (SELECT d.body::jsonb ->> 'by' FROM down_entries d
             WHERE a.kind = :braked AND d.gateway_id = g.id AND d.seq > g.down_acked
               AND d.body::jsonb ->> 'kind' = 'brake-released'
@@ -127,11 +131,13 @@ _GATEWAYS = text(f"""
             WHERE a.kind = :braked AND p.gateway_id = g.id AND p.ended_at IS NULL AND ps.why = :braked) AS held_back
     FROM gateways g
     JOIN sites s ON s.id = g.site_id
-    CROSS JOIN unnest(CAST(:kinds AS text[])) AS k(kind)
+    CROSS JOIN unnest(CAST(:kinds AS text[])) AS of(kind)
     CROSS JOIN LATERAL (
-        SELECT * FROM gateway_alarms WHERE gateway_id = g.id AND kind = k.kind
+        SELECT * FROM gateway_alarms WHERE gateway_id = g.id AND kind = of.kind
         ORDER BY at DESC, is_over DESC LIMIT 1
     ) a
+    LEFT JOIN trouble_acknowledgements k ON k.gateway_id = g.id AND k.kind = a.kind AND k.at = a.at
+    LEFT JOIN users u ON u.id = k.acknowledged_by
     WHERE g.organization_id = :organization AND NOT a.is_over AND {scopes.GATEWAY}
     ORDER BY a.at DESC, g.gateway_no, a.kind
 """)
@@ -180,12 +186,16 @@ def of_points(
             findings=tuple(findings[row.point_id, row.at])
             if row.kind == AlarmKind.IMPLAUSIBLE
             else (),
-            seen=Seen(row.seen_by, row.acknowledged_at, row.seen_why)
-            if row.seen_why is not None
-            else None,
+            seen=_seen(row),
         )
         for row in rows
     ]
+
+
+def _seen(row: Any) -> Seen | None:
+    return (
+        Seen(row.seen_by, row.acknowledged_at, row.seen_why) if row.seen_why is not None else None
+    )
 
 
 def of_gateways(
@@ -211,6 +221,7 @@ def of_gateways(
             text=row.text,
             released_by=row.released_by,
             held_back=row.held_back,
+            seen=_seen(row),
         )
         for row in rows
     ]

@@ -88,10 +88,18 @@ class RoomCard:
 
 
 def rooms(
-    session: Session, organization_id: UUID, *, now: datetime, scope: Scope = EVERYWHERE
+    session: Session,
+    organization_id: UUID,
+    *,
+    now: datetime,
+    scope: Scope = EVERYWHERE,
+    after: UUID | None = None,
+    most: int | None = None,
 ) -> list[RoomCard]:
-    """All rooms of what the asking user sees, by building, floor and name."""
-    return cards(session, organization_id, now=now, room_ids=None, scope=scope)
+    """All rooms of what the asking user sees, by building, floor and name; or so many, those that follow one."""
+    return cards(
+        session, organization_id, now=now, room_ids=None, scope=scope, after=after, most=most
+    )
 
 
 def room(
@@ -133,7 +141,11 @@ _ROOMS = text(f"""
     WHERE r.organization_id = :organization
       AND (CASE WHEN CAST(:rooms AS uuid[]) IS NULL THEN r.ended_at IS NULL ELSE r.id = ANY(:rooms) END)
       AND {scopes.BUILDING}
-    ORDER BY b.name, r.floor, r.name
+      AND (CAST(:after AS uuid) IS NULL OR (b.name, r.floor, r.name, r.id) > (
+        SELECT lb.name, lr.floor, lr.name, lr.id FROM rooms lr JOIN buildings lb ON lb.id = lr.building_id
+        WHERE lr.id = :after))
+    ORDER BY b.name, r.floor, r.name, r.id
+    LIMIT :most
 """)
 
 _POINTS = text("""
@@ -172,11 +184,12 @@ def cards(
     now: datetime,
     room_ids: list[UUID] | None,
     scope: Scope = EVERYWHERE,
+    after: UUID | None = None,
+    most: int | None = None,
 ) -> list[RoomCard]:
-    """The cards of those of these rooms, or of all, that are in scope."""
-    found = session.execute(
-        _ROOMS, {"organization": organization_id, "rooms": room_ids, **scopes.given(scope)}
-    ).all()
+    """The cards of those of these rooms, or of all, that are in scope; of which so many that follow one."""
+    asked = {"organization": organization_id, "rooms": room_ids, "after": after, "most": most}
+    found = session.execute(_ROOMS, {**asked, **scopes.given(scope)}).all()
     of_room: defaultdict[UUID, list[PointCard]] = defaultdict(list)
     points = session.execute(
         _POINTS, {"organization": organization_id, "rooms": [row.id for row in found]}

@@ -16,14 +16,14 @@ from cloud.auth import SignedIn
 from cloud.errors import CloudError
 from cloud.permissions import Permission
 from cloud.services import acknowledgements, alarms
-from cloud.services.acknowledgements import Chosen
+from cloud.services.acknowledgements import Chosen, ChosenTrouble
 from cloud.services.people import audit_checks
 from cloud.tables import utc_now
 from cloud.web import UserSession
 from dashboards import errors, page
 from dashboards.manager.top import top
 from dashboards.mistake import Mistake
-from prepaid.wire import AlarmKind
+from prepaid.wire import AlarmKind, Trouble
 
 router = APIRouter(include_in_schema=False, prefix="/alarms")
 
@@ -65,9 +65,10 @@ def _page(
     user: SignedIn,
     kind: str,
     told: Mistake | None = None,
-    chosen: frozenset[Chosen] = frozenset(),
+    chosen: frozenset[Chosen | ChosenTrouble] = frozenset(),
 ) -> Response:
     found = alarms.of_points(session, user.organization_id, rooms=None, scope=user.scope)
+    on = alarms.of_gateways(session, user.organization_id, scope=user.scope)
     wanted = _wanted(kind)
     numbers = Counter(alarm.kind for alarm in found)
     shown = [alarm for alarm in found if wanted in (None, alarm.kind)]
@@ -76,7 +77,8 @@ def _page(
         "manager/alarms.html",
         status=told.status if told else 200,
         mistake=told or Mistake(),
-        troubles=alarms.of_gateways(session, user.organization_id, scope=user.scope),
+        troubles=[(trouble, _written_trouble(trouble)) for trouble in on if trouble.seen is None],
+        seen_troubles=[trouble for trouble in on if trouble.seen is not None],
         audit_checked=audit_checks.of(session, user),
         alarms=[(alarm, written(alarm)) for alarm in shown if alarm.seen is None],
         seen=[alarm for alarm in shown if alarm.seen is not None],
@@ -96,18 +98,27 @@ def written(alarm: alarms.PointAlarm) -> str:
     return _written(Chosen(alarm.point_id, alarm.kind, alarm.at))
 
 
-def _written(alarm: Chosen) -> str:
-    return f"{alarm.point_id} {alarm.kind} {alarm.at.isoformat()}"
+def _written_trouble(trouble: alarms.GatewayTrouble) -> str:
+    return _written(ChosenTrouble(trouble.gateway_id, trouble.kind, trouble.at))
 
 
-def _read(sent: str) -> Chosen | None:
+def _written(each: Chosen | ChosenTrouble) -> str:
+    id = each.point_id if isinstance(each, Chosen) else each.gateway_id
+    return f"{id} {each.kind} {each.at.isoformat()}"
+
+
+def _read(sent: str) -> Chosen | ChosenTrouble | None:
     """What a box named; None for what no box of ours says."""
     try:
-        point, kind, at = sent.split(" ")
-        found = Chosen(UUID(point), AlarmKind(kind), datetime.fromisoformat(at))
+        id, kind, since = sent.split(" ")
+        at = datetime.fromisoformat(since)
+        if kind in set(Trouble):
+            found: Chosen | ChosenTrouble = ChosenTrouble(UUID(id), Trouble(kind), at)
+        else:
+            found = Chosen(UUID(id), AlarmKind(kind), at)
     except ValueError:
         return None
-    return found if found.at.tzinfo is not None else None
+    return found if at.tzinfo is not None else None
 
 
 def _wanted(kind: str) -> AlarmKind | None:

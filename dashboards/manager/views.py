@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, TypeVar
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request
@@ -131,7 +131,7 @@ def rooms(
         summary=summarize(found),
         wanted=wanted,
         q=q,
-        troubles=alarms.of_gateways(session, whose, scope=user.scope),
+        troubles=_open(alarms.of_gateways(session, whose, scope=user.scope)),
         alarms=_open(alarms.of_points(session, whose, rooms=None, scope=user.scope)),
         audit_checked=audit_checks.of(session, user),
         **top(session, user),
@@ -184,7 +184,7 @@ def _read(session: Session, user: SignedIn, changes: live.Changes, shown: Board)
     else:
         read = board.rooms(session, whose, now=utc_now(), scope=user.scope)
         cards, noted = {}, {}
-        troubles = alarms.of_gateways(session, whose, scope=user.scope)
+        troubles = _open(alarms.of_gateways(session, whose, scope=user.scope))
     for card in read:
         cards[card.room_id] = card
         noted.pop(card.room_id, None)
@@ -194,7 +194,10 @@ def _read(session: Session, user: SignedIn, changes: live.Changes, shown: Board)
     return Board(cards, noted, troubles)
 
 
-def _open(found: list[PointAlarm]) -> list[PointAlarm]:
+Told = TypeVar("Told", PointAlarm, GatewayTrouble)
+
+
+def _open(found: list[Told]) -> list[Told]:
     """The alarms that nobody has seen to."""
     return [alarm for alarm in found if alarm.seen is None]
 

@@ -6,16 +6,16 @@ import re
 from datetime import datetime, timedelta
 
 import pytest
-from sqlmodel import select
+from sqlmodel import col, select
 
 from cloud import auth, tables
 from cloud.auth import Scope
 from cloud.permissions import Role
-from cloud.services import acknowledgements, alarms
+from cloud.services import acknowledgements, alarms, estate
 from cloud.services.acknowledgements import Chosen, NoneIsOn, NothingChosen
 from cloud.tables import utc_now
 from cloud.web import COOKIE
-from prepaid.wire import AlarmKind
+from prepaid.wire import AlarmKind, Trouble
 from tests.cloud.test_overrides import HEADERS
 
 pytestmark = pytest.mark.processes
@@ -45,7 +45,12 @@ def on(office):
     """Three alarms, which nobody has seen to; and who is signed in as administrator."""
     home = office.home
     with office.database.system() as session:
-        for table in (tables.AlarmAcknowledgement, tables.Alarm):
+        for table in (
+            tables.AlarmAcknowledgement,
+            tables.Alarm,
+            tables.TroubleAcknowledgement,
+            tables.GatewayAlarm,
+        ):
             for row in session.exec(select(table)):
                 session.delete(row)
         token = auth.login(session, "home", "correct horse", now=utc_now())
@@ -158,3 +163,99 @@ def test_who_may_only_look_is_shown_no_boxes_and_refused(office, on):
     finally:
         with office.database.system() as session:
             session.get_one(tables.User, on.user_id).roles = [Role.ADMINISTRATOR.value]
+
+
+def begin_trouble(office) -> None:
+    """The gateway's clock is in doubt."""
+    home = office.home
+    with office.database.system() as session:
+        session.add(
+            tables.GatewayAlarm(
+                organization_id=home.organization_id,
+                gateway_id=home.gateway_id,
+                kind=Trouble.CLOCK.value,
+                at=SINCE,
+                is_over=False,
+                text="x",
+            )
+        )
+
+
+def test_a_trouble_of_a_gateway_is_acknowledged_beside_alarms_and_leaves_the_board(office, on):
+    begin_trouble(office)
+    assert "时钟不可信" in office.web.get("/rooms").text
+    boxes = re.findall(
+        r'name="alarm" value="([^"]+ (?:clock|stuck) [^"]+)"', office.web.get("/alarms").text
+    )
+    assert len(boxes) == 2
+
+    assert (
+        office.web.post("/alarms/acknowledge", data={"alarm": boxes, "why": "等换电池"}).status_code
+        == 303
+    )
+
+    assert "时钟不可信" not in office.web.get("/rooms").text
+    shown = office.web.get("/alarms").text
+    assert "时钟不可信" in shown
+    assert shown.count("等换电池") == 2
+    assert len(re.findall(r'name="alarm"', shown)) == 2  # the two silent meters
+    with office.database.system() as session:
+        session.add(tables.GatewayAlarm(
+            organization_id=on.organization_id, gateway_id=on.gateway_id, kind="clock",
+            at=SINCE + timedelta(minutes=5), is_over=False, text="again",
+        ))  # fmt: skip
+    assert "时钟不可信" in office.web.get("/rooms").text
+
+
+def test_programs_read_alarms_in_pages_and_acknowledge_them_once(office, on):
+    begin_trouble(office)
+    read, after = [], {}
+    while True:
+        page = office.web.get("/api/alarms", params={"most": 3, **after}).json()
+        read += page["alarms"]
+        if page["next"] is None:
+            break
+        after = {"after": page["next"]}
+    assert sorted((each["of"], each["kind"]) for each in read) == [
+        ("gateway", "clock"),
+        ("point", "silent"),
+        ("point", "silent"),
+        ("point", "stuck"),
+    ]
+    assert {each["acknowledged"] for each in read} == {None}
+    chosen = [{name: each[name] for name in ("of", "id", "kind", "at")} for each in read[:3]]
+
+    sent = {"alarms": chosen, "why": "已派工"}
+    answer = office.web.post("/api/alarms/acknowledge", json=sent)
+    assert (answer.status_code, answer.json()) == (200, {"acknowledged": 3})
+    assert office.web.post("/api/alarms/acknowledge", json=sent).status_code == 409
+    left = [
+        each for each in office.web.get("/api/alarms").json()["alarms"] if not each["acknowledged"]
+    ]
+    assert [each["id"] for each in left] == [read[3]["id"]]
+    strange = [{**chosen[0], "kind": "silent", "of": "gateway"}]
+    refused = office.web.post("/api/alarms/acknowledge", json={"alarms": strange, "why": "x"})
+    assert refused.status_code == 422
+
+
+def test_rooms_come_in_pages_where_a_program_asks_for_them_and_else_in_one_list(office, on):
+    with office.database.system() as session:
+        first = session.get_one(tables.Room, on.room_id)
+        building = session.get_one(tables.Building, first.building_id)
+        for name in ("0302", "0303"):
+            estate.add_room(session, building, name, 3)
+    every = [room["name"] for room in office.web.get("/api/rooms").json()]
+
+    page = office.web.get("/api/rooms?most=2").json()
+    rest = office.web.get(f"/api/rooms?most=2&after={page['next']}").json()
+
+    assert every == ["0301", "0302", "0303"]
+    assert [[room["name"] for room in each["rooms"]] for each in (page, rest)] == [
+        every[:2],
+        every[2:],
+    ]
+    assert rest["next"] is None
+    assert office.web.get("/api/rooms?most=0").status_code == 422
+    with office.database.system() as session:
+        for room in session.exec(select(tables.Room).where(col(tables.Room.name) != "0301")):
+            session.delete(room)
