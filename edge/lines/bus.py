@@ -189,7 +189,9 @@ class Bus:
             retries=count.retries,
             silent=tuple(name for name, known in habits.items() if known.is_silent),
             delays=tuple(
-                (name, known.reply.usual_s) for name, known in habits.items() if known.reply.answers
+                (name, known.reply.usual_s)
+                for name, known in habits.items()
+                if known.reply.has_answered
             ),
             waited_s=count.waited_s,
         )
@@ -256,7 +258,8 @@ class Bus:
             least_s = ADAPTER_BYTES * self._byte_s + ADAPTER_S + self._delay_s
             reply_s, pause_s = asking.reply_s + self._delay_s, PAUSE_S + self._delay_s
             habits = _Habits(
-                Patience(min(least_s, reply_s), reply_s), Patience(min(least_s, pause_s), pause_s)
+                Patience(least_s=min(least_s, reply_s), most_s=reply_s),
+                Patience(least_s=min(least_s, pause_s), most_s=pause_s),
             )
             if asking.whom is not None:
                 self._habits[asking.whom] = habits
@@ -391,14 +394,14 @@ class _Habits:
         if listening.frames:
             self.is_silent = False
             if is_first and listening.delay_s is not None:
-                self.reply = self.reply.after_answer(listening.delay_s)
-                self.pause = self.pause.after_answer(listening.paused_s)
+                self.reply.note_answer(listening.delay_s)
+                self.pause.note_answer(listening.paused_s)
         elif is_noise:
             # It may have begun in time and been cut short by our own hurry.
-            self.pause = self.pause.after_silence()
+            self.pause.note_silence()
         else:
             self.is_silent = True
-            self.reply = self.reply.after_silence()
+            self.reply.note_silence()
 
 
 @dataclass(slots=True)
