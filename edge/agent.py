@@ -409,7 +409,8 @@ class Agent:
             reply_s=driver.REPLY_S,
             tries=1 if point.id in self._misses else TRIES,
         )
-        if self._store.point(point.id) != stored:
+        present = self._store.point(point.id)
+        if present is not stored and present != stored:
             raise Unwanted("the point was changed while its meter was read")
         now = self._clock.now()
         if self._power.answered(point.id, now.tick):

@@ -96,6 +96,8 @@ class Alarms:
     def of_wait(self, point: ServicePoint, want: Desired, at: datetime) -> None:
         """A cut that waits for a person is told; other things a person must see have alarms of their own."""
         is_on = want.is_alarm and want.why in (Why.CLOCK, Why.BRAKED, Why.STALE, Why.CURRENT)
+        if is_on is (AlarmKind.CUT_WAITS in self._store.alarms_of(point.id)):
+            return
         text = "it is due to be cut, but waits" if is_on else "no cut waits"
         self.tell(point, AlarmKind.CUT_WAITS, at, f"{text}: {want.why}", is_on=is_on)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal, localcontext
 from itertools import chain
+from math import ceil
 from uuid import UUID
 
 from edge.ledger.store import Store
@@ -18,6 +19,8 @@ from prepaid.point import ServicePoint
 from prepaid.tariff import Tariff
 
 AT_ONCE = timedelta(0)
+_MICROSECOND = timedelta(microseconds=1)
+_DAY_US = timedelta(days=1) // _MICROSECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,7 @@ class Purses:
         self._store = store
         self._paid: dict[UUID, list[ServicePoint]] = {}
         # The most a day of each point, at any time, with the tariff that says so.
-        self._ever: dict[UUID, tuple[Tariff, Decimal]] = {}
+        self._ever: dict[UUID, tuple[Tariff, int]] = {}
         self._levels: dict[tuple[UUID, bool], tuple[Money, ...]] = {}  # whether emergency is taken
         for point in points:
             if point.purse is None:
@@ -71,27 +74,32 @@ class Purses:
         self, purse: UUID, available: Money, *, now: datetime, at_most: timedelta
     ) -> timedelta:
         """How long until the purse can be down to its next level, if all it pays for draws all it can."""
-        paid, below = self.points(purse), self._levels_of(purse)
-
-        def lasts(drain: Callable[[ServicePoint, Tariff, datetime], Decimal]) -> timedelta:
-            drains = [d for point in paid if (d := self._drain(point, now, drain))]
-            due = next_read(
-                available,
-                levels=below,
-                drains=drains,
-                now=now,
-                at_least=AT_ONCE,
-                at_most=at_most,
-            )
-            return due - now
-
         # Most purses outlast the longest time at any price; for the others the price is looked up.
-        if (least := lasts(self._ever_per_day)) >= at_most:
-            return least
-        until = now + at_most
-        return lasts(
-            lambda point, tariff, at: most_per_day(point, tariff, since=min(now, at), until=until)
+        if self._outlasts(purse, available, now=now, time=at_most):
+            return at_most
+        drains = (self._drain(point, now, until=now + at_most) for point in self.points(purse))
+        due = next_read(
+            available,
+            levels=self._levels_of(purse),
+            drains=[drain for drain in drains if drain is not None],
+            now=now,
+            at_least=AT_ONCE,
+            at_most=at_most,
         )
+        return due - now
+
+    def _outlasts(self, purse: UUID, available: Money, *, now: datetime, time: timedelta) -> bool:
+        """Whether the purse stays above its next level for a time at the dearest price that any tariff has."""
+        below = [level.fen for level in self._levels_of(purse) if level.fen < available.fen]
+        if not below:
+            return True  # nothing more is lost
+        drawn = 0  # in fen, for 24 hours, times microseconds
+        for point in self.points(purse):
+            tariff, position = self._store.tariff(point.tariff), self._store.position(point.id)
+            if tariff is not None:
+                since = time if position is None else time + max(now - position.reading.at, AT_ONCE)
+                drawn += self._ever_per_day(point, tariff) * (since // _MICROSECOND)
+        return (available.fen - max(below)) * _DAY_US >= drawn
 
     def _levels_of(self, purse: UUID) -> tuple[Money, ...]:
         """The balances at which something has to be done for one of the purse's points."""
@@ -102,10 +110,11 @@ class Purses:
             known = self._levels[purse, is_taken] = tuple(chain.from_iterable(found))
         return known
 
-    def _ever_per_day(self, point: ServicePoint, tariff: Tariff, at: datetime) -> Decimal:
+    def _ever_per_day(self, point: ServicePoint, tariff: Tariff) -> int:
+        """In fen, rounded up."""
         known = self._ever.get(point.id)
         if known is None or known[0] is not tariff:
-            known = self._ever[point.id] = (tariff, ever_per_day(point, tariff))
+            known = self._ever[point.id] = (tariff, ceil(ever_per_day(point, tariff)))
         return known[1]
 
     def _is_emergency_taken(self, purse: UUID) -> bool:
@@ -127,16 +136,12 @@ class Purses:
                 unseen += max(len(version.items) for version in tariff.versions)
         return Load(per_day, unseen)
 
-    def _drain(
-        self,
-        point: ServicePoint,
-        now: datetime,
-        per_day: Callable[[ServicePoint, Tariff, datetime], Decimal],
-    ) -> Drain | None:
+    def _drain(self, point: ServicePoint, now: datetime, *, until: datetime) -> Drain | None:
         """None of a point that has no price. One that has not been read yet will be charged from its first reading
         on, which may be the next thing that happens."""
         tariff, position = self._store.tariff(point.tariff), self._store.position(point.id)
         if tariff is None:
             return None
         at = position.reading.at if position is not None else now
-        return Drain(per_day(point, tariff, at), max(now - at, AT_ONCE))
+        per_day = most_per_day(point, tariff, since=min(now, at), until=until)
+        return Drain(per_day, max(now - at, AT_ONCE))

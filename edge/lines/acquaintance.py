@@ -30,7 +30,7 @@ class Acquaintances:
         """What its driver is to know; byte_s and turn_s are what a byte and a request take on its line."""
         met, refused = self._refused.get(point, (None, frozenset()))
         return Known(
-            refused if met == meter else frozenset(),
+            refused if met is meter or met == meter else frozenset(),
             byte_us=round(byte_s * 1e6),
             turn_us=-(-round(turn_s * 1e6) // TURN_STEP_US) * TURN_STEP_US,
         )

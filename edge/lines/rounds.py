@@ -96,10 +96,12 @@ class Rounds:
 
     def plan(self, point: UUID, at: float) -> None:
         """Read the point at this instant, or before if it is woken."""
-        if self._is_here(point):
+        if self._under_way.pop(point, None) is None:
+            if not self._is_here(point):
+                return
             self._forget(point)
-            self._due[point] = at
-            self._change()
+        self._due[point] = at
+        self._change()
 
     def hold_off(self, point: UUID, wait_s: float) -> None:
         """Leave a silent point alone for so long, then read it when nobody else is due. After twice as long it is
@@ -138,13 +140,16 @@ class Rounds:
     def begin(self, point: UUID) -> float:
         """The point is being visited; for how many seconds it was due."""
         now = asyncio.get_running_loop().time()
-        due = self._due.get(point, now)
-        held = self._held_off.get(point)
-        if held is not None and held.latest <= now:
-            self._tried = (point, now)
-        if self._is_here(point):
+        due = self._due.pop(point, None)
+        if due is None:
+            held = self._held_off.get(point)
+            if held is not None and held.latest <= now:
+                self._tried = (point, now)
+            if not self._is_here(point):
+                return 0.0
             self._forget(point)
-            self._under_way[point] = due
+            due = now
+        self._under_way[point] = due
         return max(0.0, now - due)
 
     def end(self, point: UUID) -> None:
@@ -218,4 +223,4 @@ class Rounds:
             self._pressed.set()
 
     def _is_here(self, point: UUID) -> bool:
-        return point in self._due or point in self._held_off or point in self._under_way
+        return point in self._under_way or point in self._due or point in self._held_off
