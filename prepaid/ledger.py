@@ -67,7 +67,7 @@ class Transfer:
 
     def __post_init__(self) -> None:
         typed(self.amount, "what a transfer moves")
-        if self.amount <= ZERO:
+        if self.amount.fen <= 0:
             raise ValueError(f"a transfer moves a positive amount, not {self.amount}")
         if self.debit == self.credit:
             raise ValueError(f"a transfer moves money between two books, not within {self.debit}")

@@ -171,11 +171,12 @@ def assess(
         raise ValueError(f"elapsed is {elapsed}; it must come from a clock that does not go back")
     with localcontext(EXACT):
         since = elapsed + history.ahead.over
-        doubts = _doubts(before, after, meter, since, history)
+        most = can_pass(meter, since)
+        doubts = _doubts(before, after, meter, since, most, history)
         clock = _clock(before, after, elapsed, meter)
         if doubts:
             return _held(before, after, meter, doubts, clock, since, history)
-        return _charged(before, after, meter, elapsed, history, clock)
+        return _charged(before, after, meter, elapsed, most, history, clock)
 
 
 def read_elsewhere(history: History, was: Meter, now: Meter) -> History:
@@ -227,12 +228,17 @@ def is_shown(reading: Reading, meter: Meter) -> bool:
 
 
 def _doubts(
-    before: Reading, after: Reading, meter: Meter, since: timedelta, history: History
+    before: Reading,
+    after: Reading,
+    meter: Meter,
+    since: timedelta,
+    most: Decimal,
+    history: History,
 ) -> tuple[_Finding, ...]:
-    """Why the reading is held, the most telling first; nothing if it can be charged."""
+    """Why the reading is held, the most telling first; nothing if it can be charged. most can pass since then."""
     if history.charged_at is not None and after.meter_no == before.meter_no:
         return (_elsewhere(before, after, meter),)
-    doubts = _contradictions(before, after, meter, since, history)
+    doubts = _contradictions(before, after, meter, since, most, history)
     if history.doubt is not None and (
         again := _duplicate(before, after, meter, since, history.doubt, doubts)
     ):
@@ -248,17 +254,21 @@ def _elsewhere(before: Reading, after: Reading, meter: Meter) -> _Finding:
 
 
 def _contradictions(
-    before: Reading, after: Reading, meter: Meter, since: timedelta, history: History
+    before: Reading,
+    after: Reading,
+    meter: Meter,
+    since: timedelta,
+    most: Decimal,
+    history: History,
 ) -> tuple[_Finding, ...]:
     if after.meter_no != before.meter_no:
         text = f"meter {after.meter_no} answered in place of {before.meter_no}"
         return (_Finding(Kind.OTHER_METER, Confidence.CERTAIN, None, None, text),)
     for reading in (after, before):
         if not is_shown(reading, meter):
-            most = round_of(meter) - meter.step
+            largest = round_of(meter) - meter.step
             text = f"a register of {meter.digits} digits cannot show {reading.total}"
-            return (_Finding(Kind.GARBLED, Confidence.CERTAIN, None, most, text),)
-    most = can_pass(meter, since)
+            return (_Finding(Kind.GARBLED, Confidence.CERTAIN, None, largest, text),)
     if after.total < before.total:
         return _back(before, after, meter, since, most, history)
     moved = after.total - before.total
@@ -467,6 +477,7 @@ def _charged(
     after: Reading,
     meter: Meter,
     elapsed: timedelta,
+    most: Decimal,
     history: History,
     clock: tuple[_Finding, ...],
 ) -> Assessment:
@@ -474,7 +485,7 @@ def _charged(
     since = elapsed + history.ahead.over
     charged, settled = settle(moved, elapsed, meter, history)
     found = [_movement(before, after, moved, meter, since, history.usual, settled.usual)]
-    further, most = moved + round_of(meter), can_pass(meter, since)
+    further = moved + round_of(meter)
     if further <= most:
         text = f"there was time to go round once more and move {further}"
         found.append(_Finding(Kind.UNSEEN_ROUND, Confidence.SUSPECTED, further, most, text))

@@ -643,9 +643,7 @@ class Envelope:
 _ENVELOPE = TypeAdapter(Envelope)
 _UP: TypeAdapter[Up] = TypeAdapter(Up)
 _DOWN: TypeAdapter[Down] = TypeAdapter(Down)
-_EACH_UP: dict[type, TypeAdapter[Any]] = {
-    each: TypeAdapter(each) for each in get_args(get_args(Up)[0])
-}
+_EACH_UP = {each: TypeAdapter(each).serializer for each in get_args(get_args(Up)[0])}
 
 T = TypeVar("T")
 
@@ -668,7 +666,7 @@ def unpack(payload: bytes) -> Envelope:
 
 
 def write_up(message: Up) -> str:
-    return _EACH_UP[type(message)].dump_json(message).decode()
+    return _EACH_UP[type(message)].to_json(message).decode()
 
 
 def read_up(body: str) -> Up:

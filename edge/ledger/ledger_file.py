@@ -49,16 +49,21 @@ def speaking(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
-        code = getattr(error, "sqlite_errorcode", None)
-        if code == sqlite3.SQLITE_FULL:
-            raise StoreFull(
-                f"{path} cannot be written: the disk is full; make room on it"
-            ) from error
-        if code is not None and code & 0xFF in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-            raise StoreDamaged(f"{path} cannot be used: {error}") from error
-        if isinstance(error, sqlite3.OperationalError):
-            raise StoreUnusable(f"{path} cannot be used: {error}") from error
+        if (said := told(error, path)) is not None:
+            raise said from error
         raise
+
+
+def told(error: sqlite3.DatabaseError, path: Path) -> Exception | None:
+    """An error of SQLite as a sentence for a person; None where it is a mistake of the program."""
+    code = getattr(error, "sqlite_errorcode", None)
+    if code == sqlite3.SQLITE_FULL:
+        return StoreFull(f"{path} cannot be written: the disk is full; make room on it")
+    if code is not None and code & 0xFF in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+        return StoreDamaged(f"{path} cannot be used: {error}")
+    if isinstance(error, sqlite3.OperationalError):
+        return StoreUnusable(f"{path} cannot be used: {error}")
+    return None
 
 
 # Whose it is.

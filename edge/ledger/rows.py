@@ -209,19 +209,19 @@ def bodies(table: str, key: str, type_: Any) -> Shape[UUID, Any]:
         ("body",),
         key_to=lambda id: (_id(id),),
         key_of=lambda row: UUID(row[0]),
-        value_to=lambda value: (adapter.dump_json(value).decode(),),
+        value_to=lambda value: (adapter.serializer.to_json(value).decode(),),
         value_of=lambda row: adapter.validate_json(row[0]),
     )
 
 
-BALANCES: Shape[Book, int] = Shape(
+BALANCES: Shape[Book, Money] = Shape(
     "balance",
     ("book",),
     ("fen",),
     key_to=lambda book: (book,),
     key_of=lambda row: Book(row[0]),
-    value_to=lambda fen: (fen,),
-    value_of=lambda row: int(row[0]),
+    value_to=lambda balance: (balance.fen,),
+    value_of=lambda row: Money(row[0]),
 )
 
 TARIFFS: Shape[str, str] = Shape(

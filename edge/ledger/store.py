@@ -25,7 +25,7 @@ from edge.warned import Warned
 from prepaid import ledger, tariff_document
 from prepaid.brake import Brake
 from prepaid.ledger import Book, Reason, Transfer, TransferIdReused
-from prepaid.money import Money
+from prepaid.money import ZERO, Money
 from prepaid.point import ServicePoint
 from prepaid.rating import Position
 from prepaid.register import History
@@ -212,23 +212,26 @@ class Store:
         derived takes them along, and so does to_disk(). A kill loses none of them.
         """
         try:
-            with self._speaking():
-                self._appended = False
-                waits = not is_derived or self._waiting >= GROUP
-                self._wait_for_disk(waits)
-                self._db.execute("BEGIN IMMEDIATE")
-                try:
-                    yield
-                    self._db.execute("COMMIT")
-                except BaseException:
-                    if self._db.in_transaction:
-                        self._db.execute("ROLLBACK")
-                    self._forget()
-                    self._hold = self._held()
-                    raise
-                self._waiting = 0 if waits else self._waiting + 1
-        except StoreFull:
-            self.make_room()
+            self._appended = False
+            waits = not is_derived or self._waiting >= GROUP
+            self._wait_for_disk(waits)
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                self._forget()
+                self._hold = self._held()
+                raise
+            self._waiting = 0 if waits else self._waiting + 1
+        except sqlite3.DatabaseError as error:
+            said = ledger_file.told(error, self._path)
+            if isinstance(said, StoreFull):
+                self.make_room()
+            if said is not None:
+                raise said from error
             raise
         if self._appended:
             self.on_append()
@@ -329,7 +332,7 @@ class Store:
     # Money.
 
     def balance(self, purse: UUID) -> Money:
-        return Money(self._balances.get(ledger.prepaid(purse)) or 0)
+        return self._balances.get(ledger.prepaid(purse)) or ZERO
 
     def post(self, transfer: Transfer) -> bool:
         """Book a transfer and move the balances it touches; False if it was booked before.
@@ -367,7 +370,8 @@ class Store:
     def _move(self, book: Book, fen: int) -> None:
         """Of a prepaid book; of others no balance is kept."""
         if ledger.purse_of(book) is not None:
-            self._balances.save(book, (self._balances.get(book) or 0) + fen)
+            balance = self._balances.get(book) or ZERO
+            self._balances.save(book, Money(balance.fen + fen))
 
     def credit(self, transfer: Transfer, purse: UUID, number: int | None) -> bool:
         """Book what the cloud credited, in the place of what was typed for it; False if it was booked before.
