@@ -29,7 +29,7 @@ from edge.purses import NO_LOAD, Load, Purses
 from edge.switches import Switches
 from prepaid.point import ServicePoint
 from prepaid.reading import Reading, Supply
-from prepaid.supply import Override, Situation, Why
+from prepaid.supply import Override, Situation, Why, wanted
 from prepaid.wire import UNREAD, AlarmKind, Decided
 from protocols.exchange import ProtocolError
 
@@ -39,6 +39,7 @@ SILENT_AFTER = 2  # visits in a row that read nothing
 REPORT_S = 3600.0
 AGAIN_LEAST_S = 0.5  # between a look and the next that a rule asks for
 LINE_AGAIN_MOST_S = 30.0
+GIVEN_BACK_FOR = timedelta(minutes=5)  # after a test, where nobody knows what is wanted
 HELD_AGAIN_S = (
     60.0  # where a reading is in doubt nothing is cut or charged, so its meter is not hurried
 )
@@ -205,9 +206,21 @@ class Agent:
         self.wake([point])
 
     def end_try(self, point: UUID) -> None:
-        """The supply is again what money and people want it to be."""
-        if self._booking.circumstances.tests.pop(point, None) is not None:
-            self.wake([point])
+        """The supply is again what money and people want it to be.
+
+        Where a reading has come into doubt meanwhile, or its tariff is gone, nobody knows what that is, and a supply
+        would be left off that the test alone has cut: it is given back first.
+        """
+        tests = self._booking.circumstances.tests
+        test, served = tests.pop(point, None), self._points.get(point)
+        if test is None or served is None:
+            return
+        row = self._store.supply(point)
+        situation = self.situation(served, row.seen if row is not None else None)
+        if situation.is_clock_trusted and wanted(served.policy, situation).supply is None:
+            until = situation.now + GIVEN_BACK_FOR
+            tests[point] = Override(Supply.ON, until, by=test.by, why=test.why)
+        self.wake([point])
 
     def stuck_lines(self, longest_s: float) -> list[str]:
         """The lines on which a visit has lasted longer, which no visit does."""

@@ -44,6 +44,13 @@ def why_no_test(room: MeterRoom, point: ServicePoint, seen: Supply | None) -> Sa
             return said("This point is protected (保电): it is cut by nobody.", Tone.BAD)
         case Why.FORCED_OFF:
             return said("An operator has cut this point off: somebody may be at work.", Tone.BAD)
+        case Why.HELD:
+            return said(
+                "The reading is in doubt, so the supply would stay off: the office decides first.",
+                Tone.BAD,
+            )
+        case Why.NO_TARIFF:
+            return said("There is no tariff, so the supply would stay off.", Tone.BAD)
     if point.policy.quiet is not None and (end := point.policy.quiet.until(situation.now)):
         return said("Quiet time: nobody is cut until %(until)s.", Tone.BAD, until=end.isoformat())
     if want.supply is Supply.OFF or seen is Supply.OFF:

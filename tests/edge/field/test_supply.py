@@ -98,6 +98,33 @@ async def test_nobody_is_cut_in_quiet_hours_not_even_to_test_it(tmp_path: Path):
 
 
 @simulated
+async def test_a_point_in_doubt_is_not_cut_as_nobody_would_give_it_back(tmp_path: Path):
+    at = FieldRoom(tmp_path, (DIRECT,))
+    async with at.serving():
+        at.meter.show("99000.00")
+        at.agent.wake_all()
+        await until(lambda: at.store.history(DIRECT.id).is_held, within_s=60)
+        with pytest.raises(CannotDo, match="The reading is in doubt, so the supply would stay off"):
+            supply.begin_cut_test(at.room, DIRECT, by="李工")
+
+
+@simulated
+async def test_a_supply_is_given_back_though_its_reading_comes_into_doubt_in_the_midst_of_a_test(
+    tmp_path: Path,
+):
+    at = FieldRoom(tmp_path, (DIRECT,))
+    async with at.serving():
+        job = supply.begin_cut_test(at.room, DIRECT, by="李工")
+        at.meter.show("99000.00")
+        sentences = await over(job)
+
+        assert sentences[-1].startswith("On, read back after")
+        assert at.store.history(DIRECT.id).is_held
+        await asyncio.sleep(600)
+        assert at.store.supply(DIRECT.id).seen is Supply.ON
+
+
+@simulated
 async def test_what_an_operator_pinned_is_left_alone(tmp_path: Path):
     at = FieldRoom(tmp_path, (DIRECT,))
     async with at.serving():
