@@ -1,9 +1,11 @@
-"""A message of readings, from its bytes to committed rows, against binary COPY of the same rows into the same table.
+"""Messages of readings, from their bytes to committed rows, against binary COPY of the same rows into the same table.
 
 Ours unpacks, checks each entry and the chain of hashes, writes readings, the points' states and the cursor, and tells
-open pages; the COPY writes the readings alone, as a superuser, past row-level security. Of charged readings ours
-also checks and posts the charges, moves purses and keeps positions; the COPY writes readings and transfers.
-Alternated in each round.
+open pages; the COPY writes the readings alone, as a superuser, past row-level security. Messages wait as a busy
+worker finds them: as many as it takes together, each of another gateway, in one transaction; and one at a time, in a
+transaction each. The COPY is one for each message, and commits as often as ours. Of charged readings, which a worker
+takes one message at a time, ours also checks and posts the charges, moves purses and keeps positions; the COPY writes
+readings and transfers. Alternated in each round.
 
     python -m benchmarks --only ingest
 """
@@ -25,13 +27,16 @@ from benchmarks.charging import points_of, visits
 from benchmarks.cloud import GATEWAY_NO, Cloud, opened
 from benchmarks.figure import Figure
 from cloud.services import answers, plain_readings, uplog
+from cloud.services.plain_readings import Said
+from cloud.worker import TOGETHER
 from prepaid import wire
 from prepaid.ledger import Transfer
 from prepaid.point import ServicePoint
 from prepaid.reading import Reading, Supply
 from prepaid.wire import Charged, Read, Up
 
-POINTS = 64
+GATEWAYS = (GATEWAY_NO, *(f"{GATEWAY_NO}-{number}" for number in range(2, TOGETHER + 1)))
+POINTS = 64  # of a gateway
 SIZES = {256: 0.5, 32: 0.3}  # readings in a message: the bar
 READINGS = 2048  # in a round
 CHARGED, CHARGED_MESSAGES = (
@@ -78,21 +83,25 @@ class Gateway:
         return wire.pack(wire.Envelope(tuple(entries), cursor, self._log, nonce="n"))
 
 
-def take(cloud: Cloud, payload: bytes) -> None:
-    """As a worker does."""
-    envelope = wire.unpack(payload)
+def take(cloud: Cloud, *payloads: bytes, gateway_nos: Sequence[str] = GATEWAYS) -> None:
+    """As a worker does with messages that wait, each of another gateway."""
+    said = [
+        Said(gateway_no, wire.unpack(payload))
+        for gateway_no, payload in zip(gateway_nos, payloads, strict=False)
+    ]
     now = datetime.now(UTC)
     with cloud.database.system() as session:
-        if plain_readings.take(session, GATEWAY_NO, envelope, now=now) is None:
-            gateway = uplog.gateway_of(session, GATEWAY_NO)
+        if None in plain_readings.take(session, said, now=now):
+            (one,) = said
+            gateway = uplog.gateway_of(session, one.gateway_no)
             assert gateway is not None
-            answers.answer(session, gateway, envelope, now=now)
+            answers.answer(session, gateway, one.envelope, now=now)
 
 
-def down_cursor(cloud: Cloud) -> wire.Cursor:
+def down_cursor(cloud: Cloud, gateway_no: str = GATEWAY_NO) -> wire.Cursor:
     """That of a gateway which has all that the cloud has for it."""
     with cloud.database.system() as session:
-        gateway = uplog.gateway_of(session, GATEWAY_NO)
+        gateway = uplog.gateway_of(session, gateway_no)
         assert gateway is not None
         return wire.Cursor(gateway.down_log, gateway.down_seq)
 
@@ -105,7 +114,16 @@ def visited(points: Iterable[ServicePoint], began: datetime, known: int) -> Iter
         yield from (next(point) for point in told)
 
 
-def copy(cloud: Cloud, rows: list[Row], transfers: Sequence[Transfer]) -> None:
+def copy(cloud: Cloud, messages: Sequence[tuple[list[Row], Sequence[Transfer]]]) -> None:
+    """A COPY for the readings of each message, and one for its transfers, all in one transaction."""
+    for rows, transfers in messages:
+        _copy_readings(cloud, rows)
+        if transfers:
+            _copy_transfers(cloud, transfers)
+    cloud.raw.commit()
+
+
+def _copy_readings(cloud: Cloud, rows: list[Row]) -> None:
     columns = "organization_id, point_id, at, meter_no, total, supply, number, known"
     with (
         cloud.raw.cursor() as cursor,
@@ -119,9 +137,6 @@ def copy(cloud: Cloud, rows: list[Row], transfers: Sequence[Transfer]) -> None:
                     *(reading.total, "on", number, 0),
                 )
             )
-    if transfers:
-        _copy_transfers(cloud, transfers)
-    cloud.raw.commit()
 
 
 def _copy_transfers(cloud: Cloud, transfers: Sequence[Transfer]) -> None:
@@ -142,49 +157,59 @@ def _copy_transfers(cloud: Cloud, transfers: Sequence[Transfer]) -> None:
 
 
 def figures(rounds: int) -> list[Figure]:
-    found: dict[int, list[float]] = {size: [] for size in SIZES}
+    together: dict[int, list[float]] = {size: [] for size in SIZES}
+    alone: dict[int, list[float]] = {size: [] for size in SIZES}
     charged: list[float] = []
-    with opened(POINTS) as cloud:
-        gateway, cursor = Gateway(cloud.points), down_cursor(cloud)
-        take(cloud, gateway.message(POINTS, cursor=cursor))
+    with opened(POINTS * len(GATEWAYS), gateway_nos=GATEWAYS) as cloud:
+        cursors = [down_cursor(cloud, gateway_no) for gateway_no in GATEWAYS]
+        gateways = [Gateway(cloud.points[n :: len(GATEWAYS)]) for n in range(len(GATEWAYS))]
+        for gateway_no, gateway, cursor in zip(GATEWAYS, gateways, cursors, strict=True):
+            take(cloud, gateway.message(POINTS, cursor=cursor), gateway_nos=[gateway_no])
         points, known = points_of(cloud)
         month = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
         ours_said, others = (
             visited(points.values(), month + timedelta(seconds=late), known) for late in (3, 6)
         )
-        take(cloud, gateway.said(_entries(islice(ours_said, POINTS)), cursor))
+        take(cloud, gateways[0].said(_entries(islice(ours_said, POINTS)), cursors[0]))
         deque(islice(others, POINTS), maxlen=0)  # the first readings, which open the positions
         gc.collect()
         gc.freeze()  # as a worker does
         for _ in range(rounds):
             for size in SIZES:
-                count = READINGS // size
-                messages = [gateway.message(size, cursor=cursor) for _ in range(count)]
-                batches = [(gateway.rows(size), ()) for _ in range(count)]
-                found[size].append(_compared(cloud, messages, batches))
+                for found, many in ((together, len(GATEWAYS)), (alone, 1)):
+                    asked = list(zip(gateways, cursors, strict=True))[:many]
+                    count = READINGS // size // many
+                    messages = [[g.message(size, cursor=c) for g, c in asked] for _ in range(count)]
+                    batches = [[(g.rows(size), ()) for g, _ in asked] for _ in range(count)]
+                    found[size].append(_compared(cloud, messages, batches))
             messages = [
-                gateway.said(_entries(islice(ours_said, CHARGED)), cursor)
+                [gateways[0].said(_entries(islice(ours_said, CHARGED)), cursors[0])]
                 for _ in range(CHARGED_MESSAGES)
             ]
             told = [tuple(islice(others, CHARGED)) for _ in range(CHARGED_MESSAGES)]
-            charged.append(_compared(cloud, messages, [_rows(each) for each in told]))
-        with cloud.database.system() as session:
-            seen = uplog.gateway_of(session, GATEWAY_NO)
-            assert seen is not None
-            assert seen.up_seq == gateway.seq
-            rejected = session.execute(text("SELECT count(*) FROM rejected")).scalar_one()
-            assert rejected == 0
+            charged.append(_compared(cloud, messages, [[_rows(each)] for each in told]))
+        _check(cloud, gateways)
     return [
         *(
             Figure(
                 "cloud",
                 f"ingest, {size} readings a message",
-                tuple(found[size]),
+                tuple(together[size]),
                 against="binary COPY of the same rows",
                 bar=bar,
                 unit=" ×",
             )
             for size, bar in SIZES.items()
+        ),
+        *(
+            Figure(
+                "cloud",
+                f"ingest, {size} readings a message, one at a time",
+                tuple(alone[size]),
+                against="binary COPY of the same rows",
+                unit=" ×",
+            )
+            for size in SIZES
         ),
         Figure(
             "cloud",
@@ -194,6 +219,17 @@ def figures(rounds: int) -> list[Figure]:
             unit=" ×",
         ),
     ]
+
+
+def _check(cloud: Cloud, gateways: Sequence[Gateway]) -> None:
+    """All that was said is kept."""
+    with cloud.database.system() as session:
+        for gateway_no, gateway in zip(GATEWAYS, gateways, strict=True):
+            seen = uplog.gateway_of(session, gateway_no)
+            assert seen is not None
+            assert seen.up_seq == gateway.seq
+        rejected = session.execute(text("SELECT count(*) FROM rejected")).scalar_one()
+        assert rejected == 0
 
 
 def _entries(told: Iterable[Visit]) -> Iterator[Up]:
@@ -209,14 +245,16 @@ def _rows(told: Iterable[Visit]) -> tuple[list[Row], tuple[Transfer, ...]]:
 
 
 def _compared(
-    cloud: Cloud, messages: list[bytes], batches: Sequence[tuple[list[Row], tuple[Transfer, ...]]]
+    cloud: Cloud,
+    messages: Sequence[Sequence[bytes]],
+    batches: Sequence[Sequence[tuple[list[Row], Sequence[Transfer]]]],
 ) -> float:
-    """How long the COPY takes, in times of how long we take for as many."""
+    """How long the COPY takes, in times of how long we take for as many, those that wait together in one."""
     began = time.perf_counter()
-    for message in messages:
-        take(cloud, message)
+    for each in messages:
+        take(cloud, *each)
     ours = time.perf_counter() - began
     began = time.perf_counter()
-    for rows, transfers in batches:
-        copy(cloud, rows, transfers)
+    for waiting in batches:
+        copy(cloud, waiting)
     return (time.perf_counter() - began) / ours

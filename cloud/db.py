@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
+import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import Connection, CursorResult, create_engine, text
 from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError, ProgrammingError
@@ -100,6 +101,59 @@ def execute(session: Session, statement: str, **values: object) -> CursorResult[
     For paths that run at every message: nothing is compiled, and pending changes of rows are not written before.
     """
     return session.connection().exec_driver_sql(statement, values)
+
+
+class NotExecuted(Exception):
+    """The database refuses one of several statements sent together: begin the transaction again, without it.
+
+    place says which of them it was, error why.
+    """
+
+    def __init__(self, place: int, error: DBAPIError) -> None:
+        super().__init__(f"statement {place} of those sent together: {error}")
+        self.place = place
+        self.error = error
+
+
+def execute_each(
+    session: Session, statement: str, each: Iterable[Mapping[str, object]]
+) -> list[tuple[Any, ...]]:
+    """The row that the statement, as in execute, gives for each of the values.
+
+    The database runs it with the first values while the next are made. Raises NotExecuted.
+    """
+    connection = session.connection()
+    raw = connection.connection.driver_connection
+    assert isinstance(raw, psycopg.Connection)
+    cursors: list[psycopg.Cursor[tuple[Any, ...]]] = []
+    failed: psycopg.Error | None = None
+    try:
+        with raw.pipeline():
+            try:
+                for values in each:
+                    cursors.append(raw.execute(statement, values, prepare=True))
+            except psycopg.Error as error:  # perhaps of a statement sent before
+                failed = error
+    except psycopg.Error as error:
+        failed = failed or error
+    if failed is not None:
+        done = sum(cursor.pgresult is not None for cursor in cursors)
+        raise NotExecuted(done, _as_sqlalchemy_does(connection, statement, failed)) from failed
+    return [row for cursor in cursors for row in cursor.fetchmany(1)]
+
+
+def _as_sqlalchemy_does(connection: Connection, statement: str, error: psycopg.Error) -> DBAPIError:
+    """The error as a statement of SQLAlchemy's would raise it; a connection that is lost is not used again."""
+    is_lost = connection.connection.driver_connection.closed  # type: ignore[union-attr]
+    if is_lost:
+        connection.invalidate(error)
+    wrapped = DBAPIError.instance(
+        *(statement, None, error, psycopg.Error),
+        hide_parameters=True,
+        connection_invalidated=is_lost,
+    )
+    assert isinstance(wrapped, DBAPIError)
+    return wrapped
 
 
 def place(url: str) -> str:

@@ -10,7 +10,8 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 from uuid import UUID
 
 import psycopg
@@ -18,6 +19,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlmodel import Session
 
 from cloud import metrics
 from cloud.db import Database, check_role, connect_args, is_away
@@ -26,6 +28,7 @@ from cloud.services import answers, downlog, plain_readings, uplog
 from cloud.services.downlog import Batch
 from cloud.services.operation import readiness
 from cloud.services.operation.readiness import BEAT
+from cloud.services.plain_readings import Said
 from cloud.settings import Settings
 from cloud.tables import utc_now
 from prepaid import wire
@@ -36,6 +39,7 @@ log = logging.getLogger(__name__)
 UP = "wattwell.*.up"
 QUEUE = "workers"
 AT_ONCE = 4
+TOGETHER = 4  # messages in one transaction: all that is kept of them is locked until its end
 WAITING_MOST = 1000
 SWEEP_S = 1.0
 RECONNECT_S = 1
@@ -152,57 +156,72 @@ class Worker:
         log.info("the broker answers again")
 
     async def _take(self) -> None:
-        """Applies and answers the next message."""
-        message = await self._waiting.get()
+        """Applies and answers the next messages: what waits is shared among us, a few at a time."""
+        messages = [await self._waiting.get()]
+        for _ in range(min(TOGETHER - 1, self._waiting.qsize() // AT_ONCE)):
+            messages.append(self._waiting.get_nowait())
         metrics.WAITING.set(self._waiting.qsize())
-        gateway_no = message.subject.split(".")[1]
-        try:
-            envelope = wire.unpack(message.data)
-        except BadMessage as error:
-            log.warning("gateway %s sent no envelope, dropped: %s", gateway_no, first_line(error))
-            metrics.MESSAGES.labels("no envelope").inc()
-            return
+        said = [one for message in messages if (one := _unpacked(message)) is not None]
+        if said:
+            for one in await self._apply(said):
+                await self._apply([one])
+
+    async def _apply(self, said: Sequence[Said]) -> Sequence[Said]:
+        """Applies and answers what can be applied together, or one message; those that are to be applied alone."""
         began = time.perf_counter()
         try:
-            answer = await asyncio.to_thread(self._receive, gateway_no, envelope)
+            found = await asyncio.to_thread(self._receive, said)
         except Exception as error:
-            # Either way the gateway sends it again.
-            metrics.MESSAGES.labels("failed").inc()
             if isinstance(error, DBAPIError) and is_away(error):
                 self._database_away(error)
+            elif len(said) > 1:
+                log.warning("messages are applied one by one: together %s", first_line(error))
+                return said
             else:
-                log.exception("a message of gateway %s could not be applied", gateway_no)
-            return
+                log.exception("a message of gateway %s could not be applied", said[0].gateway_no)
+            metrics.MESSAGES.labels("failed").inc(len(said))  # the gateways send it again
+            return ()
         self._database_back()
-        metrics.MESSAGE_SECONDS.observe(time.perf_counter() - began)
-        metrics.MESSAGES.labels("ignored" if answer is None else "taken").inc()
-        if answer is not None:
-            metrics.ENTRIES.inc(len(envelope.entries))
-            await self._send(answer)
+        alone = []
+        for one, answer in zip(said, found, strict=True):
+            if answer is None and len(said) > 1:
+                alone.append(one)
+                continue
+            metrics.MESSAGE_SECONDS.observe(time.perf_counter() - began)
+            metrics.MESSAGES.labels("ignored" if answer is None else "taken").inc()
+            if answer is not None:
+                metrics.ENTRIES.inc(len(one.envelope.entries))
+                await self._send(answer)
+        return alone
 
-    def _receive(self, gateway_no: str, envelope: Envelope) -> Batch | None:
-        """What to answer, once all is committed; nothing to a gateway that is not ours."""
+    def _receive(self, said: Sequence[Said]) -> list[Batch | None]:
+        """What to answer to each, once all is committed: nothing to a gateway that is not ours, nor to a message that
+        came with others and is to be applied alone."""
         now = utc_now()
         with self._database.system() as session:
-            batch = plain_readings.take(session, gateway_no, envelope, now=now)
-            if batch is not None:
-                return batch
-            gateway = uplog.gateway_of(session, gateway_no)
-            if gateway is None:
-                if gateway_no not in self._unknown and len(self._unknown) < WAITING_MOST:
-                    self._unknown.add(gateway_no)
-                    log.warning("gateway %s is not ours; what it sends is ignored", gateway_no)
-                return None
-            if gateway.revoked_at is not None:
-                if gateway_no not in self._revoked:
-                    self._revoked.add(gateway_no)
-                    log.warning(
-                        "gateway %s speaks though it was revoked; what it sends is ignored",
-                        gateway_no,
-                    )
-                return None
-            self._revoked.discard(gateway_no)
-            return answers.answer(session, gateway, envelope, now=now)
+            found = plain_readings.take(session, said, now=now)
+            if found == [None]:
+                found = [self._answer(session, *said[0], now=now)]
+        return found
+
+    def _answer(
+        self, session: Session, gateway_no: str, envelope: Envelope, *, now: datetime
+    ) -> Batch | None:
+        gateway = uplog.gateway_of(session, gateway_no)
+        if gateway is None:
+            if gateway_no not in self._unknown and len(self._unknown) < WAITING_MOST:
+                self._unknown.add(gateway_no)
+                log.warning("gateway %s is not ours; what it sends is ignored", gateway_no)
+            return None
+        if gateway.revoked_at is not None:
+            if gateway_no not in self._revoked:
+                self._revoked.add(gateway_no)
+                log.warning(
+                    "gateway %s speaks though it was revoked; what it sends is ignored", gateway_no
+                )
+            return None
+        self._revoked.discard(gateway_no)
+        return answers.answer(session, gateway, envelope, now=now)
 
     async def _send(self, batch: Batch) -> None:
         payload = answers.seal(batch, self._settings.signing_key, at=utc_now())
@@ -274,6 +293,17 @@ class Worker:
         if self._is_away:
             log.info("the database at %s answers again", self._database.where)
         self._is_away = False
+
+
+def _unpacked(message: Msg) -> Said | None:
+    """None if it is no envelope."""
+    gateway_no = message.subject.split(".")[1]
+    try:
+        return Said(gateway_no, wire.unpack(message.data))
+    except BadMessage as error:
+        log.warning("gateway %s sent no envelope, dropped: %s", gateway_no, first_line(error))
+        metrics.MESSAGES.labels("no envelope").inc()
+        return None
 
 
 async def _again_and_again(what: str, work: Callable[[], Awaitable[None]]) -> None:

@@ -574,12 +574,18 @@ class Entry:
 
 def chained(log: UUID, seq: int, body: str, *, previous: str) -> str:
     """The hash of an entry of a log that is a chain."""
-    text = f"wattwell chain 1\n{_written(log)}\n{seq}\n{previous}\n{body}"
-    return hashlib.sha256(text.encode()).hexdigest()
+    return linked(opening_of(log), seq, body, previous=previous)
 
 
-_written = lru_cache(maxsize=64)(str)
-"""A log's name as text: the same in every entry of a message, and slow to write."""
+def linked(opening: str, seq: int, body: str, *, previous: str) -> str:
+    """As chained, with what the hashed texts of the log begin with: of many entries it is asked for once."""
+    return hashlib.sha256(f"{opening}{seq}\n{previous}\n{body}".encode()).hexdigest()
+
+
+@lru_cache(maxsize=64)
+def opening_of(log: UUID) -> str:
+    """What the hashed text of each entry of a log begins with."""
+    return f"wattwell chain 1\n{log}\n"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from sqlmodel import Session, col
 from cloud import tables
 from cloud.db import execute
 from cloud.services import rejected, takeover
-from prepaid.wire import NO_ENTRY, Cursor, Entry, Trouble, chained
+from prepaid.wire import NO_ENTRY, Cursor, Entry, Trouble, linked, opening_of
 
 log = logging.getLogger(__name__)
 
@@ -138,16 +138,14 @@ def forget(session: Session, gateway_id: UUID, seq: int, *, new: int) -> None:
 def following(known: Cursor, entries: Sequence[Entry]) -> list[str] | None:
     """The hashes of entries that all are new and follow one another from a cursor; None if one does not."""
     hashes: list[str] = []
-    before, log_number = (
-        known.hash,
-        known.log.int,
-    )  # of so many entries it costs to compare what wraps the number
+    before, opening = known.hash, opening_of(known.log)
+    log_number = known.log.int  # of so many entries it costs to compare what wraps the number
     for seq, entry in enumerate(entries, known.seq + 1):
         if before is None or entry.previous != before:
             return None
         if entry.seq != seq or entry.log.int != log_number:
             return None
-        before = chained(known.log, seq, entry.body, previous=before)
+        before = linked(opening, seq, entry.body, previous=before)
         hashes.append(before)
     return hashes
 

@@ -1,26 +1,30 @@
-"""Messages of nothing but plain readings, as of meters that charge nothing just then: kept by one statement.
+"""Messages of nothing but plain readings, as of meters that charge nothing just then: kept by one statement each.
 
 The texts that stand in an entry, written as prepaid.wire writes them, go to the database as they are. Whatever is out
 of the ordinary, in a message or with its gateway, is left to uplog, which takes everything.
+
+Messages that wait are kept together, in one transaction. A gateway that somebody else holds is not waited for, so
+that two who keep messages of many gateways never wait for each other in a circle.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
 from cloud import events
-from cloud.db import begin_again, execute, is_entrys_fault
+from cloud.db import NotExecuted, begin_again, execute_each, is_entrys_fault
 from cloud.services import chain
 from cloud.services.downlog import Batch
 from prepaid.wire import Cursor, Entry, Envelope
 
-_ID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_ID = "[0-9a-f-]{36}"  # the database says whether it is one
 _TIME = r"(?:19[7-9]\d|[2-8]\d{3})-\d\d-\d\dT(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,6})?"
 _NUMBER = r"-?\d{1,28}(?:\.\d{1,28})?"
 _PLAIN = re.compile(
@@ -45,45 +49,89 @@ class _Readings(NamedTuple):
     known: tuple[str, ...]
 
 
-def take(session: Session, gateway_no: str, envelope: Envelope, *, now: datetime) -> Batch | None:
-    """Our cursor once the readings are kept, to be sent after the commit.
+class Said(NamedTuple):
+    """An envelope, and the gateway that sent it."""
 
-    None if this is not a message of plain readings that follow what we have, of a gateway with which all is as it
-    should be: then nothing is written, and uplog is to take it. Needs a system session in which nothing was done yet.
+    gateway_no: str
+    envelope: Envelope
+
+
+@dataclass(frozen=True, slots=True)
+class _Plain:
+    """What was said at a place, as it goes to the database, and what it is answered once it is kept."""
+
+    place: int
+    values: Mapping[str, object]
+    answer: Batch
+    new: int
+
+
+def take(session: Session, said: Sequence[Said], *, now: datetime) -> list[Batch | None]:
+    """Our cursor for each once its readings are kept, to be sent after the commit, which is one for all.
+
+    None for what is not a message of plain readings that follow what we have, of a gateway with which all is as it
+    should be and whom nobody else serves just now: of it nothing is written, and uplog is to take it. Needs a system
+    session in which nothing was done yet.
     """
-    entries, ours = envelope.entries, envelope.cursor
-    readings = _readings(entries)
-    if readings is None or ours is None or envelope.takeover is not None:
-        return None
-    log, first = entries[0].log, entries[0]
-    hashes = chain.following(Cursor(log, first.seq - 1, first.previous), entries)
-    if hashes is None or envelope.sender not in (None, log):
-        return None
-    values = {
-        "gateway_no": gateway_no,
-        "log": log,
-        "before": first.seq - 1,
-        "hash_before": first.previous,
-        "down_log": ours.log,
-        "down_acked": ours.seq,
-        "credential": envelope.credential,
-        "seq": entries[-1].seq,
-        "hash": hashes[-1],
-        "hashes": bytes.fromhex("".join(hashes)),
-        "now": now,
-        "channel": events.CHANNEL,
-    }
-    try:
-        gateway_id = execute(session, _KEEP, **values, **_columns(readings)).scalar_one()
-    except DBAPIError as error:
-        if not is_entrys_fault(error):
-            raise
-        begin_again(session)
-        return None
-    if gateway_id is None:
-        return None
-    chain.forget(session, gateway_id, entries[-1].seq, new=len(hashes))
-    return Batch(gateway_no, (), Cursor(log, entries[-1].seq, hashes[-1]), nonce=envelope.nonce)
+    answers: list[Batch | None] = [None] * len(said)
+    plain = _plain(said, now=now)
+    first = next(plain, None)
+    waiting: Iterator[_Plain] = iter(()) if first is None else itertools.chain((first,), plain)
+    while first is not None:
+        tried: list[_Plain] = []
+        try:
+            kept = execute_each(session, _KEEP, _noted(waiting, tried))
+        except NotExecuted as failed:
+            if not is_entrys_fault(failed.error):
+                raise failed.error from None
+            begin_again(session)
+            del tried[failed.place]
+            waiting = itertools.chain(tried, waiting)
+            continue
+        for one, (gateway_id,) in zip(tried, kept, strict=True):
+            if gateway_id is not None:
+                assert one.answer.cursor is not None
+                chain.forget(session, gateway_id, one.answer.cursor.seq, new=one.new)
+                answers[one.place] = one.answer
+        break
+    return answers
+
+
+def _noted(waiting: Iterator[_Plain], tried: list[_Plain]) -> Iterator[Mapping[str, object]]:
+    for one in waiting:
+        tried.append(one)
+        yield one.values
+
+
+def _plain(said: Sequence[Said], *, now: datetime) -> Iterator[_Plain]:
+    """Those that may be of plain readings, each made when it is asked for."""
+    for place, (gateway_no, envelope) in enumerate(said):
+        entries, ours = envelope.entries, envelope.cursor
+        readings = _readings(entries)
+        if readings is None or ours is None or envelope.takeover is not None:
+            continue
+        log, first = entries[0].log, entries[0]
+        hashes = chain.following(Cursor(log, first.seq - 1, first.previous), entries)
+        if hashes is None or envelope.sender not in (None, log):
+            continue
+        cursor = Cursor(log, entries[-1].seq, hashes[-1])
+        values = {
+            "gateway_no": gateway_no,
+            "log": log,
+            "before": first.seq - 1,
+            "hash_before": first.previous,
+            "down_log": ours.log,
+            "down_acked": ours.seq,
+            "credential": envelope.credential,
+            "seq": cursor.seq,
+            "hash": cursor.hash,
+            "hashes": bytes.fromhex("".join(hashes)),
+            "now": now,
+            "channel": events.CHANNEL,
+            **_columns(readings),
+        }
+        answer = Batch(gateway_no, (), cursor, nonce=envelope.nonce)
+        yield _Plain(place, values, answer, new=len(hashes))
 
 
 def _readings(entries: Sequence[Entry]) -> _Readings | None:
@@ -106,21 +154,22 @@ _KEEP = """
           AND down_log = %(down_log)s AND down_acked = %(down_acked)s AND down_seq = down_acked
           AND down_fault IS NULL AND follow_from IS NULL AND silent_since IS NULL
           AND (CAST(%(credential)s AS bigint) IS NULL OR credential_no = %(credential)s)
-        FOR NO KEY UPDATE
+        FOR NO KEY UPDATE SKIP LOCKED
     ), here AS (
-        SELECT p.organization_id, p.room_id, (SELECT u.account_id FROM purses u WHERE u.id = p.purse_id)
-        FROM gateway g JOIN points p ON p.gateway_id = g.id
+        SELECT p.organization_id, p.room_id, u.account_id
+        FROM gateway g JOIN points p ON p.gateway_id = g.id LEFT JOIN purses u ON u.id = p.purse_id
         WHERE p.id = ANY (CAST(%(points)s AS uuid[]))
     ), found AS (
         SELECT g.* FROM gateway g
         WHERE (SELECT count(*) FROM here) = cardinality(CAST(%(points)s AS uuid[]))
     ), kept AS (
         INSERT INTO readings (organization_id, point_id, at, meter_no, total, supply, known, number)
-        SELECT g.organization_id, r.*, nextval('readings_number')
+        SELECT g.organization_id, (CAST(%(points)s AS uuid[]))[r.place], r.at, r.meter_no, r.total, r.supply, r.known,
+               nextval('readings_number')
         FROM found g, unnest(
-            CAST(%(each)s AS uuid[]), CAST(%(times)s AS timestamptz[]), CAST(%(meter_nos)s AS text[]),
+            CAST(%(each)s AS integer[]), CAST(%(times)s AS timestamptz[]), CAST(%(meter_nos)s AS text[]),
             CAST(%(totals)s AS numeric[]), CAST(%(supplies)s AS text[]), CAST(%(known)s AS bigint[])
-        ) AS r
+        ) AS r (place, at, meter_no, total, supply, known)
     ), states AS (
         UPDATE point_states s
         SET total = n.total, read_at = n.at, bands = NULL, first_read_at = least(s.first_read_at, n.first_at)
@@ -131,7 +180,7 @@ _KEEP = """
         WHERE s.point_id = n.point
     ), hashes AS (
         INSERT INTO up_hashes (organization_id, gateway_id, seq, hashes)
-        SELECT g.organization_id, g.id, %(seq)s, %(hashes)s FROM found g
+        SELECT g.organization_id, g.id, %(seq)s, %(hashes)b FROM found g
     ), moved AS (
         UPDATE gateways SET up_seq = %(seq)s, up_hash = %(hash)s, heard_at = %(now)s
         FROM found g WHERE gateways.id = g.id
@@ -148,6 +197,7 @@ def _columns(readings: _Readings) -> dict[str, str]:
     """The readings, and the last of each point, as PostgreSQL reads arrays."""
     last_totals = dict(zip(readings.points, readings.totals, strict=True))
     last_times = dict(zip(readings.points, readings.times, strict=True))
+    places = {point: str(place) for place, point in enumerate(last_totals, 1)}
     first_times: dict[str, str] = {}
     for point, at in zip(readings.points, readings.times, strict=True):
         if first_times.setdefault(point, at) > at:
@@ -157,7 +207,7 @@ def _columns(readings: _Readings) -> dict[str, str]:
         "last_totals": _array(last_totals.values()),
         "last_times": _times(last_times.values()),
         "first_times": _times(first_times.values()),
-        "each": _array(readings.points),
+        "each": _array([places[point] for point in readings.points]),
         "times": _times(readings.times),
         "meter_nos": _array(readings.meter_nos),
         "totals": _array(readings.totals),

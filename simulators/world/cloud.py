@@ -39,6 +39,7 @@ from cloud.services.devices.exchanges import ClosingBehind, Registers
 from cloud.services.devices.photos import Picture
 from cloud.services.downlog import Batch
 from cloud.services.money import refunds, sweeps
+from cloud.services.plain_readings import Said
 from prepaid import wire
 from prepaid.money import ZERO, Money
 from prepaid.point import Meter
@@ -109,7 +110,7 @@ class Cloud:
         dies = self.dice.random() < self.worker_dies
         try:
             with self.database.system() as session:
-                answer = plain_readings.take(session, gateway_no, envelope, now=now)
+                (answer,) = plain_readings.take(session, [Said(gateway_no, envelope)], now=now)
                 gateway_id = None  # of whom nothing is to be sent again
                 if answer is None:
                     gateway = uplog.gateway_of(session, gateway_no)

@@ -16,6 +16,8 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from cloud.services import answers, plain_readings, uplog
+from cloud.services.downlog import Batch
+from cloud.services.plain_readings import Said
 from prepaid import wire
 from prepaid.reading import Reading, Supply
 from prepaid.register import Confidence, Effect, Evidence, Kind
@@ -60,6 +62,11 @@ def in_step(office) -> Callable[[], object]:
             session.rollback()
 
     return in_step
+
+
+def take(session: Session, gateway_no: str, envelope: Envelope, *, now: datetime) -> Batch | None:
+    (answer,) = plain_readings.take(session, [Said(gateway_no, envelope)], now=now)
+    return answer
 
 
 def envelope(office, *sent: Entry) -> Envelope:
@@ -115,7 +122,7 @@ def test_they_are_kept_and_answered_as_uplog_does_it(office, in_step):
     )
     said = envelope(office, *sent)
     with in_step() as session:
-        answer = plain_readings.take(session, home.gateway_no, said, now=NOON)
+        answer = take(session, home.gateway_no, said, now=NOON)
         at_once = kept(session)
     with in_step() as session:
         gateway = uplog.gateway_of(session, home.gateway_no)
@@ -143,7 +150,7 @@ def test_they_are_kept_and_answered_as_uplog_does_it(office, in_step):
 def test_a_gateway_that_is_not_in_step_is_left_to_uplog(office, in_step, change):
     said = envelope(office, *chained(read(office.home.electricity, 1, "10.25")))
     with in_step(change=change) as session:
-        assert plain_readings.take(session, office.home.gateway_no, said, now=NOON) is None
+        assert take(session, office.home.gateway_no, said, now=NOON) is None
 
 
 def test_what_is_no_plain_reading_is_left_to_uplog(office, in_step):
@@ -165,7 +172,7 @@ def test_what_is_no_plain_reading_is_left_to_uplog(office, in_step):
     ):
         said = envelope(office, *chained(good, odd))
         with in_step() as session:
-            assert plain_readings.take(session, office.home.gateway_no, said, now=NOON) is None, odd
+            assert take(session, office.home.gateway_no, said, now=NOON) is None, odd
             assert session.execute(text("SELECT count(*) FROM readings")).scalar_one() == 0
 
 
@@ -188,16 +195,14 @@ def test_a_reading_that_is_there_already_and_a_broken_chain_are_left_to_uplog(of
         (first, replace(second, log=UUID(int=2))),
     ):
         with in_step() as session:
-            assert (
-                plain_readings.take(session, gateway_no, envelope(office, *sent), now=NOON) is None
-            )
+            assert take(session, gateway_no, envelope(office, *sent), now=NOON) is None
 
 
 def test_a_message_that_comes_twice_is_kept_once(office, in_step):
     said = envelope(office, *chained(read(office.home.electricity, 1, "10.25")))
     with in_step() as session:
-        assert plain_readings.take(session, office.home.gateway_no, said, now=NOON) is not None
-        assert plain_readings.take(session, office.home.gateway_no, said, now=NOON) is None
+        assert take(session, office.home.gateway_no, said, now=NOON) is not None
+        assert take(session, office.home.gateway_no, said, now=NOON) is None
 
 
 def test_an_envelope_without_entries_or_with_a_request_is_left_to_uplog(office, in_step):
@@ -211,4 +216,75 @@ def test_an_envelope_without_entries_or_with_a_request_is_left_to_uplog(office, 
         replace(said, credential=5),
     ):
         with in_step() as session:
-            assert plain_readings.take(session, gateway_no, other, now=NOON) is None
+            assert take(session, gateway_no, other, now=NOON) is None
+
+
+@pytest.fixture
+def say(database) -> Callable[..., Said]:
+    """What the gateway of an estate says that has all that we have for it, and its log up to entry 0."""
+
+    def say(estate, *sent: Entry) -> Said:
+        with database.system() as session:
+            seq = session.execute(
+                text(
+                    "UPDATE gateways SET up_log = coalesce(up_log, :log), up_hash = coalesce(up_hash, :hash),"
+                    " down_acked = down_seq WHERE gateway_no = :no RETURNING down_seq"
+                ),
+                {"log": LOG, "hash": NO_ENTRY, "no": estate.gateway_no},
+            ).scalar_one()
+        cursor = Cursor(estate.down_log, seq)
+        return Said(estate.gateway_no, Envelope(sent, cursor, LOG, nonce=estate.gateway_no))
+
+    return say
+
+
+def test_a_message_that_the_database_refuses_keeps_none_beside_it_from_being_kept(
+    database, home, build, say
+):
+    spoilt, other = build("spoilt"), build("other")
+    again = read(spoilt.electricity, 1, "10.75")  # two readings of one instant
+    said = [
+        say(home, *chained(read(home.electricity, 1, "10.25"))),
+        say(spoilt, *chained(read(spoilt.electricity, 1, "10.25"), again)),
+        say(other, *chained("nothing")),
+        say(other, *chained(read(other.electricity, 1, "5"), read(other.water, 1, "6"))),
+    ]
+    with database.system() as session:
+        answers = plain_readings.take(session, said, now=NOON)
+    assert [answer and (answer.nonce, answer.cursor.seq) for answer in answers] == [
+        (home.gateway_no, 1),
+        None,
+        None,
+        (other.gateway_no, 2),
+    ]
+    with database.system() as session:
+        found = session.execute(text("SELECT point_id, total FROM readings")).all()
+        seen = session.execute(text("SELECT gateway_no, up_seq FROM gateways")).all()
+    assert set(map(tuple, found)) == {
+        (home.electricity, Decimal("10.25")),
+        (other.electricity, 5),
+        (other.water, 6),
+    }
+    assert set(map(tuple, seen)) == {
+        (home.gateway_no, 1),
+        (spoilt.gateway_no, 0),
+        (other.gateway_no, 2),
+    }
+
+
+def test_messages_of_one_gateway_that_wait_together_are_kept_in_their_order(database, home, say):
+    first, second, third = chained(*[read(home.electricity, n, f"{n}") for n in (1, 2, 3)])
+    said = [say(home, first), say(home, third), say(home, second), say(home, first)]
+    with database.system() as session:
+        answers = plain_readings.take(session, said, now=NOON)
+    assert [answer and answer.cursor.seq for answer in answers] == [1, None, 2, None]
+
+
+def test_a_gateway_that_another_holds_is_not_waited_for(database, home, build, say):
+    other = build("other")
+    said = [say(each, *chained(read(each.electricity, 1, "10.25"))) for each in (home, other)]
+    with database.system() as holds:
+        assert uplog.gateway_of(holds, home.gateway_no) is not None
+        with database.system() as session:
+            answers = plain_readings.take(session, said, now=NOON)
+    assert [answer and answer.cursor.seq for answer in answers] == [None, 1]

@@ -24,6 +24,7 @@ from sqlalchemy import select, text
 from cloud import tables
 from cloud.errors import CannotStart
 from cloud.services import downlog, ledger, topups
+from cloud.services.plain_readings import Said
 from cloud.settings import Settings
 from cloud.worker import Worker
 from prepaid import wire
@@ -32,7 +33,18 @@ from prepaid.money import Money
 from prepaid.rating import Position
 from prepaid.reading import Reading
 from prepaid.seal import KeySet
-from prepaid.wire import Charged, Credited, Cursor, Entry, Envelope, PointSet, TariffSet, write_up
+from prepaid.wire import (
+    NO_ENTRY,
+    Charged,
+    Credited,
+    Cursor,
+    Entry,
+    Envelope,
+    PointSet,
+    Read,
+    TariffSet,
+    write_up,
+)
 
 pytestmark = pytest.mark.processes
 
@@ -209,6 +221,42 @@ async def test_bytes_that_are_no_envelope_and_unknown_gateways_are_dropped(
     assert caplog.text.count("sent no envelope, dropped") == 5
     assert caplog.text.count("GW-nobody is not ours") == 1
     assert stranger.heard.empty()
+
+
+async def test_a_message_that_cannot_be_kept_beside_others_is_applied_alone(
+    database, home, build, worker_settings
+):
+    other = build("other")
+    with database.system() as session:
+        session.execute(
+            text("UPDATE gateways SET up_log = :log, up_hash = :hash, down_acked = down_seq"),
+            {"log": LOG, "hash": NO_ENTRY},
+        )
+
+    def said(estate, *totals: int) -> Said:
+        entries: list[Entry] = []
+        for seq, total in enumerate(totals, 1):  # all of one instant
+            message = Read(estate.electricity, Reading("M1", NOON, Decimal(total), None))
+            previous = entries[-1].hash() if entries else NO_ENTRY
+            entries.append(Entry(LOG, seq, write_up(message), previous=previous))
+        cursor = Cursor(estate.down_log, 4)
+        return Said(estate.gateway_no, Envelope(tuple(entries), cursor, LOG))
+
+    twice, once = said(home, 1, 2), said(other, 3)
+    worker = Worker(worker_settings)
+
+    alone = await worker._apply([twice, once])
+    assert (alone, kept(database)) == ([twice], {(other.electricity, 3)})
+    assert await worker._apply(alone) == []
+    assert kept(database) == {(other.electricity, 3), (home.electricity, 1)}
+    with database.system() as session:
+        seen = session.execute(text("SELECT up_seq FROM gateways ORDER BY up_seq"))
+        assert list(seen.scalars()) == [1, 2]
+
+
+def kept(database) -> set[tuple[UUID, Decimal]]:
+    with database.system() as session:
+        return set(map(tuple, session.execute(text("SELECT point_id, total FROM readings"))))
 
 
 async def test_several_workers_apply_a_log_once(database, home, gateway, worker_settings):
