@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -23,11 +24,13 @@ from cloud.errors import CannotStart, first_line
 from cloud.services import signing_keys
 from cloud.services.operation import readiness
 from cloud.settings import Settings
+from prepaid.point import PROTOCOLS
 
 LEAST_FREE_GB = 2.0
 BROKER_WITHIN_S = 4.0
 MOST_OFF = timedelta(seconds=2)
 OLD_BACKUP = timedelta(days=2)
+MOST_NAMED = 5  # meters
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,7 @@ def _database(settings: Settings, database: Database) -> Iterator[Line]:
     except CannotStart as error:
         yield Line("role", "organizations are not kept apart", str(error))
     yield _books(settings)
+    yield _meters(database)
     yield _clock(settings)
     now = datetime.now(UTC)
     with database.system() as session:
@@ -110,6 +114,31 @@ def _books(settings: Settings) -> Line:
         return Line("books", said, advice)
     transfers = found["rows"].get("transfers", 0)
     return Line("books", f"balanced: {transfers} transfers, each balance is their sum")
+
+
+def _meters(database: Database) -> Line:
+    """Whether a gateway can ask each mounted meter: an older version took any word for a protocol."""
+    with database.system() as session:
+        found = session.execute(_UNASKABLE, {"known": list(PROTOCOLS)}).all()
+    if not found:
+        return Line("meters", "each is asked by a protocol that gateways speak")
+    named = [
+        f"{meter_no} ({room}) by {protocol}" for meter_no, room, protocol in found[:MOST_NAMED]
+    ]
+    more = [f"and {len(found) - MOST_NAMED} more"] if len(found) > MOST_NAMED else []
+    return Line(
+        "meters",
+        f"no gateway can read {', '.join([*named, *more])}",
+        "choose the model of each on its page, Correct what was entered 更正资料: it says the protocol",
+    )
+
+
+_UNASKABLE = text("""
+    SELECT p.meter ->> 'meter_no', r.name, p.meter ->> 'protocol'
+    FROM points p JOIN rooms r ON r.id = p.room_id
+    WHERE p.ended_at IS NULL AND p.meter ->> 'protocol' <> ALL (:known)
+    ORDER BY 1
+""")
 
 
 def _clock(settings: Settings) -> Line:

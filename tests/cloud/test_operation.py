@@ -97,6 +97,7 @@ def test_the_check_says_of_each_thing_whether_it_is_well_and_what_to_do(settings
 
     assert lines["books"].advice is None
     assert lines["schema"].advice is None
+    assert lines["meters"].advice is None
     assert lines["broker"].advice == "start the broker, or mend nats_url"
     assert lines["backups"].advice == "set backup_folder in cloud.toml"
     away = settings.model_copy(update={"database_url": "postgresql://x:x@127.0.0.1:1/x"})

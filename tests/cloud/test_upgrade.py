@@ -83,7 +83,8 @@ def check(url: str, before: books.Books) -> None:
         }
         points = session.execute(select(tables.ServicePoint)).scalars().all()
         meters = [pointsets.value(session, point).meter for point in points]
-        # As it was entered: no gateway had a driver of this name, and none is put in its place unasked.
+        # As it was entered: no gateway had a driver of this name, and none is put in its place unasked;
+        # the check after the upgrade names each.
         assert {meter.protocol for meter in meters} == {"dlt645"}
         assert {user.roles[0] for user in session.execute(select(tables.User)).scalars()} == {
             "administrator"
@@ -102,7 +103,11 @@ def test_an_older_installation_and_a_backup_of_it_come_to_this_version_with_the_
 
     upgrading.upgrade(older, to=backup, passphrase=None)
 
-    assert f"rows of schema {SCHEMA}" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"rows of schema {SCHEMA}" in said
+    assert (
+        "no gateway can read 000000000100 (0102) by dlt645, 000000000101 (0102) by dlt645" in said
+    )
     check(old, before)
 
     # The backup of then, put back by this version: also with what the next numbers of credits are.
