@@ -20,7 +20,7 @@ from prepaid import rating, tariff_document, wire
 from prepaid.money import Money
 from prepaid.rating import Position
 from prepaid.reading import Reading
-from prepaid.wire import MeterLinked, PointSet
+from prepaid.wire import FieldWork, MeterLinked, PointSet, Work
 from tests.cloud.test_fieldwork import meter, say
 from tests.cloud.test_meter_changes import hear, mounted_long_ago, rated_again
 from tests.cloud.test_meter_changes import staff as engineer
@@ -244,6 +244,19 @@ def test_a_technicians_wrong_link_is_undone_and_the_point_read_where_it_was(
     again = staff.post(f"/api/points/{home.electricity}/unlink", json={"why": "x"})
     assert again.status_code == 409
     assert "撤销工程人员的对表" not in staff.get(page).text
+
+
+def test_a_link_that_the_technician_undid_himself_is_not_offered_to_be_undone(
+    staff, home, say, meter
+):
+    found = replace(meter, line="L2", address="202310450101")
+    say(
+        MeterLinked(home.electricity, at(1), "李工", found, meter),
+        MeterLinked(home.electricity, at(2), "李工", meter, found),
+        FieldWork(home.electricity, at(2), Work.UNLINK, True, "李工", "not its own"),
+    )
+
+    assert "撤销工程人员的对表" not in staff.get(f"/meters/points/{home.electricity}").text
 
 
 def last_said(session, gateway_id) -> wire.Down:

@@ -16,8 +16,9 @@ from uuid import UUID
 
 from psycopg.errors import UniqueViolation
 from pydantic import TypeAdapter
-from sqlalchemy import select
+from sqlalchemy import exists, select
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
 
 from cloud import events, tables
@@ -28,6 +29,7 @@ from cloud.services.devices import changes, decisions, models, mountings
 from cloud.services.devices.decisions import point_of, reason
 from prepaid.point import KEYS, Meter
 from prepaid.register import round_of
+from prepaid.wire import Work
 
 CORRECTED = "corrected"
 RATIOS = ("pt", "ct")
@@ -137,14 +139,20 @@ def undo_link(
 
 
 def last_link(session: Session, point: tables.ServicePoint) -> tables.FieldWork | None:
-    """The technician's link by which the point has the meter that it has; None if it has it otherwise."""
-    row = tables.FieldWork
+    """The technician's link by which the point has the meter that it has; None if it has it otherwise, as where he
+    has undone one himself."""
+    row, undone = tables.FieldWork, aliased(tables.FieldWork)
     found: tables.FieldWork | None = session.execute(
         select(row)
         .where(
             col(row.point_id) == point.id,
             col(row.work) == fieldwork.LINK,
             col(row.meter).is_not(None),
+            ~exists().where(
+                col(undone.point_id) == point.id,
+                col(undone.work) == Work.UNLINK.value,
+                col(undone.at) >= col(row.at),
+            ),
         )
         .order_by(col(row.created_at).desc())
         .limit(1)
