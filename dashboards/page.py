@@ -138,6 +138,7 @@ def _environment(language: str) -> jinja2.Environment:
     )
     environment.install_gettext_translations(CATALOGUES[language], newstyle=True)  # type: ignore[attr-defined]
     environment.filters |= {"money": money, "quantity": quantity, "days": days, "clock": clock}
+    environment.filters |= {"unit": lambda unit: UNITS.get(unit, unit)}
     environment.filters |= {"moment": moment, "code": offline_code.shown}
     environment.filters |= {"exact": decimals.written}
     say = CATALOGUES[language].gettext

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -29,6 +30,7 @@ from cloud.services.people import audit_checks
 from cloud.tables import AuditEntry, utc_now
 from cloud.web import COOKIE
 from dashboards.manager.estate.point import KINDS
+from dashboards.manager.people import fact_words
 from dashboards.manager.people.act_words import ACTS
 from dashboards.words import CATALOGUES
 from tests.cloud.conftest import NOON
@@ -312,3 +314,37 @@ def test_every_act_that_is_written_down_has_a_word_in_both_languages():
     assert (outright | together) - set(ACTS) == set()
     chinese = CATALOGUES["zh"]
     assert [word for word in ACTS.values() if chinese.gettext(word) == word] == []
+
+
+def test_every_fact_of_the_log_has_a_word():
+    unknown = {
+        f"{path.stem}: {key}"
+        for path in Path(cloud.__file__).parent.rglob("*.py")
+        for key in _facts(ast.parse(path.read_text("utf-8")))
+        if key.removesuffix("_fen") not in fact_words.FACTS
+        and key not in fact_words.FOR_PROGRAMS | fact_words.THINGS
+    }
+
+    assert unknown == set()
+
+
+def _facts(tree: ast.Module) -> Iterator[str]:
+    """The keys of what is given to the log as before and after, or to a proposal as its detail."""
+    for function in (each for each in ast.walk(tree) if isinstance(each, ast.FunctionDef)):
+        made = [each for each in ast.walk(function) if isinstance(each, ast.Assign)]
+        for call in (each for each in ast.walk(function) if isinstance(each, ast.Call)):
+            if ast.unparse(call.func) not in ("audit.record", "approvals.propose"):
+                continue
+            given = [one.value for one in call.keywords if one.arg in ("before", "after", "detail")]
+            dicts = [one for one in given if isinstance(one, ast.Dict)]
+            spread = [
+                value
+                for one in dicts
+                for key, value in zip(one.keys, one.values, strict=True)
+                if not key
+            ]
+            names = {one.id for one in (*given, *spread) if isinstance(one, ast.Name)}
+            assigned = [one.value for one in made if ast.unparse(one.targets[0]) in names]
+            for one in (*dicts, *assigned):
+                if isinstance(one, ast.Dict):
+                    yield from (key.value for key in one.keys if isinstance(key, ast.Constant))

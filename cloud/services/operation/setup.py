@@ -20,6 +20,7 @@ from cloud.services import audit, estate, ledger
 from cloud.services.devices import models, points
 from cloud.services.devices.points import NewPoint
 from cloud.services.money import counter, shifts
+from cloud.services.people import users
 from cloud.settings import Settings
 from prepaid.money import Money
 from prepaid.point import Restore
@@ -98,10 +99,11 @@ def begin(
 ) -> str:
     """The organization and its administrator, who is signed in: the token for the cookie. Once.
 
-    Needs a system session. Raises NoSetup, estate.Taken or estate.BadValue.
+    Needs a system session. Raises NoSetup, estate.Taken, estate.BadValue or users.BadLogin.
     """
     session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ONE_AT_A_TIME})
     check(session, settings, token)
+    login = users.login_of(login)
     made = estate.add_organization(session, organization)
     user = estate.add_user(session, made.id, login, password, name)
     session.flush()

@@ -130,9 +130,7 @@ def add(
 
     Raises LoginTaken, BadLogin, BadName, NoRole, NoScope, BeyondScope or BadLimit.
     """
-    login = login.strip()
-    if not _LOGIN.fullmatch(login) or not login.isprintable():
-        raise BadLogin
+    login = login_of(login)
     work = _checked(session, by, work)
     row = User(organization_id=by.organization_id, login=login, name=work.name, created_at=now)
     _write(row, work)
@@ -148,6 +146,14 @@ def add(
     after = {"login": login} | _said(work)
     audit.record(session, by, "add", of="user", id=row.id, after=after, now=now)
     return row.id, secret
+
+
+def login_of(typed: str) -> str:
+    """What somebody will sign in as. Raises BadLogin."""
+    login = typed.strip()
+    if not _LOGIN.fullmatch(login) or not login.isprintable():
+        raise BadLogin
+    return login
 
 
 def change(session: Session, by: SignedIn, user_id: UUID, work: Work, *, now: datetime) -> None:

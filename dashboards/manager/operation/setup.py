@@ -45,7 +45,12 @@ STEPS = (
     ("money", N_("First money")),
     ("channels", N_("Online payment")),
 )
-COMMON_ZONES = ("Asia/Shanghai", "Asia/Urumqi", "Asia/Hong_Kong", "Asia/Ho_Chi_Minh")
+COMMON_ZONES = {
+    "Asia/Shanghai": N_("Beijing time"),
+    "Asia/Urumqi": N_("Urumqi"),
+    "Asia/Hong_Kong": N_("Hong Kong"),
+    "Asia/Ho_Chi_Minh": N_("Ho Chi Minh City"),
+}
 
 NEEDED = {
     "wechat": (
@@ -133,9 +138,11 @@ def tariff(request: Request, user: Setter, session: UserSession, given: Typed) -
             document = setup_prices.document(typed, site, now=now)
             setup.publish_tariff(session, user, document, now=now)
     except BadTariff as error:
-        faults = [tariff_faults.said(fault, page.say(request)) for fault in error.errors[:6]]
-        at = setup_prices.field_of(error.errors[0]) if len(error.errors) == 1 else None
-        told = Mistake(" ".join(faults), at, status=422)
+        say, faults = page.say(request), [setup_prices.here(fault) for fault in error.errors[:6]]
+        at = setup_prices.field_of(faults[0]) if len(error.errors) == 1 else None
+        told = Mistake(
+            say(N_("; ")).join(tariff_faults.said(fault, say) for fault in faults), at, status=422
+        )
         return _page(request, session, user, told, kind=kind, prices=typed)
     except CloudError as error:
         told = errors.mistake(request, error)
@@ -333,7 +340,7 @@ def _page(
     if state.step == "done":
         return RedirectResponse("/rooms", status_code=303)
     kind = kind if kind in setup_prices.TEMPLATES else ""
-    zones = (*COMMON_ZONES, *sorted(available_timezones() - set(COMMON_ZONES)))
+    zones = (*COMMON_ZONES, *sorted(available_timezones() - COMMON_ZONES.keys()))
     row = tables.Room
     named = select(col(row.name)).where(col(row.organization_id) == user.organization_id)
     return page.render(
@@ -344,6 +351,7 @@ def _page(
         steps=STEPS,
         state=state,
         mistake=told or Mistake(),
+        zone_words=COMMON_ZONES,
         zones=zones if state.step == "site" else (),
         models=[model for model in models.MODELS if model.commodity == "electricity"],
         templates=setup_prices.TEMPLATES,

@@ -104,14 +104,19 @@ def read(kind: str, given: FormData) -> Form:
     return typed
 
 
+def here(fault: str) -> str:
+    """A fault of the document as one of the form, which has one version and one item."""
+    return re.sub(r"^versions\[0\]\.(?:components\[0\]\.)?(?:tiers\.)?", "", fault)
+
+
 def field_of(fault: str) -> str | None:
-    """The field of the form that a fault of its document is about, None where it is about several."""
+    """The field that a fault of the form (as `here` gives it) is about, None where it is about several."""
     path = fault.partition(": ")[0]
-    if found := re.search(r"\.price(?:\[(\d+)\])?(?:\.(\w+))?$", path):
+    if found := re.search(r"^price(?:\[(\d+)\])?(?:\.(\w+))?$", path):
         return f"price{found[1] or 0}-{found[2] or 'all'}"
-    if found := re.search(r"\.bounds\[(\d+)\]$", path):
+    if found := re.search(r"^bounds\[(\d+)\]$", path):
         return f"bound{found[1]}"
-    if found := re.search(r"\.bands\[(\d+)\]\.(from|to)$", path):
+    if found := re.search(r"^bands\[(\d+)\]\.(from|to)$", path):
         return f"{found[2]}{found[1]}"
     return None
 

@@ -24,9 +24,12 @@ FACTS: Mapping[str, str] = {
     "amount": N_("Amount"),
     "asked_by": N_("Asked for by"),
     "balance": N_("Balance"),
+    "booked": N_("As booked"),
     "between": N_("Used without a meter, by agreement"),
     "building": N_("Building"),
     "buildings": N_("Buildings"),
+    "by": N_("Done by"),
+    "cause": N_("Number"),
     "certificate": N_("Certificate"),
     "channel": N_("Way of paying"),
     "class": N_("Class"),
@@ -38,6 +41,7 @@ FACTS: Mapping[str, str] = {
     "counted": N_("Counted"),
     "customer": N_("Customer"),
     "days": N_("Days"),
+    "decided": N_("Decision"),
     "due": N_("Next due"),
     "effective_from": N_("Takes effect"),
     "everywhere": N_("Sees everything"),
@@ -48,6 +52,7 @@ FACTS: Mapping[str, str] = {
     "fen": N_("Amount"),
     "float": N_("In the drawer at the beginning"),
     "floor": N_("Floor"),
+    "floors": N_("Floors"),
     "gateway": N_("Gateway"),
     "gateway_no": N_("Gateway"),
     "handed_to": N_("Handed to"),
@@ -55,9 +60,11 @@ FACTS: Mapping[str, str] = {
     "how": N_("How it goes back"),
     "is_fee_refunded": N_("The fee goes back too"),
     "is_unread_too": N_("Also with a silent meter"),
+    "item": N_("Item"),
     "kind": N_("Kind"),
     "line": N_("Line"),
     "login": N_("Login name"),
+    "made": N_("Rooms made"),
     "meter_no": N_("Meter"),
     "meters": N_("Meters"),
     "money": N_("Money to begin with"),
@@ -68,11 +75,14 @@ FACTS: Mapping[str, str] = {
     "name": N_("What it is called"),
     "new": N_("New"),
     "note": N_("Note"),
+    "number": N_("Number"),
     "old": N_("Old"),
     "old_balance": N_("Balance before these books"),
     "on": N_("Day"),
     "opening": N_("Register at the start"),
+    "owed": N_("Owed"),
     "passed": N_("Passed"),
+    "pattern": N_("What they are called"),
     "persons": N_("People"),
     "phone": N_("Mobile phone"),
     "place": N_("Place"),
@@ -81,6 +91,7 @@ FACTS: Mapping[str, str] = {
     "proposed_by": N_("Proposed by"),
     "purpose": N_("Purse"),
     "read_at": N_("Read at"),
+    "refunded": N_("Refunded"),
     "roles": N_("Roles"),
     "rounds": N_("Times the register went past its last digit"),
     "room": N_("Room"),
@@ -95,7 +106,9 @@ FACTS: Mapping[str, str] = {
     "until": N_("Until"),
     "upheld": N_("The customer is right"),
     "url": N_("Address"),
+    "vacant_supply": N_("Supply of vacant rooms"),
     "voucher": N_("Slip"),
+    "wanted": N_("Told of each top-up"),
     "way": N_("Way of paying"),
     "why": N_("Reason"),
 }
@@ -131,9 +144,11 @@ VALUES: Mapping[str, str] = {
 """Values that are names within the program."""
 
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_WORDED = {"alarm", "supply", "channel", "way", "how", "kind", "purpose", "roles"}
-_LATER = {"at", "event", "settings", "document", "longest_s", "points"}
-"""Kept for the program, or told elsewhere on the page."""
+_WORDED = {"alarm", "supply", "vacant_supply", "channel", "way", "how", "kind", "purpose", "roles"}
+FOR_PROGRAMS = {"at", "event", "settings", "document", "longest_s", "points", "photos"}
+FOR_PROGRAMS |= {"readings", "registers", "up_log", "up_seq"}
+THINGS = {"drafts", "from", "point", "purse", "purses", "shift", "subject"}
+"""Kept for the program, or told elsewhere on the page; THINGS are ids, or lists of them."""
 
 
 def label(name: str, say: Say) -> str:
@@ -146,11 +161,11 @@ def is_for_people(name: str, value: Any) -> bool:
     """Whether a fact tells a person something: ids do not."""
     match value:
         case str():
-            return name not in _LATER and _ID.fullmatch(value) is None
+            return name not in FOR_PROGRAMS and _ID.fullmatch(value) is None
         case list():
-            return name not in _LATER and any(is_for_people(name, each) for each in value)
+            return name not in FOR_PROGRAMS and any(is_for_people(name, each) for each in value)
         case _:
-            return name not in _LATER
+            return name not in FOR_PROGRAMS
 
 
 def written(name: str, value: Any, say: Say) -> str | None:

@@ -261,6 +261,7 @@ def _page(
         sizes=(form.HOURS, form.TIERS, form.FURTHER),
         document=told.within("document").value("document", _text(found.document)),
         days=_days(found.document, say),
+        unit=found.document.get("unit", ""),
         trial=_trial(found, used, before, say, now),
         used=used,
         before=before,
