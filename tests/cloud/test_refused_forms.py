@@ -329,6 +329,15 @@ FORMS = {
         "/estate/import", {}, "file", files={"file": ("a.xlsx", b"room,floor")}
     ),
     "meters of no workbook": Sent("/meters/import", {}, "file"),
+    "a fee that is none": Sent("/months/rules", {"fee": "一", "alone": "200"}, "fee", ("alone",)),
+    "a fee of more than is paid": Sent(
+        "/months/rules", {"fee": "100", "alone": "200"}, "fee", ("fee", "alone")
+    ),
+    "a limit below nothing": Sent(
+        "/months/rules", {"fee": "0", "alone": "-1"}, "alone", ("alone",)
+    ),
+    "a month that is not over": Sent("/months/close", {"month": "2099-01"}, None, status=409),
+    "a month that is none": Sent("/months/reopen", {"month": "x", "why": "补记"}, None, status=409),
     "a wrong password": Sent(
         "/login", {"login": "home", "password": "x"}, "password", ("login",), 401
     ),

@@ -46,6 +46,7 @@ class NotClosed(CloudError):
 
 class BadReason(CloudError):
     status = 422
+    field = "why"
     sentence = "Please say why, in up to 200 characters. Whoever comes after you will read it."
 
 

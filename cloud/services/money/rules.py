@@ -21,11 +21,13 @@ MOST_BASIS_POINTS = 1000  # 10 %
 
 class BadFee(CloudError):
     status = 422
+    field = "fee"
     sentence = "A service fee is from 0 to {most} % of what is paid."
 
 
 class BadLimit(CloudError):
     status = 422
+    field = "alone"
     sentence = "The limit for refunds that need no second person is not below ¥0."
 
 

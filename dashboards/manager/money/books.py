@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, Request
+from sqlmodel import Session
 from starlette.responses import RedirectResponse, Response
 
 from cloud import auth, web
 from cloud.auth import SignedIn
+from cloud.errors import CloudError
 from cloud.permissions import Permission
 from cloud.services.ledger import BOOKS_ZONE
 from cloud.services.money import approving, periods, rules, statements
 from cloud.services.money.rules import Rules
 from cloud.tables import utc_now
 from cloud.web import UserSession
-from dashboards import page
+from dashboards import errors, page
 from dashboards.manager.money import words
+from dashboards.mistake import Mistake
 
 router = APIRouter(include_in_schema=False)
 
@@ -65,11 +69,19 @@ def trial(
 def months(request: Request, user: Reader, session: UserSession) -> Response:
     """Which months are closed, what the next one still waits for, and the rules of money."""
     _everywhere(user)
+    return _months(request, session, user)
+
+
+def _months(
+    request: Request, session: Session, user: SignedIn, told: Mistake | None = None
+) -> Response:
     now = utc_now()
     following = periods.next_to_close(session, user.organization_id, now=now)
     return page.render(
         request,
         "manager/money/months.html",
+        status=told.status if told else 200,
+        mistake=told or Mistake(),
         following=following,
         is_over=periods.begin_of(periods.after(following)) <= now,
         check=periods.check(session, user.organization_id, following),
@@ -82,17 +94,20 @@ def months(request: Request, user: Reader, session: UserSession) -> Response:
 
 
 @router.post("/months/close")
-def close(user: Closer, session: UserSession, month: Annotated[str, Form()]) -> Response:
+def close(
+    request: Request, user: Closer, session: UserSession, month: Annotated[str, Form()]
+) -> Response:
     _everywhere(user)
-    wanted = _month(month)
-    if wanted is None:
-        raise periods.NotClosed(month=month[:10])
-    periods.close(session, user, wanted, now=utc_now())
-    return RedirectResponse("/months", status_code=303)
+
+    def do() -> None:
+        periods.close(session, user, _closing(month), now=utc_now())
+
+    return _done(request, session, user, do, {}, form="close")
 
 
 @router.post("/months/reopen")
 def reopen(
+    request: Request,
     user: Closer,
     session: UserSession,
     month: Annotated[str, Form()],
@@ -100,15 +115,16 @@ def reopen(
 ) -> Response:
     """Asks a second person to open the month that was closed last."""
     _everywhere(user)
-    wanted = _month(month)
-    if wanted is None:
-        raise periods.NotClosed(month=month[:10])
-    approving.ask_to_reopen(session, user, wanted, why=why, now=utc_now())
-    return RedirectResponse("/months", status_code=303)
+
+    def do() -> None:
+        approving.ask_to_reopen(session, user, _closing(month), why=why, now=utc_now())
+
+    return _done(request, session, user, do, {"why": why}, form="reopen")
 
 
 @router.post("/months/rules")
 def change_rules(
+    request: Request,
     user: Closer,
     session: UserSession,
     fee: Annotated[str, Form()] = "0",
@@ -116,10 +132,39 @@ def change_rules(
     refunded: Annotated[str, Form()] = "",
 ) -> Response:
     _everywhere(user)
-    percent = words.amount(fee or "0")  # 1.50 % are 150 hundredths, as ¥1.50 are 150 fen
-    wanted = Rules(percent.fen, refunded == "yes", words.amount(alone or "0"))
-    rules.save(session, user, wanted, now=utc_now())
+
+    def do() -> None:
+        # 1.50 % are 150 hundredths, as ¥1.50 are 150 fen
+        percent = words.amount(fee or "0", field="fee")
+        most = words.amount(alone or "0", field="alone")
+        rules.save(session, user, Rules(percent.fen, refunded == "yes", most), now=utc_now())
+
+    return _done(request, session, user, do, {"fee": fee, "alone": alone}, form="rules")
+
+
+def _done(
+    request: Request,
+    session: Session,
+    user: SignedIn,
+    do: Callable[[], object],
+    typed: Mapping[str, str],
+    *,
+    form: str,
+) -> Response:
+    try:
+        with session.begin_nested():
+            do()
+    except CloudError as error:
+        return _months(request, session, user, errors.mistake(request, error, typed, form=form))
     return RedirectResponse("/months", status_code=303)
+
+
+def _closing(month: str) -> date:
+    """Raises periods.NotClosed."""
+    wanted = _month(month)
+    if wanted is None:
+        raise periods.NotClosed(month=month[:10])
+    return wanted
 
 
 def _month(text: str) -> date | None:
