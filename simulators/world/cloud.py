@@ -34,8 +34,8 @@ from cloud.services import (
     topups,
     uplog,
 )
-from cloud.services.devices import changes
-from cloud.services.devices.exchanges import ClosingBehind, Registers
+from cloud.services.devices import changes, decisions
+from cloud.services.devices.exchanges import Registers
 from cloud.services.devices.photos import Picture
 from cloud.services.downlog import Batch
 from cloud.services.money import refunds, sweeps
@@ -156,12 +156,8 @@ class Cloud:
                 idempotency_key=key,
                 page_url="http://cloud.test/t",
             )
-        with self.database.system() as session:
-            session.execute(
-                update(tables.TopUp)
-                .where(col(tables.TopUp.id) == topup.id)
-                .values(created_at=self.now())
-            )
+        if how == "lost":
+            self._date(topup.id)
         transaction = f"{len(self.payments)}-{topup.id}"
         payment = Payment(topup.out_trade_no, transaction, Money(fen), self.now())
         self.channel.paid[topup.out_trade_no] = payment
@@ -172,6 +168,12 @@ class Cloud:
             topups.book(self.database, payment, channel=CHANNEL, now=self.now())
         self._soon(estate.gateway_id)
         return topup.id
+
+    def _date(self, topup: UUID) -> None:
+        """It was ordered now, by the time of this world: the sweep goes by that."""
+        with self.database.system() as session:
+            row = tables.TopUp
+            session.execute(update(row).where(col(row.id) == topup).values(created_at=self.now()))
 
     def code(self, topup: UUID) -> Code | None:
         """The code of a top-up, as its customer's page shows it; None once it has come to the gateway."""
@@ -336,30 +338,26 @@ class Cloud:
             downlog.append(session, gateway, [TariffSet(document), PointSet(changed)])
         self._soon(estate.gateway_id)
 
-    def exchange(
-        self, estate: Estate, place: int, *, closing: Decimal, opening: Decimal
-    ) -> str | None:
-        """A technician writes down what the old meter shows and the new one; the new one's address.
-
-        None where the page does not take it: the register is behind what is charged.
-        """
+    def exchange(self, estate: Estate, place: int, *, closing: Decimal, opening: Decimal) -> str:
+        """A technician writes down what the old meter shows and the new one, and whether the old one went past its
+        last digit since what the page says is charged; the new one's address."""
         point, now = estate.points[place], self.now()
         new = replace(point.meter, meter_no=(no := _next_number(point.meter.meter_no)), address=no)
-        try:
-            with self.database.organization(estate.organization_id) as session:
-                changes.change_meter(
-                    session,
-                    point.id,
-                    new,
-                    Registers(closing, now, opening, now),
-                    model=None,
-                    why="the weather",
-                    pictures=[Picture("closing", b"\x89PNG\r\n\x1a\n")],
-                    by=estate.operator,
-                    now=now,
-                )
-        except ClosingBehind:
-            return None
+        with self.database.organization(estate.organization_id) as session:
+            row = session.get_one(tables.ServicePoint, point.id)
+            charged = decisions.last_charged(session, row)
+            rounds = int(charged is not None and closing < charged.reading.total)
+            changes.change_meter(
+                session,
+                point.id,
+                new,
+                Registers(closing, now, opening, now, rounds),
+                model=None,
+                why="the weather",
+                pictures=[Picture("closing", b"\x89PNG\r\n\x1a\n")],
+                by=estate.operator,
+                now=now,
+            )
         self._meters[point.id] = new
         self._soon(estate.gateway_id)
         return new.address

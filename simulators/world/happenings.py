@@ -122,11 +122,7 @@ def exchange(story: Story, number: int, place: int) -> None:
     )
     old = point.meter.flow
     closing, opening = old.register(), Decimal(OPENING_STEPS * (place + 1)).scaleb(-2)
-    if closing < story.plan.estates[number].points[place].opening:
-        return  # it has rolled over: how often, a person can only say who knows what was charged
     address = story.cloud.exchange(estate, place, closing=closing, opening=opening)
-    if address is None:
-        return
     old.switch(is_on=False)
     new = story.meters[number][place] = story.meter(number, place, address, opening)
     story.truth.exchanged(point, new, closing=closing, opening=opening)
