@@ -41,6 +41,8 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--database", action="append", help="a migrated one, instead of our own")
     given = parser.parse_args()
+    if given.database and given.seed is not None:
+        return _one(given.seed, given.database[0], days=given.days, is_told=given.tell)
     if given.database:
         seeds = range(given.first, given.first + given.seeds)
         return _many(seeds, given.database, days=given.days)
@@ -64,14 +66,25 @@ def serving() -> Iterator[Postgres]:
 def installed(databases: int) -> Iterator[list[str]]:
     """So many migrated databases on a server that ends with the block."""
     with serving() as server:
-        yield [make_database(server, f"world_{number}") for number in range(databases)]
+        migrated = make_migrated(server)
+        yield [make_database(server, migrated, f"world_{number}") for number in range(databases)]
 
 
-def make_database(server: Postgres, name: str) -> str:
-    """A migrated database that is set for many small transactions which need not survive."""
-    server.create_database(name)
-    migrate(server.dsn(name))
+def make_migrated(server: Postgres) -> str:
+    """The name of a new database with all tables and no row, to be copied."""
+    server.create_database("migrated")
+    migrate(server.dsn("migrated"))
+    return "migrated"
+
+
+def make_database(server: Postgres, migrated: str, name: str) -> str:
+    """A copy of a migrated database, set for many small transactions which need not survive."""
     with psycopg.connect(server.admin_dsn, autocommit=True) as connection:
+        connection.execute(
+            sql.SQL("CREATE DATABASE {} OWNER wattwell TEMPLATE {}").format(
+                sql.Identifier(name), sql.Identifier(migrated)
+            )
+        )
         for setting, value in SETTINGS.items():
             connection.execute(
                 sql.SQL("ALTER DATABASE {} SET {} = {}").format(
@@ -87,6 +100,7 @@ def _one(seed: int, url: str, *, days: int, is_told: bool) -> int:
         logging.getLogger("alembic").setLevel(logging.WARNING)
     else:
         logging.disable(logging.CRITICAL)
+        campaign.spare_the_collector()
     with closing(Database(url, connections=3)) as database:
         told = tell(seed, database, days=days, say=_say if is_told else None)
     if told.broken is not None:

@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from simulators.world.__main__ import make_database, serving
+from simulators.world.__main__ import make_database, make_migrated, serving
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("prepaid", "protocols", "edge", "cloud", "simulators", "wattwell")
@@ -318,22 +318,22 @@ def catch(mutant: Mutant, urls: list[str], *, seeds: int, days: int) -> Caught:
                 ROOT / package, Path(folder, package), ignore=shutil.ignore_patterns("__pycache__")
             )
         plant(mutant, Path(folder))
-        found = _play(mutant, Path(folder), urls[:1], first=mutant.seed, seeds=1, days=days)
+        known = (f"--seed={mutant.seed}", f"--days={days}")
+        found = _play(mutant, Path(folder), urls[:1], *known)
         if found is None and seeds:
-            found = _play(mutant, Path(folder), urls[1:], first=1, seeds=seeds, days=days)
+            many = (f"--seeds={seeds}", f"--days={days}")
+            found = _play(mutant, Path(folder), urls[1:], *many)
     took_s = time.monotonic() - began
     if found is None:
         return Caught(mutant, None, "", took_s)
     return Caught(mutant, int(found[1]), found[2], took_s)
 
 
-def _play(
-    mutant: Mutant, tree: Path, urls: list[str], *, first: int, seeds: int, days: int
-) -> re.Match[str] | None:
-    """What a campaign in this tree says of the first seed that fails."""
-    command = [sys.executable, "-m", "simulators.world", f"--days={days}"]
+def _play(mutant: Mutant, tree: Path, urls: list[str], *given: str) -> re.Match[str] | None:
+    """What the program in this tree says of the first seed that fails."""
+    command = [sys.executable, "-m", "simulators.world", *given]
     done = subprocess.run(
-        [*command, f"--first={first}", f"--seeds={seeds}", *(f"--database={url}" for url in urls)],
+        [*command, *(f"--database={url}" for url in urls)],
         cwd=tree,
         env={**os.environ, "PYTHONPATH": str(tree)},
         capture_output=True,
@@ -356,9 +356,13 @@ def main() -> int:
     chosen = [mutant for mutant in MUTANTS if not given.only or given.only in mutant.name]
     survived = 0
     with serving() as server:
+        migrated = make_migrated(server)
         for number, mutant in enumerate(chosen):
-            urls = [make_database(server, f"world_{number}_{job}") for job in range(JOBS + 1)]
+            names = [f"world_{number}_{job}" for job in range(JOBS + 1)]
+            urls = [make_database(server, migrated, name) for name in names]
             caught = catch(mutant, urls, seeds=given.seeds, days=given.days)
+            for name in names:
+                server.drop_database(name)
             survived += caught.seed is None or caught.invariant == UNFORESEEN
             seed = "SURVIVES" if caught.seed is None else f"seed {caught.seed}"
             _say(f"{mutant.name:<58} {seed:<10} {caught.invariant:<14} {caught.took_s:6.0f} s")

@@ -12,19 +12,19 @@ from wattwell.postgres import Postgres
 
 
 @pytest.fixture(scope="session")
-def world(postgres: Postgres) -> Iterator[str]:
+def world(postgres: Postgres, migrated: str) -> Iterator[str]:
     """A migrated database. A seed is played in it once at the most."""
-    yield from _database(postgres)
+    yield from _database(postgres, migrated)
 
 
 @pytest.fixture(scope="session")
-def worlds(postgres: Postgres, world: str) -> Iterator[list[str]]:
+def worlds(postgres: Postgres, migrated: str, world: str) -> Iterator[list[str]]:
     """It and another."""
-    for other in _database(postgres):
+    for other in _database(postgres, migrated):
         yield [world, other]
 
 
-def _database(postgres: Postgres) -> Iterator[str]:
+def _database(postgres: Postgres, migrated: str) -> Iterator[str]:
     name = f"world_{uuid.uuid4().hex}"
-    yield make_database(postgres, name)
+    yield make_database(postgres, migrated, name)
     postgres.drop_database(name)
