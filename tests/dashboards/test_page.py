@@ -12,6 +12,7 @@ from starlette.requests import Request
 
 from cloud.errors import TooManyAttempts
 from dashboards import errors, page
+from dashboards.mistake import Mistake
 from prepaid.money import Money
 
 
@@ -78,7 +79,8 @@ def test_times_are_the_sites_with_the_date_where_it_is_not_today() -> None:
 
 
 def test_what_a_person_typed_is_never_taken_for_markup() -> None:
-    html = page.fragment("zh", "manager/login.html", login='"><script>', error="<b>", here="/login")
+    told = Mistake("<b>", typed={"login": '"><script>'}, status=401)
+    html = page.render(request("/login"), "manager/login.html", mistake=told).body.decode()
 
     assert "<script>" not in html.replace('<script src="', "")
     assert "&lt;b&gt;" in html
