@@ -238,9 +238,25 @@ def _read(path: Path) -> tuple[_File, str]:
     except ValidationError as error:
         faults = [_sentence(path, text, fault) for fault in error.errors()]
         raise BadSettings(faults + twice) from error
-    if twice:
+    if twice := twice + _shared(path, text, file):
         raise BadSettings(twice)
     return file, text
+
+
+def _shared(path: Path, text: str, file: _File) -> list[str]:
+    """A sentence for each line at the place of another: two masters on one wire talk into each other's answers."""
+    faults: list[str] = []
+    first: dict[str, str] = {}
+    if file.page is not None:
+        first[f"tcp {file.page.listen}"] = "the page"
+    for at, line in enumerate(file.line):
+        place = port_at(line.port, line.baud)
+        where = place.device if isinstance(place, SerialAt) else f"tcp {place.host}:{place.port}"
+        other = first.setdefault(where, f"line {line.name}")
+        if other != f"line {line.name}":
+            number = _line_number(text, ("line", at, "port"))
+            faults.append(f"{path}, line {number}: line[{at + 1}].port: {other} is there already")
+    return faults
 
 
 def _doubled(given: dict[str, Any]) -> list[tuple[int, str]]:

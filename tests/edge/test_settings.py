@@ -316,3 +316,24 @@ def test_how_the_cloud_is_reached_is_checked(tmp_path: Path, line: str, sentence
     text = BARE.replace("\n", f"\n[cloud]\n{line}\n", 1)
     with pytest.raises(BadSettings, match=sentence):
         load(write(tmp_path, text), {})
+
+
+@pytest.mark.parametrize(
+    ("port", "other"),
+    [
+        ("serial:/dev/ttyUSB0,9600,8N1", "line L1"),
+        ("tcp:192.168.1.40:4001", "line L2"),
+        ("tcp-listen:0.0.0.0:8089", "the page"),
+    ],
+)
+def test_two_lines_at_one_place_are_refused_with_the_second(tmp_path: Path, port: str, other: str):
+    path = tmp_path / "gateway.toml"
+    path.write_text(
+        'gateway_no = "GW-0001"\n[page]\nlisten = "0.0.0.0:8089"\n'
+        '[[line]]\nname = "L1"\nport = "serial:/dev/ttyUSB0,2400,8E1"\n'
+        '[[line]]\nname = "L2"\nport = "tcp:192.168.1.40:4001"\n'
+        f'[[line]]\nname = "L3"\nport = "{port}"\n'
+    )
+    with pytest.raises(BadSettings) as refused:
+        contact(path)
+    assert refused.value.errors == [f"{path}, line 12: line[3].port: {other} is there already"]
