@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import SIZES, Opener, fits, go, picture, seen
 from tests.edge.page.gateways import PIN, Served, served
@@ -72,6 +73,28 @@ def test_a_technician_signs_in_finds_a_meter_reads_it_and_tests_its_switch(
     page.get_by_text("验收").click()
     row = page.locator("tr", has_text="0399 电")
     expect(row.locator(".mark.tone-good")).to_have_count(2)  # read, and cut test
+
+
+def test_a_press_is_not_lost_when_the_page_is_told_news_before_it_is_let_go(
+    gateway: Served, open_page: Opener
+) -> None:
+    def as_during_a_search(route: Route) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, body=answer.text().replace('again="10"', 'again="1"'))
+
+    page = sign_in(open_page("phone"), gateway)
+    page.route("**/lines/L1", as_during_a_search)
+    page.route("**/lines/L1/now", as_during_a_search)
+    page.goto(f"{gateway.url}/lines/L1")
+    page.locator("#now a[href^='/points/']").first.hover()
+
+    with page.expect_response("**/lines/L1/now"):
+        page.mouse.down()
+    page.evaluate("new Promise((drawn) => setTimeout(drawn, 100))")
+    with page.expect_navigation():
+        page.mouse.up()
+
+    expect(page).to_have_url(re.compile("/points/"))
 
 
 @pytest.mark.parametrize("language", ["zh-CN", "en-GB"])

@@ -3,6 +3,13 @@
 
 const near = document.querySelector("[data-now-from]");
 
+// What is being pressed stays where it is until it is let go: a press that ends on another element is no click.
+let isPressed = false;
+addEventListener("pointerdown", () => { isPressed = true; }, true);
+for (const end of ["pointerup", "pointercancel", "contextmenu", "blur"]) {
+  addEventListener(end, () => setTimeout(() => { isPressed = false; }));
+}
+
 async function again() {
   const wait = Number(near.firstElementChild?.dataset.again || 10);
   await new Promise((done) => setTimeout(done, wait * 1000));
@@ -11,9 +18,10 @@ async function again() {
       const answer = await fetch(near.dataset.nowFrom, { redirect: "manual" });
       if (answer.type === "opaqueredirect") { location.reload(); return; }
       if (answer.ok) {
-        const open = [...near.querySelectorAll("details[open]")].map((one) => one.id).filter(Boolean);
         const next = document.createElement("div");
         next.innerHTML = await answer.text();
+        while (isPressed) await new Promise((done) => setTimeout(done, 50));
+        const open = [...near.querySelectorAll("details[open]")].map((one) => one.id).filter(Boolean);
         const focused = near.contains(document.activeElement);
         if (!focused || wait < 10) {
           near.replaceChildren(...next.children);
