@@ -19,6 +19,9 @@ from wattwell.supervise import free_port
 
 LONG = ("world", "processes", "browser")
 
+# Nothing that the tests' own server holds must outlive a crash of the machine, nor grow old.
+FORGETFUL = ("fsync=off", "full_page_writes=off", "synchronous_commit=off")
+
 # A busy machine is slow, not wrong.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
@@ -51,7 +54,7 @@ def postgres() -> Iterator[Postgres]:
         Path(folder).chmod(
             0o711
         )  # as root, the server runs as another user, who must reach its folder
-        with Postgres(Path(folder, "postgres"), port=free_port()) as server:
+        with Postgres(Path(folder, "postgres"), port=free_port(), settings=FORGETFUL) as server:
             yield server
 
 

@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import psycopg
@@ -28,9 +29,11 @@ _ROLE = "wattwell"  # the cloud's own role: not a superuser, so that row-level s
 class Postgres:
     """One server. Its folder holds data/, the two passwords, and the server's log."""
 
-    def __init__(self, folder: Path, *, port: int) -> None:
+    def __init__(self, folder: Path, *, port: int, settings: Sequence[str] = ()) -> None:
+        """settings: what its configuration says otherwise, as `name=value`."""
         self.folder = folder.absolute()
         self.port = port
+        self.settings = tuple(settings)
         self.program: Program | None = None
 
     @property
@@ -65,6 +68,7 @@ class Postgres:
                 *("-D", data, "-h", "127.0.0.1", "-p", str(self.port)),
                 *("-c", "unix_socket_directories=", "-c", "shared_buffers=64MB"),
                 *("-c", "log_min_messages=warning", "-c", "log_timezone=UTC"),
+                *(part for setting in self.settings for part in ("-c", setting)),
             ],
             log=self.folder / "postgres.log",
             env={**os.environ, "LC_ALL": "C.UTF-8"},
