@@ -14,8 +14,7 @@ from prepaid.money import Money
 from prepaid.wire import Alarm, AlarmKind
 from protocols.dlt645.frame import Decoder
 from protocols.dlt645.relay import RelayCommand
-from tests.edge.simulated import ELECTRICITY, Room, Wire, simulated
-from tests.edge.test_agent import TRIP, commands
+from tests.edge.simulated import ELECTRICITY, TRIP, Room, Wire, commands, simulated
 
 BUZZ, HUSH = RelayCommand.ALARM_ON.value, RelayCommand.ALARM_OFF.value
 CONTROL = 0x1C

@@ -18,8 +18,17 @@ from edge.clocks.clock import keeps_time, unkept
 from prepaid.money import Money
 from prepaid.supply import Why
 from prepaid.wire import Alarm, AlarmKind, Read, SupplyChanged, TariffSet
-from tests.edge.simulated import ELECTRICITY, EVENING, POWER_TARIFF, PURSE, Room, simulated
-from tests.edge.test_agent import ALLOW_CLOSE, TRIP, commands
+from tests.edge.simulated import (
+    ALLOW_CLOSE,
+    ELECTRICITY,
+    EVENING,
+    POWER_TARIFF,
+    PURSE,
+    TRIP,
+    Room,
+    commands,
+    simulated,
+)
 
 POINT = replace(ELECTRICITY, meter=replace(ELECTRICITY.meter, max_per_hour=Decimal(15)))
 

@@ -18,8 +18,7 @@ from prepaid.money import Money
 from prepaid.reading import Supply
 from prepaid.supply import Override, Why
 from prepaid.wire import GatewayAlarm, SupplyChanged, Trouble
-from tests.edge.simulated import ELECTRICITY, PURSE, Room, clock, simulated
-from tests.edge.test_agent import TRIP, commands
+from tests.edge.simulated import ELECTRICITY, PURSE, TRIP, Room, clock, commands, simulated
 
 
 class Kept(Room):
