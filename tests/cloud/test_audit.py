@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from typer.testing import CliRunner
 
 import cloud
+import dashboards
 from cloud import auth, tables
 from cloud.auth import SignedIn
 from cloud.permissions import Role
@@ -319,7 +320,8 @@ def test_every_act_that_is_written_down_has_a_word_in_both_languages():
 def test_every_fact_of_the_log_has_a_word():
     unknown = {
         f"{path.stem}: {key}"
-        for path in Path(cloud.__file__).parent.rglob("*.py")
+        for program in (cloud, dashboards)
+        for path in Path(str(program.__file__)).parent.rglob("*.py")
         for key in _facts(ast.parse(path.read_text("utf-8")))
         if key.removesuffix("_fen") not in fact_words.FACTS
         and key not in fact_words.FOR_PROGRAMS | fact_words.THINGS

@@ -10,6 +10,7 @@ from typing import Any
 from cloud.permissions import Role
 from dashboards import page, sentences
 from dashboards.alarm_words import ALARMS
+from dashboards.manager.money import bills
 from dashboards.manager.people.role_words import ROLES
 from dashboards.words import N_
 from prepaid.money import Money
@@ -80,6 +81,7 @@ FACTS: Mapping[str, str] = {
     "old_balance": N_("Balance before these books"),
     "on": N_("Day"),
     "opening": N_("Register at the start"),
+    "order": N_("Order"),
     "owed": N_("Owed"),
     "passed": N_("Passed"),
     "pattern": N_("What they are called"),
@@ -140,6 +142,7 @@ VALUES: Mapping[str, str] = {
     "reopen-month": N_("Open a closed month again"),
     **{role.value: words[0] for role, words in ROLES.items()},
     **{kind.value: look.label for kind, look in ALARMS.items()},
+    **{kind.value: words[0] for kind, words in bills.KINDS.items()},
 }
 """Values that are names within the program."""
 
