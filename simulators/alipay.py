@@ -65,6 +65,7 @@ class Alipay:
         self.key = key or rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self.books = Books("20")
         self.is_away = False
+        self.answer_within_s = ANSWER_WITHIN_S
         self.spoil_bill: Callable[[bytes], bytes] = lambda packed: packed
         self._opened: set[str] = set()  # a trade comes into being when the customer opens it
         self._expires: dict[str, datetime] = {}
@@ -94,7 +95,7 @@ class Alipay:
         Whatever was not taken is due again later.
         """
         answers = []
-        with httpx.Client(timeout=ANSWER_WITHIN_S, trust_env=False) as client:
+        with httpx.Client(timeout=self.answer_within_s, trust_env=False) as client:
             for owed in self.books.take_due(time.time() + ahead_s):
                 answers.append(self.send(client, owed))
                 if answers[-1] != 200:

@@ -41,6 +41,7 @@ class Twilio:
         self.token = token
         self.messages: list[Message] = []
         self.is_away = False
+        self.answer_within_s = 5.0
         self.loses_answers = False
         self.refuses: set[str] = set()
         self.app = FastAPI(docs_url=None, redoc_url=None)
@@ -65,7 +66,7 @@ class Twilio:
         }
         token = secrets.token_hex(16) if is_forged else self.token
         headers = {"X-Twilio-Signature": signature(token, message.report_url, form)}
-        with httpx.Client(timeout=5, trust_env=False) as client:
+        with httpx.Client(timeout=self.answer_within_s, trust_env=False) as client:
             return [
                 client.post(message.report_url, data=form, headers=headers).status_code
                 for _ in range(times)

@@ -44,6 +44,7 @@ class WeChatPay:
         self.keys = keys
         self.books = Books("42000")
         self.is_away = False
+        self.answer_within_s = ANSWER_WITHIN_S
         self.certificates_asked = 0
         self.spoil_bill: Callable[[bytes], bytes] = lambda packed: packed
         self._codes: dict[str, str] = {}
@@ -83,7 +84,7 @@ class WeChatPay:
         What was not taken, or not in time (status 0), is due again later.
         """
         answers = []
-        with httpx.Client(timeout=ANSWER_WITHIN_S, trust_env=False) as client:
+        with httpx.Client(timeout=self.answer_within_s, trust_env=False) as client:
             for owed in self.books.take_due(time.time() + ahead_s):
                 answers.append(self.send(client, owed))
                 if answers[-1] not in (200, 204):

@@ -23,6 +23,9 @@ def private_key() -> rsa.RSAPrivateKey:
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
+PATIENT_S = 60.0  # a busy machine is slow, not wrong
+
+
 def pem(key: rsa.RSAPrivateKey) -> str:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
@@ -42,6 +45,7 @@ def wechat_pay(
     )
     keys = PlatformKeys(V3_KEY, signs_by_public_key=signs_by_public_key)
     company = WeChatPay(url=url_of(bound), merchant=merchant, keys=keys)
+    company.answer_within_s = PATIENT_S
     with serve(company.app, bound):
         yield company
 
@@ -70,6 +74,7 @@ def alipay_company(merchant_key: rsa.RSAPrivateKey) -> Iterator[alipay.Alipay]:
     bound = listening()
     merchant = alipay.Merchant(ALIPAY_APP, ALIPAY_SELLER, merchant_key.public_key())
     company = alipay.Alipay(url=url_of(bound), merchant=merchant)
+    company.answer_within_s = PATIENT_S
     with serve(company.app, bound):
         yield company
 
