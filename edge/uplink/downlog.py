@@ -233,9 +233,12 @@ class DownLog:
             log.info("%s; cuts go on", text)
 
     def _close_taps(self, point: UUID, at: datetime) -> None:
-        """The answer counts for a supply that is off now, not for one that goes off later."""
+        """The answer counts for a supply that is off now: not for one that goes off later, nor for one that has come
+        back and gone off again since it was given."""
         row, off = self._store.supply(point), self._store.off(point)
-        if row is not None and row.seen is Supply.OFF:
+        if off is not None and off.since is not None and at < off.since:
+            log.info("the taps of point %s were said to be closed before it went off", point)
+        elif row is not None and row.seen is Supply.OFF:
             self._store.save_off(point, Off(off.since if off is not None else None, at))
             log.info("the taps of point %s are said to be closed", point)
 

@@ -27,6 +27,7 @@ from prepaid.wire import (
     MeterLinked,
     Pinned,
     PointSet,
+    TapsClosed,
     Trouble,
     Visit,
 )
@@ -216,6 +217,35 @@ async def test_a_full_disk_keeps_the_credit_waiting_and_loses_none(
 
     await until(lambda: cloud.theirs == Cursor(cloud.log, 100), within_s=10)
     assert caplog.text.count("credited to purse") == 100
+    running.cancel()
+
+
+@simulated
+async def test_an_answer_about_the_taps_that_was_given_before_the_supply_went_off_is_not_taken_for_this_time(
+    tmp_path: Path,
+):
+    room = Room(tmp_path)
+    cloud = Cloud(room)
+    await room.use("100.00")
+    await room.use("102.00")
+    off = room.store.off(ELECTRICITY.id)
+    assert room.meter.contact_open
+    assert off is not None
+    assert off.since is not None
+    running = asyncio.create_task(cloud.sync.run())
+    cloud.connect()
+
+    # Said on the page while it was off the time before; the link was away, and it has been on since then.
+    cloud.write(TapsClosed(ELECTRICITY.id, off.since - timedelta(hours=3)))
+    cloud.say()
+    await until(lambda: cloud.theirs == Cursor(cloud.log, 1), within_s=2)
+    assert room.store.off(ELECTRICITY.id) == off
+
+    said_at = off.since + timedelta(hours=1)
+    cloud.write(TapsClosed(ELECTRICITY.id, said_at))
+    cloud.say()
+    await until(lambda: cloud.theirs == Cursor(cloud.log, 2), within_s=2)
+    assert room.store.off(ELECTRICITY.id) == replace(off, taps_closed_at=said_at)
     running.cancel()
 
 
