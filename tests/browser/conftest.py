@@ -37,7 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 
-expect.set_options(timeout=30_000)  # a busy machine is slow, not wrong
+expect.set_options(timeout=60_000)  # a busy machine is slow, not wrong
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def open_page(browser: Browser) -> Iterator[Opener]:
             timezone_id="America/New_York",  # pages tell the site's time wherever they are read
             **options,  # type: ignore[arg-type]
         )
-        context.set_default_timeout(30_000)  # as above
+        context.set_default_timeout(60_000)  # as above
         contexts.append(context)
         page = context.new_page()
         if "processor" in LATE:
