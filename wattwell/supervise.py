@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -154,12 +155,19 @@ def namespaces_work() -> bool:
     return True
 
 
+# Below the ports that systems lend to outgoing connections (Linux from 32768, others from 49152): a port of these may
+# be lent to anybody between its choice and its use, or while the program that listens on it starts again.
+_PORTS = range(15_000, 32_768)
+
+
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port of 127.0.0.1 that nothing listens on now, and that no outgoing connection is given."""
+    for _ in range(1000):
+        port = secrets.choice(_PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise StartFailed("no TCP port of 127.0.0.1 is free between 15000 and 32767")
 
 
 def is_listening(port: int) -> bool:

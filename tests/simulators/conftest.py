@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime, timedelta
@@ -97,18 +96,6 @@ def connected() -> Connect:
             writer.close()
 
     return connect
-
-
-@pytest.fixture(scope="session")
-def free_port() -> Callable[[], int]:
-    """Finds a TCP port of 127.0.0.1 that nobody uses now."""
-
-    def find() -> int:
-        with socket.socket() as trial:
-            trial.bind(("127.0.0.1", 0))
-            return int(trial.getsockname()[1])
-
-    return find
 
 
 class Silent(Exception):

@@ -17,6 +17,7 @@ import pytest
 from protocols.dlt645 import master as dlt645
 from protocols.dlt645.master import RelayCommand
 from simulators.building import BadConfig, Building, load, run
+from wattwell.supervise import free_port
 
 HEAD = """
 seed = 1
@@ -100,7 +101,7 @@ async def ask_for_ever(master, told: list[Decimal]) -> None:
 
 @pytest.mark.processes
 async def test_no_register_goes_back_however_often_the_building_is_killed(
-    tmp_path, start, connected, free_port
+    tmp_path, start, connected
 ):
     port = free_port()
     path = written(tmp_path, port=port)
@@ -123,9 +124,7 @@ async def test_no_register_goes_back_however_often_the_building_is_killed(
 
 
 @pytest.mark.processes
-async def test_a_relay_stays_as_it_was_when_the_building_is_killed(
-    tmp_path, start, connected, free_port
-):
+async def test_a_relay_stays_as_it_was_when_the_building_is_killed(tmp_path, start, connected):
     port = free_port()
     path = written(tmp_path, port=port)
     program = start(path)

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from simulators.channel import BadSettings, Settings, run
 from simulators.orders import NewOrder, OrderExpired, Orders
+from wattwell.supervise import free_port
 
 pytestmark = pytest.mark.processes
 
@@ -161,7 +162,7 @@ class Channel:
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory, free_port) -> Iterator[Channel]:
+def shared(tmp_path_factory) -> Iterator[Channel]:
     channel = Channel(tmp_path_factory.mktemp("channel"), free_port(), Merchant())
     channel.start()
     yield channel
@@ -290,7 +291,7 @@ def test_paying_again_changes_nothing(channel, merchant, number):
         merchant.next(within_s=0.5)
 
 
-def test_a_callback_survives_a_killed_channel(tmp_path, free_port, merchant):
+def test_a_callback_survives_a_killed_channel(tmp_path, merchant):
     channel = Channel(tmp_path, free_port(), merchant)
     merchant.statuses[:] = [503] * 3
     channel.start()
@@ -431,9 +432,7 @@ async def test_a_taken_port_ends_the_channel_with_one_sentence(tmp_path, caplog)
     ]
 
 
-async def test_books_that_cannot_be_opened_end_the_channel_with_one_sentence(
-    tmp_path, caplog, free_port
-):
+async def test_books_that_cannot_be_opened_end_the_channel_with_one_sentence(tmp_path, caplog):
     (tmp_path / "channel.sqlite").write_text("these are no books of a payment channel at all")
 
     status = await run(Settings.load(Channel(tmp_path, free_port(), Merchant()).file))
