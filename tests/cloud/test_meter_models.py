@@ -51,14 +51,35 @@ def _length(model: models.Model) -> int:
     ],
 )
 def test_what_the_driver_would_refuse_is_refused_where_it_is_entered(model, settings, field):
-    meter = models.of_key(model).meter(meter_no="M1", line="L1", address="1", settings=settings)
+    meter = models.of_key(model).meter(
+        meter_no="M1", line="L1", address="000000000001", settings=settings
+    )
     with pytest.raises(driver_settings.BadSetting, match="of meter M1 must be") as refused:
         estate.check_meter(meter)
     assert refused.value.field == field
 
 
+@pytest.mark.parametrize(
+    ("model", "address"),
+    [
+        ("dlt645-2007-1p", "20170932"),
+        ("dlt645-2007-1p", "2017 0932 0072"),
+        ("cjt188-cold", "201709320072"),
+        ("eastron_sdm120", "0"),
+        ("eastron_sdm120", "256"),
+    ],
+)
+def test_an_address_that_its_protocol_does_not_have_is_refused_where_it_is_entered(model, address):
+    settings = {"pt": "1", "ct": "1"}
+    meter = models.of_key(model).meter(meter_no="M1", line="L1", address=address, settings=settings)
+    with pytest.raises(driver_settings.BadSetting, match="address of meter M1 must be") as refused:
+        estate.check_meter(meter)
+    assert refused.value.field == "address"
+
+
 def test_a_meter_whose_key_nobody_knows_is_only_read():
-    estate.check_meter(models.of_key("dlt645-2007-1p").meter(meter_no="M1", line="L1", address="1"))
+    model = models.of_key("dlt645-2007-1p")
+    estate.check_meter(model.meter(meter_no="M1", line="L1", address="000000000001"))
 
 
 def test_every_register_profile_is_among_the_models():

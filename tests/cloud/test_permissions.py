@@ -40,12 +40,11 @@ OPEN = (
 
 
 def permission_of(route: APIRoute) -> Permission | None:
-    """The one that web.allowed(...) was given, in the route's own dependencies."""
-    found = [
-        each.call.permission
-        for each in route.dependant.dependencies
-        if hasattr(each.call, "permission")
-    ]
+    """The one that web.allowed(...) was given, in the route's dependencies and in theirs."""
+    asked = list(route.dependant.dependencies)
+    for each in asked:
+        asked += each.dependencies
+    found = [each.call.permission for each in asked if hasattr(each.call, "permission")]
     assert len(found) < 2, f"{route.path} declares two"
     return found[0] if found else None
 

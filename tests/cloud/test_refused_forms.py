@@ -53,7 +53,7 @@ PRICES = {"kind": "tiers-peak-valley", "timed": "yes", "period": "year"}
 PRICES |= {"band0": "peak", "from0": "06:00", "to0": "22:00", "bound0": "3120", "bound1": "4800"}
 PRICES |= {"band1": "valley", "from1": "22:00", "to1": "06:00"}
 PRICES |= {f"price{tier}-{band}": "0.5" for tier in range(3) for band in ("peak", "valley")}
-HOME = {"room": "0101", "holder": "张三", "meter_no": "2026", "model": "dlt645-2007-plain"}
+HOME = {"room": "0101", "holder": "张三", "meter_no": "202600000001", "model": "dlt645-2007-plain"}
 HOME |= {"line": "L1", "address": ""}
 FORMS = {
     "a login with a space": Sent(

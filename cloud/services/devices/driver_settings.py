@@ -17,6 +17,17 @@ _KEY = (
 )
 
 
+# The address of a meter on its line, by the first word of its protocol.
+_ADDRESS = {
+    "dlt645": (re.compile(r"[0-9]{12}"), Said("12 digits, with zeros before a shorter one")),
+    "cjt188": (re.compile(r"[0-9]{14}"), Said("14 digits, with zeros before a shorter one")),
+    "modbus": (
+        re.compile(r"0*(?:[1-9]|[1-9][0-9]|1[0-9]{2}|2[0-4][0-9]|25[0-5])"),
+        Said("a unit from 1 to 247, and up to 255 over Ethernet"),
+    ),
+}
+
+
 class BadSetting(CloudError):
     status = 422
     sentence = "{what} of meter {meter_no} must be {rule}."
@@ -29,6 +40,10 @@ def check(meter: Meter) -> None:
     model asks for them: without them nobody can say what its register counts.
     """
     given = meter.settings
+    pattern, rule = _ADDRESS[meter.protocol.partition("-")[0]]
+    if not pattern.fullmatch(meter.address):
+        what = Said("address")
+        raise BadSetting(field="address", what=what, meter_no=meter.meter_no, rule=rule)
     if meter.protocol == "dlt645-2007" and any(given.get(name) for name, *_ in _KEY):
         for name, what, pattern, rule in _KEY:
             if not pattern.fullmatch(given.get(name, "")):
