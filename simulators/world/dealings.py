@@ -71,9 +71,10 @@ def borrow(story: Story, number: int, purse: int, *, is_here: bool, left_s: floa
         asyncio.get_running_loop().call_later(ASK_AGAIN_S, again, number, purse)
 
 
-def close_taps(story: Story, number: int, *, is_here: bool) -> None:
-    """Whoever is asked about his taps says that they are closed."""
+def close_taps(story: Story, number: int, *, is_here: bool) -> bool:
+    """Whoever is asked about his taps says that they are closed. Whether anybody was."""
     estate, machine = story.estates[number], story.serving[number]
+    is_any_said = False
     for point in estate.points:
         id = point.id
         if not supplies.asks_for_taps(story.truth.points[str(id)]):
@@ -90,7 +91,9 @@ def close_taps(story: Story, number: int, *, is_here: bool) -> None:
         before = story.truth.taps.get(str(id))
         story.truth.taps[str(id)] = now
         is_said = machine.by_hand(act) if is_here else story.cloud.close_taps(estate, id)
+        is_any_said |= bool(is_said)
         if not is_said:
             story.truth.taps.pop(str(id))
             if before is not None:
                 story.truth.taps[str(id)] = before
+    return is_any_said

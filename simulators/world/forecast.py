@@ -17,14 +17,18 @@ from simulators.world.plan import (
     What,
 )
 
+ALONE = 0.875  # of the seeds the second estate is quiet
+BLOCK = 0.04  # of the seeds one customer has eight meters
+ROLLS_OVER = 999_000  # a register that shows more soon goes past its last digit
+
 
 def plan(seed: int, days: int) -> Plan:
     """The plan of a seed."""
     dice = random.Random(f"plan {seed}")
     clocks_jump = dice.random() < 0.25
-    is_block = dice.random() < 0.06
+    is_block = dice.random() < BLOCK
     tariffs = draw_tariffs(dice, days, clocks_jump=clocks_jump)
-    is_alone = dice.random() < 0.5  # with its weather: little happens to the other
+    is_alone = dice.random() < ALONE  # with its weather: little happens to the other
     kinds = (Kind.BLOCK if is_block else Kind.USUAL, Kind.QUIET if is_alone else Kind.USUAL)
     estates = tuple(draw_estate(dice, days, kind) for kind in kinds)
     habits = random.Random(f"habits {seed}")
@@ -50,8 +54,12 @@ class _Sky:
     def some(self, chance: float, most: int) -> range:
         return range(self.dice.randint(1, most) if self.dice.random() < chance else 0)
 
+    def when(self) -> float:
+        """Some time, neither at the very beginning nor at the end."""
+        return round(self.dice.uniform(HOUR_S, self.ends_s - HOUR_S), 2)
+
     def add(self, what: What, at_s: float | None = None, **more: Any) -> float:
-        at_s = round(self.dice.uniform(HOUR_S, self.ends_s - HOUR_S), 2) if at_s is None else at_s
+        at_s = self.when() if at_s is None else at_s
         self.found.append(Happening(at_s, self.estate, what, **more))
         return at_s
 
@@ -66,8 +74,8 @@ def _weather(
     is_quiet: bool,
 ) -> list[Happening]:
     sky = _Sky(dice, number, days * DAY_S)
-    _money(sky, estate, days)
-    _links(sky)
+    _money(sky, estate, days, lasts=10 if is_quiet else 1)
+    _links(sky, hours=(12, 36) if is_quiet else (6, 26))
     _people(sky, estate)
     if not is_quiet:
         _power(sky)
@@ -80,21 +88,22 @@ def _weather(
     return sky.found
 
 
-def _money(sky: _Sky, estate: EstatePlan, days: int) -> None:
+def _money(sky: _Sky, estate: EstatePlan, days: int, *, lasts: int) -> None:
+    """What is paid: lasts times as much at the beginning as is soon used up."""
     dice = sky.dice
     for purse in range(len(estate.purposes)):
-        sky.add(What.TOP_UP, 10.0 + purse, which=purse, number=dice.randint(300, 1500))
+        sky.add(What.TOP_UP, 10.0 + purse, which=purse, number=lasts * dice.randint(300, 1500))
         for _ in range(dice.randint(1, days)):
             fen = dice.choice((1, dice.randint(50, 1000), dice.randint(500, 3000)))
             how = dice.choice(("", "", "twice", "at once", "lost", "asked twice"))
             sky.add(What.TOP_UP, which=purse, number=fen, more=how)
 
 
-def _links(sky: _Sky) -> None:
-    """The link is up now and then, so that many entries travel together; one time for long."""
+def _links(sky: _Sky, *, hours: tuple[int, int]) -> None:
+    """The link is up now and then, so many hours apart, so that many entries travel together."""
     dice, at_s = sky.dice, 5.0
     sky.add(What.LINK, at_s, lasts_s=600.0)
-    while (at_s := at_s + dice.uniform(4, 22) * HOUR_S) < sky.ends_s:
+    while (at_s := at_s + dice.uniform(*hours) * HOUR_S) < sky.ends_s:
         lasts_s = dice.choice((20.0, 120.0, 300.0, 1200.0))
         sky.add(What.LINK, at_s, lasts_s=lasts_s)
         at_s += lasts_s
@@ -204,8 +213,11 @@ def _rarely(number: int, estate: EstatePlan, seed: int, days: int) -> list[Happe
     Dice of its own, so that a seed's other weather does not hang on it.
     """
     sky = _Sky(random.Random(f"rarely {seed} {number}"), number, days * DAY_S)
-    for _ in sky.some(0.12, 1):
-        sky.add(What.EXCHANGE, which=sky.dice.randrange(len(estate.points)))
+    rolling = [place for place, point in enumerate(estate.points) if point.opening > ROLLS_OVER]
+    if rolling and sky.dice.random() < 0.5:
+        _exchange(sky, rolling[0], round(sky.dice.uniform(HOUR_S, 10 * HOUR_S), 2))
+    elif sky.dice.random() < 0.12:
+        _exchange(sky, sky.dice.randrange(len(estate.points)), sky.when())
     for _ in sky.some(0.12, 1):
         at_s = sky.add(What.LINK, lasts_s=120.0) + 60.0
         word, off_s = sky.dice.randint(1, 6), sky.dice.choice((1.0, 60.0))
@@ -214,3 +226,11 @@ def _rarely(number: int, estate: EstatePlan, seed: int, days: int) -> list[Happe
             later_s = sky.dice.uniform(0.0, 2.0)
             sky.add(What.TOP_UP, at_s + later_s, number=sky.dice.randint(50, 500))
     return sky.found
+
+
+def _exchange(sky: _Sky, place: int, at_s: float) -> None:
+    """A meter is exchanged; mostly the gateway hears of it soon, as the old one is asked in vain until then."""
+    sky.add(What.EXCHANGE, at_s, which=place)
+    if sky.dice.random() < 0.9:
+        later_s = sky.dice.choice((60.0, 600.0, HOUR_S))
+        sky.add(What.LINK, at_s + sky.dice.uniform(1.0, later_s), lasts_s=120.0)

@@ -35,8 +35,11 @@ from simulators.world.organizations import Estate, build
 from simulators.world.plan import BEGIN, HOUR_S, Plan
 from simulators.world.truth import Truth
 
-LOOKS_S = (900.0, 1800.0, 1300.0)  # after the weather; then everything is in its place
-AGAIN_S, BRAKES = 300.0, 3  # once more, while the brake was pulled by what the weather had put off
+LOOKS_S = (1500.0, 1300.0)  # after the weather; then everything is in its place
+AGAIN_S, BRAKES = (
+    300.0,
+    3,
+)  # once more, while the brake was pulled by what the weather had put off, or somebody asked
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _HASHES = re.compile(r"[0-9a-f]{64}")
 
@@ -273,9 +276,11 @@ class Story:
         for look_s in LOOKS_S:
             if look_s == LOOKS_S[-1]:
                 self._clear_network()
-            for estate in self.estates:
-                happenings.release_brake(self, estate)
-                self.cloud.visit_all(estate)
+            for number, estate in enumerate(self.estates):
+                if self._is_braked(number):
+                    happenings.release_brake(self, estate)
+                if look_s == LOOKS_S[-1]:
+                    self.cloud.visit_all(estate)
             self._answer_all()
             self.cloud.give_back()
             await asyncio.sleep(look_s)
@@ -283,16 +288,17 @@ class Story:
             braked = [e for n, e in enumerate(self.estates) if self._is_braked(n)]
             for estate in braked:
                 happenings.release_brake(self, estate)
-            self._answer_all()
-            await asyncio.sleep(AGAIN_S if braked else 0.0)
+            is_news = self._answer_all() or bool(braked)
+            await asyncio.sleep(AGAIN_S if is_news else 0.0)
         self.cloud.give_back()
         if unsettled := self._unsettled():
             hours = sum(LOOKS_S) / HOUR_S
             raise Broken("convergence", f"{hours:.1f} h after the weather, {unsettled}")
 
-    def _answer_all(self) -> None:
-        for number in range(len(self.estates)):
-            dealings.close_taps(self, number, is_here=False)
+    def _answer_all(self) -> bool:
+        """Whether anybody was asked for his taps, and has said so."""
+        numbers = range(len(self.estates))
+        return sum(dealings.close_taps(self, number, is_here=False) for number in numbers) > 0
 
     def _is_braked(self, number: int) -> bool:
         store = self.serving[number].store
