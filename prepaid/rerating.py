@@ -85,17 +85,37 @@ def in_order(reads: Sequence[Read]) -> list[Read]:
 
 def charged(reads: Iterable[Read], starts: Mapping[datetime, Start]) -> list[Read]:
     """Of readings in order those that were charged, or could have been: no doubtful ones, none that a store read
-    whose position was given up, and none that only closes the register of a meter that was changed."""
-    given_up = [(at, start.until) for at, start in starts.items() if start.until is not None]
+    whose position was given up, and none that only closes the register of a meter that was changed.
+
+    Where the reading of such a start is not among them, they come after it.
+    """
+    reads = list(reads)
+    given_up = [
+        (_place(reads, at, start.until), at, start.until)
+        for at, start in starts.items()
+        if start.until is not None
+    ]
     found = []
-    for read in reads:
+    for place, read in enumerate(reads):
         at = read.reading.at
         if at not in starts and (read.is_held or Kind.METER_CHANGE in read.evidence):
             continue
-        if any(at > since and read.number <= until for since, until in given_up):
+        # By place too: a clock that was ahead and then put back has dated later what was charged before.
+        if any(
+            place > begun and at > since and read.number <= until
+            for begun, since, until in given_up
+        ):
             continue
         found.append(read)
     return found
+
+
+def _place(reads: Sequence[Read], at: datetime, until: int) -> int:
+    """Where among them the reading of a start stands; -1 where it is not there."""
+    found = (
+        place for place, read in enumerate(reads) if read.reading.at == at and read.number <= until
+    )
+    return max(found, default=-1)
 
 
 def steps(

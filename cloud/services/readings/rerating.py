@@ -73,6 +73,7 @@ class _Point:
     at: datetime | None = None  # of the reading rated last
     number: int = 0  # and its number
     since: datetime | None = None  # from when on there may be readings that are not rated
+    waits_at: datetime | None = None  # of the newest reading, which is rated the next time
 
 
 def rerate(
@@ -259,11 +260,10 @@ def _window(
     for row in session.execute(_EVIDENCE, span):
         evidence[row.point_id, row.at].append(row)
     reads: defaultdict[UUID, list[Read]] = defaultdict(list)
-    newest: dict[UUID, int] = {}
     for row in session.execute(_READINGS, {**span, "apart": CLOCKS_APART}):
         point = points[row.point_id]
         if row.is_newest:
-            newest[row.point_id] = row.number
+            point.waits_at = row.at
         elif (row.number or 0) > point.number or (row.number is None and _is_after(row.at, point)):
             reads[row.point_id].append(_read(row, evidence[row.point_id, row.at]))
     rated = []
@@ -397,6 +397,8 @@ def _booked(session: Session, rated: list[_Taken]) -> defaultdict[UUID, dict[_Ke
         if point not in whole or not whole[point].since <= row.at <= whole[point].until:
             continue
         taken = whole[point]
+        if row.at == taken.point.waits_at:
+            continue  # a clock that was ahead had dated others later
         opened, number = _named(rest)
         if opened is not None and point in by_point:
             before = taken.numbers.get(opened)

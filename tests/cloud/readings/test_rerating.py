@@ -304,13 +304,10 @@ def test_what_a_store_read_that_was_replaced_is_not_counted_twice(
     assert differences() == []
 
 
-def test_a_clock_that_is_put_back_confuses_nothing(gateway, rerate, differences):
-    gateway.read(30, "100")
-    gateway.read(31, "101")
-    gateway.read(32, "102")
-    rerate()
-    gateway.position = rating.rebased(gateway.position, at(4))
-    reading = Reading(gateway.point.meter.meter_no, at(5), Decimal(103), Supply.ON)
+def put_back(gateway: Gateway, minute: float, total: str) -> None:
+    """The clock is put back to a minute before this one, at which the register is 1 higher."""
+    gateway.position = rating.rebased(gateway.position, at(minute - 1))
+    reading = Reading(gateway.point.meter.meter_no, at(minute), Decimal(total), Supply.ON)
     gateway.position, charges = rating.rate(
         gateway.point, gateway.tariff, gateway.position, reading, moved=Decimal(1)
     )
@@ -325,8 +322,43 @@ def test_a_clock_that_is_put_back_confuses_nothing(gateway, rerate, differences)
             known=gateway.known,
         ),
     )
+
+
+def test_a_clock_that_is_put_back_confuses_nothing(gateway, rerate, differences):
+    gateway.read(30, "100")
+    gateway.read(31, "101")
+    gateway.read(32, "102")
+    rerate()
+    put_back(gateway, 5, "103")
     for minute in range(6, 36):
         gateway.read(minute + 0.5, str(98 + minute))
+    rerate()
+    assert differences() == []
+    rerate(from_the_first=True)
+    assert differences() == []
+
+
+def test_what_a_clock_ahead_has_dated_after_a_takeover_was_charged_before_it(
+    gateway, rerate, differences
+):
+    gateway.learn()
+    gateway.read(0, "100")
+    gateway.read(30, "101")
+    gateway.read(31, "102")
+    put_back(gateway, 5, "103")
+    gateway.read(6, "104")
+    told = gateway.position  # this is what the cloud knows of
+    gateway.read(7, "104.001")  # read, but costs less than a fen
+
+    gateway.log, gateway.seq, gateway.previous = UUID(int=2), 0, NO_ENTRY
+    gateway.tell(takeover=Takeover(gateway.log, UUID(int=1)))
+    gateway.learn()
+    gateway.position = told
+    gateway.read(8, "105")
+    gateway.read(9, "106")  # the newest: it waits, though what was dated later does not
+    rerate()
+    assert differences() == []
+    gateway.read(10, "107")
     rerate()
     assert differences() == []
     rerate(from_the_first=True)
