@@ -307,6 +307,15 @@ def line_that(on_command: Callable[[], None]) -> Iterator[str]:
         thread.join(10)
 
 
+@pytest.fixture
+def at_a_terminal() -> Iterator[None]:
+    """Ctrl-C is heard, also where the tests were started in the background, which has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("at_a_terminal")
 def test_a_ctrl_c_behind_a_command_says_that_it_may_have_been_carried_out():
     with line_that(lambda: os.kill(os.getpid(), signal.SIGINT)) as line:
         result = run("supply", line, "-a", METER, "off", "--yes", "--password", "123456")
