@@ -396,6 +396,21 @@ def check_meter(meter: Meter) -> None:
     driver_settings.check(meter)
 
 
+def put(session: Session, point: ServicePoint, meter: Meter, *, field: str) -> None:
+    """The point is read by this meter now.
+
+    Raises Taken, at the field, where the number or the address is of another point.
+    """
+    try:
+        with session.begin_nested():
+            point.meter = _METER.dump_python(meter, mode="json")
+            point.meter_no, point.line, point.address = meter.meter_no, meter.line, meter.address
+    except IntegrityError as error:
+        if isinstance(error.orig, UniqueViolation):
+            raise Taken(what=there_is(meter), field=field) from None
+        raise
+
+
 def there_is(meter: Meter) -> Said:
     """What is there already where a meter is mounted twice."""
     return Said(

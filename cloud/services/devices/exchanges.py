@@ -7,9 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from psycopg.errors import UniqueViolation
 from pydantic import TypeAdapter
-from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session
 
 from cloud import tables
@@ -144,14 +142,7 @@ def remount(
     mountings.mount(
         session, point, new, at=registers.opened_at, opening=registers.opening, model=model
     )
-    try:
-        with session.begin_nested():
-            point.meter = _METER.dump_python(new, mode="json")
-            point.meter_no, point.line, point.address = new.meter_no, new.line, new.address
-    except IntegrityError as error:
-        if isinstance(error.orig, UniqueViolation):
-            raise estate.Taken(what=estate.there_is(new), field="meter_no") from None
-        raise
+    estate.put(session, point, new, field="meter_no")
 
 
 def exchange(

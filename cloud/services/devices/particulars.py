@@ -14,10 +14,8 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from psycopg.errors import UniqueViolation
 from pydantic import TypeAdapter
 from sqlalchemy import exists, select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
 
@@ -212,15 +210,8 @@ def _put_right(
     if new.meter_no != old.meter_no:
         mountings.check_usable(session, point.organization_id, new.meter_no)
     _tell_waiting(session, point, old, new)
-    try:
-        with session.begin_nested():
-            point.meter = _METER.dump_python(new, mode="json")
-            point.meter_no, point.line, point.address = new.meter_no, new.line, new.address
-    except IntegrityError as error:
-        if isinstance(error.orig, UniqueViolation):
-            at = "address" if new.meter_no == old.meter_no else "meter_no"
-            raise estate.Taken(what=estate.there_is(new), field=at) from None
-        raise
+    is_same = new.meter_no == old.meter_no
+    estate.put(session, point, new, field="address" if is_same else "meter_no")
     mountings.corrected(session, point, new, model=model)
     (gateway,) = downlog.lock(session, [point.gateway_id])
     before, after = _changed((old, was), (new, model))
