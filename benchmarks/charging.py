@@ -9,11 +9,12 @@ from uuid import UUID
 
 from benchmarks.cloud import GATEWAY_NO, TARIFF, Cloud
 from cloud.services import downlog, uplog
-from prepaid import rating, wire
+from prepaid import rating
 from prepaid.point import ServicePoint
 from prepaid.reading import Reading, Supply
 from prepaid.tariff_document import parse
-from prepaid.wire import Charged, PointSet, Read
+from prepaid.wire.downlog import PointSet, read_down
+from prepaid.wire.uplog import Charged, Read
 
 
 def points_of(cloud: Cloud) -> tuple[dict[UUID, ServicePoint], int]:
@@ -22,7 +23,7 @@ def points_of(cloud: Cloud) -> tuple[dict[UUID, ServicePoint], int]:
         gateway = uplog.gateway_of(session, GATEWAY_NO)
         assert gateway is not None
         entries = downlog.after(session, gateway, 0)
-    told = [wire.read_down(entry.body) for entry in entries]
+    told = [read_down(entry.body) for entry in entries]
     return {m.point.id: m.point for m in told if isinstance(m, PointSet)}, entries[-1].seq
 
 

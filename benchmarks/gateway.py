@@ -13,9 +13,10 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from benchmarks import ingest
-from prepaid import wire
 from prepaid.seal import KeySet
-from prepaid.wire import Credited, Cursor
+from prepaid.wire.downlog import Credited, read_down
+from prepaid.wire.entry import Cursor
+from prepaid.wire.envelope import down_topic, up_topic
 
 SOON_S = 20.0
 
@@ -40,7 +41,7 @@ class Gateway:
             if self.down is not None and entry.seq != self.down.seq + 1:
                 continue
             self.down = Cursor(entry.log, entry.seq)
-            message = wire.read_down(entry.body)
+            message = read_down(entry.body)
             if isinstance(message, Credited):
                 self.arrived[message.transfer.cause] = at
         if envelope.cursor is not None:
@@ -57,7 +58,7 @@ class Gateway:
         """So many readings and its cursor in the cloud's log; of no readings, the cursor alone."""
         with self.lock:
             payload = self.log.message(readings, cursor=self.down)
-        self.client.publish(wire.up_topic(self.gateway_no), payload, qos=1)
+        self.client.publish(up_topic(self.gateway_no), payload, qos=1)
 
 
 @contextmanager
@@ -69,7 +70,7 @@ def connected(
     client.username_pw_set(gateway_no, password)
     gateway = Gateway(gateway_no, ingest.Gateway(points), keys, client)
     subscribed = threading.Event()
-    topic = wire.down_topic(gateway_no)
+    topic = down_topic(gateway_no)
     client.on_connect = lambda client, *_: client.subscribe(topic, qos=1)
     client.on_subscribe = lambda *_: subscribed.set()
     client.on_message = lambda client, data, message: gateway.hear(message.payload)

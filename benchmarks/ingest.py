@@ -29,11 +29,12 @@ from benchmarks.figure import Figure
 from cloud.services import answers, plain_readings, uplog
 from cloud.services.plain_readings import Said
 from cloud.worker import TOGETHER
-from prepaid import wire
 from prepaid.ledger import Transfer
 from prepaid.point import ServicePoint
 from prepaid.reading import Reading, Supply
-from prepaid.wire import Charged, Read, Up
+from prepaid.wire.entry import NO_ENTRY, Cursor, Entry
+from prepaid.wire.envelope import Envelope, pack, unpack
+from prepaid.wire.uplog import Charged, Read, Up, write_up
 
 GATEWAYS = (GATEWAY_NO, *(f"{GATEWAY_NO}-{number}" for number in range(2, TOGETHER + 1)))
 POINTS = 64  # of a gateway
@@ -52,7 +53,7 @@ class Gateway:
 
     def __init__(self, points: tuple[UUID, ...]) -> None:
         self._points = points
-        self._log, self.seq, self._hash = uuid4(), 0, wire.NO_ENTRY
+        self._log, self.seq, self._hash = uuid4(), 0, NO_ENTRY
         self._read = 0
         self._began = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
@@ -66,27 +67,27 @@ class Gateway:
             self._read += 1
         return found
 
-    def message(self, size: int, *, cursor: wire.Cursor | None = None) -> bytes:
+    def message(self, size: int, *, cursor: Cursor | None = None) -> bytes:
         """So many readings, and the gateway's cursor in the cloud's log."""
         return self.said(
             [Read(point, reading, known=0) for point, reading in self.rows(size)], cursor
         )
 
-    def said(self, messages: Iterable[Up], cursor: wire.Cursor | None) -> bytes:
+    def said(self, messages: Iterable[Up], cursor: Cursor | None) -> bytes:
         entries = []
         for message in messages:
             self.seq += 1
-            body = wire.write_up(message)
-            entry = wire.Entry(self._log, self.seq, body, previous=self._hash)
+            body = write_up(message)
+            entry = Entry(self._log, self.seq, body, previous=self._hash)
             self._hash = entry.hash()
             entries.append(entry)
-        return wire.pack(wire.Envelope(tuple(entries), cursor, self._log, nonce="n"))
+        return pack(Envelope(tuple(entries), cursor, self._log, nonce="n"))
 
 
 def take(cloud: Cloud, *payloads: bytes, gateway_nos: Sequence[str] = GATEWAYS) -> None:
     """As a worker does with messages that wait, each of another gateway."""
     said = [
-        Said(gateway_no, wire.unpack(payload))
+        Said(gateway_no, unpack(payload))
         for gateway_no, payload in zip(gateway_nos, payloads, strict=False)
     ]
     now = datetime.now(UTC)
@@ -98,12 +99,12 @@ def take(cloud: Cloud, *payloads: bytes, gateway_nos: Sequence[str] = GATEWAYS) 
             answers.answer(session, gateway, one.envelope, now=now)
 
 
-def down_cursor(cloud: Cloud, gateway_no: str = GATEWAY_NO) -> wire.Cursor:
+def down_cursor(cloud: Cloud, gateway_no: str = GATEWAY_NO) -> Cursor:
     """That of a gateway which has all that the cloud has for it."""
     with cloud.database.system() as session:
         gateway = uplog.gateway_of(session, gateway_no)
         assert gateway is not None
-        return wire.Cursor(gateway.down_log, gateway.down_seq)
+        return Cursor(gateway.down_log, gateway.down_seq)
 
 
 def visited(points: Iterable[ServicePoint], began: datetime, known: int) -> Iterator[Visit]:

@@ -41,7 +41,7 @@ from prepaid import ledger
 from prepaid.ledger import Reason, Transfer
 from prepaid.money import Money
 from prepaid.point import Meter, Policy, ServicePoint
-from prepaid.wire import TariffSet
+from prepaid.wire.downlog import TariffSet
 from simulators.building import Building, load
 from simulators.line import PtyEnd
 

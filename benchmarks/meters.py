@@ -20,7 +20,7 @@ from prepaid import ledger
 from prepaid.ledger import Reason, Transfer
 from prepaid.money import Money
 from prepaid.point import Meter, Policy, Restore, ServicePoint
-from prepaid.wire import TariffSet
+from prepaid.wire.downlog import TariffSet
 from protocols import bcd
 from protocols.cj188 import frame as cj188_frame
 from protocols.cj188 import slave as cj188_slave

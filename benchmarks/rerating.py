@@ -18,7 +18,9 @@ from benchmarks.cloud import GATEWAY_NO, Cloud, opened
 from benchmarks.figure import Figure
 from cloud.services import uplog
 from cloud.services.readings import rerating
-from prepaid import wire
+from prepaid.wire.entry import NO_ENTRY, Entry
+from prepaid.wire.envelope import Envelope
+from prepaid.wire.uplog import write_up
 
 POINTS = 40
 DAY = 96  # readings of a point
@@ -31,19 +33,19 @@ def _fill(cloud: Cloud) -> None:
     points, known = points_of(cloud)
     now = datetime.now(UTC)
     began = now.replace(minute=0, second=0, microsecond=0) - timedelta(days=2)
-    log, seq, before = uuid4(), 0, wire.NO_ENTRY
+    log, seq, before = uuid4(), 0, NO_ENTRY
     quarter = timedelta(minutes=15)
     told = [visits(point, began=began, every=quarter, known=known) for point in points.values()]
     for _ in range(DAY):
         entries = []
         for message in (message for point in told for message in next(point)):
             seq += 1
-            entries.append(wire.Entry(log, seq, wire.write_up(message), previous=before))
+            entries.append(Entry(log, seq, write_up(message), previous=before))
             before = entries[-1].hash()
         with cloud.database.system() as session:
             gateway = uplog.gateway_of(session, GATEWAY_NO)
             assert gateway is not None
-            assert uplog.receive(session, gateway, wire.Envelope(tuple(entries)), now=now) is None
+            assert uplog.receive(session, gateway, Envelope(tuple(entries)), now=now) is None
             assert gateway.up_seq == seq
 
 

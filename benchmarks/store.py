@@ -21,7 +21,8 @@ from edge.ledger.store import Store
 from prepaid import rating
 from prepaid.point import Meter, Policy, ServicePoint
 from prepaid.reading import Reading, Supply
-from prepaid.wire import Charged, Read, TariffSet
+from prepaid.wire.downlog import TariffSet
+from prepaid.wire.uplog import Charged, Read
 
 METERS = 100
 EVERY = timedelta(minutes=15)

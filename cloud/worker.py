@@ -31,8 +31,8 @@ from cloud.services.operation.readiness import BEAT
 from cloud.services.plain_readings import Said
 from cloud.settings import Settings
 from cloud.tables import utc_now
-from prepaid import wire
-from prepaid.wire import BadMessage, Envelope
+from prepaid.wire.envelope import Envelope, unpack
+from prepaid.wire.message import BadMessage
 
 log = logging.getLogger(__name__)
 
@@ -299,7 +299,7 @@ def _unpacked(message: Msg) -> Said | None:
     """None if it is no envelope."""
     gateway_no = message.subject.split(".")[1]
     try:
-        return Said(gateway_no, wire.unpack(message.data))
+        return Said(gateway_no, unpack(message.data))
     except BadMessage as error:
         log.warning("gateway %s sent no envelope, dropped: %s", gateway_no, first_line(error))
         metrics.MESSAGES.labels("no envelope").inc()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from cloud.services.alarms import PointAlarm
 from dashboards import entry_words
 from dashboards.words import N_
-from prepaid.wire import AlarmKind
+from prepaid.wire.uplog import AlarmKind
 
 REASONS = (
     (

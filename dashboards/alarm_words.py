@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from dashboards.state import Look, Tone
 from dashboards.words import N_
 from prepaid.register import Kind
-from prepaid.wire import AlarmKind, Trouble
+from prepaid.wire.uplog import AlarmKind, Trouble
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,8 @@ from edge.switches import Switches
 from prepaid.point import ServicePoint
 from prepaid.reading import Reading, Supply
 from prepaid.supply import Override, Situation, Why, wanted
-from prepaid.wire import UNREAD, AlarmKind, Decided
+from prepaid.wire.downlog import Decided
+from prepaid.wire.uplog import UNREAD, AlarmKind
 from protocols.exchange import ProtocolError
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from prepaid.point import ServicePoint
 from prepaid.reading import Reading
 from prepaid.register import Evidence, Kind
 from prepaid.supply import Desired, Why
-from prepaid.wire import Alarm, AlarmKind
+from prepaid.wire.uplog import Alarm, AlarmKind
 
 log = logging.getLogger(__name__)
 

@@ -26,14 +26,8 @@ from prepaid.rating import Charge, Position
 from prepaid.reading import Reading, Supply
 from prepaid.register import Assessment, Effect, Evidence, History, Kind, assess
 from prepaid.supply import Desired, Why, desired, is_satisfied
-from prepaid.wire import (
-    AlarmKind,
-    Charged,
-    Decided,
-    EmergencyRepaid,
-    Read,
-    SupplyChanged,
-)
+from prepaid.wire.downlog import Decided
+from prepaid.wire.uplog import AlarmKind, Charged, EmergencyRepaid, Read, SupplyChanged
 
 log = logging.getLogger(__name__)
 

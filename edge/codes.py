@@ -23,7 +23,7 @@ from prepaid.money import Money
 from prepaid.offline_code import DIGITS, WrongCode
 from prepaid.point import ServicePoint
 from prepaid.supply import Why
-from prepaid.wire import CodeEntered, EmergencyTaken, GatewayAlarm, Trouble
+from prepaid.wire.uplog import CodeEntered, EmergencyTaken, GatewayAlarm, Trouble
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,8 @@ from prepaid.reading import Reading
 from prepaid.register import Evidence, History
 from prepaid.resolution import BadDecision, Decision, Exchanged, Restarted
 from prepaid.tariff import Tariff
-from prepaid.wire import Charged, Decided, DecisionTaken, Read
+from prepaid.wire.downlog import Decided
+from prepaid.wire.uplog import Charged, DecisionTaken, Read
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from edge.lines.ports import LineAway
 from edge.lines.rounds import SLACK_S
 from prepaid.momentary import Momentary
 from prepaid.point import ServicePoint
-from prepaid.wire import Measured
+from prepaid.wire.uplog import Measured
 from protocols.exchange import ProtocolError
 
 log = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from edge.lines.bus import Bus
 from prepaid.point import Restore, ServicePoint
 from prepaid.reading import Supply
 from prepaid.supply import Why, is_satisfied
-from prepaid.wire import AlarmKind, GatewayAlarm, Trouble
+from prepaid.wire.uplog import AlarmKind, GatewayAlarm, Trouble
 from protocols.exchange import Refused
 
 log = logging.getLogger(__name__)

@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from pydantic import TypeAdapter, ValidationError
 
 from prepaid.seal import KeySet, NotSigned, seal_text
-from prepaid.wire import BadMessage
+from prepaid.wire.message import BadMessage
 
 _LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PART, _CHECK, _GROUP = 16, 3, 5

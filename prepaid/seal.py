@@ -22,8 +22,9 @@ from collections.abc import Iterable
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from prepaid import wire
-from prepaid.wire import BadMessage, Entry, Envelope
+from prepaid.wire.entry import Entry, verify
+from prepaid.wire.envelope import Envelope, pack, unpack
+from prepaid.wire.message import BadMessage
 
 _FIRST = b"wattwell 1 "
 _LONGEST_LINE = 200
@@ -54,7 +55,7 @@ class KeySet:
 
     def unseal(self, payload: bytes, *, gateway_no: str) -> Envelope:
         """The envelope. Raises NotSigned if nobody we know signed it, BadMessage if what was signed is none."""
-        return wire.unpack(self.unseal_text(payload, purpose=_to(gateway_no)))
+        return unpack(self.unseal_text(payload, purpose=_to(gateway_no)))
 
     def unseal_text(self, payload: bytes, *, purpose: str) -> bytes:
         """What was sealed for this purpose. Raises NotSigned."""
@@ -78,7 +79,7 @@ class KeySet:
         """Raises NotSigned if no key signed the entry."""
         for key in self._keys.values():
             try:
-                return wire.verify(entry, key)
+                return verify(entry, key)
             except BadMessage:
                 continue
         raise NotSigned(f"entry {entry.seq} is not signed by this gateway's cloud")
@@ -86,7 +87,7 @@ class KeySet:
 
 def seal(envelope: Envelope, key: Ed25519PrivateKey, *, gateway_no: str) -> bytes:
     """The payload that says the envelope to this gateway."""
-    return seal_text(wire.pack(envelope), key, purpose=_to(gateway_no))
+    return seal_text(pack(envelope), key, purpose=_to(gateway_no))
 
 
 def seal_text(written: bytes, key: Ed25519PrivateKey, *, purpose: str) -> bytes:

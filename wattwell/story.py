@@ -20,10 +20,9 @@ from cloud.services.board import PointCard, RoomCard
 from cloud.services.money.stages import Stages, stages_of
 from cloud.tables import Balance, Gateway, Organization, ServicePoint
 from edge.ledger import onlooker
-from prepaid import wire
 from prepaid.money import Money
 from prepaid.reading import Supply
-from prepaid.wire import SupplyChanged
+from prepaid.wire.uplog import SupplyChanged, read_up
 from wattwell import seed
 from wattwell.programs import Programs, wait_for
 
@@ -114,7 +113,7 @@ class Story:
         """What the gateway read of the story's relay, oldest first, from the gateway's own log."""
         for seq, body in onlooker.read_log(self._programs.ledger, after=self._looked_at):
             self._looked_at = seq
-            message = wire.read_up(body)
+            message = read_up(body)
             if isinstance(message, SupplyChanged) and message.point == self._point_id:
                 self._changes.append(message)
         return self._changes

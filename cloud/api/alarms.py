@@ -18,7 +18,7 @@ from cloud.services.acknowledgements import Chosen, ChosenTrouble
 from cloud.services.alarms import GatewayTrouble, PointAlarm, Seen
 from cloud.tables import utc_now
 from cloud.web import UserSession
-from prepaid.wire import AlarmKind, Trouble
+from prepaid.wire.uplog import AlarmKind, Trouble
 
 router = APIRouter(prefix="/api/alarms")
 

@@ -15,7 +15,7 @@ from cloud.auth import SignedIn
 from cloud.errors import CloudError
 from cloud.services import alarms, audit
 from cloud.services.money import purses
-from prepaid.wire import AlarmKind, Trouble
+from prepaid.wire.uplog import AlarmKind, Trouble
 
 MOST = 500
 

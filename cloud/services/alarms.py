@@ -18,7 +18,7 @@ from cloud.services import scopes
 from prepaid.reading import Supply
 from prepaid.register import Kind
 from prepaid.supply import Why
-from prepaid.wire import AlarmKind, Trouble
+from prepaid.wire.uplog import AlarmKind, Trouble
 
 SHOWN = (
     AlarmKind.SILENT,

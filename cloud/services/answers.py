@@ -12,8 +12,8 @@ from cloud import tables
 from cloud.services import downlog, enrolment, restored, uplog
 from cloud.services.downlog import Batch
 from prepaid import seal as seals
-from prepaid import wire
-from prepaid.wire import Envelope
+from prepaid.wire.entry import sign
+from prepaid.wire.envelope import Envelope
 
 
 def answer(
@@ -37,7 +37,7 @@ def answer(
 
 def seal(batch: Batch, key: Ed25519PrivateKey, *, at: datetime) -> bytes:
     """The payload that says the batch to its gateway: each entry is signed, and the whole."""
-    entries = tuple(wire.sign(entry, key) for entry in batch.entries)
+    entries = tuple(sign(entry, key) for entry in batch.entries)
     envelope = Envelope(
         entries, batch.cursor, halt=batch.halt, nonce=batch.nonce, at=at, follow=batch.follow
     )

@@ -25,7 +25,7 @@ from prepaid.momentary import Momentary
 from prepaid.rating import Position
 from prepaid.reading import Reading, Supply
 from prepaid.register import Evidence, Kind
-from prepaid.wire import Alarm, AlarmKind, SupplyChanged
+from prepaid.wire.uplog import Alarm, AlarmKind, SupplyChanged
 
 _POSITION = TypeAdapter(Position)
 

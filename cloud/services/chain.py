@@ -1,4 +1,4 @@
-"""The chain that a gateway's log is (prepaid.wire): what of it follows from what we have, and what does not."""
+"""The chain that a gateway's log is (prepaid.wire.entry): what of it follows from what we have, and what does not."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from sqlmodel import Session, col
 from cloud import tables
 from cloud.db import execute
 from cloud.services import rejected, takeover
-from prepaid.wire import NO_ENTRY, Cursor, Entry, Trouble, linked, opening_of
+from prepaid.wire.entry import NO_ENTRY, Cursor, Entry, linked, opening_of
+from prepaid.wire.uplog import Trouble
 
 log = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from cloud.tables import TopUp
 from prepaid import offline_code
 from prepaid.money import Money
 from prepaid.offline_code import WINDOW, Credit
-from prepaid.wire import CodeEntered
+from prepaid.wire.uplog import CodeEntered
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from cloud.services.integration.outbox import Event, Happened
 from cloud.tables import TopUp, utc_now
 from prepaid.ledger import Reason, Transfer, clearing, income, prepaid
 from prepaid.money import ZERO, Money
-from prepaid.wire import Credited
+from prepaid.wire.downlog import Credited
 
 SERVICE_FEE = "service-fee"  # 服务费
 

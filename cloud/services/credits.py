@@ -13,7 +13,7 @@ from cloud import tables
 from cloud.db import execute
 from cloud.services import downlog, ledger
 from prepaid.ledger import Transfer, prepaid
-from prepaid.wire import Credited, Debited
+from prepaid.wire.downlog import Credited, Debited
 
 
 def number(

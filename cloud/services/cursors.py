@@ -14,7 +14,7 @@ from cloud.services import downlog, restored, unknown_codes
 from cloud.services.accounts import tenures
 from cloud.services.entries import LARGEST_CURSOR
 from cloud.services.tariffs import publication
-from prepaid.wire import Cursor
+from prepaid.wire.entry import Cursor
 
 log = logging.getLogger(__name__)
 

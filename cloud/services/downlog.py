@@ -13,8 +13,9 @@ from sqlmodel import Session, col
 
 from cloud import tables
 from cloud.db import execute
-from prepaid import wire
-from prepaid.wire import Cursor, Entry, Follow, Halt
+from prepaid.wire.downlog import Down, write_down
+from prepaid.wire.entry import Cursor, Entry
+from prepaid.wire.envelope import Follow, Halt
 
 CHANNEL = "wattwell_down"  # PostgreSQL's NOTIFY: a gateway has something to be sent
 ONLINE = timedelta(seconds=90)  # since the gateway was last heard
@@ -68,7 +69,7 @@ def lock(session: Session, gateway_ids: Iterable[UUID]) -> list[tables.Gateway]:
     )
 
 
-def append(session: Session, gateway: tables.Gateway, messages: Sequence[wire.Down]) -> int:
+def append(session: Session, gateway: tables.Gateway, messages: Sequence[Down]) -> int:
     """Appends messages to the log of a locked gateway and wakes the workers; the sequence number of the last."""
     session.flush()
     last = append_to(session, gateway.id, messages)
@@ -89,7 +90,7 @@ APPENDED = """
 """append_to as part of a statement, with appended_values: down_seq is that of the last."""
 
 
-def append_to(session: Session, gateway_id: UUID, messages: Sequence[wire.Down]) -> int:
+def append_to(session: Session, gateway_id: UUID, messages: Sequence[Down]) -> int:
     """As append, for a gateway of which no more is known than that it is locked."""
     values = appended_values(gateway_id, messages, now=tables.utc_now())
     last: int = execute(
@@ -99,10 +100,10 @@ def append_to(session: Session, gateway_id: UUID, messages: Sequence[wire.Down])
 
 
 def appended_values(
-    gateway_id: UUID | None, messages: Sequence[wire.Down], *, now: datetime
+    gateway_id: UUID | None, messages: Sequence[Down], *, now: datetime
 ) -> dict[str, object]:
     """Nothing is appended where there is no gateway."""
-    bodies = [wire.write_down(message) for message in messages]
+    bodies = [write_down(message) for message in messages]
     return {"gateway": gateway_id, "bodies": bodies, "now": now, "down_channel": CHANNEL}
 
 

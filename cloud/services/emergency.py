@@ -21,7 +21,7 @@ from cloud.services.scopes import NoSuchPurse
 from prepaid.credit import CreditState, credit_state
 from prepaid.money import Money
 from prepaid.point import Policy
-from prepaid.wire import EmergencyRepaid, EmergencyTaken
+from prepaid.wire.uplog import EmergencyRepaid, EmergencyTaken
 
 log = logging.getLogger(__name__)
 

@@ -18,15 +18,15 @@ from cloud.services.accounts import tenures
 from cloud.services.rejected import LONGEST_TEXT
 from prepaid.ledger import Reason, prepaid
 from prepaid.reading import Reading
-from prepaid.wire import (
+from prepaid.wire.entry import Entry
+from prepaid.wire.message import BadMessage
+from prepaid.wire.uplog import (
     Alarm,
-    BadMessage,
     Charged,
     CodeEntered,
     DecisionTaken,
     EmergencyRepaid,
     EmergencyTaken,
-    Entry,
     FieldWork,
     GatewayAlarm,
     Measured,

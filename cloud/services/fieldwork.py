@@ -12,7 +12,8 @@ from cloud import tables
 from cloud.services import downlog, pointsets
 from cloud.services.devices import mountings
 from prepaid.point import Meter
-from prepaid.wire import FieldWork, MeterLinked, PointSet
+from prepaid.wire.downlog import PointSet
+from prepaid.wire.uplog import FieldWork, MeterLinked
 
 log = logging.getLogger(__name__)
 

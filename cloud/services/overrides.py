@@ -22,7 +22,8 @@ from cloud.services.scopes import NoSuchGateway, NoSuchPoint
 from prepaid import supply as rules
 from prepaid.point import Meter, Policy
 from prepaid.reading import Supply
-from prepaid.wire import BrakeReleased, Pinned, Trouble
+from prepaid.wire.downlog import BrakeReleased, Pinned
+from prepaid.wire.uplog import Trouble
 
 log = logging.getLogger(__name__)
 

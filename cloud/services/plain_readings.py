@@ -1,7 +1,7 @@
 """Messages of nothing but plain readings, as of meters that charge nothing just then: kept by one statement each.
 
-The texts that stand in an entry, written as prepaid.wire writes them, go to the database as they are. Whatever is out
-of the ordinary, in a message or with its gateway, is left to uplog, which takes everything.
+The texts that stand in an entry, written as prepaid.wire.uplog writes them, go to the database as they are. Whatever
+is out of the ordinary, in a message or with its gateway, is left to uplog, which takes everything.
 
 Messages that wait are kept together, in one transaction. A gateway that somebody else holds is not waited for, so
 that two who keep messages of many gateways never wait for each other in a circle.
@@ -22,7 +22,8 @@ from cloud import events
 from cloud.db import NotExecuted, begin_again, execute_each, is_entrys_fault
 from cloud.services import chain
 from cloud.services.downlog import Batch
-from prepaid.wire import Cursor, Entry, Envelope
+from prepaid.wire.entry import Cursor, Entry
+from prepaid.wire.envelope import Envelope
 
 _ID = "[0-9a-f-]{36}"  # the database says whether it is one
 _TIME = r"(?:19[7-9]\d|[2-8]\d{3})-\d\d-\d\dT(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,6})?"
@@ -34,7 +35,7 @@ _PLAIN = re.compile(
     re.ASCII | re.MULTILINE,
 )
 """A line that is a Read of a register without bands, and without anything that speaks for or against it
-(prepaid.wire.write_up)."""
+(prepaid.wire.uplog.write_up)."""
 
 
 class _Readings(NamedTuple):

@@ -12,7 +12,7 @@ from cloud import tables
 from cloud.services import downlog
 from prepaid.point import Meter, Opening, Policy, ServicePoint
 from prepaid.reading import Supply
-from prepaid.wire import PointSet, TariffSet
+from prepaid.wire.downlog import PointSet, TariffSet
 
 _METER = TypeAdapter(Meter)
 _POLICY = TypeAdapter(Policy)

@@ -10,7 +10,9 @@ from sqlmodel import Session, col
 from cloud import tables
 from cloud.services import takeover
 from prepaid.money import Money
-from prepaid.wire import BadMessage, Entry, Trouble, Withdrawn, read_up
+from prepaid.wire.entry import Entry
+from prepaid.wire.message import BadMessage
+from prepaid.wire.uplog import Trouble, Withdrawn, read_up
 
 log = logging.getLogger(__name__)
 

@@ -21,7 +21,10 @@ from cloud import tables
 from cloud.services import downlog, overrides, pointsets, takeover
 from prepaid.offline_code import WINDOW
 from prepaid.supply import Override
-from prepaid.wire import Cursor, Down, Follow, Pinned, PointSet, Recall, TariffSet, Trouble
+from prepaid.wire.downlog import Down, Pinned, PointSet, Recall, TariffSet
+from prepaid.wire.entry import Cursor
+from prepaid.wire.envelope import Follow
+from prepaid.wire.uplog import Trouble
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from cloud import tables
 from cloud.services import downlog
 from cloud.settings import Settings
 from prepaid.enrolment import written_key
-from prepaid.wire import CloudKeys
+from prepaid.wire.downlog import CloudKeys
 
 log = logging.getLogger(__name__)
 

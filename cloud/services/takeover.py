@@ -23,21 +23,19 @@ from prepaid.money import Money
 from prepaid.rating import Position
 from prepaid.reading import Reading, Supply
 from prepaid.supply import Why
-from prepaid.wire import (
-    NO_ENTRY,
-    AlarmKind,
+from prepaid.wire.downlog import (
     Carried,
     Debited,
     Down,
-    Halt,
     Lent,
     PointEnded,
     PointSet,
     Resumed,
     Standing,
-    Takeover,
-    Trouble,
 )
+from prepaid.wire.entry import NO_ENTRY
+from prepaid.wire.envelope import Halt, Takeover
+from prepaid.wire.uplog import AlarmKind, Trouble
 
 log = logging.getLogger(__name__)
 

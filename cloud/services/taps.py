@@ -14,7 +14,7 @@ from cloud.errors import CloudError
 from cloud.services import downlog
 from cloud.services.scopes import NoSuchPoint
 from prepaid.supply import Why
-from prepaid.wire import TapsClosed
+from prepaid.wire.downlog import TapsClosed
 
 log = logging.getLogger(__name__)
 

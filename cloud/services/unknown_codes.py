@@ -21,7 +21,8 @@ from cloud.errors import CloudError
 from cloud.services import audit, downlog, takeover
 from cloud.tables import UnknownCode
 from prepaid.money import Money
-from prepaid.wire import CodeEntered, CodeVoided, Trouble
+from prepaid.wire.downlog import CodeVoided
+from prepaid.wire.uplog import CodeEntered, Trouble
 
 log = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """A gateway's log, applied once: readings, charges, supply and alarms, each entry in order after the cursor.
 
-The log is a chain (prepaid.wire): of an entry that does not follow the one applied before it, or is another
+The log is a chain (prepaid.wire.entry): of an entry that does not follow the one applied before it, or is another
 than the one applied under its number, nothing is taken.
 """
 
@@ -40,19 +40,18 @@ from cloud.services.integration.outbox import Event, Happened
 from cloud.services.money import lost_transfers, withdrawals
 from prepaid.ledger import Transfer, TransferIdReused
 from prepaid.rating import Position
-from prepaid.wire import (
+from prepaid.wire.entry import Entry
+from prepaid.wire.envelope import Envelope, Halt
+from prepaid.wire.message import BadMessage
+from prepaid.wire.uplog import (
     Alarm,
-    BadMessage,
     Charged,
     CodeEntered,
     DecisionTaken,
     EmergencyRepaid,
     EmergencyTaken,
-    Entry,
-    Envelope,
     FieldWork,
     GatewayAlarm,
-    Halt,
     Measured,
     MeterLinked,
     Read,

@@ -67,7 +67,7 @@ class Withdrawal(Identified, table=True):
     cancelled_at: datetime | None = Field(default=None, sa_type=Utc)
     booked_at: datetime | None = Field(default=None, sa_type=Utc)
     refused_at: datetime | None = Field(default=None, sa_type=Utc)
-    refusal: str | None = Field(default=None, sa_type=Text)  # a prepaid.wire.Refusal
+    refusal: str | None = Field(default=None, sa_type=Text)  # a prepaid.wire.uplog.Refusal
     left_fen: int | None = Field(default=None, sa_type=BigInteger)  # what the gateway then held
     undone_at: datetime | None = Field(default=None, sa_type=Utc)
     done_at: datetime | None = Field(default=None, sa_type=Utc)

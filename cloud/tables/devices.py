@@ -145,7 +145,7 @@ class GatewayLog(Owned, table=True):
 
 
 class GatewayAlarm(Owned, table=True):
-    """A trouble of a gateway itself (prepaid.wire.Trouble) began, or ended."""
+    """A trouble of a gateway itself (prepaid.wire.uplog.Trouble) began, or ended."""
 
     __tablename__ = "gateway_alarms"
     __table_args__ = (belongs_to("gateways", "gateway_id"),)
@@ -158,7 +158,7 @@ class GatewayAlarm(Owned, table=True):
 
 
 class FieldWork(Identified, table=True):
-    """What a technician did at a gateway (prepaid.wire.Work, or "link"), by whom; at is by the gateway's clock.
+    """What a technician did at a gateway (prepaid.wire.uplog.Work, or "link"), by whom; at is by the gateway's clock.
 
     Of a link that was taken over, meter is what was found and instead_of what was entered before (prepaid.point's
     Meter as JSON).

@@ -79,9 +79,9 @@ class Mounting(Identified, table=True):
 class DeviceEvent(Identified, table=True):
     """What was done to a meter, a service point's register or a gateway, when, by whom and why.
 
-    decided is the prepaid.wire.Decided that was sent to the gateway because of it, if one was: the gateway booked
-    it at taken_at, or says in refused why it cannot. down_seq is the entry of our log for gateway_id that said what
-    was corrected, if it was that. A dispute is open until ended_at.
+    decided is the prepaid.wire.downlog.Decided that was sent to the gateway because of it, if one was: the gateway
+    booked it at taken_at, or says in refused why it cannot. down_seq is the entry of our log for gateway_id that said
+    what was corrected, if it was that. A dispute is open until ended_at.
     """
 
     __tablename__ = "device_events"

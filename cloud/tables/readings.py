@@ -41,7 +41,7 @@ class Reading(Owned, table=True):
 
 
 class RatingStart(Owned, table=True):
-    """A position from which rating goes on, and not from what the readings before lead to (prepaid.wire.Charged).
+    """A position from which rating goes on, and not from what the readings before lead to: a Charged that is_start.
 
     position is prepaid.rating's Position as JSON. Of a store that took over from another, readings up to number
     until that are later than at were told to the one before, and were never charged by this one.

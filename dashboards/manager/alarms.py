@@ -23,7 +23,7 @@ from cloud.web import UserSession
 from dashboards import errors, page
 from dashboards.manager.top import top
 from dashboards.mistake import Mistake
-from prepaid.wire import AlarmKind, Trouble
+from prepaid.wire.uplog import AlarmKind, Trouble
 
 router = APIRouter(include_in_schema=False, prefix="/alarms")
 

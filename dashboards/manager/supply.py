@@ -30,7 +30,7 @@ from dashboards.manager.top import top
 from dashboards.mistake import Mistake
 from dashboards.words import N_
 from prepaid.reading import Supply
-from prepaid.wire import Trouble
+from prepaid.wire.uplog import Trouble
 
 router = APIRouter(include_in_schema=False)
 

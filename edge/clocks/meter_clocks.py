@@ -35,7 +35,7 @@ from edge.lines.bus import Bus, NoReply
 from edge.lines.ports import LineAway
 from prepaid.point import Meter, ServicePoint
 from prepaid.tariff import Tariff
-from prepaid.wire import UNREAD, AlarmKind
+from prepaid.wire.uplog import UNREAD, AlarmKind
 from protocols.exchange import Exchange, ProtocolError
 
 log = logging.getLogger(__name__)

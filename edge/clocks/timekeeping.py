@@ -14,7 +14,7 @@ from edge.clocks.system_clock import KernelClock, since_boot
 from edge.ledger.ledger_file import StoreFull, this_boot
 from edge.ledger.store import Store, StoreHeld
 from prepaid.supply import Why
-from prepaid.wire import GatewayAlarm, Trouble
+from prepaid.wire.uplog import GatewayAlarm, Trouble
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from edge.technician.modbus_frames import Way
 from edge.technician.part import Part
 from edge.technician.parts import noise, parts_of, without_password
 from prepaid.point import Meter
-from prepaid.wire import Work
+from prepaid.wire.uplog import Work
 from protocols.cj188 import frame as cj188
 from protocols.dlt645 import frame as dlt645
 from protocols.modbus import frame as modbus

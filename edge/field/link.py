@@ -17,7 +17,7 @@ from edge.technician.search.found import Found
 from prepaid.money import ZERO, Money
 from prepaid.point import Meter, ServicePoint
 from prepaid.rating import Position
-from prepaid.wire import UNREAD, FieldWork, MeterLinked, Work
+from prepaid.wire.uplog import UNREAD, FieldWork, MeterLinked, Work
 from protocols.modbus import profile as profiles
 
 DRIVER_OF = {

@@ -22,7 +22,7 @@ from edge.lines.pace import Bound
 from edge.lines.place import Place
 from prepaid.point import ServicePoint
 from prepaid.reading import Supply
-from prepaid.wire import FieldWork, Work
+from prepaid.wire.uplog import FieldWork, Work
 from protocols.exchange import Exchange
 
 BOUND_S = 60.0  # in which the bounds of all lines are found once

@@ -20,7 +20,7 @@ from prepaid.money import Money
 from prepaid.point import ServicePoint
 from prepaid.reading import Supply
 from prepaid.supply import Why
-from prepaid.wire import AlarmKind, Trouble, Work
+from prepaid.wire.uplog import AlarmKind, Trouble, Work
 
 STUCK_S = 300.0  # no visit of a meter lasts so long
 

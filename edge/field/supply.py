@@ -19,7 +19,7 @@ from edge.field.said import CannotDo, Said, Tone, said, why_not
 from prepaid.point import ServicePoint
 from prepaid.reading import Supply
 from prepaid.supply import Override, Why, wanted
-from prepaid.wire import Work
+from prepaid.wire.uplog import Work
 
 LONGEST = timedelta(minutes=5)  # a test that is not ended by then ends by itself
 MARGIN_S = 30.0  # beside the travel of relay or valve: other visits, retries

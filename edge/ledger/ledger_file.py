@@ -18,7 +18,7 @@ from uuid import UUID
 from edge.ledger import schema
 from prepaid import ledger
 from prepaid.ledger import Book
-from prepaid.wire import NO_ENTRY, Entry
+from prepaid.wire.entry import NO_ENTRY, Entry
 
 log = logging.getLogger(__name__)
 

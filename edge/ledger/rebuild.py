@@ -14,7 +14,7 @@ from edge.settings import Settings
 from edge.uplink.credentials import learn
 from edge.uplink.link import MqttLink
 from edge.uplink.sync import Sync
-from prepaid.wire import Decided
+from prepaid.wire.downlog import Decided
 
 
 class NoLines:

@@ -21,7 +21,7 @@ from prepaid.money import Money
 from prepaid.point import Meter
 from prepaid.reading import Supply
 from prepaid.supply import Why
-from prepaid.wire import Work
+from prepaid.wire.uplog import Work
 
 K = TypeVar("K")
 V = TypeVar("V")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from uuid import UUID, uuid4
 
-from prepaid.wire import NO_ENTRY, Entry
+from prepaid.wire.entry import NO_ENTRY, Entry
 
 VERSION = 5
 

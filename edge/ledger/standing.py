@@ -7,7 +7,7 @@ from datetime import timedelta
 from edge.ledger.rows import SupplyRow
 from edge.ledger.store import Store
 from prepaid.register import Doubt, History, Kind
-from prepaid.wire import Standing
+from prepaid.wire.downlog import Standing
 
 
 def save(store: Store, standing: Standing) -> None:

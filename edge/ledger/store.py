@@ -31,18 +31,9 @@ from prepaid.rating import Position
 from prepaid.register import History
 from prepaid.supply import Override
 from prepaid.tariff import Tariff
-from prepaid.wire import (
-    AlarmKind,
-    Cursor,
-    Entry,
-    Measured,
-    Read,
-    TariffSet,
-    Trouble,
-    Up,
-    Withdrawn,
-    Work,
-)
+from prepaid.wire.downlog import TariffSet
+from prepaid.wire.entry import Cursor, Entry
+from prepaid.wire.uplog import AlarmKind, Measured, Read, Trouble, Up, Withdrawn, Work
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from uuid import UUID
 
 from edge.ledger.rows import Execute
-from prepaid.wire import NO_ENTRY, Entry, Up, chained, write_up
+from prepaid.wire.entry import NO_ENTRY, Entry, chained
+from prepaid.wire.uplog import Up, write_up
 
 
 class UpLog:

@@ -15,7 +15,7 @@ from edge import codes
 from edge.ledger import ledger_file
 from edge.ledger.ledger_file import StoreDamaged, StoreFull
 from edge.ledger.store import Hold, Store, StoreHeld
-from prepaid.wire import GatewayAlarm, Trouble
+from prepaid.wire.uplog import GatewayAlarm, Trouble
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from edge.ledger.store import Hold
 from edge.page.words import N_
 from prepaid.reading import Supply
 from prepaid.supply import Why
-from prepaid.wire import AlarmKind, Trouble, Work
+from prepaid.wire.uplog import AlarmKind, Trouble, Work
 
 ICONS = {
     "line": "M4 7h16M4 17h16M8 7v10M16 7v10",

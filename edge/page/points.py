@@ -20,7 +20,7 @@ from edge.page.render import money
 from edge.page.session import Session
 from prepaid.point import ServicePoint
 from prepaid.supply import Why
-from prepaid.wire import Work
+from prepaid.wire.uplog import Work
 
 MOST_SHOWN = 200
 MOST_WATCHED = 40  # registers in a blink test: reading them must not outlast it

@@ -17,7 +17,7 @@ from edge.private_file import write_private
 from edge.uplink.access import Access, broker_at
 from prepaid.enrolment import Grant, read_key
 from prepaid.seal import KeySet
-from prepaid.wire import CloudKeys
+from prepaid.wire.downlog import CloudKeys
 
 CREDENTIALS, KEY = "credentials.json", "gateway.key"
 RENEW_AFTER = 2 / 3  # of the time for which they are good

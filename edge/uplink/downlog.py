@@ -23,7 +23,7 @@ from prepaid.ledger import Reason
 from prepaid.point import ServicePoint
 from prepaid.reading import Supply
 from prepaid.seal import KeySet
-from prepaid.wire import (
+from prepaid.wire.downlog import (
     BrakeReleased,
     Carried,
     CloudKeys,
@@ -32,8 +32,6 @@ from prepaid.wire import (
     Debited,
     Decided,
     Down,
-    EmergencyTaken,
-    GatewayAlarm,
     Lent,
     Pinned,
     PointEnded,
@@ -43,10 +41,10 @@ from prepaid.wire import (
     Standing,
     TapsClosed,
     TariffSet,
-    Trouble,
     Visit,
     Withdraw,
 )
+from prepaid.wire.uplog import EmergencyTaken, GatewayAlarm, Trouble
 
 log = logging.getLogger(__name__)
 

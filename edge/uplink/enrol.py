@@ -20,7 +20,7 @@ from prepaid.enrolment import (
     open_grant,
     open_refusal,
 )
-from prepaid.wire import BadMessage
+from prepaid.wire.message import BadMessage
 
 
 class CannotEnrol(Exception):

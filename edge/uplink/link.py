@@ -16,7 +16,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge.uplink.access import Access, tls_context
-from prepaid.wire import down_topic, up_topic
+from prepaid.wire.envelope import down_topic, up_topic
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,8 @@ from uuid import UUID
 
 from edge.ledger.store import Store
 from prepaid.ledger import Transfer
-from prepaid.wire import Recall, Recalled
+from prepaid.wire.downlog import Recall
+from prepaid.wire.uplog import Recalled
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,8 @@ from uuid import UUID
 
 from edge.ledger.store import Hold, Store
 from edge.uplink.downlog import Lines
-from prepaid.wire import Cursor, Halt, Takeover
+from prepaid.wire.entry import Cursor
+from prepaid.wire.envelope import Halt, Takeover
 
 log = logging.getLogger(__name__)
 

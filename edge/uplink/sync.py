@@ -24,11 +24,13 @@ from edge.uplink.answers import Answers
 from edge.uplink.downlog import Cannot, DownLog, Learn, Lines
 from edge.uplink.forgeries import Forgeries
 from edge.uplink.succession import Succession
-from prepaid import wire
 from prepaid.ledger import TransferIdReused
 from prepaid.seal import KeySet, NotSigned
 from prepaid.tariff_document import BadTariff
-from prepaid.wire import BadMessage, Cursor, Entry, Envelope, Follow, Halt
+from prepaid.wire.downlog import read_down
+from prepaid.wire.entry import Cursor, Entry
+from prepaid.wire.envelope import Envelope, Follow, Halt, pack
+from prepaid.wire.message import BadMessage
 
 log = logging.getLogger(__name__)
 
@@ -204,7 +206,7 @@ class Sync:
                 nonce=nonce,
                 credential=self._credential,
             )
-            self._link.publish(wire.pack(said))
+            self._link.publish(pack(said))
             self._must_answer = False
             if self._greet_s is not None and self._spoke_at > float("-inf"):
                 self._greet_s = silence_s = min(2 * self._greet_s, self._resend_s)
@@ -311,7 +313,7 @@ class Sync:
                     log.error("%s: it and all after it are dropped", error)
                     break
                 try:
-                    effects.append(self._down.take(wire.read_down(entry.body)))
+                    effects.append(self._down.take(read_down(entry.body)))
                 except (BadMessage, BadTariff, TransferIdReused, Cannot) as error:
                     log.error(
                         "entry %s from the cloud is kept, not applied: %s", entry.seq, _short(error)

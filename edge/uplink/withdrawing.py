@@ -1,7 +1,7 @@
 """Withdrawal 支取: the cloud asks for money out of a purse, and gets it only where it is really there.
 
 What a purse holds is known here alone: the cloud hears of it late. So the cloud asks, this gateway books the
-transfer or refuses it for good, and tells which (prepaid.wire.Withdrawn) in the same transaction; only what was
+transfer or refuses it for good, and tells which (prepaid.wire.uplog.Withdrawn) in the same transaction; only what was
 booked is paid out.
 """
 
@@ -15,7 +15,8 @@ from edge.ledger.store import Store
 from prepaid.ledger import Transfer, TransferIdReused
 from prepaid.money import ZERO
 from prepaid.reading import Supply
-from prepaid.wire import UNREAD, Refusal, Withdraw, Withdrawn
+from prepaid.wire.downlog import Withdraw
+from prepaid.wire.uplog import UNREAD, Refusal, Withdrawn
 
 log = logging.getLogger(__name__)
 

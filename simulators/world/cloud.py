@@ -40,11 +40,11 @@ from cloud.services.devices.photos import Picture
 from cloud.services.downlog import Batch
 from cloud.services.money import refunds, sweeps
 from cloud.services.plain_readings import Said
-from prepaid import wire
 from prepaid.money import ZERO, Money
 from prepaid.point import Meter
 from prepaid.reading import Supply
-from prepaid.wire import PointSet, TariffSet, Visit
+from prepaid.wire.downlog import PointSet, TariffSet, Visit
+from prepaid.wire.envelope import unpack
 from simulators.world.broken import Broken
 from simulators.world.company import CHANNEL, Company
 from simulators.world.organizations import Estate, publish_tariff
@@ -105,7 +105,7 @@ class Cloud:
     def receive(self, gateway_no: str, payload: bytes) -> None:
         """What cloud.worker.Worker does with a message, each step in its order."""
         self._heard[gateway_no] = self._heard.get(gateway_no, 0) + 1
-        envelope = wire.unpack(payload)
+        envelope = unpack(payload)
         now = self.now()
         dies = self.dice.random() < self.worker_dies
         try:

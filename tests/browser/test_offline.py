@@ -16,7 +16,7 @@ from prepaid.offline_code import Credit
 from prepaid.point import EmergencyCredit, Policy
 from prepaid.reading import Supply
 from prepaid.supply import Why
-from prepaid.wire import CodeEntered, EmergencyRepaid, EmergencyTaken
+from prepaid.wire.uplog import CodeEntered, EmergencyRepaid, EmergencyTaken
 from tests.browser.conftest import SIZES, Opener, fits, picture, seen, stay, stayed
 from tests.browser.town import Town, charge, supply
 

@@ -8,20 +8,19 @@ from datetime import UTC, datetime
 import pytest
 from playwright.sync_api import Page, expect
 
-from prepaid import wire
 from prepaid.reading import Supply
 from prepaid.register import Confidence, Effect, Evidence, Kind
 from prepaid.supply import Why
-from prepaid.wire import AlarmKind, Trouble
+from prepaid.wire.uplog import Alarm, AlarmKind, GatewayAlarm, Read, Trouble
 from tests.browser.conftest import SIZES, Opener, fits, go, picture, stay, stayed
 from tests.browser.town import Town, reading, supply
 
 LogIn = Callable[[Page], Page]
 
 
-def trouble(kind: Trouble, *, is_over: bool = False) -> wire.GatewayAlarm:
+def trouble(kind: Trouble, *, is_over: bool = False) -> GatewayAlarm:
     text = "9 of 12 points were to be cut within 0:10:00: nobody is cut until a person releases it"
-    return wire.GatewayAlarm(datetime.now(UTC), kind, is_over, text)
+    return GatewayAlarm(datetime.now(UTC), kind, is_over, text)
 
 
 def test_a_supply_is_cut_off_by_hand_after_a_second_look_and_given_back(
@@ -104,9 +103,9 @@ def test_alarms_and_a_rooms_page_fit_the_screen(
     doubtful = reading(house.power, "5000")
     jump = Evidence(Kind.JUMP, Confidence.CERTAIN, Effect.HELD, None, None, text)
     town.say(
-        *(wire.Alarm(house.water, now, kind, False, "no reply in 3 tries") for kind in kinds),
-        wire.Read(house.power, doubtful.reading, (jump,)),
-        wire.Alarm(house.power, doubtful.reading.at, AlarmKind.IMPLAUSIBLE, False, text),
+        *(Alarm(house.water, now, kind, False, "no reply in 3 tries") for kind in kinds),
+        Read(house.power, doubtful.reading, (jump,)),
+        Alarm(house.power, doubtful.reading.at, AlarmKind.IMPLAUSIBLE, False, text),
         trouble(Trouble.BRAKED),
         trouble(Trouble.DISK_FULL),
         supply(house.water, Supply.ON, wanted=None, why=Why.CURRENT),

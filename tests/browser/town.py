@@ -21,13 +21,16 @@ from cloud.db import Database
 from cloud.services import estate, topups, uplog
 from cloud.settings import Settings
 from cloud.tables import TopUp
-from prepaid import ledger, wire
+from prepaid import ledger
 from prepaid.ledger import Reason, Transfer
 from prepaid.money import Money
 from prepaid.point import Meter, Policy
 from prepaid.rating import Position, Running
 from prepaid.reading import Reading, Supply
 from prepaid.supply import Why
+from prepaid.wire.entry import Cursor, Entry
+from prepaid.wire.envelope import Envelope
+from prepaid.wire.uplog import Charged, Read, SupplyChanged, Up, write_up
 from simulators import channel
 from tests.serving import listening, serve, url_of
 
@@ -106,19 +109,17 @@ class Town:
         )
         return house
 
-    def say(self, *messages: wire.Up, delivered: bool = False) -> None:
+    def say(self, *messages: Up, delivered: bool = False) -> None:
         """The gateway sends messages; delivered: it has also taken all that the cloud sent it."""
         entries = []
         for message in messages:
             self.seq += 1
-            entries.append(wire.Entry(self.log, self.seq, wire.write_up(message)))
+            entries.append(Entry(self.log, self.seq, write_up(message)))
         with self.database.system() as session:
             gateway = uplog.gateway_of(session, self.gateway.gateway_no)
             assert gateway is not None
-            has = wire.Cursor(gateway.down_log, gateway.down_seq) if delivered else None
-            uplog.receive(
-                session, gateway, wire.Envelope(tuple(entries), has), now=datetime.now(UTC)
-            )
+            has = Cursor(gateway.down_log, gateway.down_seq) if delivered else None
+            uplog.receive(session, gateway, Envelope(tuple(entries), has), now=datetime.now(UTC))
 
     def pay_cash(self, house: House, yuan: str) -> UUID:
         """Cash for a house's electricity, taken at the counter; the top-up."""
@@ -162,15 +163,15 @@ class Town:
                 session.add(topup)
 
 
-def reading(point: UUID, total: str) -> wire.Read:
-    return wire.Read(point, _reading(total))
+def reading(point: UUID, total: str) -> Read:
+    return Read(point, _reading(total))
 
 
-def supply(point: UUID, seen: Supply, *, wanted: Supply, why: Why) -> wire.SupplyChanged:
-    return wire.SupplyChanged(point, datetime.now(UTC), seen, wanted, why, None)
+def supply(point: UUID, seen: Supply, *, wanted: Supply, why: Why) -> SupplyChanged:
+    return SupplyChanged(point, datetime.now(UTC), seen, wanted, why, None)
 
 
-def charge(point: UUID, purse: UUID, yuan: str, total: str) -> wire.Charged:
+def charge(point: UUID, purse: UUID, yuan: str, total: str) -> Charged:
     now = datetime.now(UTC)
     amount = Money.yuan(yuan)
     position = Position(
@@ -184,7 +185,7 @@ def charge(point: UUID, purse: UUID, yuan: str, total: str) -> wire.Charged:
     moved = Transfer(
         ledger.prepaid(purse), ledger.income("energy"), amount, Reason.CHARGE, str(uuid4()), now
     )
-    return wire.Charged(point, position, (moved,))
+    return Charged(point, position, (moved,))
 
 
 def _reading(total: str) -> Reading:

@@ -15,7 +15,7 @@ from cloud.services import acknowledgements, alarms, estate
 from cloud.services.acknowledgements import Chosen, NoneIsOn, NothingChosen
 from cloud.tables import utc_now
 from cloud.web import COOKIE
-from prepaid.wire import AlarmKind, Trouble
+from prepaid.wire.uplog import AlarmKind, Trouble
 from tests.cloud.test_overrides import HEADERS
 
 pytestmark = pytest.mark.processes

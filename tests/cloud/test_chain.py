@@ -15,18 +15,9 @@ from sqlmodel import col
 from cloud import tables
 from cloud.services import chain, uplog
 from prepaid.reading import Reading, Supply
-from prepaid.wire import (
-    NO_ENTRY,
-    Cursor,
-    Entry,
-    Envelope,
-    GatewayAlarm,
-    Halt,
-    Read,
-    Trouble,
-    Up,
-    write_up,
-)
+from prepaid.wire.entry import NO_ENTRY, Cursor, Entry
+from prepaid.wire.envelope import Envelope, Halt
+from prepaid.wire.uplog import GatewayAlarm, Read, Trouble, Up, write_up
 
 pytestmark = pytest.mark.processes
 

@@ -20,7 +20,10 @@ from prepaid.ledger import Reason, Transfer, expenses, prepaid
 from prepaid.money import Money
 from prepaid.offline_code import WINDOW, Credit
 from prepaid.point import Policy
-from prepaid.wire import CodeEntered, Credited, Cursor, Entry, Envelope, read_down, write_up
+from prepaid.wire.downlog import Credited, read_down
+from prepaid.wire.entry import Cursor, Entry
+from prepaid.wire.envelope import Envelope
+from prepaid.wire.uplog import CodeEntered, write_up
 from tests.cloud.conftest import enrol, meter
 
 pytestmark = pytest.mark.processes

@@ -14,7 +14,8 @@ from cloud.services.gateway_keys import code_key
 from prepaid import offline_code
 from prepaid.money import Money
 from prepaid.offline_code import Credit
-from prepaid.wire import EmergencyTaken, TapsClosed, read_down
+from prepaid.wire.downlog import TapsClosed, read_down
+from prepaid.wire.uplog import EmergencyTaken
 from tests.cloud.conftest import enrol
 from tests.cloud.test_overrides import staff
 

@@ -25,7 +25,8 @@ from edge.uplink.cloud_http import Refused, Unreachable, checked
 from edge.uplink.enrol import CannotEnrol, NoMore
 from prepaid.enrolment import Enrol, Renew, Token, open_first_grant, written_key
 from prepaid.seal import KeySet
-from prepaid.wire import CloudKeys, Envelope, read_down
+from prepaid.wire.downlog import CloudKeys, read_down
+from prepaid.wire.envelope import Envelope
 from tests.cloud.conftest import NOON
 
 pytestmark = pytest.mark.processes

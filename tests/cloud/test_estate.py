@@ -18,7 +18,9 @@ from cloud.tables import Account, Building, Gateway, Purse, Room, Site
 from prepaid.money import Money
 from prepaid.point import Meter, Policy
 from prepaid.tariff_document import BadTariff
-from prepaid.wire import Credited, Cursor, Envelope, PointSet, TariffSet, read_down
+from prepaid.wire.downlog import Credited, PointSet, TariffSet, read_down
+from prepaid.wire.entry import Cursor
+from prepaid.wire.envelope import Envelope
 from tests.cloud.conftest import NOON
 
 pytestmark = pytest.mark.processes

@@ -17,7 +17,7 @@ from cloud.services import estate, sheets
 from cloud.services.devices import mountings
 from cloud.services.places.sheet import COLUMNS
 from cloud.tables import utc_now
-from prepaid import wire
+from prepaid.wire.downlog import Decided, read_down
 from tests.cloud.test_meter_changes import PHOTO
 from tests.cloud.test_overrides import staff
 from tests.cloud.test_particulars import charged
@@ -262,8 +262,8 @@ def test_a_meter_is_changed_on_its_page_and_its_whole_life_is_shown(
             .order_by(col(row.seq).desc())
             .limit(1)
         ).scalar_one()
-    said = wire.read_down(last)
-    assert isinstance(said, wire.Decided)
+    said = read_down(last)
+    assert isinstance(said, Decided)
     assert (said.was.meter_no, said.point.meter.meter_no) == ("home-电", "202400000009")
 
 

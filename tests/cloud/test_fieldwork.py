@@ -14,7 +14,9 @@ from cloud import tables
 from cloud.services import uplog
 from cloud.services.devices import mountings
 from prepaid.point import Meter
-from prepaid.wire import Envelope, FieldWork, MeterLinked, PointSet, Work, read_down
+from prepaid.wire.downlog import PointSet, read_down
+from prepaid.wire.envelope import Envelope
+from prepaid.wire.uplog import FieldWork, MeterLinked, Work
 from tests.cloud.test_uplog import NOON, at, entries
 
 pytestmark = pytest.mark.processes

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cloud.services import enrolment
 from cloud.tables import UnknownCode, utc_now
 from prepaid.enrolment import Enrol, Token
-from prepaid.wire import CodeVoided
+from prepaid.wire.downlog import CodeVoided
 from tests.cloud.test_credit_api import told
 from tests.cloud.test_overrides import staff
 

@@ -12,7 +12,7 @@ from cloud import tables
 from cloud.services import board
 from prepaid.momentary import Measurand, Momentary
 from prepaid.reading import Reading, Supply
-from prepaid.wire import Measured, Read
+from prepaid.wire.uplog import Measured, Read
 from tests.cloud.test_overrides import say, staff
 from tests.cloud.test_uplog import NOON, at, entries, receive, rejected
 

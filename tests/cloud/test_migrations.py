@@ -15,7 +15,7 @@ from cloud.db import connect_args, migrate
 from prepaid.money import Money
 from prepaid.point import Policy
 from prepaid.rating import Position
-from prepaid.wire import Credited, PointSet, read_down
+from prepaid.wire.downlog import Credited, PointSet, read_down
 
 pytestmark = pytest.mark.processes
 

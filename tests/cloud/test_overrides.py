@@ -20,20 +20,10 @@ from prepaid.point import Meter, Policy
 from prepaid.reading import Supply
 from prepaid.register import Confidence, Effect, Evidence, Kind
 from prepaid.supply import Override
-from prepaid.wire import (
-    Alarm,
-    AlarmKind,
-    BrakeReleased,
-    Cursor,
-    Entry,
-    Envelope,
-    GatewayAlarm,
-    Pinned,
-    Read,
-    Trouble,
-    read_down,
-    write_up,
-)
+from prepaid.wire.downlog import BrakeReleased, Pinned, read_down
+from prepaid.wire.entry import Cursor, Entry
+from prepaid.wire.envelope import Envelope
+from prepaid.wire.uplog import Alarm, AlarmKind, GatewayAlarm, Read, Trouble, write_up
 from tests.cloud.conftest import NOON
 from tests.cloud.test_uplog import LOG, at, read
 

@@ -16,11 +16,12 @@ from cloud import tables
 from cloud.services import pointsets
 from cloud.services.devices import decisions, particulars, register
 from cloud.services.devices.particulars import Particulars
-from prepaid import rating, tariff_document, wire
+from prepaid import rating, tariff_document
 from prepaid.money import Money
 from prepaid.rating import Position
 from prepaid.reading import Reading
-from prepaid.wire import FieldWork, MeterLinked, PointSet, Work
+from prepaid.wire.downlog import Down, PointSet, read_down
+from prepaid.wire.uplog import FieldWork, MeterLinked, Work
 from tests.cloud.test_fieldwork import meter, say
 from tests.cloud.test_meter_changes import hear, mounted_long_ago, rated_again
 from tests.cloud.test_meter_changes import staff as engineer
@@ -259,11 +260,11 @@ def test_a_link_that_the_technician_undid_himself_is_not_offered_to_be_undone(
     assert "撤销工程人员的对表" not in staff.get(f"/meters/points/{home.electricity}").text
 
 
-def last_said(session, gateway_id) -> wire.Down:
+def last_said(session, gateway_id) -> Down:
     """What the gateway was told last."""
     row = tables.DownEntry
     bodies = select(col(row.body)).where(col(row.gateway_id) == gateway_id)
-    return wire.read_down(session.execute(bodies.order_by(col(row.seq).desc())).scalars().first())
+    return read_down(session.execute(bodies.order_by(col(row.seq).desc())).scalars().first())
 
 
 def charged(database, home) -> None:

@@ -18,10 +18,11 @@ from sqlmodel import Session
 from cloud.services import answers, plain_readings, uplog
 from cloud.services.downlog import Batch
 from cloud.services.plain_readings import Said
-from prepaid import wire
 from prepaid.reading import Reading, Supply
 from prepaid.register import Confidence, Effect, Evidence, Kind
-from prepaid.wire import NO_ENTRY, Cursor, Entry, Envelope, Read, read_up, write_up
+from prepaid.wire.entry import NO_ENTRY, Cursor, Entry
+from prepaid.wire.envelope import Envelope, Takeover
+from prepaid.wire.uplog import Read, read_up, write_up
 
 pytestmark = pytest.mark.processes
 
@@ -212,7 +213,7 @@ def test_an_envelope_without_entries_or_with_a_request_is_left_to_uplog(office, 
         replace(said, entries=()),
         replace(said, cursor=None),
         replace(said, sender=UUID(int=2)),
-        replace(said, takeover=wire.Takeover(LOG, None)),
+        replace(said, takeover=Takeover(LOG, None)),
         replace(said, credential=5),
     ):
         with in_step() as session:

@@ -28,7 +28,8 @@ from cloud.services.readings import partitions
 from prepaid.ledger import Book, Reason, Transfer, clearing, prepaid
 from prepaid.money import Money
 from prepaid.purse import Purpose
-from prepaid.wire import Credited, PointSet, Recalled
+from prepaid.wire.downlog import Credited, PointSet
+from prepaid.wire.uplog import Recalled
 from tests.cloud.conftest import NOON
 from tests.cloud.test_takeover import Town
 from tests.edge.simulated import clock, simulated, until

@@ -13,15 +13,8 @@ from cloud import tables
 from cloud.services import estate, overrides
 from cloud.tables import utc_now
 from prepaid.reading import Supply
-from prepaid.wire import (
-    BrakeReleased,
-    EmergencyTaken,
-    GatewayAlarm,
-    Pinned,
-    TapsClosed,
-    Trouble,
-    read_down,
-)
+from prepaid.wire.downlog import BrakeReleased, Pinned, TapsClosed, read_down
+from prepaid.wire.uplog import EmergencyTaken, GatewayAlarm, Trouble
 from tests.cloud import test_credit_api as credit
 from tests.cloud.test_overrides import at, say, staff
 

@@ -31,12 +31,12 @@ from edge.ledger.store import Hold, Store
 from edge.lines.bus import Bus
 from edge.lines.pace import Pace
 from edge.uplink.sync import Sync
-from prepaid import wire
 from prepaid.ledger import Reason, Transfer, clearing, prepaid
 from prepaid.money import Money
 from prepaid.point import Policy, ServicePoint
 from prepaid.seal import KeySet
-from prepaid.wire import Credited, Envelope, Takeover
+from prepaid.wire.downlog import Credited
+from prepaid.wire.envelope import Envelope, Halt, Takeover, unpack
 from tests.edge.simulated import ELECTRICITY, ElectricityMeter, Wire, clock, simulated, until
 
 pytestmark = pytest.mark.processes
@@ -138,7 +138,7 @@ class Machine:
 
     def publish(self, payload: bytes) -> None:
         if self.cloud.is_there:
-            self.cloud.tell(self.cloud.receive(wire.unpack(payload)))
+            self.cloud.tell(self.cloud.receive(unpack(payload)))
 
     async def start(self) -> None:
         """As `wattwell edge run` does, of a machine that has just been switched on."""
@@ -459,7 +459,7 @@ async def test_what_the_dead_gateway_told_nobody_is_charged_by_the_spare_and_nev
     answer = town.cloud.receive(late)
     await town.use(spare, "112.00")
 
-    assert answer.halt is wire.Halt.REPLACED
+    assert answer.halt is Halt.REPLACED
     # 12 kWh at 0.50 of 10.00
     assert spare.balance == town.cloud.balance == Money.yuan("4.00")
     await spare.stop()
@@ -477,8 +477,8 @@ async def test_of_two_spares_only_one_takes_over(town: Town):
     again = town.cloud.receive(Envelope(sender=one.log, takeover=one))
     back = town.cloud.receive(Envelope(sender=old, takeover=Takeover(old, one.log)))
 
-    assert (first.halt, second.halt, again.halt) == (None, wire.Halt.UNKNOWN, None)
-    assert back.halt is wire.Halt.REPLACED
+    assert (first.halt, second.halt, again.halt) == (None, Halt.UNKNOWN, None)
+    assert back.halt is Halt.REPLACED
     assert town.cloud.gateway.up_log == one.log
     assert town.cloud.alarms() == [("taken-over", False)]
 

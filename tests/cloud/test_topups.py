@@ -20,7 +20,7 @@ from cloud.services.money.stages import stages_of
 from prepaid import ledger as ledger_rules
 from prepaid.ledger import clearing, returning
 from prepaid.money import ZERO, Money
-from prepaid.wire import Credited, read_down
+from prepaid.wire.downlog import Credited, read_down
 from tests.cloud.conftest import FakeChannel
 
 pytestmark = pytest.mark.processes

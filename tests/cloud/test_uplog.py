@@ -23,18 +23,9 @@ from prepaid.rating import Position, Running
 from prepaid.reading import Reading, Supply
 from prepaid.register import Confidence, Effect, Evidence, Kind
 from prepaid.supply import Why
-from prepaid.wire import (
-    Alarm,
-    AlarmKind,
-    Charged,
-    Cursor,
-    Entry,
-    Envelope,
-    Read,
-    SupplyChanged,
-    Up,
-    write_up,
-)
+from prepaid.wire.entry import Cursor, Entry
+from prepaid.wire.envelope import Envelope
+from prepaid.wire.uplog import Alarm, AlarmKind, Charged, Read, SupplyChanged, Up, write_up
 
 pytestmark = pytest.mark.processes
 

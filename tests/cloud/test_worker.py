@@ -27,24 +27,15 @@ from cloud.services import downlog, ledger, topups
 from cloud.services.plain_readings import Said
 from cloud.settings import Settings
 from cloud.worker import Worker
-from prepaid import wire
 from prepaid.ledger import Reason, Transfer, income, prepaid
 from prepaid.money import Money
 from prepaid.rating import Position
 from prepaid.reading import Reading
 from prepaid.seal import KeySet
-from prepaid.wire import (
-    NO_ENTRY,
-    Charged,
-    Credited,
-    Cursor,
-    Entry,
-    Envelope,
-    PointSet,
-    Read,
-    TariffSet,
-    write_up,
-)
+from prepaid.wire.downlog import Credited, PointSet, TariffSet, read_down
+from prepaid.wire.entry import NO_ENTRY, Cursor, Entry, verify
+from prepaid.wire.envelope import Envelope, pack
+from prepaid.wire.uplog import Charged, Read, write_up
 
 pytestmark = pytest.mark.processes
 
@@ -93,7 +84,7 @@ class Gateway:
         return self
 
     async def say(self, *entries: Entry, cursor: Cursor | None = None) -> None:
-        envelope = wire.pack(Envelope(entries, cursor))
+        envelope = pack(Envelope(entries, cursor))
         await self.client.publish(f"wattwell.{self.gateway_no}.up", envelope)
         await self.client.flush()
 
@@ -178,8 +169,8 @@ async def test_what_the_cloud_decided_comes_down_signed_and_in_order(
     assert [entry.seq for entry in sent.entries] == [1, 2, 3, 4]
     for entry in sent.entries:
         assert entry.log == home.down_log
-        wire.verify(entry, keys.cloud.public_key())
-    kinds = [type(wire.read_down(entry.body)) for entry in sent.entries]
+        verify(entry, keys.cloud.public_key())
+    kinds = [type(read_down(entry.body)) for entry in sent.entries]
     assert kinds == [TariffSet, PointSet, TariffSet, PointSet]
 
 
@@ -197,7 +188,7 @@ async def test_a_credit_is_sent_at_once_and_again_until_the_gateway_has_it(
         again = await gateway.hear(lambda envelope: len(envelope.entries) > 0)  # 5 s later
         assert first.entries == again.entries
         (entry,) = first.entries
-        assert isinstance(wire.read_down(entry.body), Credited)
+        assert isinstance(read_down(entry.body), Credited)
 
         await gateway.say(cursor=Cursor(home.down_log, 5))
         await gateway.hear(lambda envelope: not envelope.entries)
@@ -337,7 +328,7 @@ async def test_a_worker_goes_on_after_what_nobody_foresaw(
         topups.book(database, order("50"), channel="sandbox", now=tables.utc_now())
         sent = await gateway.hear(lambda envelope: len(envelope.entries) > 0)
         await gateway.ask(charge(home, 2, 1), expect=2)
-    assert isinstance(wire.read_down(sent.entries[0].body), Credited)
+    assert isinstance(read_down(sent.entries[0].body), Credited)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from dashboards.words import CATALOGUES
 from prepaid.reading import Supply
 from prepaid.register import Kind
 from prepaid.supply import Why
-from prepaid.wire import AlarmKind, Trouble
+from prepaid.wire.uplog import AlarmKind, Trouble
 from tests.dashboards.cards import NOW, identity
 
 

@@ -21,11 +21,12 @@ from edge.ledger.store import Store
 from edge.lines.bus import Bus
 from edge.lines.pace import Pace
 from edge.lines.ports import LineAway
-from prepaid import ledger, wire
+from prepaid import ledger
 from prepaid.ledger import Reason, Transfer
 from prepaid.money import Money
 from prepaid.point import Meter, Policy, Restore, ServicePoint
-from prepaid.wire import TariffSet, Up
+from prepaid.wire.downlog import TariffSet
+from prepaid.wire.uplog import Up, read_up
 from protocols import bcd
 from protocols.cj188 import frame as cj188_frame
 from protocols.cj188 import slave as cj188_slave
@@ -324,7 +325,7 @@ class Room:
 
     def up(self) -> list[Up]:
         """Everything told to the cloud."""
-        return [wire.read_up(entry.body) for entry in self.store.unacked(10_000)]
+        return [read_up(entry.body) for entry in self.store.unacked(10_000)]
 
     def told(self, kind: type) -> list[Any]:
         return [message for message in self.up() if isinstance(message, kind)]

@@ -15,7 +15,7 @@ from prepaid.ledger import credit_balance, prepaid
 from prepaid.money import Money
 from prepaid.reading import Supply
 from prepaid.supply import Why
-from prepaid.wire import Alarm, AlarmKind, Charged, Read, SupplyChanged
+from prepaid.wire.uplog import Alarm, AlarmKind, Charged, Read, SupplyChanged
 from tests.edge.simulated import (
     ALLOW_CLOSE,
     ELECTRICITY,

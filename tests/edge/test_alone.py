@@ -30,11 +30,11 @@ from prepaid import offline_code
 from prepaid.ledger import Reason
 from prepaid.money import Money
 from prepaid.offline_code import Credit
-from prepaid.wire import (
+from prepaid.wire.downlog import Credited
+from prepaid.wire.uplog import (
     Alarm,
     AlarmKind,
     Charged,
-    Credited,
     GatewayAlarm,
     SupplyChanged,
     Trouble,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from prepaid.money import Money
-from prepaid.wire import Alarm, AlarmKind
+from prepaid.wire.uplog import Alarm, AlarmKind
 from protocols.dlt645.frame import Decoder
 from protocols.dlt645.relay import RelayCommand
 from tests.edge.simulated import ELECTRICITY, TRIP, Room, Wire, commands, simulated

@@ -30,20 +30,21 @@ from edge.codes import (
 from edge.ledger import ledger_file, onlooker
 from edge.ledger.store import Hold, Store
 from edge.ledger.upkeep import Upkeep
-from prepaid import offline_code, wire
+from prepaid import offline_code
 from prepaid.ledger import TransferIdReused, prepaid
 from prepaid.money import ZERO, Money
 from prepaid.offline_code import WINDOW, Credit
 from prepaid.point import EmergencyCredit, Policy, Restore
 from prepaid.reading import Supply
 from prepaid.supply import Why
-from prepaid.wire import (
+from prepaid.wire.uplog import (
     CodeEntered,
     EmergencyRepaid,
     EmergencyTaken,
     GatewayAlarm,
     SupplyChanged,
     Trouble,
+    read_up,
 )
 from tests.edge.simulated import (
     ELECTRICITY,
@@ -85,7 +86,7 @@ def credit(store: Store, number: int, yuan: str) -> None:
 
 
 def told(store: Store, kind: type) -> list[object]:
-    found = (wire.read_up(entry.body) for entry in store.unacked(1000))
+    found = (read_up(entry.body) for entry in store.unacked(1000))
     return [message for message in found if isinstance(message, kind)]
 
 

@@ -12,7 +12,7 @@ from uuid import UUID
 from prepaid.point import Policy
 from prepaid.reading import Supply
 from prepaid.supply import Override, Why
-from prepaid.wire import Alarm, AlarmKind, GatewayAlarm, SupplyChanged, Trouble
+from prepaid.wire.uplog import Alarm, AlarmKind, GatewayAlarm, SupplyChanged, Trouble
 from protocols import bcd
 from tests.edge.simulated import ELECTRICITY, EVENING, Room, simulated
 

@@ -14,7 +14,8 @@ from prepaid.money import Money
 from prepaid.point import Meter, Opening, ServicePoint
 from prepaid.reading import Reading
 from prepaid.resolution import Accepted, Decision, Dismissed, Estimated, Exchanged, Restarted
-from prepaid.wire import Charged, Decided, DecisionTaken, Read
+from prepaid.wire.downlog import Decided
+from prepaid.wire.uplog import Charged, DecisionTaken, Read
 from tests.edge.simulated import ELECTRICITY, PURSE, ElectricityMeter, Room, clock, simulated
 
 OLD = ELECTRICITY.meter

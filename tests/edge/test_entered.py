@@ -17,7 +17,8 @@ from prepaid.money import Money
 from prepaid.point import Meter
 from prepaid.register import Effect, Kind
 from prepaid.resolution import Accepted, Decision, Restarted
-from prepaid.wire import Decided, Read
+from prepaid.wire.downlog import Decided
+from prepaid.wire.uplog import Read
 from tests.edge.simulated import ELECTRICITY, PURSE, ElectricityMeter, Room, simulated, until
 
 POINT = ELECTRICITY.id

@@ -21,10 +21,11 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from edge.ledger.onlooker import read_balances
 from edge.ledger.store import Store
-from prepaid import wire
 from prepaid.money import Money
 from prepaid.seal import seal
-from prepaid.wire import Credited, Cursor, Entry, Envelope
+from prepaid.wire.downlog import Credited, write_down
+from prepaid.wire.entry import Cursor, Entry, sign
+from prepaid.wire.envelope import Envelope, unpack
 from tests.edge.simulated import ELECTRICITY, POWER_TARIFF, PURSE, top_up, until
 from wattwell.broker import Broker
 
@@ -87,11 +88,11 @@ async def test_a_credit_comes_down_is_booked_once_and_acknowledged(
     heard: list[Envelope] = []
 
     async def hear(message: nats.aio.msg.Msg) -> None:
-        heard.append(wire.unpack(message.data))
+        heard.append(unpack(message.data))
 
     await cloud.subscribe("wattwell.GW-0001.up", cb=hear)
     log = uuid4()
-    entry = wire.sign(Entry(log, 1, wire.write_down(Credited(top_up("20.00")))), KEY)
+    entry = sign(Entry(log, 1, write_down(Credited(top_up("20.00")))), KEY)
     process = program.start()
     await until(lambda: bool(heard), within_s=SOON_S)
 
@@ -130,11 +131,11 @@ async def test_another_gateway_cannot_put_it_off_by_taking_its_number_for_a_clie
     answers: list[Envelope] = []
 
     async def hear(message: nats.aio.msg.Msg) -> None:
-        answers.append(wire.unpack(message.data))
+        answers.append(unpack(message.data))
 
     await cloud.subscribe("wattwell.GW-0001.up", cb=hear)
     log = uuid4()
-    entry = wire.sign(Entry(log, 1, wire.write_down(Credited(top_up("20.00")))), KEY)
+    entry = sign(Entry(log, 1, write_down(Credited(top_up("20.00")))), KEY)
     await cloud.publish(
         "wattwell.GW-0001.down", seal(Envelope((entry,)), KEY, gateway_no="GW-0001")
     )
@@ -152,15 +153,13 @@ async def test_killed_while_credits_come_it_goes_on_where_its_cursor_is(
 
     async def hear(message: nats.aio.msg.Msg) -> None:
         nonlocal cursor
-        envelope = wire.unpack(message.data)
+        envelope = unpack(message.data)
         cursor = max(cursor, envelope.cursor.seq if envelope.cursor else 0)
 
     await cloud.subscribe("wattwell.GW-0001.up", cb=hear)
     log = uuid4()
     credits = [
-        wire.sign(
-            Entry(log, n, wire.write_down(Credited(top_up("1.00", cause=f"sandbox:{n}")))), KEY
-        )
+        sign(Entry(log, n, write_down(Credited(top_up("1.00", cause=f"sandbox:{n}")))), KEY)
         for n in range(1, 31)
     ]
 

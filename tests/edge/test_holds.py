@@ -12,23 +12,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from edge.ledger.rows import Intent
 from edge.ledger.store import Hold, Store, StoreHeld
 from edge.uplink.sync import Sync
-from prepaid import wire
 from prepaid.money import ZERO, Money
 from prepaid.reading import Supply
 from prepaid.seal import KeySet, seal
-from prepaid.wire import (
-    NO_ENTRY,
-    Carried,
-    Credited,
-    Cursor,
-    Down,
-    Entry,
-    Envelope,
-    Halt,
-    Read,
-    Resumed,
-    Takeover,
-)
+from prepaid.wire.downlog import Carried, Credited, Down, Resumed, write_down
+from prepaid.wire.entry import NO_ENTRY, Cursor, Entry, sign
+from prepaid.wire.envelope import Envelope, Halt, Takeover, unpack
+from prepaid.wire.uplog import Read
 from tests.edge.simulated import ELECTRICITY, PURSE, Room, clock, simulated, top_up
 from tests.prepaid.values import read
 
@@ -55,13 +45,13 @@ class Wires:
         self.running = asyncio.create_task(self.sync.run())
 
     def publish(self, payload: bytes) -> None:
-        self.said.append(wire.unpack(payload))
+        self.said.append(unpack(payload))
 
     async def hear(
         self, cursor: Cursor | None, *messages: Down, first: int = 1, halt: Halt | None = None
     ) -> None:
         entries = tuple(
-            wire.sign(Entry(self.log, seq, wire.write_down(message)), KEY)
+            sign(Entry(self.log, seq, write_down(message)), KEY)
             for seq, message in enumerate(messages, first)
         )
         await asyncio.sleep(0.1)  # it has said something that can be answered

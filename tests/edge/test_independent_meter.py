@@ -25,7 +25,7 @@ from edge.lines.place import TcpAt
 from edge.lines.ports import tcp_port
 from prepaid.money import Money
 from prepaid.reading import Supply
-from prepaid.wire import Alarm, AlarmKind, Charged, SupplyChanged, read_up
+from prepaid.wire.uplog import Alarm, AlarmKind, Charged, SupplyChanged, read_up
 from tests.edge.simulated import ELECTRICITY, POWER_TARIFF, PURSE, top_up, until
 
 FORWARD_ACTIVE = 0x00010000

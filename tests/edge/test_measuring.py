@@ -17,7 +17,7 @@ from edge.lines.pace import Pace
 from edge.measuring import Measuring
 from prepaid.momentary import Measurand
 from prepaid.point import ServicePoint
-from prepaid.wire import Measured, Read
+from prepaid.wire.uplog import Measured, Read
 from protocols import bcd
 from protocols.dlt645.frame import Decoder
 from protocols.modbus.slave import Table

@@ -12,7 +12,7 @@ from prepaid.money import Money
 from prepaid.point import Restore
 from prepaid.reading import Supply
 from prepaid.supply import Why
-from prepaid.wire import Alarm, AlarmKind, Charged, Read, SupplyChanged
+from prepaid.wire.uplog import Alarm, AlarmKind, Charged, Read, SupplyChanged
 from tests.edge.simulated import ELECTRICITY, PURSE, WATER, ModbusMeter, Room, simulated
 
 POINT = replace(

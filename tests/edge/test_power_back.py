@@ -16,7 +16,7 @@ from edge.ledger.store import Store
 from edge.lines.bus import Bus
 from prepaid.point import Restore, ServicePoint
 from prepaid.supply import Why
-from prepaid.wire import SupplyChanged, read_up
+from prepaid.wire.uplog import SupplyChanged, read_up
 from protocols.dlt645.frame import Decoder
 from protocols.dlt645.relay import RelayCommand
 from tests.edge.simulated import (

@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from prepaid.money import Money
-from prepaid.wire import Alarm, AlarmKind, Read
+from prepaid.wire.uplog import Alarm, AlarmKind, Read
 from tests.edge.simulated import (
     ELECTRICITY,
     PURSE,

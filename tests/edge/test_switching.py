@@ -17,7 +17,7 @@ from prepaid.ledger import Reason, Transfer, income, prepaid
 from prepaid.money import Money
 from prepaid.point import Policy, Restore, ServicePoint
 from prepaid.reading import Supply
-from prepaid.wire import Alarm, AlarmKind, SupplyChanged
+from prepaid.wire.uplog import Alarm, AlarmKind, SupplyChanged
 from protocols.cj188.items import Valve
 from protocols.dlt645.master import RelayCommand
 from tests.edge.simulated import (

@@ -13,7 +13,7 @@ from prepaid.point import Restore, ServicePoint
 from prepaid.rating import NOBODY
 from prepaid.reading import Supply
 from prepaid.supply import Why
-from prepaid.wire import Alarm, Charged, SupplyChanged
+from prepaid.wire.uplog import Alarm, Charged, SupplyChanged
 from tests.edge.simulated import ELECTRICITY, PURSE, Room, simulated
 
 NEXT = UUID("00000000-0000-0000-0000-0000000000ff")

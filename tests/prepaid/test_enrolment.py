@@ -24,7 +24,7 @@ from prepaid.enrolment import (
     written_key,
 )
 from prepaid.seal import KeySet, NotSigned
-from prepaid.wire import BadMessage
+from prepaid.wire.message import BadMessage
 from tests.prepaid.values import EVENING
 
 CLOUD, OTHER, GATEWAY, THIEF = (

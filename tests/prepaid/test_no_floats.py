@@ -19,7 +19,6 @@ from uuid import UUID
 import pytest
 
 import prepaid
-from prepaid import wire
 from prepaid.brake import Brake
 from prepaid.common_use import Invoice, MeterUse
 from prepaid.cycle import Cycle, Every
@@ -32,12 +31,18 @@ from prepaid.reading import Reading
 from prepaid.resolution import Estimated, Exchanged, Restarted
 from prepaid.sharing import Member, Standing
 from prepaid.tariff import Fixed, Rate, Season, Tiers
+from prepaid.wire.downlog import Credited, read_down, write_down
+from prepaid.wire.message import BadMessage
+from prepaid.wire.uplog import CodeEntered, Read, Withdrawn, read_up, write_up
 from tests.prepaid.situations import OPEN
 from tests.prepaid.test_allocation import AGREEMENT
 from tests.prepaid.values import METER
 
 FOLDER = Path(prepaid.__file__).parent
-MODULES = sorted(module.name for module in pkgutil.iter_modules([str(FOLDER)]))
+MODULES = sorted(
+    module.name.removeprefix("prepaid.")
+    for module in pkgutil.walk_packages([str(FOLDER)], "prepaid.")
+)
 
 ALLOWED: dict[tuple[str, str], str] = {}
 """Where a float is made all the same, and what is done with it."""
@@ -182,8 +187,8 @@ def scan(source: str) -> Floats:
 
 
 def scanned() -> Iterator[tuple[str, Floats]]:
-    for path in sorted(FOLDER.glob("*.py")):
-        yield path.name, scan(path.read_text(encoding="utf-8"))
+    for path in sorted(FOLDER.rglob("*.py")):
+        yield path.relative_to(FOLDER).as_posix(), scan(path.read_text(encoding="utf-8"))
 
 
 def test_nothing_in_the_rules_writes_or_makes_a_float():
@@ -285,10 +290,10 @@ CASES: list[tuple[Any, str, Any]] = [
     (Rate("energy", Decimal(1), None, ({"all": Decimal(1)},)), "prices", ({"all": 0.56},)),
     (Fixed("service", Decimal(5), MONTHLY), "amount", 5.0),
     (Credit(1, Money(1)), "amount", 1.0),
-    (wire.CodeEntered(UUID(int=1), 1, Money(1), NOW), "amount", 1.0),
+    (CodeEntered(UUID(int=1), 1, Money(1), NOW), "amount", 1.0),
     (Opening(Decimal(1), NOW), "total", 1.0),
     (
-        wire.Withdrawn(
+        Withdrawn(
             UUID(int=1),
             Transfer(Book("a"), Book("b"), Money(1), Reason.TOP_UP, "1", NOW),
             None,
@@ -321,7 +326,7 @@ FOLLOWS = {
     "resolution": {"Resolved"},
     "sharing": {"Line", "Sheet"},
     "usual": {"Stretch"},
-    "wire": {"Carried"},
+    "wire.downlog": {"Carried"},
 }
 
 
@@ -363,16 +368,16 @@ def test_every_value_that_holds_a_number_is_known_here():
 )
 def test_a_number_with_a_point_is_refused_on_the_wire(number: str):
     # JSON's numbers are floats to many who read them; quantities are sent as texts
-    message = wire.write_up(wire.Read(UUID(int=1), READING))
-    assert wire.read_up(message) == wire.Read(UUID(int=1), READING)
-    with pytest.raises(wire.BadMessage, match=r"text|finite"):
-        wire.read_up(message.replace('"1523.40"', number))
+    message = write_up(Read(UUID(int=1), READING))
+    assert read_up(message) == Read(UUID(int=1), READING)
+    with pytest.raises(BadMessage, match=r"text|finite"):
+        read_up(message.replace('"1523.40"', number))
 
 
 def test_an_amount_of_money_is_no_float_on_the_wire():
     transfer = Transfer(Book("a"), Book("b"), Money(5000), Reason.TOP_UP, "at 1.5, 2.5", NOW)
-    message = wire.write_down(wire.Credited(transfer))
-    assert wire.read_down(message) == wire.Credited(transfer)
+    message = write_down(Credited(transfer))
+    assert read_down(message) == Credited(transfer)
     for number in ("5000.0", "5e3"):
-        with pytest.raises(wire.BadMessage, match="text"):
-            wire.read_down(message.replace("5000", number))
+        with pytest.raises(BadMessage, match="text"):
+            read_down(message.replace("5000", number))

@@ -9,9 +9,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prepaid import wire
 from prepaid.seal import KeySet, NotSigned, key_id, seal
-from prepaid.wire import BadMessage, Cursor, Entry, Envelope, Halt
+from prepaid.wire.entry import Cursor, Entry, sign
+from prepaid.wire.envelope import Envelope, Halt, pack
+from prepaid.wire.message import BadMessage
 from tests.prepaid.values import EVENING
 
 LOG = UUID("00000000-0000-0000-0000-0000000000cc")
@@ -27,7 +28,7 @@ def test_a_sealed_envelope_arrives_as_it_was_sent():
 def test_the_payload_is_one_line_of_text_and_the_envelope_as_it_was_written():
     line, written = seal(SAID, KEY, gateway_no="GW-1").split(b"\n")
     assert line.startswith(b"wattwell 1 " + key_id(KEY.public_key()).encode() + b" ")
-    assert written == wire.pack(SAID)
+    assert written == pack(SAID)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +45,7 @@ def test_the_payload_is_one_line_of_text_and_the_envelope_as_it_was_written():
 def test_nothing_in_it_can_be_another_than_was_signed(other: Envelope):
     line = seal(SAID, KEY, gateway_no="GW-1").partition(b"\n")[0]
     with pytest.raises(NotSigned, match="does not verify"):
-        KEYS.unseal(line + b"\n" + wire.pack(other), gateway_no="GW-1")
+        KEYS.unseal(line + b"\n" + pack(other), gateway_no="GW-1")
 
 
 def test_what_is_said_to_one_gateway_says_nothing_to_another():
@@ -62,9 +63,9 @@ def test_while_one_key_follows_another_both_are_good():
     entry = Entry(LOG, 1, "{}")
     for key in (KEY, NEXT_KEY):
         assert both.unseal(seal(SAID, key, gateway_no="GW-1"), gateway_no="GW-1") == SAID
-        both.verify(wire.sign(entry, key))
+        both.verify(sign(entry, key))
     with pytest.raises(NotSigned):
-        both.verify(wire.sign(entry, STRANGER))
+        both.verify(sign(entry, STRANGER))
 
 
 def test_what_was_signed_and_is_no_envelope_is_told_apart_from_a_forgery():

@@ -30,11 +30,11 @@ import psycopg
 from cloud import auth
 from cloud.db import Database
 from edge.ledger import ledger_file
-from prepaid import ledger, wire
+from prepaid import ledger
 from prepaid.money import Money
 from prepaid.reading import Supply
 from prepaid.supply import Why
-from prepaid.wire import Charged, Read, SupplyChanged
+from prepaid.wire.uplog import Charged, Read, SupplyChanged, Up, read_up
 from simulators.building import Building, load
 from wattwell import seed
 from wattwell.installation import Installation
@@ -154,7 +154,7 @@ def audit(programs: Programs, story: Story, campaign: Campaign) -> Findings:
     with closing(sqlite3.connect(f"file:{programs.ledger}?mode=ro", uri=True)) as db:
         faults += _credits(programs, db, campaign)
         points = {row[0]: json.loads(row[1]) for row in db.execute("SELECT id, body FROM point")}
-        log = [wire.read_up(body) for (body,) in db.execute("SELECT body FROM up ORDER BY seq")]
+        log = [read_up(body) for (body,) in db.execute("SELECT body FROM up ORDER BY seq")]
         faults += _charges(db, points, log)
         faults += _cuts(db, points, log)
     programs.halt("building")
@@ -202,7 +202,7 @@ def _credits(programs: Programs, db: sqlite3.Connection, campaign: Campaign) -> 
 
 
 def _charges(
-    db: sqlite3.Connection, points: dict[str, dict[str, object]], log: list[wire.Up]
+    db: sqlite3.Connection, points: dict[str, dict[str, object]], log: list[Up]
 ) -> Iterator[str]:
     """The charges of a point must add up to the price of what its register moved since it was first read."""
     firsts: dict[UUID, Decimal] = {}
@@ -229,7 +229,7 @@ def _charges(
 
 
 def _cuts(
-    db: sqlite3.Connection, points: dict[str, dict[str, object]], log: list[wire.Up]
+    db: sqlite3.Connection, points: dict[str, dict[str, object]], log: list[Up]
 ) -> Iterator[str]:
     """Nobody may be cut for want of credit while the purse holds some, nor stay lit beyond the bound.
 
@@ -263,7 +263,7 @@ def _cuts(
                     yield f"{points[str(point)]['name']} was cut at {message.at} with {balance} fen"
 
 
-def _is_cut(message: wire.Up) -> bool:
+def _is_cut(message: Up) -> bool:
     return (
         isinstance(message, SupplyChanged)
         and message.supply is Supply.OFF
@@ -283,7 +283,7 @@ def _bound_fen(point: dict[str, object]) -> int:
 
 
 def _meters(
-    programs: Programs, points: dict[str, dict[str, object]], log: list[wire.Up]
+    programs: Programs, points: dict[str, dict[str, object]], log: list[Up]
 ) -> Iterator[str]:
     """No register may show less than what was charged."""
     folder = programs.installation.building

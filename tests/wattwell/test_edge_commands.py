@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from edge.ledger.store import Hold, Store
 from prepaid.money import Money
-from prepaid.wire import Read
+from prepaid.wire.uplog import Read
 from tests.edge.simulated import ELECTRICITY, PURSE, top_up
 from tests.prepaid.values import read
 from wattwell.cli import app

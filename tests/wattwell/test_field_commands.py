@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from edge.ledger.store import Store
 from edge.page.app import create_api
 from edge.page.server import listen_beside, serve, socket_beside
-from prepaid.wire import AlarmKind, Trouble
+from prepaid.wire.uplog import AlarmKind, Trouble
 from tests.edge.field.rooms import FieldRoom
 from tests.edge.page.gateways import DIRECT, PIN, desk_of
 from tests.edge.simulated import ELECTRICITY, EVENING, POWER_TARIFF, WATER, until

@@ -26,7 +26,8 @@ from cloud.services.money.lost_transfers import NoSuchLostTransfer
 from cloud.tables import Account, LostTransfer, Purse, ServicePoint
 from prepaid.ledger import Reason, Transfer, prepaid
 from prepaid.purse import Purpose, pays_for
-from prepaid.wire import BadMessage, Charged, read_up
+from prepaid.wire.message import BadMessage
+from prepaid.wire.uplog import Charged, read_up
 
 
 class NoPoint(CloudError):

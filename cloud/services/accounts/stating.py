@@ -1,9 +1,9 @@
 """A last reading stated 人工认定末次示数: a gateway does not come back, so two people say where the use ends.
 
 What was used up to there is rated here, as the gateway would have, and taken out of the purse as an adjustment; from
-then on what leaves the purse is booked here. Its gateway is told all of it (prepaid.wire.Debited), and where the use
-ended, in case it comes back after all: then its own charges count, and the adjustment is taken back. What they are
-beyond what was stated a customer who was settled with does not owe: it is a loss.
+then on what leaves the purse is booked here. Its gateway is told all of it (prepaid.wire.downlog.Debited), and where
+the use ended, in case it comes back after all: then its own charges count, and the adjustment is taken back. What
+they are beyond what was stated a customer who was settled with does not owe: it is a loss.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from prepaid.rating import Position
 from prepaid.reading import Reading
 from prepaid.register import ahead_of
 from prepaid.tariff_document import parse
-from prepaid.wire import Debited
+from prepaid.wire.downlog import Debited
 
 log = logging.getLogger(__name__)
 

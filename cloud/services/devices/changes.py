@@ -26,7 +26,7 @@ from cloud.services.devices.photos import Picture
 from prepaid.point import Meter
 from prepaid.reading import Reading
 from prepaid.resolution import Accepted
-from prepaid.wire import PointEnded
+from prepaid.wire.downlog import PointEnded
 
 CHANGED = "meter-changed"  # 换表
 TRANSFORMERS = "transformers-changed"  # 换互感器

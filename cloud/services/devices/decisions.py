@@ -32,7 +32,8 @@ from prepaid.resolution import (
     Estimated,
     Restarted,
 )
-from prepaid.wire import Decided, DecisionTaken
+from prepaid.wire.downlog import Decided
+from prepaid.wire.uplog import DecisionTaken
 
 log = logging.getLogger(__name__)
 

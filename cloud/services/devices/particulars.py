@@ -27,7 +27,7 @@ from cloud.services.devices import changes, decisions, models, mountings
 from cloud.services.devices.decisions import point_of, reason
 from prepaid.point import KEYS, Meter
 from prepaid.register import round_of
-from prepaid.wire import Work
+from prepaid.wire.uplog import Work
 
 CORRECTED = "corrected"
 RATIOS = ("pt", "ct")

@@ -16,7 +16,7 @@ from cloud.services.devices import decisions, models
 from cloud.tables import Gateway, Occupancy, Purse, Room, ServicePoint
 from prepaid.point import Meter, Policy, Restore
 from prepaid.purse import Purpose, pays_for
-from prepaid.wire import Visit
+from prepaid.wire.downlog import Visit
 
 
 @dataclass(frozen=True, slots=True)

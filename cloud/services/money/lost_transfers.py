@@ -24,7 +24,7 @@ from cloud.services import audit, ledger, scopes, takeover
 from cloud.services.money import purses, withdrawals
 from prepaid.ledger import Book, Reason, Transfer, prepaid
 from prepaid.money import Money
-from prepaid.wire import Recalled, Trouble
+from prepaid.wire.uplog import Recalled, Trouble
 
 log = logging.getLogger(__name__)
 

@@ -25,7 +25,8 @@ from cloud.services.money import purses
 from cloud.tables import Purse
 from prepaid.ledger import Book, Reason, Transfer, TransferIdReused, prepaid
 from prepaid.money import ZERO, Money
-from prepaid.wire import Debited, Refusal, Withdraw, Withdrawn
+from prepaid.wire.downlog import Debited, Withdraw
+from prepaid.wire.uplog import Refusal, Withdrawn
 
 log = logging.getLogger(__name__)
 

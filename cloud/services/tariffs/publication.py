@@ -19,7 +19,7 @@ from cloud.errors import CloudError
 from cloud.services import audit, downlog, estate
 from cloud.services.approvals import Approval
 from cloud.services.tariffs import checks, drafts
-from prepaid.wire import TariffSet
+from prepaid.wire.downlog import TariffSet
 
 
 class TariffMoved(CloudError):

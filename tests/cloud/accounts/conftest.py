@@ -23,7 +23,10 @@ from prepaid.point import Meter, Policy, ServicePoint
 from prepaid.purse import Purpose
 from prepaid.rating import NOBODY, Position
 from prepaid.reading import Reading, Supply
-from prepaid.wire import Charged, Cursor, Entry, Envelope, PointSet, read_down, write_up
+from prepaid.wire.downlog import PointSet, read_down
+from prepaid.wire.entry import Cursor, Entry
+from prepaid.wire.envelope import Envelope
+from prepaid.wire.uplog import Charged, write_up
 from tests.cloud.conftest import Estate
 
 NOW = datetime(2026, 3, 2, 4, tzinfo=UTC)  # noon in Shanghai

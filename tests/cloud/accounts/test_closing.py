@@ -43,7 +43,8 @@ from prepaid.money import ZERO, Money
 from prepaid.point import Opening
 from prepaid.purse import Purpose
 from prepaid.reading import Supply
-from prepaid.wire import Charged, Debited, Read, Withdraw, Withdrawn
+from prepaid.wire.downlog import Debited, Withdraw
+from prepaid.wire.uplog import Charged, Read, Withdrawn
 from tests.cloud.accounts.conftest import NOW, add_vacant, point_told, told
 
 pytestmark = pytest.mark.processes

@@ -35,7 +35,7 @@ from prepaid.ledger import OPENING, receivable
 from prepaid.money import ZERO, Money
 from prepaid.point import Opening
 from prepaid.purse import Purpose
-from prepaid.wire import Credited, PointSet
+from prepaid.wire.downlog import Credited, PointSet
 from tests.cloud.accounts.conftest import NOW, add_vacant, point_told, told
 from tests.cloud.conftest import flat
 

@@ -20,10 +20,10 @@ from cloud.services import channel_refunds, ledger, topups
 from cloud.services.approvals import decide, listed
 from cloud.services.money import counter, rules, shifts, withdrawals
 from cloud.services.money.rules import Rules
-from prepaid import wire
 from prepaid.ledger import Reason, Transfer, income, prepaid
 from prepaid.money import ZERO, Money
-from prepaid.wire import Credited, Refusal, Withdraw, Withdrawn
+from prepaid.wire.downlog import Credited, Withdraw, read_down
+from prepaid.wire.uplog import Refusal, Withdrawn
 from tests.cloud.conftest import NOON, Estate, FakeChannel
 
 
@@ -139,7 +139,7 @@ class Office:
                 tables.Gateway, self.home.gateway_id, with_for_update={"key_share": True}
             )
             for body in self._entries(session):
-                match wire.read_down(body):
+                match read_down(body):
                     case Credited(transfer=transfer) if transfer.credit == prepaid(self.purse):
                         balance += transfer.amount
                     case Withdraw(transfer=transfer) if transfer.debit == prepaid(self.purse):

@@ -19,8 +19,10 @@ from cloud.services.money import grants, purses, refunds, rules, shifts, withdra
 from cloud.services.money.refunds import How
 from cloud.services.money.rules import Rules
 from cloud.tables import utc_now
-from prepaid import wire
 from prepaid.money import ZERO, Money
+from prepaid.wire.entry import NO_ENTRY, Entry
+from prepaid.wire.envelope import Envelope
+from prepaid.wire.uplog import Trouble, Withdrawn, write_up
 from tests.cloud.money.office import Office, yuan
 
 pytestmark = pytest.mark.processes
@@ -264,17 +266,17 @@ def test_money_that_a_gateway_took_out_for_a_refund_we_do_not_know_of_is_an_alar
         transfer = withdrawals.transfer_of(row)
         session.execute(delete(tables.WithdrawalPart))
         session.execute(delete(tables.Withdrawal))
-    said = wire.Withdrawn(office.purse, transfer, None, yuan("20"), office.now)
+    said = Withdrawn(office.purse, transfer, None, yuan("20"), office.now)
     log = uuid4()
     for _ in range(2):  # it comes twice
         with office.database.system() as session:
             gateway = uplog.gateway_of(session, office.home.gateway_no)
-            entry = wire.Entry(log, 1, wire.write_up(said), previous=wire.NO_ENTRY)
-            uplog.receive(session, gateway, wire.Envelope((entry,), sender=log), now=office.now)
+            entry = Entry(log, 1, write_up(said), previous=NO_ENTRY)
+            uplog.receive(session, gateway, Envelope((entry,), sender=log), now=office.now)
     with office.session() as session:
         (trouble,) = alarms.of_gateways(session, office.home.organization_id)
         kept = session.execute(select(tables.Rejected)).scalars().all()
-    assert trouble.kind is wire.Trouble.DEBIT_UNKNOWN
+    assert trouble.kind is Trouble.DEBIT_UNKNOWN
     assert "¥30.00" in trouble.text
     assert len(kept) == 1
     assert office.balance() == yuan("50")

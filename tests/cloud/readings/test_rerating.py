@@ -20,19 +20,10 @@ from prepaid.rating import Position
 from prepaid.reading import Reading, Supply
 from prepaid.register import Confidence, Effect, Evidence, Kind
 from prepaid.tariff_document import parse
-from prepaid.wire import (
-    NO_ENTRY,
-    Charged,
-    Entry,
-    Envelope,
-    PointSet,
-    Read,
-    Takeover,
-    TariffSet,
-    Up,
-    read_down,
-    write_up,
-)
+from prepaid.wire.downlog import PointSet, TariffSet, read_down
+from prepaid.wire.entry import NO_ENTRY, Entry
+from prepaid.wire.envelope import Envelope, Takeover
+from prepaid.wire.uplog import Charged, Read, Up, write_up
 from tests.cloud.conftest import flat
 from tests.cloud.test_overrides import staff
 

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from cloud import telemetry
 from cloud.services import uplog
 from cloud.telemetry import Outage, TelemetryAway
-from prepaid.wire import Envelope
+from prepaid.wire.envelope import Envelope
 from simulators.influx import Influx
 from tests.cloud.conftest import NOON
 from tests.cloud.test_uplog import entries, read

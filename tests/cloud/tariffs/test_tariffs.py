@@ -19,7 +19,9 @@ from cloud.services.tariffs import assignments, checks, drafts, publication, reh
 from cloud.services.tariffs.assignments import Through
 from cloud.tables import utc_now
 from prepaid.point import Policy
-from prepaid.wire import Cursor, Envelope, PointSet, TariffSet, read_down
+from prepaid.wire.downlog import PointSet, TariffSet, read_down
+from prepaid.wire.entry import Cursor
+from prepaid.wire.envelope import Envelope
 from tests.cloud.conftest import flat, meter
 from tests.cloud.test_overrides import staff
 

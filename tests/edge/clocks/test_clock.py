@@ -17,7 +17,8 @@ import pytest
 from edge.clocks.clock import keeps_time, unkept
 from prepaid.money import Money
 from prepaid.supply import Why
-from prepaid.wire import Alarm, AlarmKind, Read, SupplyChanged, TariffSet
+from prepaid.wire.downlog import TariffSet
+from prepaid.wire.uplog import Alarm, AlarmKind, Read, SupplyChanged
 from tests.edge.simulated import (
     ALLOW_CLOSE,
     ELECTRICITY,

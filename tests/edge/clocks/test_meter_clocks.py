@@ -23,7 +23,8 @@ from edge.clocks.witness import Quorum
 from edge.lines.bus import Bus
 from prepaid.point import ServicePoint
 from prepaid.tariff_document import parse
-from prepaid.wire import Alarm, AlarmKind, TariffSet
+from prepaid.wire.downlog import TariffSet
+from prepaid.wire.uplog import Alarm, AlarmKind
 from protocols.dlt645 import frame as dlt645_frame
 from tests.edge.simulated import (
     ELECTRICITY,

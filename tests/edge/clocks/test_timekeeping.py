@@ -17,7 +17,7 @@ from edge.clocks.timekeeping import Timekeeper
 from prepaid.money import Money
 from prepaid.reading import Supply
 from prepaid.supply import Override, Why
-from prepaid.wire import GatewayAlarm, SupplyChanged, Trouble
+from prepaid.wire.uplog import GatewayAlarm, SupplyChanged, Trouble
 from tests.edge.simulated import ELECTRICITY, PURSE, TRIP, Room, clock, commands, simulated
 
 

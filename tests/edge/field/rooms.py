@@ -16,7 +16,7 @@ from edge.lines.bus import Bus
 from edge.lines.pace import Pace
 from edge.lines.place import Place, SerialAt
 from prepaid.point import ServicePoint
-from prepaid.wire import AlarmKind, FieldWork
+from prepaid.wire.uplog import AlarmKind, FieldWork
 from tests.edge.simulated import ELECTRICITY, WATER, Room, clock, until
 
 AT = SerialAt("/dev/ttyUSB0", 115200, "8E1")

@@ -21,7 +21,7 @@ from prepaid import rerating
 from prepaid.money import Money
 from prepaid.reading import Supply
 from prepaid.rerating import Start
-from prepaid.wire import AlarmKind, Charged, MeterLinked, Read, Work
+from prepaid.wire.uplog import AlarmKind, Charged, MeterLinked, Read, Work
 from protocols.dlt645 import frame as dlt645_frame
 from protocols.dlt645 import master as dlt645
 from tests.edge.field.rooms import AT, FieldRoom, over

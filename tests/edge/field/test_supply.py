@@ -18,7 +18,7 @@ from prepaid.point import Restore, ServicePoint
 from prepaid.quiet import Quiet
 from prepaid.reading import Supply
 from prepaid.supply import Override
-from prepaid.wire import SupplyChanged, Work
+from prepaid.wire.uplog import SupplyChanged, Work
 from tests.edge.field.rooms import FieldRoom, over
 from tests.edge.simulated import ELECTRICITY, WATER, clock, simulated, until
 

@@ -25,7 +25,7 @@ from edge.ledger.ledger_file import (
 from edge.ledger.store import Hold, Store
 from edge.ledger.upkeep import open_ledger
 from prepaid.money import ZERO, Money
-from prepaid.wire import Read
+from prepaid.wire.uplog import Read
 from tests.edge.simulated import ELECTRICITY, PURSE, top_up
 from tests.prepaid.values import read
 

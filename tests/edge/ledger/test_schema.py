@@ -17,11 +17,11 @@ from edge.ledger import schema
 from edge.ledger.ledger_file import StoreUnusable
 from edge.ledger.rows import Intent
 from edge.ledger.store import Store
-from prepaid import wire
 from prepaid.money import Money
 from prepaid.reading import Supply
 from prepaid.supply import Why
-from prepaid.wire import NO_ENTRY, AlarmKind, Charged, Cursor
+from prepaid.wire.entry import NO_ENTRY, Cursor
+from prepaid.wire.uplog import AlarmKind, Charged, read_up
 from tests.edge.simulated import (
     ELECTRICITY,
     EVENING,
@@ -95,7 +95,7 @@ def test_the_log_keeps_its_name_and_becomes_a_chain(ledger: Path, store: Store):
     for before, after in pairwise(unacked):
         assert after.previous == before.hash()
     for entry in unacked:
-        wire.read_up(entry.body)  # as this version's cloud reads it
+        read_up(entry.body)  # as this version's cloud reads it
     assert store.hash_at(0) == NO_ENTRY
     assert store.check(within_s=None)
 

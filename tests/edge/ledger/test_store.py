@@ -27,7 +27,8 @@ from prepaid.ledger import (
     prepaid,
 )
 from prepaid.money import ZERO, Money
-from prepaid.wire import AlarmKind, Cursor, Read
+from prepaid.wire.entry import Cursor
+from prepaid.wire.uplog import AlarmKind, Read
 from tests.edge.simulated import ELECTRICITY, PURSE, top_up
 from tests.prepaid.values import read
 

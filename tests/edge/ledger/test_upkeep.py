@@ -14,7 +14,7 @@ from edge.ledger.upkeep import Upkeep
 from prepaid.ledger import Reason
 from prepaid.money import Money
 from prepaid.reading import Supply
-from prepaid.wire import GatewayAlarm, Read, Trouble
+from prepaid.wire.uplog import GatewayAlarm, Read, Trouble
 from tests.edge.simulated import ELECTRICITY, PURSE, Room, clock, simulated
 from tests.prepaid.values import read
 

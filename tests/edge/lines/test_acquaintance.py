@@ -8,8 +8,8 @@ from pathlib import Path
 
 from edge.drivers import Known
 from edge.lines.acquaintance import Acquaintances
-from prepaid import wire
-from prepaid.wire import Charged, PointSet, Read
+from prepaid.wire.downlog import PointSet, TariffSet
+from prepaid.wire.uplog import Charged, Read
 from protocols import bcd
 from protocols.dlt645.frame import Decoder
 from tests.edge.simulated import ELECTRICITY, ElectricityMeter, Room, simulated, tariff
@@ -74,7 +74,7 @@ async def test_a_trusted_meter_says_in_which_band_its_customer_is_charged(tmp_pa
     point = replace(TRUSTED, meter=replace(TRUSTED.meter, settings=BANDS))
     room = Room(tmp_path, [point])
     with room.store.transaction():
-        room.store.save_tariff(wire.TariffSet(BY_BAND))
+        room.store.save_tariff(TariffSet(BY_BAND))
     show(room.meter, "100.00", "60.00", "40.00", block=True)
     await room.agent.visit(point)
 

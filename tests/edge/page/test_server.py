@@ -20,7 +20,7 @@ from edge.page.logbook import Logbook
 from edge.page.served import page
 from edge.page.server import listen, listen_beside, serve, socket_beside
 from edge.settings import load
-from prepaid.wire import AlarmKind
+from prepaid.wire.uplog import AlarmKind
 from tests.edge.field.rooms import FieldRoom
 from tests.edge.page.gateways import Link, command_line, desk_of, house
 from tests.edge.simulated import simulated, until

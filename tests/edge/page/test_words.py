@@ -11,7 +11,7 @@ from edge.ledger.store import Hold
 from edge.page import looks, words
 from prepaid.reading import Supply
 from prepaid.supply import Why
-from prepaid.wire import AlarmKind, Trouble, Work
+from prepaid.wire.uplog import AlarmKind, Trouble, Work
 from tests.edge.page.messages import said_by_programs, said_by_refusals, said_by_templates
 
 TRANSLATED = [language for language in words.LANGUAGES if language != "en"]

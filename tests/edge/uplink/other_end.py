@@ -13,15 +13,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from edge.clocks.clock import CloudTime
 from edge.uplink.downlog import Learn
 from edge.uplink.sync import Sync
-from prepaid import wire
 from prepaid.seal import KeySet, seal
-from prepaid.wire import (
-    Cursor,
-    Down,
-    Entry,
-    Envelope,
-    Read,
-)
+from prepaid.wire.downlog import Down, write_down
+from prepaid.wire.entry import Cursor, Entry, sign
+from prepaid.wire.envelope import Envelope, unpack
+from prepaid.wire.uplog import Read
 from tests.edge.simulated import (
     ELECTRICITY,
     Room,
@@ -66,8 +62,8 @@ class Cloud:
         self.sync.link_changed()
 
     def write(self, message: Down) -> Entry:
-        entry = Entry(self.log, len(self.entries) + 1, wire.write_down(message))
-        self.entries.append(wire.sign(entry, self.key))
+        entry = Entry(self.log, len(self.entries) + 1, write_down(message))
+        self.entries.append(sign(entry, self.key))
         return self.entries[-1]
 
     def publish(self, payload: bytes) -> None:
@@ -75,7 +71,7 @@ class Cloud:
         assert self.is_up
         if self.mishap and self.mishap.random() < 0.3:
             return
-        envelope = wire.unpack(payload)
+        envelope = unpack(payload)
         self.received.append(envelope)
         self.theirs = envelope.cursor
         for entry in envelope.entries:

@@ -13,24 +13,23 @@ import pytest
 
 from edge.ledger.rows import Linked
 from edge.uplink.downlog import DownLog
-from prepaid import ledger, wire
+from prepaid import ledger
 from prepaid.ledger import Reason, Transfer
 from prepaid.money import Money
 from prepaid.point import Meter, ServicePoint
 from prepaid.reading import Supply
 from prepaid.supply import Override
-from prepaid.wire import (
+from prepaid.wire.downlog import (
     BrakeReleased,
     Credited,
-    Cursor,
-    GatewayAlarm,
-    MeterLinked,
     Pinned,
     PointSet,
     TapsClosed,
-    Trouble,
+    TariffSet,
     Visit,
 )
+from prepaid.wire.entry import Cursor
+from prepaid.wire.uplog import GatewayAlarm, MeterLinked, Trouble
 from tests.edge.simulated import (
     ELECTRICITY,
     EVENING,
@@ -74,8 +73,8 @@ async def test_points_and_tariffs_are_taken_up_and_visited(tmp_path: Path):
     cloud = Cloud(room)
     serving = asyncio.create_task(room.agent.run())
     running = asyncio.create_task(cloud.sync.run())
-    other = wire.PointSet(
-        wire.ServicePoint(
+    other = PointSet(
+        ServicePoint(
             id=UUID(int=9),
             name="0302 水",
             meter=WATER.meter,
@@ -187,7 +186,7 @@ async def test_a_bad_tariff_and_a_charge_from_the_cloud_are_kept_apart(tmp_path:
         EVENING,
     )
     room = await applied(
-        tmp_path, wire.TariffSet({"code": "x"}), Credited(charge), Visit(ELECTRICITY.id)
+        tmp_path, TariffSet({"code": "x"}), Credited(charge), Visit(ELECTRICITY.id)
     )
 
     assert [seq for seq, _ in room.store.rejected()] == [1, 2]

@@ -14,7 +14,8 @@ from edge.ledger.store import Store
 from edge.uplink import recalling
 from prepaid.ledger import Reason, Transfer, clearing, income, prepaid
 from prepaid.money import Money
-from prepaid.wire import Recall, Recalled, read_up
+from prepaid.wire.downlog import Recall
+from prepaid.wire.uplog import Recalled, read_up
 from tests.edge.simulated import ELECTRICITY, EVENING, PURSE
 
 

@@ -10,18 +10,12 @@ from uuid import uuid4
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from prepaid import wire
 from prepaid.enrolment import read_key, written_key
 from prepaid.money import Money
 from prepaid.seal import KeySet, seal
-from prepaid.wire import (
-    CloudKeys,
-    Credited,
-    Cursor,
-    Entry,
-    Envelope,
-    Halt,
-)
+from prepaid.wire.downlog import CloudKeys, Credited
+from prepaid.wire.entry import Cursor, Entry, sign
+from prepaid.wire.envelope import Envelope, Halt, pack
 from tests.edge.simulated import (
     PURSE,
     Room,
@@ -42,10 +36,10 @@ def credits_that_nobody_signed(cloud: Cloud) -> list[bytes]:
     sealed = seal(Envelope((true,)), cloud.key, gateway_no=gateway_no)
     cloud.entries.clear()
     return [
-        wire.pack(Envelope((true,))),
+        pack(Envelope((true,))),
         sealed.replace(b"2000", b"9000"),
         seal(Envelope((true,)), cloud.key, gateway_no="GW-0002"),
-        seal(Envelope((wire.sign(forged, stranger),)), stranger, gateway_no=gateway_no),
+        seal(Envelope((sign(forged, stranger),)), stranger, gateway_no=gateway_no),
         b"{not json",
         # Should a seal ever be given for what others wrote, the entries still speak for themselves.
         seal(Envelope((forged,)), cloud.key, gateway_no=gateway_no),
@@ -149,7 +143,7 @@ async def test_one_key_of_the_cloud_follows_another_without_a_word_lost(tmp_path
     assert room.store.balance(PURSE) == Money.yuan("21.00")
 
     cloud.key = old
-    cloud.entries.append(wire.sign(Entry(cloud.log, 4, "{}"), old))
+    cloud.entries.append(sign(Entry(cloud.log, 4, "{}"), old))
     await asyncio.sleep(40)
     assert room.store.cursor() == Cursor(cloud.log, 3)  # the old key is good no more
     running.cancel()

@@ -11,15 +11,12 @@ from pathlib import Path
 import pytest
 
 from edge.uplink.sync import MOST_BYTES
-from prepaid import wire
 from prepaid.money import Money
 from prepaid.supply import Why
-from prepaid.wire import (
-    Credited,
-    Cursor,
-    Envelope,
-    SupplyChanged,
-)
+from prepaid.wire.downlog import Credited
+from prepaid.wire.entry import Cursor
+from prepaid.wire.envelope import Envelope, pack
+from prepaid.wire.uplog import Alarm, AlarmKind, SupplyChanged
 from simulators.clock import SimulatedLoop
 from tests.edge.simulated import (
     ELECTRICITY,
@@ -59,9 +56,7 @@ async def test_a_batch_stays_under_the_brokers_limit(tmp_path: Path):
     cloud = Cloud(room)
     running = asyncio.create_task(cloud.sync.run())
     changed = SupplyChanged(ELECTRICITY.id, EVENING, None, None, Why.HELD, None)
-    long = wire.Alarm(
-        ELECTRICITY.id, EVENING, wire.AlarmKind.SILENT, is_over=False, text='"' * 3000
-    )
+    long = Alarm(ELECTRICITY.id, EVENING, AlarmKind.SILENT, is_over=False, text='"' * 3000)
     with room.store.transaction():
         room.store.append(changed)
         for _ in range(199):
@@ -70,7 +65,7 @@ async def test_a_batch_stays_under_the_brokers_limit(tmp_path: Path):
     cloud.connect()
     await until(lambda: room.store.acked() == 200, within_s=5)
 
-    assert max(len(wire.pack(envelope)) for envelope in cloud.received) <= MOST_BYTES
+    assert max(len(pack(envelope)) for envelope in cloud.received) <= MOST_BYTES
     running.cancel()
 
 

@@ -18,17 +18,8 @@ from prepaid.ledger import Book, Reason, Transfer, prepaid, returning
 from prepaid.money import Money
 from prepaid.reading import Supply
 from prepaid.supply import Why
-from prepaid.wire import (
-    AlarmKind,
-    Carried,
-    Credited,
-    Debited,
-    Down,
-    Refusal,
-    Resumed,
-    Withdraw,
-    Withdrawn,
-)
+from prepaid.wire.downlog import Carried, Credited, Debited, Down, Resumed, Withdraw
+from prepaid.wire.uplog import AlarmKind, Refusal, Withdrawn
 from tests.edge.simulated import (
     ELECTRICITY,
     EVENING,
