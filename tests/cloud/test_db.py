@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -21,6 +23,7 @@ from cloud.db import (
     place,
 )
 from cloud.errors import CannotStart
+from cloud.services.readings import partitions
 from cloud.tables import metadata
 
 pytestmark = pytest.mark.processes
@@ -55,6 +58,24 @@ def test_every_table_forces_row_level_security(database):
         ).all()
     by_name = dict(map(tuple, secured))
     assert [name for name in metadata.tables if not by_name[name]] == []
+
+
+def test_whose_rows_a_statement_sees_is_asked_once_and_not_for_each_row(database):
+    with database.system() as session:
+        partitions.make_month(session, year=2031, month=3)  # as the scheduler does
+        policies = session.execute(
+            text("SELECT tablename, qual, with_check FROM pg_policies WHERE policyname = 'whose'")
+        ).all()
+        session.rollback()
+
+    assert "readings_2031_03" in {table for table, *_ in policies}
+    in_a_subquery = re.compile(r"\( SELECT [^;]*?current_setting\(")
+    asked = [
+        (table, len(in_a_subquery.findall(condition)), condition.count("current_setting("))
+        for table, *conditions in policies
+        for condition in conditions
+    ]
+    assert [each for each in asked if each[1] != each[2]] == []
 
 
 @pytest.fixture

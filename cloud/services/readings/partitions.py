@@ -60,7 +60,7 @@ def make(session: Session, *, since: datetime, until: datetime) -> bool:
     )
     session.execute(text(f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY"))
     session.execute(text(f"ALTER TABLE {name} FORCE ROW LEVEL SECURITY"))
-    is_system = "current_setting('wattwell.system', true) = 'on'"
+    is_system = "(SELECT current_setting('wattwell.system', true) = 'on')"
     session.execute(
         text(f"CREATE POLICY whose ON {name} USING ({is_system}) WITH CHECK ({is_system})")
     )
