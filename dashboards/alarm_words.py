@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from dashboards.state import Look, Tone
 from dashboards.words import N_
-from prepaid.register import Kind
+from prepaid.register.evidence import Kind
 from prepaid.wire.uplog import AlarmKind, Trouble
 
 

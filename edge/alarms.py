@@ -13,7 +13,7 @@ from edge.warned import Buzzer, Warned
 from prepaid.money import Money
 from prepaid.point import ServicePoint
 from prepaid.reading import Reading
-from prepaid.register import Evidence, Kind
+from prepaid.register.evidence import Evidence, Kind
 from prepaid.supply import Desired, Why
 from prepaid.wire.uplog import Alarm, AlarmKind
 

@@ -24,7 +24,9 @@ from prepaid.money import Money
 from prepaid.point import ServicePoint
 from prepaid.rating import Charge, Position
 from prepaid.reading import Reading, Supply
-from prepaid.register import Assessment, Effect, Evidence, History, Kind, assess
+from prepaid.register.assessment import Assessment, assess
+from prepaid.register.evidence import Effect, Evidence, Kind
+from prepaid.register.history import History
 from prepaid.supply import Desired, Why, desired, is_satisfied
 from prepaid.wire.downlog import Decided
 from prepaid.wire.uplog import AlarmKind, Charged, EmergencyRepaid, Read, SupplyChanged

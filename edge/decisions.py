@@ -10,7 +10,8 @@ from edge.ledger.store import Store
 from prepaid import handover, rating, resolution
 from prepaid.rating import Charge, Position
 from prepaid.reading import Reading
-from prepaid.register import Evidence, History
+from prepaid.register.evidence import Evidence
+from prepaid.register.history import History
 from prepaid.resolution import BadDecision, Decision, Exchanged, Restarted
 from prepaid.tariff import Tariff
 from prepaid.wire.downlog import Decided

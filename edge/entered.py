@@ -6,7 +6,7 @@ import logging
 
 from edge.ledger.store import Store
 from prepaid.point import ServicePoint
-from prepaid.register import read_elsewhere
+from prepaid.register.history import read_elsewhere
 
 log = logging.getLogger(__name__)
 
@@ -14,8 +14,8 @@ log = logging.getLogger(__name__)
 def enter(store: Store, point: ServicePoint) -> None:
     """Serves the point as it is entered now, from where its register was charged last. Inside a transaction.
 
-    Where its meter is read at another place since (prepaid.register.read_elsewhere), what is read there is held until
-    the office has compared the registers. A doubt stays: only a decision ends it.
+    Where its meter is read at another place since (prepaid.register.history.read_elsewhere), what is read there is
+    held until the office has compared the registers. A doubt stays: only a decision ends it.
     """
     known = store.point(point.id)
     if known is not None and store.position(point.id) is not None:

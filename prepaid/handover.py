@@ -10,7 +10,7 @@ from prepaid.decimals import EXACT
 from prepaid.point import Meter, Opening, ServicePoint
 from prepaid.rating import Charge, Position, open_position, payer_of, rate
 from prepaid.reading import Reading
-from prepaid.register import ahead_of, round_of
+from prepaid.register.reach import ahead_of, round_of
 from prepaid.tariff import Tariff
 
 _INSTANT = timedelta(microseconds=1)

@@ -14,7 +14,8 @@ from prepaid.money import ZERO
 from prepaid.point import ServicePoint
 from prepaid.rating import Charge, Position
 from prepaid.reading import Reading
-from prepaid.register import Effect, Kind, ahead_of, is_shown
+from prepaid.register.evidence import Effect, Kind
+from prepaid.register.reach import ahead_of, is_shown
 from prepaid.tariff import Tariff
 
 

@@ -16,17 +16,9 @@ from prepaid.decimals import EXACT
 from prepaid.point import Meter
 from prepaid.quantity import exact, exact_or_none
 from prepaid.reading import Reading
-from prepaid.register import (
-    Ahead,
-    Confidence,
-    Effect,
-    Evidence,
-    History,
-    Kind,
-    is_shown,
-    round_of,
-    settle,
-)
+from prepaid.register.evidence import Confidence, Effect, Evidence, Kind
+from prepaid.register.history import Ahead, History, settle
+from prepaid.register.reach import is_shown, round_of
 from prepaid.usual import NO_TIME
 
 

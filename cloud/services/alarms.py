@@ -16,7 +16,7 @@ from sqlmodel import Session
 from cloud.auth import EVERYWHERE, Scope
 from cloud.services import scopes
 from prepaid.reading import Supply
-from prepaid.register import Kind
+from prepaid.register.evidence import Kind
 from prepaid.supply import Why
 from prepaid.wire.uplog import AlarmKind, Trouble
 
@@ -35,7 +35,7 @@ SHOWN = (
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What speaks against a reading, as prepaid.register.Evidence has it; text is in English."""
+    """What speaks against a reading, as prepaid.register.evidence.Evidence has it; text is in English."""
 
     kind: Kind
     moved: Decimal | None

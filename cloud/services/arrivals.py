@@ -24,7 +24,7 @@ from cloud.services import measurements
 from prepaid.momentary import Momentary
 from prepaid.rating import Position
 from prepaid.reading import Reading, Supply
-from prepaid.register import Evidence, Kind
+from prepaid.register.evidence import Evidence, Kind
 from prepaid.wire.uplog import Alarm, AlarmKind, SupplyChanged
 
 _POSITION = TypeAdapter(Position)

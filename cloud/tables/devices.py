@@ -346,7 +346,7 @@ class Measurement(Owned, table=True):
 
 
 class Evidence(Owned, table=True):
-    """判据: what speaks for or against a reading, as prepaid.register.Evidence has it.
+    """判据: what speaks for or against a reading, as prepaid.register.evidence.Evidence has it.
 
     moved is in the register's unit, before the multiplier; against is what it was measured against.
     """

@@ -6,7 +6,8 @@ from datetime import timedelta
 
 from edge.ledger.rows import SupplyRow
 from edge.ledger.store import Store
-from prepaid.register import Doubt, History, Kind
+from prepaid.register.evidence import Kind
+from prepaid.register.history import Doubt, History
 from prepaid.wire.downlog import Standing
 
 

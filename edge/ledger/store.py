@@ -28,7 +28,7 @@ from prepaid.ledger import Book, Reason, Transfer, TransferIdReused
 from prepaid.money import ZERO, Money
 from prepaid.point import ServicePoint
 from prepaid.rating import Position
-from prepaid.register import History
+from prepaid.register.history import History
 from prepaid.supply import Override
 from prepaid.tariff import Tariff
 from prepaid.wire.downlog import TariffSet

@@ -16,7 +16,7 @@ from prepaid.money import Money, typed
 from prepaid.point import Meter
 from prepaid.rating import Position
 from prepaid.reading import Reading, Supply
-from prepaid.register import Evidence
+from prepaid.register.evidence import Evidence
 from prepaid.supply import Why
 from prepaid.wire.message import exact
 

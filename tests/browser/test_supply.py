@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from prepaid.reading import Supply
-from prepaid.register import Confidence, Effect, Evidence, Kind
+from prepaid.register.evidence import Confidence, Effect, Evidence, Kind
 from prepaid.supply import Why
 from prepaid.wire.uplog import Alarm, AlarmKind, GatewayAlarm, Read, Trouble
 from tests.browser.conftest import SIZES, Opener, fits, go, picture, stay, stayed

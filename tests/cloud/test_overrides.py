@@ -18,7 +18,7 @@ from cloud.tables import utc_now
 from cloud.web import COOKIE
 from prepaid.point import Meter, Policy
 from prepaid.reading import Supply
-from prepaid.register import Confidence, Effect, Evidence, Kind
+from prepaid.register.evidence import Confidence, Effect, Evidence, Kind
 from prepaid.supply import Override
 from prepaid.wire.downlog import BrakeReleased, Pinned, read_down
 from prepaid.wire.entry import Cursor, Entry

@@ -19,7 +19,7 @@ from cloud.services import answers, plain_readings, uplog
 from cloud.services.downlog import Batch
 from cloud.services.plain_readings import Said
 from prepaid.reading import Reading, Supply
-from prepaid.register import Confidence, Effect, Evidence, Kind
+from prepaid.register.evidence import Confidence, Effect, Evidence, Kind
 from prepaid.wire.entry import NO_ENTRY, Cursor, Entry
 from prepaid.wire.envelope import Envelope, Takeover
 from prepaid.wire.uplog import Read, read_up, write_up

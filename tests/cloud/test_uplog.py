@@ -21,7 +21,7 @@ from prepaid.ledger import Book, Reason, Transfer, income, prepaid
 from prepaid.money import Money
 from prepaid.rating import Position, Running
 from prepaid.reading import Reading, Supply
-from prepaid.register import Confidence, Effect, Evidence, Kind
+from prepaid.register.evidence import Confidence, Effect, Evidence, Kind
 from prepaid.supply import Why
 from prepaid.wire.entry import Cursor, Entry
 from prepaid.wire.envelope import Envelope

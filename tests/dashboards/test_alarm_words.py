@@ -12,7 +12,7 @@ from dashboards import alarm_reasons, page, state
 from dashboards.alarm_words import ALARMS, FINDINGS, TROUBLES
 from dashboards.words import CATALOGUES
 from prepaid.reading import Supply
-from prepaid.register import Kind
+from prepaid.register.evidence import Kind
 from prepaid.supply import Why
 from prepaid.wire.uplog import AlarmKind, Trouble
 from tests.dashboards.cards import NOW, identity

@@ -15,7 +15,7 @@ from uuid import uuid4
 from edge.entered import enter
 from prepaid.money import Money
 from prepaid.point import Meter
-from prepaid.register import Effect, Kind
+from prepaid.register.evidence import Effect, Kind
 from prepaid.resolution import Accepted, Decision, Restarted
 from prepaid.wire.downlog import Decided
 from prepaid.wire.uplog import Read

@@ -17,7 +17,7 @@ from prepaid.money import Money
 from prepaid.point import Opening, ServicePoint
 from prepaid.rating import NOBODY, Charge, rate, transfers
 from prepaid.reading import Reading, Supply
-from prepaid.register import ahead_of
+from prepaid.register.reach import ahead_of
 from tests.prepaid.values import EVENING, METER, POINT, PURSE, flat, open_position, read
 
 NEXT = UUID("00000000-0000-0000-0000-0000000000ff")

@@ -11,7 +11,9 @@ from prepaid.money import ZERO
 from prepaid.point import Meter, Thresholds
 from prepaid.rating import open_position, rate
 from prepaid.reading import Reading
-from prepaid.register import Ahead, Assessment, Effect, Evidence, History, Kind, assess
+from prepaid.register.assessment import Assessment, assess
+from prepaid.register.evidence import Effect, Evidence, Kind
+from prepaid.register.history import Ahead, History
 from prepaid.usual import Stretch, Usual
 from tests.prepaid.traces import METER_NO, Trace, load
 from tests.prepaid.values import EVENING

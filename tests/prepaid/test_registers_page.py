@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from prepaid.point import Meter, Thresholds
-from prepaid.register import Kind
+from prepaid.register.evidence import Kind
 from tests.prepaid.traces import load
 
 PAGE = (Path(__file__).parents[2] / "docs" / "registers.md").read_text(encoding="utf-8")

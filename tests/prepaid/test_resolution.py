@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from prepaid.money import ZERO, Money
 from prepaid.rating import open_position, rate
 from prepaid.reading import Reading
-from prepaid.register import Ahead, Effect, History, Kind, assess
+from prepaid.register.assessment import assess
+from prepaid.register.evidence import Effect, Kind
+from prepaid.register.history import Ahead, History
 from prepaid.resolution import (
     Accepted,
     BadDecision,

@@ -13,7 +13,8 @@ from typing import Any
 from prepaid.money import Money
 from prepaid.point import Meter, ServicePoint, Thresholds
 from prepaid.reading import Reading
-from prepaid.register import History, Kind
+from prepaid.register.evidence import Kind
+from prepaid.register.history import History
 from prepaid.tariff import Tariff
 from prepaid.tariff_document import parse
 from prepaid.usual import NO_TIME, Stretch, Usual

@@ -35,7 +35,7 @@ from prepaid.ledger import Book, Reason, Transfer, expenses, income, prepaid
 from prepaid.money import ZERO, Money
 from prepaid.rating import Position
 from prepaid.reading import Reading
-from prepaid.register import ahead_of
+from prepaid.register.reach import ahead_of
 from prepaid.tariff_document import parse
 from prepaid.wire.downlog import Debited
 

@@ -25,7 +25,7 @@ from cloud.tables import Tenure
 from prepaid.point import Meter
 from prepaid.rating import NOBODY, Position
 from prepaid.reading import Reading
-from prepaid.register import is_shown
+from prepaid.register.reach import is_shown
 
 _METER = TypeAdapter(Meter)
 

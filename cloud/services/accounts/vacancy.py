@@ -16,7 +16,7 @@ from cloud.services import audit, downlog, pointsets, scopes
 from cloud.tables import Gateway, ServicePoint, Site
 from prepaid.point import Meter
 from prepaid.reading import Reading, Supply
-from prepaid.register import ahead_of
+from prepaid.register.reach import ahead_of
 
 _METER = TypeAdapter(Meter)
 

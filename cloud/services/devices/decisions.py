@@ -24,7 +24,8 @@ from prepaid.decimals import EXACT
 from prepaid.point import KEYS, Meter
 from prepaid.rating import Position
 from prepaid.reading import Reading
-from prepaid.register import Kind, can_pass
+from prepaid.register.evidence import Kind
+from prepaid.register.reach import can_pass
 from prepaid.resolution import (
     Accepted,
     Decision,
@@ -104,7 +105,7 @@ class BadEstimate(CloudError):
 @dataclass(frozen=True, slots=True)
 class Doubt:
     """A point that is held: since when, the reading charged last, and the last that was read; is_elsewhere where this
-    was read at another place (prepaid.register.Kind.ELSEWHERE)."""
+    was read at another place (prepaid.register.evidence.Kind.ELSEWHERE)."""
 
     since: datetime
     charged: Reading

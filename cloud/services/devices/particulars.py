@@ -26,7 +26,7 @@ from cloud.services import audit, downlog, estate, fieldwork, pointsets
 from cloud.services.devices import changes, decisions, models, mountings
 from cloud.services.devices.decisions import point_of, reason
 from prepaid.point import KEYS, Meter
-from prepaid.register import round_of
+from prepaid.register.reach import round_of
 from prepaid.wire.uplog import Work
 
 CORRECTED = "corrected"

@@ -26,7 +26,7 @@ from prepaid import ledger
 from prepaid.point import ServicePoint
 from prepaid.rating import Position
 from prepaid.reading import Reading
-from prepaid.register import Effect, Kind
+from prepaid.register.evidence import Effect, Kind
 from prepaid.rerating import Read, Start, Step, charged, in_order, steps
 from prepaid.tariff import Tariff
 

@@ -18,7 +18,7 @@ from prepaid.ledger import Reason, Transfer, income, prepaid
 from prepaid.money import Money
 from prepaid.rating import Position
 from prepaid.reading import Reading, Supply
-from prepaid.register import Confidence, Effect, Evidence, Kind
+from prepaid.register.evidence import Confidence, Effect, Evidence, Kind
 from prepaid.tariff_document import parse
 from prepaid.wire.downlog import PointSet, TariffSet, read_down
 from prepaid.wire.entry import NO_ENTRY, Entry
