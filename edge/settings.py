@@ -24,6 +24,7 @@ from pydantic import (
 from edge.clocks.clock_settings import ClockSettings, ClockTable
 from edge.lines.pace import SHARE
 from edge.lines.place import (
+    USUAL_BAUD,
     ListenAt,
     Place,
     SerialAt,
@@ -123,6 +124,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Settings:
     WATTWELL_GATEWAY_PASSWORD or password_file. Raises BadSettings with every fault found.
     """
     file, text = _read(path)
+    log = _log(path, text, file.log)
     access, keys, credentials = _cloud(path, text, file, environ)
     return Settings(
         gateway_no=file.gateway_no,
@@ -140,7 +142,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Settings:
         reserve_bytes=file.store.reserve_mb * 1024 * 1024,
         clock=file.clock.settings(),
         page=_page(file.page),
-        log=_log(path, file.log),
+        log=log,
     )
 
 
@@ -156,10 +158,10 @@ class Contact:
 
 def contact(path: Path) -> Contact:
     """For a gateway that is yet to be enrolled. Raises BadSettings with every fault found."""
-    file, _ = _read(path)
+    file, text = _read(path)
     cloud = file.cloud
     has_password = cloud.key is not None or cloud.password_file is not None
-    return Contact(file.gateway_no, cloud.url, _ca(path, cloud), has_password)
+    return Contact(file.gateway_no, cloud.url, _ca(path, text, cloud), has_password)
 
 
 def _cloud(
@@ -170,11 +172,11 @@ def _cloud(
         credentials = read_credentials(path.parent)
     except BadCredentials as error:
         raise BadSettings([str(error)]) from error
-    cloud, ca = file.cloud, _ca(path, file.cloud)
+    cloud, ca = file.cloud, _ca(path, text, file.cloud)
     if credentials is None:
         if cloud.broker is None or cloud.key is None:
             raise BadSettings(_not_enrolled(path, text, cloud))
-        password = _password(path, cloud.password_file, environ)
+        password = _password(path, text, cloud.password_file, environ)
         access = Access((_broker(cloud.broker),), file.gateway_no, password, ca)
         return access, KeySet([read_key(cloud.key)]), None
     if credentials.gateway_no != file.gateway_no:
@@ -199,12 +201,12 @@ def _not_enrolled(path: Path, text: str, cloud: _Cloud) -> list[str]:
             f"{path}: this gateway is not enrolled: run `wattwell edge enrol` with a token of the cloud"
         ]
     return [
-        f"{path}, line {_line_number(text, ('cloud', name))}: cloud.{name}: is missing, for a gateway not enrolled"
+        _fault(path, text, ("cloud", name), "is missing, for a gateway not enrolled")
         for name in missing
     ]
 
 
-def _ca(path: Path, cloud: _Cloud) -> str | None:
+def _ca(path: Path, text: str, cloud: _Cloud) -> str | None:
     """The certificate authority as PEM. Raises BadSettings."""
     if cloud.ca_file is None:
         return None
@@ -214,23 +216,24 @@ def _ca(path: Path, cloud: _Cloud) -> str | None:
         tls_context(pem, now=datetime.now(UTC))
     except (OSError, UnicodeDecodeError, BadCertificate) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no certificate as PEM"
-        raise BadSettings([f"{path}: cloud.ca_file: {place} cannot be used: {reason}"]) from error
+        what = f"{place} cannot be used: {reason}"
+        raise BadSettings([_fault(path, text, ("cloud", "ca_file"), what)]) from error
     return pem
 
 
 def _read(path: Path) -> tuple[_File, str]:
     """The file as checked, and its text. Raises BadSettings with every fault found."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # editors of Windows put a mark at the start
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise BadSettings([f"{path} cannot be read: {reason}"]) from error
     try:
         given = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise BadSettings([f"{path} is not TOML: {error}"]) from error
+        raise BadSettings([_not_toml(path, text, str(error))]) from error
     twice = [
-        f"{path}, line {_line_number(text, ('line', at, 'name'))}: line[{at + 1}].name: {name} is described before"
+        _fault(path, text, ("line", at, "name"), f"{name} is described before")
         for at, name in _doubled(given)
     ]
     try:
@@ -241,6 +244,20 @@ def _read(path: Path) -> tuple[_File, str]:
     if twice := twice + _shared(path, text, file):
         raise BadSettings(twice)
     return file, text
+
+
+def _not_toml(path: Path, text: str, why: str) -> str:
+    found = re.fullmatch(r"(.+) \(at line (\d+), column (\d+)\)", why)
+    if found is None:
+        return f"{path} is not TOML: {why}"
+    what, number, column = found[1], int(found[2]), found[3]
+    line = text.splitlines()[number - 1] if number <= text.count("\n") + 1 else ""
+    hint = f': the quotes must be " and not {wide[0]}' if (wide := WIDE_QUOTES.search(line)) else ""
+    return f"{path}, line {number}: this is not TOML: {what} (at column {column}){hint}"
+
+
+WIDE_QUOTES = re.compile("[“”‘’＂]")
+"""What an input method for Chinese, or a word processor, makes of quotes."""
 
 
 def _shared(path: Path, text: str, file: _File) -> list[str]:
@@ -254,8 +271,7 @@ def _shared(path: Path, text: str, file: _File) -> list[str]:
         where = place.device if isinstance(place, SerialAt) else f"tcp {place.host}:{place.port}"
         other = first.setdefault(where, f"line {line.name}")
         if other != f"line {line.name}":
-            number = _line_number(text, ("line", at, "port"))
-            faults.append(f"{path}, line {number}: line[{at + 1}].port: {other} is there already")
+            faults.append(_fault(path, text, ("line", at, "port"), f"{other} is there already"))
     return faults
 
 
@@ -336,12 +352,22 @@ class _Line(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
     name: Annotated[str, Field(min_length=1)]
     port: Annotated[str, AfterValidator(_is_port)]
-    baud: Annotated[int, AfterValidator(checked_baud)] = 2400
+    baud: Annotated[int, AfterValidator(checked_baud)] = USUAL_BAUD
     delay_s: Annotated[float, Field(ge=0, le=30)] | None = None
     gap_ms: Annotated[int, Field(ge=0, le=2000)] | None = None
     echo: bool | None = None
     registration: Annotated[str, AfterValidator(_is_said)] | None = None
     heartbeat: Annotated[str, AfterValidator(_is_said)] | None = None
+
+    @field_validator("baud")
+    @classmethod
+    def _is_said_once(cls, baud: int, info: ValidationInfo) -> int:
+        at = port_at(info.data["port"], baud) if "port" in info.data else None
+        if isinstance(at, SerialAt) and at.baud != baud:
+            raise ValueError(
+                f"the rate of a serial device stands in its port, which says {at.baud}"
+            )
+        return baud
 
     @field_validator("registration", "heartbeat")
     @classmethod
@@ -396,10 +422,18 @@ def _page(page: _Page | None) -> PageSettings | None:
     return PageSettings(host, port, page.https)
 
 
-def _log(path: Path, log: _Log | None) -> LogSettings | None:
+def _log(path: Path, text: str, log: _Log | None) -> LogSettings | None:
+    """Raises BadSettings where no file can be there."""
     if log is None:
         return None
-    return LogSettings(path.parent / log.file, log.size_mb * 1024 * 1024, log.kept)
+    file = path.parent / log.file
+    place = ("log", "file")
+    if not file.parent.is_dir():
+        what = f"there is no folder {file.parent}: make it, and let the gateway's user write there"
+        raise BadSettings([_fault(path, text, place, what)])
+    if file.is_dir():
+        raise BadSettings([_fault(path, text, place, f"{file} is a folder: name a file in it")])
+    return LogSettings(file, log.size_mb * 1024 * 1024, log.kept)
 
 
 def _line(line: _Line) -> LineSettings:
@@ -420,7 +454,7 @@ def _line(line: _Line) -> LineSettings:
     )
 
 
-def _password(path: Path, file: str | None, environ: Mapping[str, str]) -> str:
+def _password(path: Path, text: str, file: str | None, environ: Mapping[str, str]) -> str:
     if password := environ.get(PASSWORD_VARIABLE):
         return password
     if file is None:
@@ -429,22 +463,19 @@ def _password(path: Path, file: str | None, environ: Mapping[str, str]) -> str:
                 f"{path}: the broker password is missing; set {PASSWORD_VARIABLE} or cloud.password_file"
             ]
         )
-    place = path.parent / file
+    place, setting = path.parent / file, ("cloud", "password_file")
     try:
         password = place.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise BadSettings(
-            [f"{path}: cloud.password_file: {place} cannot be read: {reason}"]
-        ) from error
+        what = f"{place} cannot be read: {reason}"
+        raise BadSettings([_fault(path, text, setting, what)]) from error
     if not password:
-        raise BadSettings([f"{path}: cloud.password_file: {place} is empty"])
+        raise BadSettings([_fault(path, text, setting, f"{place} is empty")])
     return password
 
 
 def _sentence(path: Path, text: str, fault: Any) -> str:
-    place = fault["loc"]
-    name = "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in place)
     match fault["type"]:
         case "missing":
             what = "is missing"
@@ -454,8 +485,16 @@ def _sentence(path: Path, text: str, fault: Any) -> str:
             what = str(fault["ctx"]["error"])
         case "string_pattern_mismatch":
             what = "must be 1 to 40 letters, digits, - or _"
+        case "list_type" if fault["loc"] == ("line",):
+            what = "each line is a table of its own, which begins with [[line]] in two brackets"
         case _:
             what = fault["msg"]
+    return _fault(path, text, fault["loc"], what)
+
+
+def _fault(path: Path, text: str, place: tuple[str | int, ...], what: str) -> str:
+    """What is wrong with the setting at place, with the line to mend."""
+    name = "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in place)
     return f"{path}, line {_line_number(text, place)}: {name[1:]}: {what}"
 
 

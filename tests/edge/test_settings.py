@@ -203,19 +203,60 @@ def test_the_password_of_the_environment_wins(tmp_path: Path):
             "baud = 1234",
             "line 16: line[2].baud: the baud rate must be one of 300, 600",
         ),
-        ("[cloud]", "[cloud", "is not TOML: Expected ']'"),
+        ("[cloud]", "[cloud", "line 4: this is not TOML: Expected ']'"),
+        (
+            'name = "L1"',
+            "name = “L1”",
+            'line 10: this is not TOML: Invalid value (at column 8): the quotes must be " and',
+        ),
+        ('name = "L1"', 'name = "L1', "line 10: this is not TOML"),
+        (
+            '8E1"',
+            '8E1"\nbaud = 9600',
+            "line 12: line[1].baud: the rate of a serial device stands in its port, which says 2400",
+        ),
+        (
+            "[[line]]\n",
+            '[log]\nfile = "no/gateway.log"\n\n[[line]]\n',
+            "line 10: log.file: there is no folder",
+        ),
+        ("[[line]]\n", '[log]\nfile = "."\n\n[[line]]\n', "line 10: log.file: "),
+        ('"password"', '"nowhere"', "line 7: cloud.password_file: "),
     ],
 )
 def test_a_wrong_setting_is_named_with_its_line(
     tmp_path: Path, right: str, wrong: str, sentence: str
 ):
-    path = write(tmp_path, GOOD.replace(right, wrong))
+    path = write(tmp_path, GOOD.replace(right, wrong, 1))
 
     with pytest.raises(BadSettings) as raised:
         load(path, {})
 
     assert any(sentence in error for error in raised.value.errors), raised.value.errors
     assert str(path) in raised.value.errors[0]
+
+
+def test_a_single_line_in_one_bracket_is_told_of_two(tmp_path: Path):
+    with pytest.raises(BadSettings, match=r"line 3: line: .* begins with \[\[line\]\]"):
+        load(write(tmp_path, BARE.partition("\n\n")[0].replace("[[line]]", "\n[line]")), {})
+
+
+def test_what_an_editor_of_windows_writes_is_read(tmp_path: Path):
+    enrolled(tmp_path)
+
+    settings = load(write(tmp_path, "\ufeff" + BARE.replace("\n", "\r\n")), {})
+
+    assert [line.name for line in settings.lines] == ["L1", "L2"]
+
+
+def test_a_log_file_stands_in_a_folder_that_is_there(tmp_path: Path):
+    enrolled(tmp_path)
+    (tmp_path / "log").mkdir()
+
+    log = load(write(tmp_path, BARE + '[log]\nfile = "log/gateway.log"\n'), {}).log
+
+    assert log is not None
+    assert log.file == tmp_path / "log" / "gateway.log"
 
 
 def test_a_file_without_lines_is_refused(tmp_path: Path):
@@ -307,7 +348,7 @@ def test_damaged_credentials_are_refused(tmp_path: Path):
         ('url = "cloud.test"', "line 3: cloud.url: cloud.test is not an address like"),
         ('url = "http://cloud.test"', "needs https"),
         ('broker = "mqtts://"', "line 3: cloud.broker: must be mqtts://HOST:PORT"),
-        ('ca_file = "none.pem"', r"cloud.ca_file: .*none.pem cannot be used: No such file"),
+        ('ca_file = "none.pem"', r"line 3: cloud.ca_file: .*none.pem cannot be used: No such file"),
         ('ca_file = "password"', r"cloud.ca_file: .*password cannot be used: it is no certificate"),
     ],
 )
