@@ -25,11 +25,13 @@ from edge.ledger.rebuild import link_of
 from edge.ledger.store import Store
 from edge.ledger.upkeep import Upkeep, open_ledger
 from edge.lines.bus import bus_at
+from edge.lines.line_settings import LineSettings
 from edge.lines.pace import Pace
 from edge.lines.ports import port_to
 from edge.page.logbook import Logbook
 from edge.page.served import page
-from edge.settings import BadSettings, LineSettings, LogSettings, Settings, load
+from edge.settings import LogSettings, Settings, load
+from edge.settings_file import BadSettings
 from edge.uplink.credentials import learn
 from edge.uplink.renewal import Renewal
 from edge.uplink.sync import Sync

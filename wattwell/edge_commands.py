@@ -47,7 +47,8 @@ def enrol(
     ] = False,
 ) -> None:
     """Enrol this gateway with its cloud: it makes its key, and gets its credentials and the cloud's keys."""
-    from edge.settings import BadSettings, contact
+    from edge.settings import contact
+    from edge.settings_file import BadSettings
     from edge.uplink import enrol as enrolment
     from edge.uplink.access import BadCertificate, tls_context
     from edge.uplink.cloud_http import Refused, Unreachable, check_address, posting
@@ -198,7 +199,8 @@ def _sentences() -> Iterator[None]:
 
 
 def _settings(config: Path, environ: Mapping[str, str]) -> Settings:
-    from edge.settings import BadSettings, load
+    from edge.settings import load
+    from edge.settings_file import BadSettings
 
     try:
         return load(config, environ)

@@ -21,7 +21,8 @@ from wattwell.edge_commands import Config, settings_of
 if TYPE_CHECKING:
     import httpx
 
-    from edge.settings import LineSettings, Settings
+    from edge.lines.line_settings import LineSettings
+    from edge.settings import Settings
     from edge.technician.answers import Protocol
 
 app = typer.Typer()

@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from edge.settings import BadSettings, Settings, load
+from edge.settings import Settings, load
+from edge.settings_file import BadSettings
 from edge.uplink import credentials as files
 from edge.uplink import enrol
 from edge.uplink.access import Access, BadCertificate, tls_context

@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from edge.clocks.clock_settings import SystemClock
 from edge.lines.place import ListenAt, ModbusTcpAt, SerialAt, TcpAt
-from edge.settings import BadSettings, contact, load
+from edge.settings import contact, load
+from edge.settings_file import BadSettings
 from edge.uplink import credentials
 from edge.uplink.access import Access, BrokerAt
 from edge.uplink.credentials import Credentials
