@@ -60,6 +60,7 @@ OTHERWISE = {
     AlarmKind.SILENT: N_("It answers something else than it was asked."),
     AlarmKind.WRONG_ENTRY: N_("It cannot be asked as it is entered."),
     AlarmKind.SWITCH_FAILED: N_("It did not follow the command to switch."),
+    AlarmKind.CANNOT_SWITCH: N_("It cannot be switched as it is entered."),
     AlarmKind.CUT_WAITS: N_("It is due to be cut, and waits for a person."),
     AlarmKind.CLOCK_WRONG: N_("Its clock is off."),
     AlarmKind.NO_TARIFF: N_("The gateway has no tariff for it, so nothing is charged."),
@@ -72,7 +73,7 @@ def said(alarm: PointAlarm, say: Callable[[str], str]) -> str:
     otherwise = OTHERWISE.get(alarm.kind)
     if otherwise is None:
         return ""
-    if alarm.kind is AlarmKind.WRONG_ENTRY:
+    if alarm.kind in (AlarmKind.WRONG_ENTRY, AlarmKind.CANNOT_SWITCH):
         entry = entry_words.said(alarm.text, say)
         return entry if entry != alarm.text else say(otherwise)
     for pattern, words in REASONS:

@@ -24,6 +24,7 @@ ALARMS = {
     AlarmKind.IMPLAUSIBLE: Look(N_("Reading in doubt"), "zoom-question", Tone.WARN),
     AlarmKind.STUCK: Look(N_("Register stands still"), "player-pause", Tone.WARN),
     AlarmKind.SWITCH_FAILED: Look(N_("Switch did not follow"), "plug-x", Tone.BAD),
+    AlarmKind.CANNOT_SWITCH: Look(N_("Cannot be switched as entered"), "plug-x", Tone.BAD),
     AlarmKind.NO_TARIFF: Look(N_("No tariff"), "receipt-off", Tone.WARN),
     AlarmKind.CLOCK_WRONG: Look(N_("Meter's clock is wrong"), "clock-exclamation", Tone.WARN),
     AlarmKind.CUT_WAITS: Look(N_("Cut waits for a person"), "hourglass", Tone.WARN),

@@ -41,9 +41,19 @@ WRONG = (
 )
 
 
+SETTINGS = {
+    "password": N_("password"),
+    "level": N_("level"),
+    "operator": N_("operator code"),
+    "address": N_("address"),
+}
+"""What a setting is called in the form where it is entered."""
+
+
 def said(text: str, say: Callable[[str], str]) -> str:
     """The sentence in the language of say; one that a newer gateway says, as it is."""
     for pattern, words in WRONG:
         if found := re.fullmatch(pattern, text):
-            return say(words).format(*(value for value in found.groups() if value is not None))
+            named = (value for value in found.groups() if value is not None)
+            return say(words).format(*(say(SETTINGS.get(value, value)) for value in named))
     return text

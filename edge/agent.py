@@ -153,7 +153,7 @@ class Agent:
         before = self._points.get(point)
         self.reload()
         after = self._points.get(point)
-        if before is not None and after is not None and before.meter != after.meter:
+        if before is not None and after is not None and _switches_otherwise(before, after):
             self._switches.meter_changed(point)
         # Its purse may last less long than when its other points were planned.
         if point in self._points:
@@ -478,3 +478,8 @@ class Agent:
             return self._paces[point.meter.line].wait_s(point.id, at_most)
         lasts = self._purses.lasts(point.purse, settled.available, now=now, at_most=at_most)
         return self._paces[point.meter.line].wait_s(point.id, lasts)
+
+
+def _switches_otherwise(before: ServicePoint, after: ServicePoint) -> bool:
+    """Whether a command that could not be given before may be given now."""
+    return (before.meter, before.policy.restore) != (after.meter, after.policy.restore)

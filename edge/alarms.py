@@ -93,6 +93,11 @@ class Alarms:
             self.tell(point, kind, reading.at, text, is_on=kind in found)
         self._warn(point.id, is_on=is_final)
 
+    def end_of_switch(self, point: ServicePoint, at: datetime, text: str) -> None:
+        """Its switch is as it is wanted."""
+        for kind in (AlarmKind.SWITCH_FAILED, AlarmKind.CANNOT_SWITCH):
+            self.tell(point, kind, at, text, is_on=False)
+
     def of_wait(self, point: ServicePoint, want: Desired, at: datetime) -> None:
         """A cut that waits for a person is told; other things a person must see have alarms of their own."""
         is_on = want.is_alarm and want.why in (Why.CLOCK, Why.BRAKED, Why.STALE, Why.CURRENT)

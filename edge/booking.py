@@ -241,12 +241,12 @@ class Booking:
         commanded_at = None
         if intent is not None and not point.meter.has_switch:
             store.save_intent(point.id, None)
-            self.alarms.tell(point, AlarmKind.SWITCH_FAILED, at, "it has no switch", is_on=False)
+            self.alarms.end_of_switch(point, at, "it has no switch")
         elif intent is not None and is_proved(point, want, seen) and intent.supply is want.supply:
             # Whose acknowledgement was lost obeyed all the same; who refused was switched by another.
             commanded_at = None if intent.is_refused else intent.commanded_at or intent.sent_at
             store.save_intent(point.id, None)
-            self.alarms.tell(point, AlarmKind.SWITCH_FAILED, at, f"it is {seen}", is_on=False)
+            self.alarms.end_of_switch(point, at, f"it is {seen}")
         elif row is not None and (row.seen is seen or (row.seen, seen) == BUTTON_PRESSED):
             commanded_at = row.commanded_at
         self.circumstances.note_supply(point.id, row, seen, at)

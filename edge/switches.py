@@ -10,7 +10,7 @@ from uuid import UUID
 
 from edge.booking import Booking, Settled, is_proved
 from edge.clocks.clock import Clock
-from edge.drivers import BadMeter, Driver
+from edge.drivers import Driver, why_not_switched
 from edge.ledger.rows import Intent
 from edge.ledger.store import Store
 from edge.lines.acquaintance import whom
@@ -179,11 +179,12 @@ class Switches:
             and intent.tries >= SWITCH_TRIES
             and intent.supply is settled.want.supply
             and not self._is_within(driver.TRAVEL_S, point, intent)
+            and self._store.alarm_since(point.id, AlarmKind.CANNOT_SWITCH) is None
         ):
             found = "the supply cannot be read" if settled.seen is None else f"still {settled.seen}"
             text = f"{found} after {intent.tries} commands to go {intent.supply}"
             with self._store.transaction():
-                self._switch_failed(point, text)
+                self._tell(point, AlarmKind.SWITCH_FAILED, text)
 
     async def _switch(
         self, point: ServicePoint, driver: Driver, bus: Bus, settled: Settled
@@ -200,10 +201,19 @@ class Switches:
         failed = earlier.tries if earlier is not None and earlier.supply is supply else 0
         now = self._clock.now()
         intent = Intent(supply, now.at, commanded_at=None, tries=failed + 1, is_refused=False)
-        with store.transaction():
-            store.save_intent(point.id, intent)
         self._sent[point.id] = now.tick
         self._mended.discard(point.id)
+        # Nobody is cut who could not be given back.
+        both = (supply, Supply.ON) if supply is Supply.OFF else (supply,)
+        if (wrong := why_not_switched(point, both, now.at)) is not None:
+            with store.transaction():
+                store.save_intent(point.id, replace(intent, is_refused=True))
+                self._tell(point, AlarmKind.CANNOT_SWITCH, str(wrong))
+            return settled
+        with store.transaction():
+            store.save_intent(point.id, intent)
+            text = "all that its switch needs is entered"
+            self._tell(point, AlarmKind.CANNOT_SWITCH, text, is_on=False)
         try:
             await bus.run(
                 lambda: driver.switch(point.meter, supply, point.policy.restore, intent.sent_at),
@@ -211,10 +221,11 @@ class Switches:
                 reply_s=driver.REPLY_S,
                 still=lambda: self._wanted(point) is supply,
             )
-        except (Refused, BadMeter) as error:
+        except Refused as error:
             with store.transaction():
                 store.save_intent(point.id, replace(intent, is_refused=True))
-                self._switch_failed(point, f"the command to go {supply}: {error}")
+                text = f"the command to go {supply}: {error}"
+                self._tell(point, AlarmKind.SWITCH_FAILED, text)
             return settled
         with store.transaction():
             store.save_intent(point.id, replace(intent, commanded_at=self._clock.now().at))
@@ -235,9 +246,8 @@ class Switches:
             return None
         return self._booking.wanted(self._present(point))
 
-    def _switch_failed(self, point: ServicePoint, text: str) -> None:
-        at = self._clock.now().at
-        self._booking.alarms.tell(point, AlarmKind.SWITCH_FAILED, at, text, is_on=True)
+    def _tell(self, point: ServicePoint, kind: AlarmKind, text: str, *, is_on: bool = True) -> None:
+        self._booking.alarms.tell(point, kind, self._clock.now().at, text, is_on=is_on)
 
     def understood(self, point: ServicePoint, driver: Driver, seen: Supply | None) -> Supply | None:
         """What was seen, by the light of what this meter was told, where it hides that it is armed.

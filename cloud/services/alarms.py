@@ -26,6 +26,7 @@ SHOWN = (
     AlarmKind.IMPLAUSIBLE,
     AlarmKind.STUCK,
     AlarmKind.SWITCH_FAILED,
+    AlarmKind.CANNOT_SWITCH,
     AlarmKind.CUT_WAITS,
     AlarmKind.NO_TARIFF,
     AlarmKind.CLOCK_WRONG,

@@ -272,6 +272,7 @@ def _column_of(kind: AlarmKind) -> str | None:
         case (
             AlarmKind.STUCK
             | AlarmKind.SWITCH_FAILED
+            | AlarmKind.CANNOT_SWITCH
             | AlarmKind.NO_TARIFF
             | AlarmKind.CUT_WAITS
             | AlarmKind.CLOCK_WRONG

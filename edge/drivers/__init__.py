@@ -6,6 +6,7 @@ A driver is a module with the names of `Driver`, entered in DRIVERS under the pr
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol
@@ -16,7 +17,17 @@ from prepaid.point import Meter, Restore, ServicePoint
 from prepaid.reading import Supply
 from protocols.exchange import Exchange, FrameDecoder
 
-__all__ = ["DRIVERS", "STRANGER", "BadMeter", "Driver", "Known", "Measured", "Seen", "wants_bands"]
+__all__ = [
+    "DRIVERS",
+    "STRANGER",
+    "BadMeter",
+    "Driver",
+    "Known",
+    "Measured",
+    "Seen",
+    "wants_bands",
+    "why_not_switched",
+]
 
 
 class Driver(Protocol):
@@ -83,6 +94,22 @@ DRIVERS: dict[str, Driver] = {
     "cjt188-2004": cj188,
     "modbus": modbus,
 }
+
+
+def why_not_switched(
+    point: ServicePoint, supplies: Iterable[Supply], now: datetime
+) -> BadMeter | None:
+    """Why the switch of a point cannot be told to go so, as it is entered; None where it can. Nothing is sent."""
+    driver = DRIVERS[point.meter.protocol]
+    for supply in supplies:
+        command = driver.switch(point.meter, supply, point.policy.restore, now)
+        try:
+            next(command)
+        except BadMeter as error:
+            return error
+        finally:
+            command.close()
+    return None
 
 
 def wants_bands(point: ServicePoint) -> bool:

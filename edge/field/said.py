@@ -80,8 +80,7 @@ def of_error(error: Exception) -> Said:
         case LineAway():
             return said("The line cannot be used: %(what)s.", Tone.BAD, what=error)
         case BadMeter():
-            what = Said(error.message, values=error.values)
-            return said("The meter's entry is wrong: %(what)s.", Tone.BAD, what=what)
+            return said("The meter's entry is wrong: %(what)s.", Tone.BAD, what=of_entry(error))
         case StoreHeld():
             return said("The ledger is held: nothing is read, charged or switched.", Tone.BAD)
         case StoreFull():
@@ -89,3 +88,20 @@ def of_error(error: Exception) -> Said:
                 "The disk is full, so nothing can be written down, and nothing is done.", Tone.BAD
             )
     raise error
+
+
+SETTINGS = {
+    "address": said("address"),
+    "password": said("password"),
+    "level": said("level"),
+    "operator": said("operator code"),
+}
+"""What a setting is called in the office's form."""
+
+
+def of_entry(error: BadMeter) -> Said:
+    """What is wrong in the entry of a meter, by the names that its form has."""
+    values = dict(error.values)
+    if (setting := values.get("setting")) in SETTINGS:
+        values["setting"] = SETTINGS[str(setting)]
+    return Said(error.message, values=values)

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 
+from edge.drivers import DRIVERS, why_not_switched
 from edge.field.job import Job, Kind
 from edge.field.room import MeterRoom, look
-from edge.field.said import CannotDo, Said, Tone, said, why_not
+from edge.field.said import CannotDo, Said, Tone, of_entry, said, why_not
 from prepaid.point import ServicePoint
 from prepaid.reading import Supply
 from prepaid.supply import Override, Why, wanted
@@ -34,6 +35,8 @@ def why_no_test(room: MeterRoom, point: ServicePoint, seen: Supply | None) -> Sa
     situation = room.agent.situation(point, seen)
     if not point.meter.has_switch:
         return said("This meter has no switch.", Tone.BAD)
+    if (sentence := why_not_told(room, point)) is not None:
+        return sentence
     if room.store.hold is not None:
         return said("The ledger is held: nothing is read, charged or switched.", Tone.BAD)
     if not situation.is_clock_trusted:
@@ -56,6 +59,21 @@ def why_no_test(room: MeterRoom, point: ServicePoint, seen: Supply | None) -> Sa
     if want.supply is Supply.OFF or seen is Supply.OFF:
         return said("The supply is off: there is nothing to cut.", Tone.BAD)
     return None
+
+
+def why_not_told(room: MeterRoom, point: ServicePoint) -> Said | None:
+    """What is wrong in the office's entry, where the switch of a point cannot be told off and on by it."""
+    if not point.meter.has_switch or point.meter.protocol not in DRIVERS:
+        return None
+    wrong = why_not_switched(point, (Supply.OFF, Supply.ON), room.now())
+    if wrong is None:
+        return None
+    return said(
+        "It can be read, but not cut and given back as it is entered: %(what)s. The office enters it on the meter's "
+        "own page.",
+        Tone.BAD,
+        what=of_entry(wrong),
+    )
 
 
 def begin_cut_test(room: MeterRoom, point: ServicePoint, *, by: str) -> Job:
@@ -107,8 +125,8 @@ async def _off(room: MeterRoom, point: ServicePoint, job: Job, by: str) -> Async
     room.agent.try_off(point.id, test)
     try:
         while (seen := _seen(room, point)) is not Supply.OFF:
-            if loop.time() > began + driver.TRAVEL_S + MARGIN_S:
-                raise why_not(_why_still_on(room, point), seen=seen or "?")
+            if _is_refused(room, point) or loop.time() > began + driver.TRAVEL_S + MARGIN_S:
+                raise why_not(_why_still_on(room, point), seen=SEEN[seen])
             await asyncio.sleep(LOOK_S)
         off_s = loop.time() - began
         job.say(said("Off, read back after %(seconds)s s.", Tone.GOOD, seconds=f"{off_s:.1f}"))
@@ -117,13 +135,28 @@ async def _off(room: MeterRoom, point: ServicePoint, job: Job, by: str) -> Async
         room.agent.end_try(point.id)
 
 
+SEEN = {
+    Supply.ON: said("on"),
+    Supply.OFF: said("off"),
+    Supply.ARMED: said("may be closed"),
+    None: said("nothing that can be understood"),
+}
+
+
+def _is_refused(room: MeterRoom, point: ServicePoint) -> bool:
+    intent = room.store.intent(point.id)
+    return intent is not None and intent.is_refused and intent.supply is Supply.OFF
+
+
 def _why_still_on(room: MeterRoom, point: ServicePoint) -> str:
     row = room.store.supply(point.id)
     if row is not None and row.why is Why.CURRENT:
         return "Too much current flows to cut it: switch the load down and test again."
+    if _is_refused(room, point):
+        return "The meter refuses to be cut: look at password, level and operator code in the office's entry."
     if room.store.intent(point.id) is None:
         return "It was not cut: the rules forbid it now, or its meter does not answer."
-    return "The switch did not follow: it still reads %(seen)s. Look at relay or valve, and at password and level."
+    return "The switch did not follow: it still reads %(seen)s. Look at relay or valve."
 
 
 def _seen(room: MeterRoom, point: ServicePoint) -> Supply | None:

@@ -80,6 +80,7 @@ ALARMS = {
     AlarmKind.IMPLAUSIBLE: N_("Reading in doubt"),
     AlarmKind.STUCK: N_("Register stands still"),
     AlarmKind.SWITCH_FAILED: N_("Switch did not follow"),
+    AlarmKind.CANNOT_SWITCH: N_("Cannot be switched as entered"),
     AlarmKind.NO_TARIFF: N_("No tariff"),
     AlarmKind.CLOCK_WRONG: N_("Meter's clock is wrong"),
     AlarmKind.CUT_WAITS: N_("Cut waits"),

@@ -197,6 +197,7 @@ def point_page(
         waits_for_taps=shown.why is Why.TAPS,
         job=room.jobs.at(str(point.id)),
         forbidden=supply.why_no_test(room, point, shown.supply),
+        not_told=supply.why_not_told(room, point),
         restore=point.policy.restore,
         linked=linking.undoable(room, point),
     )

@@ -85,6 +85,9 @@ class AlarmKind(StrEnum):
     IMPLAUSIBLE = "implausible"  # 读数异常: charged nothing, held
     STUCK = "stuck"  # 停走: the register stands still where it never did
     SWITCH_FAILED = "switch-failed"  # 拒动: relay or valve did not follow
+    CANNOT_SWITCH = (
+        "cannot-switch"  # 断送档案有误: as it is entered, its switch cannot be told off and on
+    )
     NO_TARIFF = "no-tariff"  # 无价格方案: cannot be charged
     CLOCK_WRONG = (
         "clock-wrong"  # 表钟偏差: the meter's clock is further off than it can be set from here

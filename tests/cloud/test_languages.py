@@ -163,7 +163,7 @@ def test_what_is_wrong_with_the_entry_of_a_meter_is_told_in_chinese() -> None:
     assert [text for text, given in zip(said, told, strict=True) if text == given] == []
     assert said[-2:] == ["网关的配置里没有总线 L7。", "网关不支持规约 mbus。"]
     assert entry_words.said("password of meter 201709320072 must be 6 digits", zh) == (
-        "表计 201709320072 的“password”未填写或有误。"
+        "表计 201709320072 的“密码”未填写或有误。"
     )
 
 

@@ -120,6 +120,8 @@ REASONS = (
     (AlarmKind.CLOCK_WRONG, "its clock is 3 min 20 s slow: more than it takes from here; x", "到表上校时"),
     (AlarmKind.CUT_WAITS, "it is due to be cut, but waits: stale", "在等人处理"),
     (AlarmKind.NO_TARIFF, "tariff RES never came or could not be used: x", "没有价格方案 RES"),
+    (AlarmKind.CANNOT_SWITCH, "password of meter 7 must be 6 digits", "表计 7 的“密码”未填写或有误"),
+    (AlarmKind.CANNOT_SWITCH, "what nobody foresaw", "无法断送"),
     (AlarmKind.WRONG_ENTRY, "gateway.toml has no line L9", "没有总线 L9"),
 )  # fmt: skip
 

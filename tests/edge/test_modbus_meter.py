@@ -122,8 +122,34 @@ async def test_without_consent_a_relay_is_not_closed_from_afar_and_a_person_is_t
     await room.agent.visit(next(iter(room.store.points().values())))
 
     assert orders(room) == []
-    (alarm,) = [one for one in room.told(Alarm) if one.alarm is AlarmKind.SWITCH_FAILED]
+    (alarm,) = [one for one in room.told(Alarm) if one.alarm is AlarmKind.CANNOT_SWITCH]
     assert "can only be closed from here" in alarm.text
+
+
+@simulated
+async def test_nobody_is_cut_whose_relay_could_not_be_closed_again_until_the_site_has_consented(
+    tmp_path: Path,
+):
+    meter = Hiking()
+    careful = replace(POINT, policy=replace(POINT.policy, restore=Restore.ALLOW_CLOSE))
+    room = Room(tmp_path, points=(careful,))
+    room.wire.meters.append(meter)
+    for shown in ("10000", "10300", "10300"):  # 3 kWh × 0.50 = 1.50 of 1.00
+        meter.show("energy_total", f"0000 {int(shown):04X}")
+        await room.agent.visit(careful)
+        await asyncio.sleep(5)
+
+    def told() -> list[bool]:
+        return [a.is_over for a in room.told(Alarm) if a.alarm is AlarmKind.CANNOT_SWITCH]
+
+    assert (orders(room), told()) == ([], [False])
+
+    with room.store.transaction():
+        room.store.save_point(POINT)  # may be closed directly
+    room.agent.take_up(POINT.id)
+    await room.agent.visit(POINT)
+
+    assert (orders(room), told()) == (["off"], [False, True])
 
 
 @simulated

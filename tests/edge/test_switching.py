@@ -226,12 +226,42 @@ async def test_a_key_that_is_mended_is_tried_at_once(tmp_path: Path):
     await use(unkeyed, "100.00")
     await use(unkeyed, "102.00")
     assert commands(room) == []
+    (alarm,) = [a for a in room.told(Alarm) if "switch" in a.alarm]
+    assert (alarm.alarm, alarm.text) == (
+        AlarmKind.CANNOT_SWITCH,
+        "operator of meter 201709320072 must be 8 digits",
+    )
     with room.store.transaction():
         room.store.save_point(ELECTRICITY)
     room.agent.take_up(ELECTRICITY.id)
     await use(ELECTRICITY, "102.00")
 
     assert commands(room) == [TRIP]
+    assert [a.is_over for a in room.told(Alarm) if "switch" in a.alarm] == [False, True]
+
+
+@simulated
+async def test_a_key_that_stays_away_is_told_of_once_and_never_as_a_switch_that_does_not_follow(
+    tmp_path: Path,
+):
+    bare = {k: v for k, v in ELECTRICITY.meter.settings.items() if k != "password"}
+    unkeyed = replace(ELECTRICITY, meter=replace(ELECTRICITY.meter, settings=bare))
+    room = Room(tmp_path, points=(unkeyed,))
+    room.meter.show("100.00")
+    await room.agent.visit(unkeyed)
+    room.meter.show("102.00")
+
+    for _ in range(30):  # an hour
+        await asyncio.sleep(120)
+        await room.agent.visit(unkeyed)
+
+    assert commands(room) == []
+    assert [a.alarm for a in room.told(Alarm) if "switch" in a.alarm] == [AlarmKind.CANNOT_SWITCH]
+    room.credit("20.00")
+    await room.agent.visit(unkeyed)
+    await room.agent.visit(unkeyed)
+
+    assert [a.is_over for a in room.told(Alarm) if "switch" in a.alarm] == [False, True]
 
 
 @simulated

@@ -12,6 +12,7 @@ import pytest
 from edge.clocks.clock import unkept
 from edge.field import supply
 from edge.field.said import CannotDo
+from edge.page.words import told
 from prepaid.calendar import Calendar
 from prepaid.money import Money
 from prepaid.point import Restore, ServicePoint
@@ -74,6 +75,35 @@ async def test_where_the_customer_closes_the_relay_the_button_is_asked_for(tmp_p
         sentences = await over(job)
 
     assert sentences[-1].startswith("On, read back after")
+
+
+@simulated
+async def test_a_point_whose_key_is_missing_is_not_tested_and_it_is_said_what_is_to_be_entered(
+    tmp_path: Path,
+):
+    bare = {k: v for k, v in DIRECT.meter.settings.items() if k != "password"}
+    unkeyed = replace(DIRECT, meter=replace(DIRECT.meter, settings=bare))
+    at = FieldRoom(tmp_path, (unkeyed,))
+    async with at.serving():
+        with pytest.raises(CannotDo, match="password of meter 201709320072 must be 6 digits") as no:
+            supply.begin_cut_test(at.room, unkeyed, by="李工")
+
+    assert "表 201709320072 的 密码 应为 6 位数字" in told(no.value.sentence, "zh")
+    assert at.works() == []
+
+
+@simulated
+async def test_a_meter_that_refuses_to_be_cut_is_told_of_at_once_and_not_as_a_stuck_switch(
+    tmp_path: Path,
+):
+    at = FieldRoom(tmp_path, (DIRECT,))
+    at.meter.passwords = {4: "654321"}
+    async with at.serving():
+        before = asyncio.get_running_loop().time()
+        sentences = await over(supply.begin_cut_test(at.room, DIRECT, by="李工"))
+
+    assert sentences[-1].startswith("The meter refuses to be cut: look at password")
+    assert asyncio.get_running_loop().time() - before < 10
 
 
 @simulated
