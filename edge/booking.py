@@ -24,6 +24,7 @@ from prepaid.money import Money
 from prepaid.point import ServicePoint
 from prepaid.rating import Charge, Position
 from prepaid.reading import Reading, Supply
+from prepaid.record import record
 from prepaid.register.assessment import Assessment, assess
 from prepaid.register.evidence import Effect, Evidence, Kind
 from prepaid.register.history import History
@@ -37,6 +38,7 @@ TELL_S = 60.0  # an unchanged reading is sent up no more often
 ORDINARY = (Kind.MOVED, Kind.STILL)
 
 
+@record
 @dataclass(frozen=True, slots=True)
 class Weighed:
     """What a reading leads to. position is None where nothing can be charged; assessment is None where
@@ -63,6 +65,7 @@ class Weighed:
         return tuple(evidence for evidence in found if evidence.kind not in ORDINARY)
 
 
+@record
 @dataclass(frozen=True, slots=True)
 class Settled:
     """After a reading was booked: what the purse held before and holds now, what is wanted, what was seen."""

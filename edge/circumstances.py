@@ -15,11 +15,13 @@ from edge.ledger.store import Store
 from prepaid.money import ZERO, Money
 from prepaid.point import ServicePoint
 from prepaid.reading import Supply
+from prepaid.record import record
 from prepaid.supply import Desired, Override, Situation, Why, is_satisfied, wanted
 
 MOVEMENTS = ({Supply.ON, Supply.OFF}, {Supply.ON, Supply.ARMED})
 
 
+@record
 @dataclass(frozen=True, slots=True)
 class Looks:
     """How many good readings in a row, up to the last (its tick), found the purse empty."""

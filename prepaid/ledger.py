@@ -13,6 +13,7 @@ from typing import NewType, TypeVar
 from uuid import UUID
 
 from prepaid.money import ZERO, Money, typed
+from prepaid.record import record
 
 Book = NewType("Book", str)
 
@@ -48,6 +49,7 @@ class OverCorrected(ValueError):
     """More would be taken back than the transfer still moves. Tell the person how much can be."""
 
 
+@record
 @dataclass(frozen=True, slots=True)
 class Transfer:
     """amount leaves debit's owner for credit's: debit one book, credit another. It balances by its shape.

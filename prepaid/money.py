@@ -7,6 +7,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from prepaid import decimals
+from prepaid.record import record
 
 _WITHOUT_DECIMALS = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF"
 _WITH_TWO = (
@@ -29,6 +30,7 @@ EXPONENTS = {
 _DIGITS = 28
 
 
+@record
 @dataclass(frozen=True, slots=True, order=True)
 class Money:
     """An amount in whole fen 分 (the currency's minor unit); it may be negative.

@@ -23,6 +23,7 @@ from prepaid.point import ServicePoint
 from prepaid.quantity import not_negative
 from prepaid.reading import Reading
 from prepaid.reckoning import BandSource, Counted, Metered, Part, Reckoned, Slice, reckon
+from prepaid.record import record
 from prepaid.tariff import Tariff, TierPeriod
 
 NOBODY: Literal["nobody"] = "nobody"
@@ -32,6 +33,7 @@ Payer = UUID | Literal["nobody"]
 """The purse that pays, or nobody."""
 
 
+@record
 @dataclass(frozen=True, slots=True)
 class Running:
     """The running total of one item: its exact cost, in the tariff's currency, and what of it is posted."""
@@ -41,6 +43,7 @@ class Running:
     posted: Money
 
 
+@record
 @dataclass(frozen=True, slots=True)
 class Position:
     """Where a service point's account of its meter stands 结算位置: the last reading charged, and what it came to.
@@ -61,6 +64,7 @@ class Position:
     payer: Payer | None = None
 
 
+@record
 @dataclass(frozen=True, slots=True)
 class Charge:
     """What one item rose by."""

@@ -9,6 +9,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from prepaid.quantity import typed
+from prepaid.record import record
 
 
 class Supply(StrEnum):
@@ -19,6 +20,7 @@ class Supply(StrEnum):
     ARMED = "armed"  # 允许合闸: still off; the customer may close the relay with the meter's button
 
 
+@record
 @dataclass(frozen=True, slots=True)
 class Reading:
     """A register as read: total in the service point's unit (kWh, m3), at an instant of the gateway's clock (UTC).

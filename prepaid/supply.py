@@ -16,6 +16,7 @@ from prepaid.credit import cut_level
 from prepaid.money import Money
 from prepaid.point import Policy, Restore
 from prepaid.reading import Supply
+from prepaid.record import record
 
 AT_ONCE = timedelta(0)
 AGREEING = 2
@@ -70,6 +71,7 @@ class Override:
             raise ValueError(f"the end of an override needs a time zone: {self.until}")
 
 
+@record
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:
     """All that the gateway knows of a service point when it decides.
@@ -110,6 +112,7 @@ class Situation:
             quantity.exact(self.current_a, "a current")
 
 
+@record
 @dataclass(frozen=True, slots=True)
 class Desired:
     """The supply to bring about now, None where nothing may be changed, and the rule that says so.

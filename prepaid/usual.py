@@ -11,11 +11,13 @@ from datetime import timedelta
 from decimal import Decimal
 
 from prepaid.point import Meter
+from prepaid.record import record
 
 NO_TIME = timedelta(0)
 _MICROSECOND = timedelta(microseconds=1)
 
 
+@record
 @dataclass(frozen=True, slots=True)
 class Stretch:
     """What was used in a stretch of time, in the point's unit, and the longest stillness within it."""
@@ -28,6 +30,7 @@ class Stretch:
 EMPTY = Stretch()
 
 
+@record
 @dataclass(frozen=True, slots=True)
 class Usual:
     """The usage of the stretch that runs and of the one before it, each half of Thresholds.usual_over long.

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from edge.clocks.trust import Rules, Source, Told, weigh
+from prepaid.record import record
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ LOOK_S = 1.0  # between two looks at the machine's clock, unless it jumps
 NOTEWORTHY = timedelta(seconds=1)  # a clock is put back by less than this without a word
 
 
+@record
 @dataclass(frozen=True, slots=True)
 class Moment:
     """One instant: at is our own time (UTC), tick the seconds of the clock that does not jump.

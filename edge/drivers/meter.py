@@ -10,6 +10,7 @@ from typing import Any
 from prepaid.momentary import Measurand
 from prepaid.point import Meter
 from prepaid.reading import Supply
+from prepaid.record import record
 
 BANDS = ("sharp", "peak", "flat", "valley", "deep")
 """尖 峰 平 谷 深谷: the bands of rate numbers 1 to 5 where the meter's settings do not say others."""
@@ -27,6 +28,7 @@ class BadMeter(Exception):
         self.values = values
 
 
+@record
 @dataclass(frozen=True, slots=True)
 class Known:
     """What is known of a meter and its line by whoever asks, so that few requests do.
@@ -47,6 +49,7 @@ STRANGER = Known()
 """A meter that has not been met before, on a line at 9600."""
 
 
+@record
 @dataclass(frozen=True, slots=True)
 class Seen:
     """One look at a meter: total in kWh or m3; supply is None where the meter cannot say.

@@ -9,6 +9,7 @@ from decimal import Decimal, localcontext
 from prepaid.decimals import EXACT
 from prepaid.point import Meter
 from prepaid.reading import Reading
+from prepaid.record import record
 from prepaid.register.doubts import against
 from prepaid.register.evidence import Confidence, Effect, Evidence, Finding, Kind, evidence_of
 from prepaid.register.history import Doubt, History, settle
@@ -16,6 +17,7 @@ from prepaid.register.reach import ahead_of, can_pass, is_shown, round_of, usual
 from prepaid.usual import NO_TIME, Usual
 
 
+@record
 @dataclass(frozen=True, slots=True)
 class Assessment:
     """A movement, judged. moved is what is to be charged, in the register's unit; None: hold.

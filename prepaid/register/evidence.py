@@ -8,7 +8,10 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import NamedTuple
 
+from prepaid.record import record
 
+
+@record
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """One thing that speaks about a movement.

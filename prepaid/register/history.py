@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from prepaid.point import Meter
 from prepaid.reading import Reading
+from prepaid.record import record
 from prepaid.register.evidence import Kind
 from prepaid.usual import NO_TIME, Usual
 
@@ -28,6 +29,7 @@ class Doubt:
     is_duplicate: bool = False
 
 
+@record
 @dataclass(frozen=True, slots=True)
 class Ahead:
     """What was charged as an estimate and no register has shown yet 预估未抵扣.
@@ -39,6 +41,7 @@ class Ahead:
     over: timedelta = NO_TIME
 
 
+@record
 @dataclass(frozen=True, slots=True)
 class History:
     """What is known of a register beside the position. Keep it with the position, in the same transaction.

@@ -16,11 +16,13 @@ from prepaid.money import Money, typed
 from prepaid.point import Meter
 from prepaid.rating import Position
 from prepaid.reading import Reading, Supply
+from prepaid.record import record
 from prepaid.register.evidence import Evidence
 from prepaid.supply import Why
 from prepaid.wire.message import exact
 
 
+@record
 @dataclass(frozen=True, slots=True)
 class Read:
     """A register as read, whether or not it could be charged, and what speaks for or against it.
@@ -45,6 +47,7 @@ class Measured:
     kind: Literal["measured"] = "measured"
 
 
+@record
 @dataclass(frozen=True, slots=True)
 class Charged:
     """What the gateway charged, and the position after it.
