@@ -56,9 +56,10 @@ class Tap:
             self._begin(is_sent=True, data=data)
         await self._port.write(data)
 
-    async def read(self) -> bytes:
-        data = await self._port.read()
-        self._came(data)
+    async def read(self, until: float) -> bytes:
+        data = await self._port.read(until)
+        if data:
+            self._came(data)
         return data
 
     def drain(self) -> bytes:

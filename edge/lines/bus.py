@@ -30,7 +30,6 @@ LONGEST_FRAME = 300
 SHORTEST_FRAME = 4
 ADAPTER_BYTES = 16  # what an adapter may gather before it hands the first of them on
 ADAPTER_S = 0.02  # and how long it may wait for more of them
-HELD_S = 0.01  # a wait that ends so much too late was spent elsewhere
 TRIES = 3
 
 
@@ -313,9 +312,6 @@ class Bus:
         within pause_s."""
         loop = asyncio.get_running_loop()
         began = loop.time()
-        stale = self._port.drain()
-        if stale:
-            log.debug("%s: dropped %s", self.name, stale.hex())
         log.debug("%s > %s", self.name, request.hex())
         try:
             await self._port.write(request)
@@ -329,15 +325,9 @@ class Bus:
         last = until + LONGEST_FRAME * self._byte_s + self._delay_s
         try:
             while True:
-                end = min(until, last)
-                try:
-                    async with asyncio.timeout_at(end):
-                        data = await self._port.read()
-                except TimeoutError:
-                    # A loop that was held, by a slow disk, may not have got round to what came in time.
-                    data = self._port.drain() if loop.time() > end + HELD_S else b""
-                    if not data:
-                        return
+                data = await self._port.read(min(until, last))
+                if not data:
+                    return
                 log.debug("%s < %s", self.name, data.hex())
                 if listening.take(data, at=loop.time()) or loop.time() >= last:
                     return
@@ -350,12 +340,8 @@ class Bus:
         """Wait until the line is quiet, so that an answer still under way is not taken for the next."""
         loop = asyncio.get_running_loop()
         last = loop.time() + LONGEST_FRAME * self._byte_s + self._delay_s
-        try:
-            while True:
-                async with asyncio.timeout_at(min(loop.time() + REPLY_S, last)):
-                    await self._port.read()
-        except TimeoutError:
-            return
+        while (now := loop.time()) < last and await self._port.read(min(now + REPLY_S, last)):
+            pass
 
 
 def bus_at(place: Place, *, name: str | None = None, port: Port | None = None) -> Bus:

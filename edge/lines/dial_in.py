@@ -48,12 +48,12 @@ class DialInPort:
         if data:
             self._current.transport.write(data)
 
-    async def read(self) -> bytes:
+    async def read(self, until: float) -> bytes:
         current = self._current
         if current is None:
             raise LineAway(f"no DTU has dialled in to {self._at}")
-        data = await current.next()
-        if not data:
+        data = await current.next(until)
+        if not data and current.is_lost:
             raise LineAway(f"the DTU that had dialled in to {self._at} is gone")
         return data
 

@@ -9,6 +9,8 @@ import socket
 import termios
 from typing import Protocol
 
+HELD_S = 0.01  # a wait that ends so much too late was spent elsewhere
+
 
 class LineAway(Exception):
     """The device or serial server cannot be reached: nothing on this line can be read. Try again later."""
@@ -28,8 +30,9 @@ class Port(Protocol):
         """
         ...
 
-    async def read(self) -> bytes:
-        """The bytes that have arrived, at least one; waits for them, and may be cancelled without loss.
+    async def read(self, until: float) -> bytes:
+        """The bytes that have arrived; waits for the first of them until an instant of the loop's clock, and may be
+        cancelled without loss. Empty if nothing came by then.
 
         Raises LineAway if the line is lost.
         """
@@ -46,28 +49,42 @@ class Arrivals(asyncio.Protocol):
     """What a transport delivers, kept until it is asked for."""
 
     def __init__(self) -> None:
-        self._bytes = bytearray()
-        self._changed = asyncio.Event()
+        self._bytes = b""
+        self._reader: asyncio.Future[None] | None = None
         self.is_lost = False
 
     def data_received(self, data: bytes) -> None:
         self._bytes += data
-        self._changed.set()
+        self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_lost = True
-        self._changed.set()
+        self._wake()
 
-    async def next(self) -> bytes:
-        await self._changed.wait()
+    async def next(self, until: float) -> bytes:
+        """What has arrived; waits for the first of it, until an instant of the loop's clock. Empty if nothing came by
+        then, or the line is lost."""
+        if not self._bytes and not self.is_lost:
+            loop = asyncio.get_running_loop()
+            reader = self._reader = loop.create_future()
+            end = loop.call_at(until, self._wake)
+            try:
+                await reader
+            finally:
+                self._reader = None
+                end.cancel()
+            # A loop that was held, by a slow disk, may not have got round to what came in time.
+            if until <= loop.time() <= until + HELD_S:
+                return b""
         return self.take()
 
     def take(self) -> bytes:
-        data = bytes(self._bytes)
-        self._bytes.clear()
-        if not self.is_lost:
-            self._changed.clear()
+        data, self._bytes = self._bytes, b""
         return data
+
+    def _wake(self) -> None:
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
 
 
 def reason_of(error: Exception) -> str:

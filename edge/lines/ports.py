@@ -39,11 +39,12 @@ class StreamPort:
         if data:
             self._open[0].write(data)
 
-    async def read(self) -> bytes:
+    async def read(self, until: float) -> bytes:
         if self._open is None:
             raise LineAway(f"{self._name} is not open")
-        data = await self._open[1].next()
-        if not data:
+        arrivals = self._open[1]
+        data = await arrivals.next(until)
+        if not data and arrivals.is_lost:
             self.close()
             raise LineAway(f"{self._name} was closed by the other side")
         return data
@@ -120,14 +121,15 @@ class ModbusTcpPort:
             data = modbus_tcp.encode(frame._replace(transaction=self._transaction))
         await self._connection.write(data)
 
-    async def read(self) -> bytes:
+    async def read(self, until: float) -> bytes:
         while True:
             try:
-                data = await self._connection.read()
+                data = await self._connection.read(until)
             except LineAway:
                 self._replies = modbus_tcp.Decoder()
                 raise
-            if frames := self._as_on_a_line(data):
+            frames = self._as_on_a_line(data)
+            if frames or not data:
                 return frames
 
     def drain(self) -> bytes:

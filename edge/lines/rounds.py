@@ -184,11 +184,12 @@ class Rounds:
             for held in self._held_off.values():
                 is_early = held.since > now
                 instants.append(held.since if is_early else max(held.latest, self._may_try_at))
+            due = loop.call_at(min(instants), self._changed.set) if instants else None
             try:
-                async with asyncio.timeout_at(min(instants, default=None)):
-                    await self._changed.wait()
-            except TimeoutError:
-                continue
+                await self._changed.wait()
+            finally:
+                if due is not None:
+                    due.cancel()
 
     def _ready(self, now: float) -> UUID | None:
         for point in self._hurried:

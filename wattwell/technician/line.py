@@ -57,8 +57,8 @@ class Shower:
             self._show("→", without_password(data))
         await self._port.write(data)
 
-    async def read(self) -> bytes:
-        data = await self._port.read()
+    async def read(self, until: float) -> bytes:
+        data = await self._port.read(until)
         self._heard += data
         return data
 

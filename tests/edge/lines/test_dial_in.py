@@ -34,6 +34,10 @@ async def dial(port: DialInPort) -> tuple[asyncio.StreamReader, asyncio.StreamWr
     return await asyncio.open_connection("127.0.0.1", port.port)
 
 
+def soon() -> float:
+    return asyncio.get_running_loop().time() + 30
+
+
 async def test_bytes_go_both_ways_once_a_dtu_has_dialled_in():
     async with line() as port:
         asking = await listening(port)
@@ -42,7 +46,7 @@ async def test_bytes_go_both_ways_once_a_dtu_has_dialled_in():
         writer.write(b"answer")
 
         assert await reader.readexactly(3) == b"ask"
-        assert await port.read() == b"answer"
+        assert await port.read(soon()) == b"answer"
         writer.close()
 
 
@@ -51,7 +55,7 @@ async def test_a_new_connection_replaces_the_one_before():
         asking = await listening(port)
         old_reader, old_writer = await dial(port)
         await asking
-        reading = asyncio.create_task(port.read())
+        reading = asyncio.create_task(port.read(soon()))
         await old_reader.readexactly(3)
         new_reader, new_writer = await dial(port)
 
@@ -61,7 +65,7 @@ async def test_a_new_connection_replaces_the_one_before():
         new_writer.write(b"answer")
 
         assert await new_reader.readexactly(5) == b"again"
-        assert await port.read() == b"answer"
+        assert await port.read(soon()) == b"answer"
         with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
             await old_reader.readexactly(1)
         old_writer.close()
@@ -79,7 +83,7 @@ async def test_registration_and_heartbeats_are_no_answers():
         assert await reader.readexactly(3) == b"ask"
         writer.write(b"\x7e\x01answer")
 
-        assert await port.read() == b"answer"
+        assert await port.read(soon()) == b"answer"
         writer.close()
 
 
@@ -96,7 +100,7 @@ async def test_who_does_not_say_the_registration_does_not_replace_who_has():
         with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
             await stranger.readexactly(1)
         writer.write(b"answer")
-        assert await port.read() == b"answer"
+        assert await port.read(soon()) == b"answer"
         strange_writer.close()
         writer.close()
 
@@ -125,5 +129,5 @@ async def test_a_line_that_is_closed_hangs_up_and_listens_no_more():
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection("127.0.0.1", number)
         with pytest.raises(LineAway, match="no DTU has dialled in"):
-            await port.read()
+            await port.read(soon())
         writer.close()
