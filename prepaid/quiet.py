@@ -28,7 +28,7 @@ class Quiet:
     def __post_init__(self) -> None:
         try:
             ZoneInfo(self.calendar.zone)
-        except (ZoneInfoNotFoundError, ValueError):
+        except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: "Asia" is a folder of them
             raise ValueError(f"there is no time zone called {self.calendar.zone}") from None
 
     def until(self, now: datetime) -> datetime | None:

@@ -134,7 +134,7 @@ def add_site(
     """Raises Taken or BadValue."""
     try:
         ZoneInfo(timezone)
-    except (ZoneInfoNotFoundError, ValueError):
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: "Asia" is a folder of them
         raise BadValue(
             field="timezone",
             what=Said("the time zone"),

@@ -186,6 +186,11 @@ def test_what_cannot_be_is_refused_with_the_reason(session, home, add_point, dat
             "none called Mars",
             lambda: estate.add_site(session, site.organization_id, "n", "Mars"),
         ),
+        (
+            estate.BadValue,
+            "none called Asia",  # which is a folder of zones
+            lambda: estate.add_site(session, site.organization_id, "n", "Asia"),
+        ),
         (estate.BadValue, "1 to 200 characters", lambda: estate.add_building(session, site, " ")),
         (estate.NoSuchTariff, "no tariff none", lambda: add_point(tariff_code="none")),
         (estate.BadValue, "it prices cold water", lambda: add_point(tariff_code="water")),

@@ -369,5 +369,11 @@ def test_a_policy_is_the_same_after_the_wire_and_an_older_one_takes_the_defaults
     assert wire.validate_json(wire.dump_json(policy)) == policy
     older = '{"alarm_at": {"fen": 1000}, "cut_at": {"fen": 0}, "restore": "allow-close"}'
     assert wire.validate_json(older) == Policy()
-    with pytest.raises(ValidationError, match="no time zone called Mars"):
-        wire.validate_json(wire.dump_json(policy).replace(b"Asia/Shanghai", b"Mars"))
+
+
+@pytest.mark.parametrize("zone", ["Mars", "Asia"])  # "Asia" is a folder of zones
+def test_quiet_hours_of_a_zone_that_does_not_exist_are_refused(zone: str):
+    wire = TypeAdapter(Policy)
+    policy = wire.dump_json(Policy(quiet=FRIENDLY, **MONEY))
+    with pytest.raises(ValidationError, match=f"no time zone called {zone}"):
+        wire.validate_json(policy.replace(b"Asia/Shanghai", zone.encode()))
