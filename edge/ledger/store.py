@@ -97,7 +97,9 @@ class Store:
         self.gateway_no = gateway_no
         self._connection = connection
         self._this_boot = boot
-        self._tariffs: dict[str, tuple[str, Tariff]] = {}  # each as parsed from the text stored now
+        self._tariffs: dict[
+            str, tuple[str, Tariff | None]
+        ] = {}  # each as parsed from the text stored now
         self._points = self._rows(_POINTS)
         self._tariff_bodies = self._rows(rows.TARIFFS)
         self._positions = self._rows(_POSITIONS)
@@ -227,6 +229,20 @@ class Store:
         if self._appended:
             self.on_append()
 
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """Of what is written inside all is kept or, where it raises, nothing; the transaction around it goes on."""
+        self._db.execute("SAVEPOINT apart")
+        try:
+            yield
+        except BaseException:
+            if self._db.in_transaction:  # else the disk has ended all of it
+                self._db.execute("ROLLBACK TO apart")
+                self._db.execute("RELEASE apart")
+            self._forget()
+            raise
+        self._db.execute("RELEASE apart")
+
     @property
     def waiting(self) -> int:
         """How many transactions are committed and may not be on disk yet."""
@@ -287,18 +303,25 @@ class Store:
         self._points.save(point, None)
         for kind in AlarmKind:
             self.save_alarm(point, kind, None)
-        self.save_intent(point, None)
+        self._intents.save(point, None)  # also while the ledger is rebuilt from what was long ago
         self.save_linked(point, None)
 
     def tariff(self, code: str) -> Tariff | None:
+        """None where there is none, or one that an earlier version took and this one cannot use."""
         body = self._tariff_bodies.get(code)
         if body is None:
             return None
         known = self._tariffs.get(code)
         if known is None or known[0] is not body:
-            tariff = tariff_document.parse(_TARIFF.validate_json(body).document)
-            known = self._tariffs[code] = (body, tariff)
+            known = self._tariffs[code] = (body, self._parsed(code, body))
         return known[1]
+
+    def _parsed(self, code: str, body: str) -> Tariff | None:
+        try:
+            return tariff_document.parse(_TARIFF.validate_json(body).document)
+        except tariff_document.BadTariff as error:
+            log.error("tariff %s in the ledger cannot be used, publish it again: %s", code, error)
+            return None
 
     def save_tariff(self, message: TariffSet) -> None:
         """Raises BadTariff."""

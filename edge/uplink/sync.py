@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import sqlite3
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,8 +19,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from edge.ledger.ledger_file import StoreFull
-from edge.ledger.store import Hold, Store
+from edge.ledger.ledger_file import StoreFull, StoreUnusable
+from edge.ledger.store import Hold, Store, StoreHeld
 from edge.uplink.answers import Answers
 from edge.uplink.downlog import Cannot, DownLog, Learn, Lines
 from edge.uplink.forgeries import Forgeries
@@ -38,6 +39,8 @@ MOST_ENTRIES = 200
 MOST_BYTES = 256 * 1024
 ABOUT_ENTRY = 300  # bytes of an entry on the wire, beside its body
 RETRY_FULL_S = 5.0
+OF_THE_LEDGER = (StoreFull, StoreHeld, StoreUnusable, sqlite3.Error)
+"""What says nothing of an entry: it is applied once the ledger is right."""
 GREET_S = 1.0  # until the cloud has answered on a new connection, doubling up to resend_s
 
 
@@ -313,12 +316,19 @@ class Sync:
                     log.error("%s: it and all after it are dropped", error)
                     break
                 try:
-                    effects.append(self._down.take(read_down(entry.body)))
+                    with self._store.apart():
+                        effects.append(self._down.take(read_down(entry.body)))
                 except (BadMessage, BadTariff, TransferIdReused, Cannot) as error:
                     log.error(
                         "entry %s from the cloud is kept, not applied: %s", entry.seq, _short(error)
                     )
                     self._store.reject(entry, str(error))
+                except OF_THE_LEDGER:
+                    raise
+                except Exception as error:
+                    # It would end the program, come again after each restart, and keep all meters waiting.
+                    log.exception("entry %s from the cloud is kept, not applied", entry.seq)
+                    self._store.reject(entry, f"{type(error).__name__}: {error}")
                 self._store.move_cursor(Cursor(entry.log, entry.seq))
         for effect in effects:
             effect()

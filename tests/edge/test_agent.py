@@ -9,16 +9,19 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter
 
 from edge.ledger.ledger_file import StoreFull
 from prepaid.ledger import credit_balance, prepaid
 from prepaid.money import Money
 from prepaid.reading import Supply
 from prepaid.supply import Why
+from prepaid.wire.downlog import TariffSet
 from prepaid.wire.uplog import Alarm, AlarmKind, Charged, Read, SupplyChanged
 from tests.edge.simulated import (
     ALLOW_CLOSE,
     ELECTRICITY,
+    POWER_TARIFF,
     PURSE,
     TRIP,
     WATER,
@@ -163,6 +166,25 @@ async def test_a_point_without_tariff_is_alarmed_once_and_its_supply_left_as_it_
     await room.agent.visit(tiered)
     assert [alarm.is_over for alarm in missing()] == [False, True]
     assert room.store.balance(PURSE) == Money.yuan("0.50")
+
+
+@simulated
+async def test_a_tariff_that_only_an_earlier_version_took_stops_its_own_points_and_no_others(
+    tmp_path: Path,
+):
+    room = Room(tmp_path)
+    earlier = {**POWER_TARIFF.document, "currency": "none"}  # which was not looked at then
+    body = TypeAdapter(TariffSet).dump_json(TariffSet(earlier)).decode()
+    with room.store.transaction():
+        room.store._tariff_bodies.save("power", body)
+    room.start(settle_s=60)
+
+    await room.agent.visit(ELECTRICITY)
+    await room.agent.visit(WATER)
+
+    assert [(a.point, a.alarm) for a in room.told(Alarm)] == [(ELECTRICITY.id, AlarmKind.NO_TARIFF)]
+    assert room.told(SupplyChanged)[0].wanted is None
+    assert room.store.position(WATER.id) is not None
 
 
 @simulated

@@ -15,7 +15,15 @@ from edge.uplink.sync import Sync
 from prepaid.money import ZERO, Money
 from prepaid.reading import Supply
 from prepaid.seal import KeySet, seal
-from prepaid.wire.downlog import Carried, Credited, Down, Resumed, write_down
+from prepaid.wire.downlog import (
+    Carried,
+    Credited,
+    Down,
+    PointEnded,
+    PointSet,
+    Resumed,
+    write_down,
+)
 from prepaid.wire.entry import NO_ENTRY, Cursor, Entry, sign
 from prepaid.wire.envelope import Envelope, Halt, Takeover, unpack
 from prepaid.wire.uplog import Read
@@ -183,6 +191,25 @@ async def test_a_rebuilt_ledger_serves_once_everything_was_told_and_not_before(t
     assert store.hold is None
     assert store.balance(PURSE) == Money.yuan("15.00")  # 20.00 - 5.00
     assert store.check(within_s=None)
+    link.running.cancel()
+
+
+@simulated
+async def test_a_point_that_was_ended_long_ago_does_not_keep_a_ledger_from_being_rebuilt(
+    tmp_path: Path,
+):
+    room = Room(tmp_path)
+    link = Wires(room)
+    await link.hear(Cursor(room.store.log, 7, "f" * 64))
+    store, log = room.store, room.store.log
+
+    # All that the cloud ever said is said again to a new ledger.
+    again = (PointSet(ELECTRICITY), PointEnded(ELECTRICITY.id), Resumed(log))
+    await link.hear(Cursor(log, 0, NO_ENTRY), *again)
+
+    assert not link.running.done()
+    assert store.hold is None
+    assert store.points() == {}
     link.running.cancel()
 
 

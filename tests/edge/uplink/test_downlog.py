@@ -194,6 +194,21 @@ async def test_a_bad_tariff_and_a_charge_from_the_cloud_are_kept_apart(tmp_path:
 
 
 @simulated
+async def test_an_entry_that_fails_as_nobody_foresaw_is_kept_apart_whole_and_the_log_goes_on(
+    tmp_path: Path,
+):
+    # Its number is more than SQLite holds, which is found out when the transfer is booked already.
+    beyond = Credited(top_up("20.00"), number=2**63)
+    room = await applied(tmp_path, beyond, Credited(top_up("5.00", cause="sandbox:3")))
+
+    ((seq, reason),) = room.store.rejected()
+    assert seq == 1
+    assert reason.startswith("OverflowError")
+    assert room.store.balance(PURSE) == Money.yuan("6.00")  # 1.00 + 5.00
+    assert room.store.check(within_s=None)
+
+
+@simulated
 async def test_a_full_disk_keeps_the_credit_waiting_and_loses_none(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
