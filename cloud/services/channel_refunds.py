@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
+from functools import partial
 from uuid import UUID, uuid5
 
-from sqlalchemy import exists, func, or_, select
+from sqlalchemy import exists, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col
 
@@ -23,14 +24,12 @@ from cloud.channels import (
 )
 from cloud.db import Database
 from cloud.services import ledger
+from cloud.services.money import questions
 from cloud.tables import ChannelRefund, TopUp
 from prepaid.ledger import Reason, Transfer, clearing, returning
 from prepaid.money import Money
 
 log = logging.getLogger(__name__)
-
-PAUSE = timedelta(minutes=1)  # WeChat Pay takes one question a minute about the refunds of an order
-PAUSE_MOST = timedelta(hours=1)
 
 _REFUNDS = UUID("2b7d5c0e-3c0c-4d1b-9a0e-8f1c52f0a7d4")
 
@@ -95,53 +94,33 @@ def sweep(
 ) -> int:
     """Asks the channels for what is to go back, and how far it is; how many refunds were then done.
 
-    Each is asked for under its one number, so it goes back once however often it is asked for. A channel
-    that is away is left alone until the next time.
+    Each is asked for under its one number, so it goes back once however often it is asked for.
     """
-    return sum(
-        _sweep_channel(database, name, channel, now, is_stopping)
-        for name, channel in channels.items()
-    )
 
-
-def _sweep_channel(
-    database: Database, name: str, channel: Channel, now: datetime, is_stopping: Callable[[], bool]
-) -> int:
-    with database.system() as session:
-        waiting = _due(session, name, now)
-    done = 0
-    for refund in waiting:
-        if is_stopping():
-            break
+    def ask(name: str, channel: Channel, refund: Refund) -> bool:
         try:
             said = channel.refund(refund)
-        except ChannelAway as error:
-            log.warning("channel %s is away, asked for refund %s", name, refund.out_refund_no)
+        except (ChannelAway, ChannelRefused) as error:
             _note_asked(database, refund.out_refund_no, now, said=str(error))
-            break
-        except ChannelRefused as error:
+            if isinstance(error, ChannelAway):
+                raise
             log.warning("channel %s, asked for refund %s: %s", name, refund.out_refund_no, error)
-            _note_asked(database, refund.out_refund_no, now, said=str(error))
-            continue
+            return False
         with database.system() as session:
-            done += hear(session, said, channel=name, now=now, is_asked=True)
-    return done
+            return hear(session, said, channel=name, now=now, is_asked=True)
+
+    return questions.put(database, channels, partial(_due, now=now), ask, is_stopping=is_stopping)
 
 
-def _due(session: Session, channel: str, now: datetime) -> list[Refund]:
-    asked, created = col(ChannelRefund.asked_at), col(ChannelRefund.created_at)
+def _due(session: Session, channel: str, *, now: datetime) -> list[Refund]:
+    created = col(ChannelRefund.created_at)
     found = session.execute(
         select(ChannelRefund)
         .where(
             col(ChannelRefund.channel) == channel,
             col(ChannelRefund.done_at).is_(None),
             col(ChannelRefund.failed_at).is_(None),
-            # The pause after each question is as long as the refund was old, a minute to an hour.
-            or_(
-                asked.is_(None),
-                asked <= now - PAUSE_MOST,
-                (asked <= now - PAUSE) & (asked - created <= now - asked),
-            ),
+            questions.is_due(col(ChannelRefund.asked_at), created, now=now),
         )
         .order_by(created)
         .limit(200)

@@ -6,21 +6,21 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from sqlalchemy import and_, false, func, or_, select, update
 from sqlmodel import Session, col
 
-from cloud.channels import Channel, ChannelAway, ChannelRefused
+from cloud.channels import Channel, ChannelRefused
 from cloud.db import Database
 from cloud.services import topups
-from cloud.services.money import twins
+from cloud.services.money import questions, twins
 from cloud.tables import TopUp
 
 log = logging.getLogger(__name__)
 
 SWEEP_AFTER = timedelta(seconds=60)  # a channel's notice is given this long
 SWEEP_FOR = timedelta(days=2)
-SWEEP_PAUSE_MOST = timedelta(hours=1)
 CLOSE_AFTER = timedelta(minutes=10)  # once its link has ended, as somebody may be paying just then
 YOUNGEST_CLOSED = timedelta(minutes=5)  # WeChat Pay closes no order that is younger
 
@@ -34,25 +34,11 @@ def sweep(
 ) -> int:
     """Asks the channels about orders whose notice never came, and books what was paid; how many were.
 
-    An order is asked about after SWEEP_AFTER, then ever more rarely, for SWEEP_FOR. One that is not paid when
-    its time is over, or its twin is paid, is closed. A channel that is away is left alone until the next
-    time. Ends after the question it is at when is_stopping says so.
+    An order is asked about after SWEEP_AFTER, then ever more rarely (questions.put), for SWEEP_FOR. One that is not
+    paid when its time is over, or its twin is paid, is closed.
     """
-    return sum(
-        _sweep_channel(database, name, channel, now, is_stopping)
-        for name, channel in channels.items()
-    )
 
-
-def _sweep_channel(
-    database: Database, name: str, channel: Channel, now: datetime, is_stopping: Callable[[], bool]
-) -> int:
-    with database.system() as session:
-        orders = due(session, name, now)
-    booked = 0
-    for order in orders:
-        if is_stopping():
-            break
+    def ask(name: str, channel: Channel, order: Due) -> bool:
         number = order.out_trade_no
         closed_at = None
         payment = None
@@ -60,9 +46,6 @@ def _sweep_channel(
             payment = channel.payment(number)
             if payment is None and order.is_over and (channel.close(number) or order.is_late):
                 closed_at = now
-        except ChannelAway as error:
-            log.warning("channel %s is away, asked about order %s: %s", name, number, error)
-            break
         except ChannelRefused as error:
             log.warning("channel %s, asked about order %s: %s", name, number, error)
         with database.system() as session:
@@ -71,9 +54,9 @@ def _sweep_channel(
                 .where(col(TopUp.out_trade_no) == number)
                 .values(asked_at=now, closed_at=closed_at)
             )
-        if payment is not None:
-            booked += topups.book(database, payment, channel=name, now=now)
-    return booked
+        return payment is not None and topups.book(database, payment, channel=name, now=now)
+
+    return questions.put(database, channels, partial(due, now=now), ask, is_stopping=is_stopping)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +71,12 @@ class Due:
     is_late: bool
 
 
-def due(session: Session, channel: str, now: datetime) -> list[Due]:
+def due(session: Session, channel: str, *, now: datetime) -> list[Due]:
     """The orders that the channel is to be asked about now."""
     is_late = func.coalesce(col(TopUp.expires_at) <= now - CLOSE_AFTER, false())
     is_over = and_(
         col(TopUp.created_at) <= now - YOUNGEST_CLOSED, or_(is_late, twins.is_twin_credited())
     )
-    asked = col(TopUp.asked_at)
     created = col(TopUp.created_at)
     waiting = (
         select(col(TopUp.out_trade_no), is_over, is_late)
@@ -105,12 +87,7 @@ def due(session: Session, channel: str, now: datetime) -> list[Due]:
             col(TopUp.closed_at).is_(None),
             created <= now - SWEEP_AFTER,
             created > now - SWEEP_FOR,
-            # The pause after each question is as long as the order was old when it was put.
-            or_(
-                asked.is_(None),
-                asked <= now - SWEEP_PAUSE_MOST,
-                asked - created <= now - asked,
-            ),
+            questions.is_due(col(TopUp.asked_at), created, now=now),
         )
         .order_by(created)
         .limit(200)
