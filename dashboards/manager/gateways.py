@@ -21,6 +21,7 @@ from cloud.services.places import tree
 from cloud.tables import utc_now
 from cloud.web import UserSession
 from dashboards import errors, page, qr
+from dashboards.manager.outcome import outcome
 from dashboards.manager.top import top
 from dashboards.mistake import Mistake
 from prepaid.enrolment import Token
@@ -204,14 +205,13 @@ def _done(
     typed: Mapping[str, str] | None = None,
 ) -> Response:
     """form and typed: which of the page's forms was sent, and what stood in it."""
-    try:
-        with session.begin_nested():
-            do()
-    except CloudError as error:
-        told = errors.mistake(request, error, typed, form=form, names=NAMES.get(form))
+
+    def again(told: Mistake) -> Response:
         card = _card(session, user, gateway_id)
         return _page(request, session, user, card, token=None, told=told)
-    return RedirectResponse(f"/gateways/{gateway_id}", status_code=303)
+
+    to, names = f"/gateways/{gateway_id}", NAMES.get(form)
+    return outcome(request, session, do, again, to=to, form=form, typed=typed, names=names)
 
 
 def _new(

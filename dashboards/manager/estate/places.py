@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from itertools import groupby
 from typing import Annotated, Literal
 from uuid import UUID
@@ -23,6 +23,7 @@ from cloud.web import UserSession
 from dashboards import errors, page
 from dashboards.manager.estate import forms
 from dashboards.manager.estate.workbooks import Workbook, download
+from dashboards.manager.outcome import outcome
 from dashboards.manager.top import top
 from dashboards.mistake import Mistake
 from dashboards.words import N_
@@ -45,15 +46,11 @@ def estate(request: Request, user: See, session: UserSession) -> Response:
 
 @router.post("/sites")
 def add_site(request: Request, user: Edit, session: UserSession, name: Text = "") -> Response:
-    def add() -> str:
+    def add() -> None:
         tree.add_site(session, name, timezone=page.TIMEZONE, by=user, now=utc_now())
-        return "/estate"
 
-    def again(error: CloudError) -> Response:
-        told = errors.mistake(request, error, {"name": name}, form="site")
-        return _estate(request, session, user, told)
-
-    return _done(session, add, again)
+    again = partial(_estate, request, session, user)
+    return outcome(request, session, add, again, to="/estate", form="site", typed={"name": name})
 
 
 @router.post("/sites/{site_id:uuid}/buildings")
@@ -64,11 +61,8 @@ def add_building(
         building = tree.add_building(session, site_id, name, by=user, now=utc_now())
         return f"/estate/buildings/{building.id}"
 
-    def again(error: CloudError) -> Response:
-        told = errors.mistake(request, error, {"name": name}, form=f"add-{site_id}")
-        return _estate(request, session, user, told)
-
-    return _done(session, add, again)
+    again = partial(_estate, request, session, user)
+    return outcome(request, session, add, again, form=f"add-{site_id}", typed={"name": name})
 
 
 @router.get("/buildings/{building_id:uuid}")
@@ -120,15 +114,12 @@ def make(
 ) -> Response:
     asked = Rule(floors, rooms, pattern)
 
-    def add() -> str:
+    def add() -> None:
         rule.make(session, building_id, asked, by=user, now=utc_now())
-        return f"/estate/buildings/{building_id}"
 
-    def again(error: CloudError) -> Response:
-        told = errors.mistake(request, error, form="rule")
-        return _building(request, session, user, building_id, told, rule=asked)
-
-    return _done(session, add, again)
+    again = partial(_building, request, session, user, building_id, rule=asked)
+    to = f"/estate/buildings/{building_id}"
+    return outcome(request, session, add, again, to=to, form="rule")
 
 
 @router.post("/buildings/{building_id:uuid}/room")
@@ -140,16 +131,13 @@ def add_room(
     name: Text = "",
     floor: Text = "",
 ) -> Response:
-    def add() -> str:
+    def add() -> None:
         at = forms.whole(floor, field="floor")
         tree.add_room(session, building_id, name, floor=at, by=user, now=utc_now())
-        return f"/estate/buildings/{building_id}"
 
-    def again(error: CloudError) -> Response:
-        told = errors.mistake(request, error, {"name": name, "floor": floor}, form="room")
-        return _building(request, session, user, building_id, told)
-
-    return _done(session, add, again)
+    again = partial(_building, request, session, user, building_id)
+    typed, to = {"name": name, "floor": floor}, f"/estate/buildings/{building_id}"
+    return outcome(request, session, add, again, to=to, form="room", typed=typed)
 
 
 @router.post("/{kind}/{id:uuid}/name")
@@ -159,15 +147,12 @@ def rename(
     row = _row(session, user, kind, id)
     back = _back(row)
 
-    def do() -> str:
+    def do() -> None:
         tree.rename(session, row, name, by=user, now=utc_now())
-        return back
 
-    def again(error: CloudError) -> Response:
-        told = errors.mistake(request, error, {"name": name}, form=f"name-{id}")
-        return _again(request, session, user, back, told)
-
-    return _done(session, do, again)
+    again = partial(_again, request, session, user, back)
+    typed = {"name": name}
+    return outcome(request, session, do, again, to=back, form=f"name-{id}", typed=typed)
 
 
 @router.post("/{kind}/{id:uuid}/end")
@@ -175,15 +160,12 @@ def end(request: Request, kind: Kind, id: UUID, user: Edit, session: UserSession
     row = _row(session, user, kind, id)
     back = "/estate" if isinstance(row, Building) else _back(row)
 
-    def do() -> str:
+    def do() -> None:
         tree.end(session, row, by=user, now=utc_now())
-        return back
 
-    def again(error: CloudError) -> Response:
-        told = errors.mistake(request, error)
-        return _again(request, session, user, _back(row), told)
-
-    return _done(session, do, again)
+    return outcome(
+        request, session, do, partial(_again, request, session, user, _back(row)), to=back
+    )
 
 
 @router.post("/{kind}/{id:uuid}/again")
@@ -217,18 +199,6 @@ def take_import(
     only_check: Text = "",
 ) -> Response:
     return ROOMS.take(request, session, user, file, only_check=bool(only_check))
-
-
-def _done(
-    session: Session, do: Callable[[], str], again: Callable[[CloudError], Response]
-) -> Response:
-    """To the address that do gives; where it refuses, nothing is changed and the page says why."""
-    try:
-        with session.begin_nested():
-            to = do()
-    except CloudError as error:
-        return again(error)
-    return RedirectResponse(to, status_code=303)
 
 
 def _again(

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, Request
 from sqlmodel import Session
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from cloud import auth, web
 from cloud.auth import SignedIn
-from cloud.errors import CloudError
 from cloud.permissions import Permission
 from cloud.services.ledger import BOOKS_ZONE
 from cloud.services.money import approving, periods, rules, statements
 from cloud.services.money.rules import Rules
 from cloud.tables import utc_now
 from cloud.web import UserSession
-from dashboards import errors, page
+from dashboards import page
 from dashboards.manager.money import words
+from dashboards.manager.outcome import outcome
 from dashboards.mistake import Mistake
 
 router = APIRouter(include_in_schema=False)
@@ -102,7 +102,8 @@ def close(
     def do() -> None:
         periods.close(session, user, _closing(month), now=utc_now())
 
-    return _done(request, session, user, do, {}, form="close")
+    again = partial(_months, request, session, user)
+    return outcome(request, session, do, again, to="/months", form="close")
 
 
 @router.post("/months/reopen")
@@ -119,7 +120,8 @@ def reopen(
     def do() -> None:
         approving.ask_to_reopen(session, user, _closing(month), why=why, now=utc_now())
 
-    return _done(request, session, user, do, {"why": why}, form="reopen")
+    again = partial(_months, request, session, user)
+    return outcome(request, session, do, again, to="/months", form="reopen", typed={"why": why})
 
 
 @router.post("/months/rules")
@@ -139,24 +141,9 @@ def change_rules(
         most = words.amount(alone or "0", field="alone")
         rules.save(session, user, Rules(percent.fen, refunded == "yes", most), now=utc_now())
 
-    return _done(request, session, user, do, {"fee": fee, "alone": alone}, form="rules")
-
-
-def _done(
-    request: Request,
-    session: Session,
-    user: SignedIn,
-    do: Callable[[], object],
-    typed: Mapping[str, str],
-    *,
-    form: str,
-) -> Response:
-    try:
-        with session.begin_nested():
-            do()
-    except CloudError as error:
-        return _months(request, session, user, errors.mistake(request, error, typed, form=form))
-    return RedirectResponse("/months", status_code=303)
+    again = partial(_months, request, session, user)
+    typed = {"fee": fee, "alone": alone}
+    return outcome(request, session, do, again, to="/months", form="rules", typed=typed)
 
 
 def _closing(month: str) -> date:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 from zoneinfo import available_timezones
@@ -27,6 +28,7 @@ from cloud.web import SystemSession, UserSession
 from dashboards import errors, page, qr, tariff_faults
 from dashboards.manager.money import words
 from dashboards.manager.operation import setup_prices
+from dashboards.manager.outcome import outcome
 from dashboards.manager.people.signing_in import Differ
 from dashboards.manager.tariffs import form as prices_form
 from dashboards.mistake import Mistake
@@ -316,14 +318,9 @@ def _done(
     request: Request, session: Session, user: SignedIn, do: Callable[[], None], **typed: str
 ) -> Response:
     """The next step, or this one again with what is wrong and what was typed."""
-    try:
-        with session.begin_nested():
-            do()
-    except CloudError as error:
-        step = setup.begun(session, user.organization_id).step
-        told = errors.mistake(request, error, typed, names=NAMES.get(step))
-        return _page(request, session, user, told)
-    return RedirectResponse("/setup", status_code=303)
+    again = partial(_page, request, session, user)
+    names = NAMES.get(setup.begun(session, user.organization_id).step)
+    return outcome(request, session, do, again, to="/setup", typed=typed, names=names)
 
 
 def _page(

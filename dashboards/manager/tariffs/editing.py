@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
 from datetime import date, timedelta
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -22,8 +22,9 @@ from cloud.services.tariffs import drafts, rehearsal
 from cloud.services.tariffs.drafts import Draft
 from cloud.tables import Room, Site, utc_now
 from cloud.web import UserSession
-from dashboards import errors, page
+from dashboards import page
 from dashboards.manager.estate import forms
+from dashboards.manager.outcome import outcome
 from dashboards.manager.tariffs import drawings, form, trial
 from dashboards.manager.tariffs.pages import Edit, See, first_of_next_month
 from dashboards.manager.top import top
@@ -84,7 +85,8 @@ def save_form(
         document = form.written(given, found.document, replaces=max(stays, 0))
         drafts.change(session, user, draft_id, document, now=now)
 
-    return _done(request, session, user, draft_id, do)
+    again = partial(_page, request, session, user, draft_id)
+    return outcome(request, session, do, again, to=f"/tariffs/drafts/{draft_id}")
 
 
 @router.post("/drafts/{draft_id:uuid}/document")
@@ -104,12 +106,12 @@ def save_document(
             raise NoJson(line=1, column=1) from None
         drafts.change(session, user, draft_id, found, now=utc_now())
 
-    return _done(
+    return outcome(
         request,
         session,
-        user,
-        draft_id,
         do,
+        partial(_page, request, session, user, draft_id),
+        to=f"/tariffs/drafts/{draft_id}",
         form="document",
         typed={"document": document},
         names={"": "document"},
@@ -121,7 +123,8 @@ def drop(request: Request, draft_id: UUID, user: Edit, session: UserSession) -> 
     def do() -> None:
         drafts.drop(session, user, draft_id, now=utc_now())
 
-    return _done(request, session, user, draft_id, do, to="/tariffs")
+    again = partial(_page, request, session, user, draft_id)
+    return outcome(request, session, do, again, to="/tariffs")
 
 
 @router.post("/drafts/{draft_id:uuid}/propose")
@@ -135,7 +138,9 @@ def propose(
     def do() -> None:
         drafts.propose(session, user, draft_id, why=why, now=utc_now())
 
-    return _done(request, session, user, draft_id, do, form="propose", typed={"why": why})
+    again = partial(_page, request, session, user, draft_id)
+    to = f"/tariffs/drafts/{draft_id}"
+    return outcome(request, session, do, again, to=to, form="propose", typed={"why": why})
 
 
 @router.post("/drafts/{draft_id:uuid}/withdraw")
@@ -147,7 +152,8 @@ def withdraw(request: Request, draft_id: UUID, user: Edit, session: UserSession)
         if found.proposal is not None:
             approvals.withdraw(session, user, found.proposal.id, now=now)
 
-    return _done(request, session, user, draft_id, do)
+    again = partial(_page, request, session, user, draft_id)
+    return outcome(request, session, do, again, to=f"/tariffs/drafts/{draft_id}")
 
 
 @router.post("/drafts/{draft_id:uuid}/rehearse")
@@ -161,48 +167,28 @@ def rehearse(
 ) -> Response:
     now = utc_now()
     until = now.astimezone(form.ZONE).date()
-    try:
-        with session.begin_nested():
-            asked = rehearsal.request(
-                session,
-                user,
-                draft_id,
-                site_id=site,
-                since=until - timedelta(days=forms.whole(days, field="days")),
-                until=min(until, now.date()),
-                now=now,
-            )
-    except drafts.NoSuchDraft:
-        raise
-    except CloudError as error:
-        typed = {"days": days, "site": str(site or "")}
-        told = errors.mistake(request, error, typed, form="rehearse", names={"since": "days"})
-        return _page(request, session, user, draft_id, told)
-    return RedirectResponse(f"/tariffs/rehearsals/{asked.id}", status_code=303)
 
+    def do() -> str:
+        asked = rehearsal.request(
+            session,
+            user,
+            draft_id,
+            site_id=site,
+            since=until - timedelta(days=forms.whole(days, field="days")),
+            until=min(until, now.date()),
+            now=now,
+        )
+        return f"/tariffs/rehearsals/{asked.id}"
 
-def _done(
-    request: Request,
-    session: Session,
-    user: SignedIn,
-    draft_id: UUID,
-    do: Callable[[], None],
-    *,
-    form: str = "",
-    typed: Mapping[str, str] | None = None,
-    names: Mapping[str, str] | None = None,
-    to: str = "",
-) -> Response:
-    """Back to the draft, or to; or its page with what was refused. Raises drafts.NoSuchDraft."""
-    try:
-        with session.begin_nested():
-            do()
-    except drafts.NoSuchDraft:
-        raise
-    except CloudError as error:
-        told = errors.mistake(request, error, typed, form=form, names=names)
-        return _page(request, session, user, draft_id, told)
-    return RedirectResponse(to or f"/tariffs/drafts/{draft_id}", status_code=303)
+    return outcome(
+        request,
+        session,
+        do,
+        partial(_page, request, session, user, draft_id),
+        form="rehearse",
+        typed={"days": days, "site": str(site or "")},
+        names={"since": "days"},
+    )
 
 
 @router.get("/rehearsals/{rehearsal_id:uuid}")

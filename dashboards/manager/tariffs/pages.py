@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -14,15 +14,15 @@ from starlette.responses import RedirectResponse, Response
 
 from cloud import web
 from cloud.auth import SignedIn
-from cloud.errors import CloudError
 from cloud.permissions import Permission
 from cloud.services import scopes
 from cloud.services.tariffs import assignments, drafts, publication
 from cloud.services.tariffs.assignments import NoSuchTariffHere
 from cloud.tables import Site, TariffDocument, TariffPublication, utc_now
 from cloud.web import UserSession
-from dashboards import errors, page
+from dashboards import page
 from dashboards.manager.estate import forms
+from dashboards.manager.outcome import outcome
 from dashboards.manager.tariffs import drawings
 from dashboards.manager.tariffs.form import ZONE
 from dashboards.manager.top import top
@@ -145,7 +145,9 @@ def assign(
         "since": since,
     }
     about = {"": {"class": "class_name"}.get(target, target)}
-    return _done(request, session, user, tariff_id, do, form="assign", typed=typed, names=about)
+    again = partial(_page, request, session, user, tariff_id)
+    to = f"/tariffs/{tariff_id}"
+    return outcome(request, session, do, again, to=to, form="assign", typed=typed, names=about)
 
 
 @router.post("/{tariff_id:uuid}/end-assignment")
@@ -159,7 +161,8 @@ def end_assignment(
     def do() -> None:
         assignments.end(session, user, assignment, now=utc_now())
 
-    return _done(request, session, user, tariff_id, do)
+    again = partial(_page, request, session, user, tariff_id)
+    return outcome(request, session, do, again, to=f"/tariffs/{tariff_id}")
 
 
 @router.post("/{tariff_id:uuid}/class")
@@ -174,41 +177,16 @@ def set_class(
     def do() -> None:
         assignments.set_class(session, user, point, class_name, now=utc_now())
 
-    return _done(
+    return outcome(
         request,
         session,
-        user,
-        tariff_id,
         do,
+        partial(_page, request, session, user, tariff_id),
+        to=f"/tariffs/{tariff_id}#points",
         form=f"class-{point}",
         typed={"class_name": class_name},
         names={"": "class_name"},
-        to="#points",
     )
-
-
-def _done(
-    request: Request,
-    session: Session,
-    user: SignedIn,
-    tariff_id: UUID,
-    do: Callable[[], None],
-    *,
-    form: str = "",
-    typed: Mapping[str, str] | None = None,
-    names: Mapping[str, str] | None = None,
-    to: str = "",
-) -> Response:
-    """Back to the tariff, where to is; or its page with what was refused. Raises NoSuchTariffHere."""
-    try:
-        with session.begin_nested():
-            do()
-    except NoSuchTariffHere:
-        raise
-    except CloudError as error:
-        told = errors.mistake(request, error, typed, form=form, names=names)
-        return _page(request, session, user, tariff_id, told)
-    return RedirectResponse(f"/tariffs/{tariff_id}{to}", status_code=303)
 
 
 @router.post("/{tariff_id:uuid}/draft")
