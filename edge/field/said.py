@@ -11,6 +11,7 @@ from edge.ledger.ledger_file import StoreFull
 from edge.ledger.store import StoreHeld
 from edge.lines.bus import Garbled, NoReply
 from edge.lines.ports import LineAway
+from edge.technician.search.search import why_refused
 from protocols.exchange import ProtocolError, Refused
 
 
@@ -70,15 +71,16 @@ def of_error(error: Exception) -> Said:
             return said(
                 "No answer. Check address, A and B, the meter's power, rate and parity.", Tone.BAD
             )
-        case Refused(reasons=reasons):
-            why = ", ".join(reasons) or f"{error.code:02X}"
-            return said("The meter refuses: %(why)s.", Tone.BAD, why=why)
+        case Refused():
+            return said("The meter refuses: %(why)s.", Tone.BAD, why=why_refused(error))
         case ProtocolError():
             return said(
                 "The meter answers something else than was asked: %(what)s.", Tone.BAD, what=error
             )
         case LineAway():
-            return said("The line cannot be used: %(what)s.", Tone.BAD, what=error)
+            values = {name: WHY_AWAY.get(str(value), value) for name, value in error.values.items()}
+            what = Said(error.message, values=values)
+            return said("The line cannot be used: %(what)s.", Tone.BAD, what=what)
         case BadMeter():
             return said("The meter's entry is wrong: %(what)s.", Tone.BAD, what=of_entry(error))
         case StoreHeld():
@@ -89,6 +91,26 @@ def of_error(error: Exception) -> Said:
             )
     raise error
 
+
+WHY_AWAY = {
+    why.message: why
+    for why in (
+        said("no answer within 5 s"),
+        said("there is no host of this name, or no network to ask who it is"),
+        said("Invalid argument; a pseudo-terminal has no parity, give it 8N1"),
+        said("it is not a serial device"),
+        said("another program has it open"),
+        said("Permission denied; the user must be in the group that owns it, often dialout"),
+        said("No such file or directory"),
+        said("No such device"),
+        said("Input/output error"),
+        said("Connection refused"),
+        said("No route to host"),
+        said("Network is unreachable"),
+        said("Address already in use"),
+    )
+}
+"""Why a line cannot be opened (edge.lines.port.reason_of), as far as it is often so."""
 
 SETTINGS = {
     "address": said("address"),

@@ -43,7 +43,7 @@ class DialInPort:
                 async with asyncio.timeout(DIAL_IN_S):
                     await self._came.wait()
             except TimeoutError:
-                raise LineAway(f"no DTU has dialled in to {self._at}") from None
+                raise LineAway("no DTU has dialled in to %(line)s", line=self._at) from None
         assert self._current is not None
         if data:
             self._current.transport.write(data)
@@ -51,10 +51,10 @@ class DialInPort:
     async def read(self, until: float) -> bytes:
         current = self._current
         if current is None:
-            raise LineAway(f"no DTU has dialled in to {self._at}")
+            raise LineAway("no DTU has dialled in to %(line)s", line=self._at)
         data = await current.next(until)
         if not data and current.is_lost:
-            raise LineAway(f"the DTU that had dialled in to {self._at} is gone")
+            raise LineAway("the DTU that had dialled in to %(line)s is gone", line=self._at)
         return data
 
     def drain(self) -> bytes:
@@ -81,7 +81,9 @@ class DialInPort:
                 self._at.port,
             )
         except OSError as error:
-            raise LineAway(f"{self._at} cannot be listened to: {reason_of(error)}") from error
+            raise LineAway(
+                "%(line)s cannot be listened to: %(why)s", line=self._at, why=reason_of(error)
+            ) from error
 
     def _arrived(self, dialled: _Dialled) -> None:
         self._waiting.add(dialled)

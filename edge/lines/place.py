@@ -100,7 +100,8 @@ class Place:
     echoes: bool | None = None
 
     def __str__(self) -> str:
-        return " at ".join(self.parts)
+        address, *rate = self.parts
+        return f"{address} ({rate[0]})" if rate else address
 
     @property
     def parts(self) -> tuple[str, ...]:

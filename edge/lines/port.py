@@ -13,7 +13,15 @@ HELD_S = 0.01  # a wait that ends so much too late was spent elsewhere
 
 
 class LineAway(Exception):
-    """The device or serial server cannot be reached: nothing on this line can be read. Try again later."""
+    """The device or serial server cannot be reached: nothing on this line can be read. Try again later.
+
+    message is English with %(name)s for each of values, for whoever says it in another language.
+    """
+
+    def __init__(self, message: str, **values: object) -> None:
+        super().__init__(message % values if values else message)
+        self.message = message
+        self.values = values
 
 
 class NotModbus(Exception):

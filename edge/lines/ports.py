@@ -35,18 +35,20 @@ class StreamPort:
             try:
                 self._open = await self._connect(Arrivals)
             except (OSError, TimeoutError, termios.error) as error:
-                raise LineAway(f"{self._name} cannot be opened: {reason_of(error)}") from error
+                raise LineAway(
+                    "%(line)s cannot be opened: %(why)s", line=self._name, why=reason_of(error)
+                ) from error
         if data:
             self._open[0].write(data)
 
     async def read(self, until: float) -> bytes:
         if self._open is None:
-            raise LineAway(f"{self._name} is not open")
+            raise LineAway("%(line)s is not open", line=self._name)
         arrivals = self._open[1]
         data = await arrivals.next(until)
         if not data and arrivals.is_lost:
             self.close()
-            raise LineAway(f"{self._name} was closed by the other side")
+            raise LineAway("%(line)s was closed by the other side", line=self._name)
         return data
 
     def drain(self) -> bytes:

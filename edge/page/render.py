@@ -17,6 +17,7 @@ from starlette.responses import HTMLResponse
 from edge.field.said import Said
 from edge.page import looks
 from edge.page.words import CATALOGUES, LANGUAGES, language_of, told
+from edge.technician.both import Both
 from prepaid.money import Money
 
 HERE = Path(__file__).parent
@@ -80,7 +81,12 @@ def _environment(language: str) -> jinja2.Environment:
     def said(sentence: Said) -> str:
         return told(sentence, language)
 
+    def both(texts: Both | tuple[Both, ...]) -> str:
+        lines = (texts,) if isinstance(texts, Both) else texts
+        return "\n".join(text.in_(language) for text in lines)
+
     environment.filters |= {
+        "both": both,
         "money": money,
         "total": total,
         "size": size,

@@ -12,6 +12,7 @@ from starlette.requests import HTTPConnection
 
 from edge.codes import Refused
 from edge.field.said import Said
+from edge.technician.both import Both
 
 LANGUAGES = {"zh": "中文", "en": "English"}
 """The first is used where nothing else is asked for."""
@@ -48,12 +49,18 @@ def language_of(request: HTTPConnection) -> str:
 
 
 def told(sentence: Said, language: str) -> str:
-    """A sentence in a language; of its values those that are sentences, too."""
-    values = {
-        name: told(value, language) if isinstance(value, Said) else value
-        for name, value in sentence.values.items()
-    }
+    """A sentence in a language; of its values those that are sentences, or known in several languages, too."""
+    values = {name: _in(language, value) for name, value in sentence.values.items()}
     return CATALOGUES[language].gettext(sentence.message) % values
+
+
+def _in(language: str, value: object) -> object:
+    match value:
+        case Said():
+            return told(value, language)
+        case Both():
+            return value.in_(language)
+    return value
 
 
 def refused(error: Refused, language: str) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from edge.technician.both import Both, beside, plain
 from edge.technician.part import Part, count_of, preamble, tail
-from edge.technician.words import ERRORS, RELAY_COMMANDS, beside
+from edge.technician.words import ERRORS, FREEZES, OUTPUT_WORDS, RELAY_COMMANDS, UNITS
 from edge.technician.words import FUNCTIONS as FUNCTION_WORDS
 from protocols import bcd
 from protocols.dlt645 import frame as dlt645
@@ -37,12 +38,15 @@ def dlt645_parts(sent: bytes, edition: Edition) -> list[Part]:
     body = sent.lstrip(b"\xfe")
     parts = [preamble(sent, body)] if len(sent) > len(body) else []
     parts += [
-        Part(body[:1], "start", "起始符", ""),
-        Part(body[1:7], "address", "地址域", f"{frame.address}{_whose(frame.address)}"),
-        Part(body[7:8], "start", "起始符", ""),
+        Part(body[:1], "start", "起始符", ()),
+        Part(body[1:7], "address", "地址域", (plain(frame.address) + _whose(frame.address),)),
+        Part(body[7:8], "start", "起始符", ()),
         Part(body[8:9], "control C", "控制码", _control(frame, edition)),
         Part(
-            body[9:10], "length L", "数据域长度", f"{count_of(frame.data)}; each +33H on the line"
+            body[9:10],
+            "length L",
+            "数据域长度",
+            (count_of(frame.data) + Both("; each +33H on the line", "；线上每字节加 33H"),),
         ),
     ]
     parts += _data(frame, edition)
@@ -50,25 +54,29 @@ def dlt645_parts(sent: bytes, edition: Edition) -> list[Part]:
     return parts
 
 
-def _whose(address: str) -> str:
+def _whose(address: str) -> Both:
     if address == dlt645.BROADCAST:
-        return ", everybody 广播"
+        return Both(", everybody", "，广播")
     if address == dlt645.WILDCARD:
-        return ", whoever is there 通配"
+        return Both(", whoever is there", "，通配")
     if address.startswith("AA"):
-        return f", whoever ends in {address.lstrip('A')} 缩位寻址"
-    return ""
+        ending = address.lstrip("A")
+        return Both(f", whoever ends in {ending}", f"，缩位寻址：尾号 {ending}")
+    return plain("")
 
 
-def _control(frame: dlt645.Frame, edition: Edition) -> str:
-    name = FUNCTIONS[edition][0].get(frame.function, "unknown function")
-    who = "reply 应答" if frame.is_reply else "request 请求"
-    said = [beside(name, FUNCTION_WORDS), who]
+def _control(frame: dlt645.Frame, edition: Edition) -> tuple[Both, ...]:
+    name = FUNCTIONS[edition][0].get(frame.function)
+    unknown = Both("unknown function", "未知功能")
+    said = [
+        unknown if name is None else beside(name, FUNCTION_WORDS),
+        Both("reply", "应答") if frame.is_reply else Both("request", "请求"),
+    ]
     if frame.abnormal:
-        said.append("the meter refuses 异常应答")
+        said.append(Both("the meter refuses", "异常应答：表计拒绝"))
     if frame.follow:
-        said.append("more follows 有后续帧")
-    return "\n".join(said)
+        said.append(Both("more follows", "有后续帧"))
+    return tuple(said)
 
 
 # Function and whether it is the reply: its fields in order. "values" and "payload" take what the
@@ -215,83 +223,91 @@ def _on_line(data: bytes) -> bytes:
     return bytes((byte + dlt645.OFFSET) & 0xFF for byte in data)
 
 
-def _meaning(name: str, data: bytes, *, is_old: bool, edition: Edition) -> str:
-    shown = data[::-1].hex().upper()
+def _meaning(name: str, data: bytes, *, is_old: bool, edition: Edition) -> tuple[Both, ...]:
+    shown = plain(data[::-1].hex().upper())
     number = int.from_bytes(data, "little")
     match name:
         case "di":
-            return f"{shown}{_item_name(number, is_old=is_old)}"
+            return shown, _item_name(number, is_old=is_old)
         case "clock" | "since":
-            return _moment(data)
+            return (_moment(data),)
         case "deadline":
-            return "none 无" if data == b"\x99" * 6 else _moment(data)
+            return (Both("none", "无") if data == b"\x99" * 6 else _moment(data),)
         case "seq":
-            return str(number)
-        case "blocks":
-            return shown
+            return (plain(str(number)),)
         case "freeze":
-            return f"{shown} {freeze_kind(shown)} (MMDDhhmm, 99 = every)"
+            kind = beside(freeze_kind(shown.english), FREEZES)
+            every = Both(" (MMDDhhmm, 99 = every)", "（MMDDhhmm，99 表示每）")
+            return (shown + " " + kind + every,)
         case "baud":
             rate = (BAUD_1997 if is_old else BAUD_2007).get(number)
-            return f"{rate} bit/s" if rate else "no rate of the standard"
+            none = Both("no rate of the standard", "不是标准规定的速率")
+            return (plain(f"{rate} bit/s") if rate else none,)
         case "n1":
             try:
-                return beside(COMMAND_NAMES[RelayCommand(number)], RELAY_COMMANDS)
+                return (beside(COMMAND_NAMES[RelayCommand(number)], RELAY_COMMANDS),)
             except ValueError:
-                return f"{shown}: unknown"
+                return (shown + Both(": unknown", "：未知"),)
         case "n2":
-            return f"{number * 5} min" if number else "0"
+            return (Both(f"{number * 5} min", f"{number * 5} 分钟") if number else plain("0"),)
         case "done":
-            return f"{shown}\n" + _bits(bit_names(DONE_BITS, number))
+            return shown, *_bits(bit_names(DONE_BITS, number))
         case "refused":
-            return f"{shown}\n" + _bits(bit_names(REFUSED_BITS, number))
+            return shown, *_bits(bit_names(REFUSED_BITS, number))
         case "serr":
-            return f"{shown}\n" + _bits(bit_names(SECURITY_BITS, number))
+            return shown, *_bits(bit_names(SECURITY_BITS, number))
         case "err":
             reasons = [text for bit, text in enumerate(ERROR_BITS[edition]) if number & 1 << bit]
-            return f"{shown}\n" + _bits(reasons)
+            return shown, *_bits(reasons)
         case "output":
-            return OUTPUTS.get(number, "unknown")
+            return (beside(OUTPUTS.get(number, "unknown"), OUTPUT_WORDS),)
         case "payload":
-            return f"{data.hex().upper()} (as sent, without 33H)"
-    return shown
+            said = Both(" (as sent, without 33H)", "（按发送顺序，已减 33H）")
+            return (plain(data.hex().upper()) + said,)
+    return (shown,)
 
 
-def _bits(reasons: list[str] | tuple[str, ...]) -> str:
-    return "\n".join(f"· {beside(reason, ERRORS)}" for reason in reasons) or "· no bit set"
+def _bits(reasons: list[str] | tuple[str, ...]) -> list[Both]:
+    set_bits = [plain("· ") + beside(reason, ERRORS) for reason in reasons]
+    return set_bits or [Both("· no bit set", "· 各位均为 0")]
 
 
-def _moment(data: bytes) -> str:
+def _moment(data: bytes) -> Both:
     try:
         text = bcd.digits(data)
     except ValueError:
-        return f"not a time: {data[::-1].hex().upper()}"
+        return Both("not a time: ", "不是时间：") + data[::-1].hex().upper()
     pairs = [text[at : at + 2] for at in range(0, len(text), 2)]
-    return f"20{'-'.join(pairs[:3])} {':'.join(pairs[3:])}"
+    return plain(f"20{'-'.join(pairs[:3])} {':'.join(pairs[3:])}")
 
 
-def _item_name(di: int, *, is_old: bool) -> str:
+def _item_name(di: int, *, is_old: bool) -> Both:
     item = (items97 if is_old else items).find(di)
     if item is None:
-        return ": not in the table"
+        return Both("not in the table", "不在表内")
     first = item.fields[0].name
     more = len(item.fields) - 1
-    block = f" and {more} more 等" if more else ""
-    return f"\n{first} {chinese(first)}{block}"
+    block = Both(f" and {more} more", f"等 {more + 1} 项") if more else plain("")
+    return _named(first) + block
+
+
+def _named(name: str) -> Both:
+    return Both(name, chinese(name) or name)
 
 
 def _value_parts(di: int, data: bytes, *, is_old: bool) -> list[Part]:
     item = (items97 if is_old else items).find(di)
     if item is None:
-        meaning = f"{data.hex().upper()}: identifier not in the table"
-        return [Part(_on_line(data), "data", "数据", meaning)]
+        unknown = Both(": identifier not in the table", "：数据标识不在表内")
+        meaning = plain(data.hex().upper()) + unknown
+        return [Part(_on_line(data), "data", "数据", (meaning,))]
     if is_old and item.step and len(data) % item.fields[0].size == 1 and data[-1] == 0xAA:
-        block_end = [Part(_on_line(data[-1:]), "end of block", "块结束符", "AA")]
+        block_end = [Part(_on_line(data[-1:]), "end of block", "块结束符", (plain("AA"),))]
         return _value_parts(di, data[:-1], is_old=is_old) + block_end
     fields = _in_order(item, len(data))
     if fields is None:
-        meaning = f"{count_of(data)} where the item has {item.size}"
-        return [Part(_on_line(data), "data", "数据", meaning)]
+        meaning = count_of(data) + Both(f" where the item has {item.size}", f"，应为 {item.size}")
+        return [Part(_on_line(data), "data", "数据", (meaning,))]
     parts = []
     for field in fields:
         mine, data = data[: field.size], data[field.size :]
@@ -312,17 +328,19 @@ def _in_order(item: Item, size: int) -> list[Field] | None:
     return None if size else fields
 
 
-def _value(field: Field, data: bytes) -> str:
+def _value(field: Field, data: bytes) -> tuple[Both, ...]:
     try:
         value = decode_field(field, data)
     except BadValue:
-        return f"{data[::-1].hex().upper()}: not BCD, cannot be read"
+        unread = Both(": not BCD, cannot be read", "：不是 BCD 码，无法解读")
+        return (plain(data[::-1].hex().upper()) + unread,)
     said = meanings(field.name, int.from_bytes(data, "little"))
-    return "\n".join((shown(value), *(f"· {one.english} {one.chinese}" for one in said)))
+    return _shown(value), *(plain("· ") + Both(one.english, one.chinese) for one in said)
 
 
-def shown(value: Value) -> str:
+def _shown(value: Value) -> Both:
     """A value with its unit; what FF means in words."""
     if value.value is None:
-        return "FF: the meter has no such value"
-    return f"{value.value} {value.unit}".strip()
+        return Both("FF: the meter has no such value", "FF：表计没有该数据")
+    unit = beside(value.unit, UNITS)
+    return plain(f"{value.value} ") + unit if value.unit else plain(str(value.value))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from edge.technician import modbus_frames
+from edge.technician.both import Both, beside, plain
 from edge.technician.modbus_frames import Registers, Way
 from edge.technician.part import Part
-from edge.technician.words import ERRORS, FUNCTIONS, beside
+from edge.technician.words import ERRORS, FUNCTIONS
 from protocols.modbus import frame as modbus
 from protocols.modbus.master import COIL_ON, EXCEPTIONS, unpack_bits
 
@@ -15,33 +16,43 @@ def modbus_parts(frame: modbus.Frame, told: Way | None, registers: Registers | N
     way, is_guess = modbus_frames.way_of(frame, told)
     function = frame.function & ~modbus.EXCEPTION
     name = modbus_frames.NAMES.get(function, "unknown function")
-    guess = f"{way.value}{' (or its reply: the bytes fit both)' if is_guess else ''}"
-    unit = "everybody, nobody answers" if frame.unit == 0 else str(frame.unit)
+    guess = Both(way.value, WAYS[way])
+    if is_guess:
+        guess += Both(" (or its reply: the bytes fit both)", "（也可能是其应答：字节相同）")
+    everybody = Both("everybody, nobody answers", "广播，无人应答")
+    unit = everybody if frame.unit == 0 else plain(str(frame.unit))
     parts = [
-        Part(bytes([frame.unit]), "unit", "从站地址", unit),
+        Part(bytes([frame.unit]), "unit", "从站地址", (unit,)),
         Part(
             bytes([frame.function]),
             "function",
             "功能码",
-            f"{beside(name, FUNCTIONS)}\n{WAYS.get(way, '')} {guess}".strip(),
+            (beside(name, FUNCTIONS), guess),
         ),
     ]
     parts += _modbus_data(frame, way, registers)
     crc = modbus.encode(frame)[-2:]
-    return [*parts, Part(crc, "CRC", "校验码", "right; low byte first")]
+    right = Both("right; low byte first", "正确；低字节在前")
+    return [*parts, Part(crc, "CRC", "校验码", (right,))]
 
 
-WAYS = {Way.REQUEST: "请求", Way.REPLY: "应答", Way.EXCEPTION: "异常应答"}
+WAYS = {
+    Way.REQUEST: "请求",
+    Way.REPLY: "应答",
+    Way.EXCEPTION: "异常应答",
+    Way.UNKNOWN: "未知",
+}
 
 
 def _modbus_data(frame: modbus.Frame, way: Way, registers: Registers | None) -> list[Part]:
     data = frame.data
-    address = Part(data[:2], "address", "起始地址", _hex_and_number(data[:2]))
-    count = Part(data[2:4], "count", "数量", str(int.from_bytes(data[2:4], "big")))
+    address = Part(data[:2], "address", "起始地址", (_hex_and_number(data[:2]),))
+    many = plain(str(int.from_bytes(data[2:4], "big")))
+    count = Part(data[2:4], "count", "数量", (many,))
     match way, frame.function:
         case Way.EXCEPTION, _ if len(data) == 1:
-            reason = EXCEPTIONS.get(data[0], "unknown")
-            meaning = f"{data[0]:02X}\n· {beside(reason, ERRORS)}"
+            reason = beside(EXCEPTIONS.get(data[0], "unknown"), ERRORS)
+            meaning = (plain(f"{data[0]:02X}"), plain("· ") + reason)
             return [Part(data, "exception", "异常码", meaning)]
         case Way.REQUEST, (0x01 | 0x02 | 0x03 | 0x04):
             return [address, count]
@@ -52,26 +63,30 @@ def _modbus_data(frame: modbus.Frame, way: Way, registers: Registers | None) -> 
         case Way.REPLY, (0x03 | 0x04):
             return [_size(data[:1]), *_registers(frame, registers)]
         case ((Way.REQUEST | Way.REPLY), 0x05):
-            on = "on 通" if int.from_bytes(data[2:], "big") == COIL_ON else "off 断"
-            return [address, Part(data[2:], "coil", "线圈", on)]
+            is_on = int.from_bytes(data[2:], "big") == COIL_ON
+            on = Both("on", "通") if is_on else Both("off", "断")
+            return [address, Part(data[2:], "coil", "线圈", (on,))]
         case ((Way.REQUEST | Way.REPLY), 0x06):
-            return [address, Part(data[2:], "value", "寄存器值", _hex_and_number(data[2:]))]
+            return [address, Part(data[2:], "value", "寄存器值", (_hex_and_number(data[2:]),))]
         case Way.REQUEST, 0x0F:
             coils = _coils(data[5:], int.from_bytes(data[2:4], "big"))
             return [address, count, _size(data[4:5]), coils]
         case Way.REQUEST, 0x10:
             start = int.from_bytes(data[:2], "big")
             return [address, count, _size(data[4:5]), *_plain(data[5:], start)]
-    return [Part(data, "data", "数据", "unknown form")] if data else []
+    return [Part(data, "data", "数据", (UNKNOWN_FORM,))] if data else []
+
+
+UNKNOWN_FORM = Both("unknown form", "格式未知")
 
 
 def _size(data: bytes) -> Part:
-    return Part(data, "bytes", "字节数", str(data[0]))
+    return Part(data, "bytes", "字节数", (plain(str(data[0])),))
 
 
 def _coils(data: bytes, count: int) -> Part:
     bits = " ".join(str(int(bit)) for bit in unpack_bits(data, count))
-    return Part(data, "coils", "线圈", f"{bits} (first to last)")
+    return Part(data, "coils", "线圈", (plain(bits) + Both(" (first to last)", "（由先至后）"),))
 
 
 def _registers(frame: modbus.Frame, registers: Registers | None) -> list[Part]:
@@ -95,8 +110,9 @@ def _registers(frame: modbus.Frame, registers: Registers | None) -> list[Part]:
             continue
         value, unit = found[register.name]
         mine = data[2 * at : 2 * (at + register.count)]
-        meaning = "cannot be read" if value is None else f"{value} {unit}".strip()
-        parts.append(Part(mine, register.name, f"{register.address:04X}H", meaning))
+        unread = Both("cannot be read", "无法解读")
+        meaning = unread if value is None else plain(f"{value} {unit}".strip())
+        parts.append(Part(mine, register.name, f"{register.address:04X}H", (meaning,)))
         at += register.count
     return parts
 
@@ -106,9 +122,9 @@ def _plain(data: bytes, start: int | None) -> list[Part]:
     for at in range(0, len(data), 2):
         where = f"{start + at // 2:04X}H" if start is not None else f"{at // 2 + 1}"
         meaning = _hex_and_number(data[at : at + 2])
-        parts.append(Part(data[at : at + 2], f"register {where}", "寄存器", meaning))
+        parts.append(Part(data[at : at + 2], f"register {where}", f"寄存器 {where}", (meaning,)))
     return parts
 
 
-def _hex_and_number(data: bytes) -> str:
-    return f"{data.hex().upper()}H = {int.from_bytes(data, 'big')}"
+def _hex_and_number(data: bytes) -> Both:
+    return plain(f"{data.hex().upper()}H = {int.from_bytes(data, 'big')}")

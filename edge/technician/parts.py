@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edge.technician import modbus_frames
 from edge.technician.answers import EDITIONS, How, Protocol, split_cj188, split_dlt645
+from edge.technician.both import Both
 from edge.technician.cj188_parts import cj188_parts
 from edge.technician.dlt645_parts import dlt645_parts
 from edge.technician.modbus_parts import modbus_parts
@@ -13,7 +14,8 @@ from protocols.dlt645 import frame as dlt645
 
 def noise(data: bytes) -> Part:
     """Bytes that belong to no frame."""
-    return Part(data, "noise", "干扰", f"{count_of(data)}, no part of a frame")
+    said = count_of(data) + Both(", no part of a frame", "，不属于任何帧")
+    return Part(data, "noise", "干扰", (said,))
 
 
 KINDS = {

@@ -63,6 +63,26 @@ ERRORS = {
     "auto-restore refused: keep power": "保电状态，拒绝自动恢复",
     "restore time invalid": "恢复时间无效",
     "auto-restore refused: already open": "已跳闸，拒绝自动恢复",
+    "repeated recharge": "重复充值",
+    "ESAM verification failed": "ESAM 验证失败",
+    "identity authentication failed": "身份认证失败",
+    "customer number does not match": "客户编号不匹配",
+    "recharge count wrong": "充值次数错误",
+    "would exceed the hoarding limit": "购电超囤积",
+    "address abnormal": "地址异常",
+    "vendor's own error": "厂家自定义错误",
+    # Relay, what was done
+    "direct close done": "直接合闸完成",
+    "close permitted": "允许合闸",
+    "tripped": "跳闸完成",
+    "trip delayed": "跳闸延时",
+    "auto-restore running": "自动恢复延时中",
+    "trip waits because of large current": "电流过大，等待跳闸",
+    "keep power on": "保电",
+    "keep power off": "保电解除",
+    "alarm on": "报警",
+    "alarm off": "报警解除",
+    "unknown": "未知",
     # Modbus
     "illegal function": "非法功能码",
     "illegal data address": "非法数据地址",
@@ -87,6 +107,33 @@ RELAY_COMMANDS = {
     "keep power on": "保电",
     "keep power off": "保电解除",
 }
+
+FREEZES = {
+    "instant": "瞬时冻结",
+    "hourly": "每小时冻结",
+    "daily": "每日冻结",
+    "monthly": "每月冻结",
+    "at time": "定时冻结",
+}
+
+OUTPUT_WORDS = {
+    "second pulse": "时钟秒脉冲",
+    "demand period": "需量周期",
+    "period switching": "时段投切",
+    "unknown": "未知",
+}
+
+UNITS = {
+    "times": "次",
+    "min": "分钟",
+    "CNY": "元",
+    "CNY/kWh": "元/kWh",
+    "degC": "℃",
+    "hex word": "（十六进制）",
+    "0=Sunday": "（0 为星期日）",
+}
+
+VALVE_COMMANDS = {"open": "开阀", "close": "关阀"}
 
 METER_TYPES = {
     0x10: ("cold water", "冷水水表"),
@@ -131,6 +178,7 @@ CJ188_FIELDS = {
     "price3": ("price 3", "价格三"),
     "volume1": ("volume 1", "用量一"),
     "volume2": ("volume 2", "用量二"),
+    "start_day": ("start day", "启用日"),
     "settlement_day": ("settlement day", "结算日"),
     "reading_day": ("reading day", "抄表日"),
     "day": ("day", "日"),
@@ -171,8 +219,3 @@ CJ188_ITEMS = {
     0xA019: ("leave factory mode", "出厂启用"),
     **{0xD120 + n: (f"settlement {n + 1} months ago", f"上{n + 1}月结算日数据") for n in range(12)},
 }
-
-
-def beside(english: str, table: dict[str, str]) -> str:
-    """ "read data 读数据"; the English alone where the table does not know it."""
-    return f"{english} {table[english]}" if english in table else english

@@ -30,6 +30,7 @@ PHRASES: Final = {
     "max demand period": "最大需量周期",
     "max demand": "最大需量",
     "demand over limit count": "需量超限次数",
+    "cover-open count": "开表盖总次数",
     "demand": "需量",
     "total": "总",
     "tariff": "费率",

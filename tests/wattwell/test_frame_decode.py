@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -317,3 +318,56 @@ def test_the_command_is_part_of_wattwell():
     arguments = ["frame", "decode", "--protocol", "dlt645-2007", "--json", ENERGY]
 
     assert CliRunner().invoke(cli.app, arguments).exit_code == 0
+
+
+LATIN = re.compile(r"[A-Za-z]{3,}")
+UNITS = {
+    "kWh",
+    "kvarh",
+    "kVAh",
+    "kvar",
+    "kVA",
+    "imp",
+    "bit",
+    "MWh",
+    "MMDDhhmm",
+    "BCD",
+    "MAC",
+    "ESAM",
+}
+
+
+@pytest.mark.parametrize("path", ["dlt645", "cjt188"])
+def test_what_every_collected_frame_says_is_said_in_chinese_alone_where_that_is_chosen(path: str):
+    protocols = {"1997": Protocol.DLT645_1997, "2007": Protocol.DLT645_2007}
+    english = set()
+    for line in map(json.loads, (VECTORS / f"{path}.jsonl").read_text().splitlines()):
+        if "expect" not in line:
+            continue
+        protocol = Protocol.CJT188 if path == "cjt188" else protocols[line["edition"]]
+        how = How(protocol, quirks=tuple(line.get("quirks", ())))
+        for parts in parts_of(bytes.fromhex(line["hex"]), how):
+            for part in parts:
+                assert part.chinese, part.name
+                for said in part.meaning:
+                    english |= {word for word in LATIN.findall(said.chinese) if not is_hex(word)}
+
+    assert english - UNITS == set()
+
+
+def is_hex(word: str) -> bool:
+    return set(word) <= set("0123456789ABCDEF")
+
+
+def test_what_a_modbus_frame_says_is_said_in_chinese_alone_where_that_is_chosen():
+    for sent in (
+        modbus_hex(1, 0x03, "0000 0002"),
+        modbus_hex(1, 0x83, "02"),
+        modbus_hex(0, 0x05, "0001 FF00"),
+        modbus_hex(1, 0x06, "0001 0002"),
+        modbus_hex(1, 0x01, "01 05"),
+    ):
+        (parts,) = parts_of(bytes.fromhex(sent), How(Protocol.MODBUS_RTU))
+        said = " ".join(each.chinese for part in parts for each in part.meaning)
+        assert [word for word in LATIN.findall(said) if not is_hex(word)] == [], said
+        assert "请求" in said or "应答" in said

@@ -182,7 +182,7 @@ def _draw(data: bytes, how: How) -> None:
             table.add_row(
                 Text(hexadecimal, style=colour),
                 Text(f"{part.name} {part.chinese}".rstrip()),
-                Text(part.meaning),
+                Text("\n".join(map(str, part.meaning))),
             )
         console.print(line)
         console.print(table)

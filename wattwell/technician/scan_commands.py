@@ -203,5 +203,5 @@ def _found_table(found: list[finding.Found]) -> Table:
     for one in found:
         at = one.place.at
         line = f"{at.baud} {at.format}" if isinstance(at, SerialAt) else str(at)
-        table.add_row(one.protocol.value, one.address, line, one.said)
+        table.add_row(one.protocol.value, one.address, line, str(one.said))
     return table

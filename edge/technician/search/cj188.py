@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from edge.technician.answers import split_cj188
+from edge.technician.both import Both
 from edge.technician.cj188_meters import Cj188
 from edge.technician.search.found import Event, Found, Note
 from edge.technician.search.search import Search, address_asked, confirm, first_of, two_of
@@ -30,7 +31,7 @@ async def look(search: Search) -> AsyncIterator[Event]:
     collided = False
     for meter_type in (cj188_frame.ANY_TYPE, *(t for t in METER_TYPES if t != 0xAA)):
         yield search.counter.asked(
-            Note("cjt188: whoever is there, %(type)s", {"type": " ".join(METER_TYPES[meter_type])})
+            Note("cjt188: whoever is there, %(type)s", {"type": Both(*METER_TYPES[meter_type])})
         )
         request = first_of(cj188.read_address(meter_type=meter_type))
         answers, collides = await _hear_cj188(search, request)

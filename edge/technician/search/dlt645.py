@@ -31,8 +31,8 @@ async def look(search: Search) -> AsyncIterator[Event]:
     for address in search.known(12):
         yield search.counter.asked(address_asked(search, address))
         answers, collides = await _hear_dlt645(search, _read(search, address))
-        if address in answers and (found := await confirm(search, kind(address))):
-            yield found
+        if address in answers:
+            yield await confirm(search, kind(address)) or two_of(search, address)
         elif collides:
             yield two_of(search, address)
     yield search.counter.asked(
@@ -89,12 +89,13 @@ async def _by_pairs(search: Search, kind: Dlt645, known: str) -> AsyncIterator[E
         answers, collides = await _hear_dlt645(search, _read(search, asked))
         for address in answers:
             own = address if address.isdecimal() else asked
-            if (
-                own.isdecimal()
-                and own.endswith(ending)
-                and (found := await confirm(search, kind(own)))
-            ):
+            is_there = own.isdecimal() and own.endswith(ending)
+            if is_there and (found := await confirm(search, kind(own))):
                 yield found
+            elif is_there and address.isdecimal():
+                yield _twice(
+                    search, own
+                )  # one number, as if one had said it; their registers differ
             else:
                 collides = True
         if collides:
@@ -107,13 +108,17 @@ async def _by_pairs(search: Search, kind: Dlt645, known: str) -> AsyncIterator[E
         return
     for ending in colliding:
         if len(ending) == 12:
-            yield Note(
-                "Two meters have the address %(address)s on %(place)s.",
-                {"address": ending, "place": search.place},
-            )
+            yield _twice(search, ending)
             continue
         async for event in _by_pairs(search, kind, ending):
             yield event
+
+
+def _twice(search: Search, address: str) -> Note:
+    return Note(
+        "Two meters have the address %(address)s on %(place)s.",
+        {"address": address, "place": search.place},
+    )
 
 
 async def _hear_dlt645(search: Search, request: bytes) -> tuple[list[str], bool]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from edge.lines.place import Place, SerialAt
 from edge.technician.answers import Protocol
+from edge.technician.both import Both
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +18,7 @@ class Found:
     protocol: Protocol
     address: str
     place: Place
-    said: str
+    said: Both
     refuses: bool = False
     settings: Mapping[str, str] = field(default_factory=dict)
 
@@ -29,7 +30,7 @@ class Found:
             "address": self.address,
             "baud": at.baud,
             "format": at.format if isinstance(at, SerialAt) else None,
-            "said": self.said,
+            "said": self.said.english,
         }
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from edge.technician.answers import Protocol
+from edge.technician.both import Both, beside, plain
 from edge.technician.search.found import Event, Found, Note
 from edge.technician.search.search import Search, first_of
+from edge.technician.words import ERRORS
 from protocols.modbus import frame as modbus_frame
 from protocols.modbus import master as modbus
 
@@ -18,12 +20,12 @@ async def look(search: Search) -> AsyncIterator[Event]:
         heard = await search.bus.hear(request, reply_s=search.wanted.units_s)
         answers = modbus_frame.ReplyDecoder(request, echoes=False).feed(heard)
         if answers:
-            said = "answers"
+            said = Both("answers", "有应答")
             if answers[0].is_exception:
                 code = answers[0].data[0]
                 if code in modbus.NOBODY_THERE:
                     continue
-                said = f"answers: {modbus.EXCEPTIONS.get(code, 'an exception')}"
+                said += plain(": ") + beside(modbus.EXCEPTIONS.get(code, "unknown"), ERRORS)
             yield Found(Protocol.MODBUS_RTU, str(unit), search.place, said)
         elif heard.removeprefix(request):
             yield Note(

@@ -10,10 +10,11 @@ from typing import Protocol as Shape
 from edge.lines.bus import REPLY_S, Decoders, NoReply
 from edge.lines.place import Place
 from edge.technician.answers import Protocol
+from edge.technician.both import Both, beside, joined, plain
 from edge.technician.cj188_meters import Cj188
 from edge.technician.dlt645_meters import Dlt1997, Dlt2007
 from edge.technician.search.found import Found, Note, Progress
-from edge.technician.words import METER_TYPES
+from edge.technician.words import ERRORS, METER_TYPES
 from protocols.exchange import Exchange, ProtocolError, Refused
 
 
@@ -85,19 +86,27 @@ async def confirm(search: Search, meter: Dlt2007 | Dlt1997 | Cj188) -> Found | N
     try:
         shown = await search.bus.run(lambda: meter.read(meter.usual[0]), meter.decoder)
     except Refused as refused:
-        said = f"answers, but refuses its register: {', '.join(refused.reasons) or refused.code}"
+        said = Both("answers, but refuses its register: ", "有应答，但拒绝抄读示数：")
+        said += why_refused(refused)
         return Found(search.protocol, meter.address, search.place, said, refuses=True)
     except (NoReply, ProtocolError):
         return None
-    said = f"{shown[0].value} {shown[0].unit}".strip()
+    said = plain(f"{shown[0].value} {shown[0].unit}".strip())
     settings: dict[str, str] = {}
     if isinstance(meter, Cj188):
         order = "high-first" if meter.high_first else "low-first"
         settings = {"meter_type": f"{meter.meter_type:02X}", "di_order": order}
-        name = METER_TYPES.get(meter.meter_type, ("", ""))[0]
-        order = "" if meter.high_first else ", --low-first"
-        said = f"{said}, T {meter.meter_type:02X} {name}{order}"
+        said += Both(", ", "，") + f"T {meter.meter_type:02X} "
+        said += Both(*METER_TYPES.get(meter.meter_type, ("", "")))
+        if not meter.high_first:
+            said += Both(", --low-first", "，标识低字节在前")
     return Found(search.protocol, meter.address, search.place, said, settings=settings)
+
+
+def why_refused(refused: Refused) -> Both:
+    """The reasons that a meter gives, else its code."""
+    reasons = [beside(reason, ERRORS) for reason in refused.reasons]
+    return joined(reasons) if reasons else plain(f"{refused.code:02X}")
 
 
 def address_asked(search: Search, address: str) -> Note:

@@ -12,7 +12,7 @@ import edge
 from edge.codes import Refused
 
 EDGE = Path(edge.__file__).parent
-SAYS = {"N_": 0, "said": 0, "why_not": 0, "Note": 0, "Said": 0, "BadMeter": 0}
+SAYS = {"N_": 0, "said": 0, "why_not": 0, "Note": 0, "Said": 0, "BadMeter": 0, "LineAway": 0}
 """Who is given a message, and as which of its arguments."""
 
 
@@ -35,6 +35,7 @@ def said_by_programs() -> set[str]:
     for path in [
         *(EDGE / "drivers").glob("*.py"),
         *(EDGE / "field").glob("*.py"),
+        *(EDGE / "lines").glob("*.py"),
         *(EDGE / "page").glob("*.py"),
         *(EDGE / "technician").rglob("*.py"),
     ]:
