@@ -21,7 +21,7 @@ from cloud.said import Said
 from cloud.services import channel_refunds, gateways, news, notices, signing_keys
 from cloud.services.accounts import emptying, households, settlement, stating
 from cloud.services.integration import deliveries
-from cloud.services.money import bill_days, sweeps, withdrawals
+from cloud.services.money import bill_days, sweeps, withdrawal_answers
 from cloud.services.people import audit_checks
 from cloud.services.readings import partitions, rerating
 from cloud.services.tariffs import assignments, rehearsal
@@ -120,7 +120,7 @@ def _give_back(job: Context) -> Said | None:
 
 
 def _follow_withdrawals(job: Context) -> Said | None:
-    done = withdrawals.follow_up(job.database, now=job.now)
+    done = withdrawal_answers.follow_up(job.database, now=job.now)
     return Said("Followed up {withdrawals} withdrawals.", withdrawals=done) if done else None
 
 

@@ -18,7 +18,7 @@ from cloud import events, tables
 from cloud.services import downlog, emergency
 from cloud.services.devices import decisions
 from cloud.services.integration import outbox
-from cloud.services.money import withdrawals
+from cloud.services.money import withdrawal_answers
 from prepaid.money import Money
 from prepaid.rating import Position
 from prepaid.reading import Reading, Supply
@@ -98,7 +98,7 @@ def follow(
     gateway.follow_from = None  # a new store follows whatever our log is called
     gateway.down_sent_at = None
     downlog.append(session, gateway, list(_told(session, gateway, asked.log)))
-    withdrawals.ask_again(session, gateway)
+    withdrawal_answers.ask_again(session, gateway)
     return None
 
 
@@ -171,7 +171,7 @@ def _told(session: Session, gateway: tables.Gateway, to: UUID) -> Iterator[Down]
     )
     for purse_id, fen in sums:
         yield Carried(to, purse_id, Money(int(fen)))
-    for transfer in withdrawals.booked_at(session, gateway):
+    for transfer in withdrawal_answers.booked_at(session, gateway):
         yield Debited(to, transfer)
     purses = session.execute(
         select(col(purse.id)).where(col(purse.gateway_id) == gateway.id)

@@ -37,7 +37,7 @@ from cloud.services.devices import decisions
 from cloud.services.entries import Inapplicable, Point
 from cloud.services.integration import outbox
 from cloud.services.integration.outbox import Event, Happened
-from cloud.services.money import lost_transfers, withdrawals
+from cloud.services.money import lost_transfers, withdrawal_answers
 from prepaid.ledger import Transfer, TransferIdReused
 from prepaid.rating import Position
 from prepaid.wire.entry import Entry
@@ -222,8 +222,8 @@ def _apply(
                 emergency.taken_at_gateway(session, gateway, purse, message)
             case Withdrawn():
                 try:
-                    withdrawals.answered(session, gateway, message, now=now)
-                except withdrawals.Unknown as error:
+                    withdrawal_answers.answered(session, gateway, message, now=now)
+                except withdrawal_answers.Unknown as error:
                     raise Inapplicable(str(error)) from error
             case DecisionTaken():
                 decisions.taken(session, gateway, message)

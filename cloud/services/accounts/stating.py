@@ -28,7 +28,7 @@ from cloud.services.accounts.acts import Act
 from cloud.services.accounts.tenures import Typed
 from cloud.services.approvals import Approval
 from cloud.services.devices import decisions
-from cloud.services.money import purses, withdrawals
+from cloud.services.money import purses, withdrawal_answers
 from cloud.tables import Account, Gateway, Purse, ServicePoint, Tenure
 from prepaid import rating
 from prepaid.ledger import Book, Reason, Transfer, expenses, income, prepaid
@@ -145,7 +145,7 @@ def carry_out(session: Session, approval: Approval, by: SignedIn, now: datetime)
     found = [each for each in waiting(session, account.id) if str(each[0].id) in readings]
     for purse_id in sorted({t.purse_id for t, _ in found if t.purse_id is not None}):
         purse = purses.locked(session, by.organization_id, purse_id)
-        withdrawals.give_up(session, purse, now=now)
+        withdrawal_answers.give_up(session, purse, now=now)
     said: dict[str, Any] = {}
     for tenure, point in found:
         total = Decimal(readings[str(tenure.id)])

@@ -21,7 +21,7 @@ from cloud import events, tables
 from cloud.auth import SignedIn
 from cloud.errors import CloudError
 from cloud.services import audit, ledger, scopes, takeover
-from cloud.services.money import purses, withdrawals
+from cloud.services.money import purses, withdrawal_answers
 from prepaid.ledger import Book, Reason, Transfer, prepaid
 from prepaid.money import Money
 from prepaid.wire.uplog import Recalled, Trouble
@@ -230,7 +230,7 @@ def _book(
     )
     if transfer.credit == prepaid(purse.id):
         purses.credit(session, purse, [transfer], carry_to=now)
-    elif not withdrawals.adopt(session, purse, transfer, gateway_id=row.gateway_id, now=now):
+    elif not withdrawal_answers.adopt(session, purse, transfer, gateway_id=row.gateway_id, now=now):
         ledger.post(session, purse.organization_id, [transfer], carry_to=now)
     _settle(session, by, row, note=None, now=now)
 

@@ -11,8 +11,8 @@ from cloud.auth import SignedIn
 from cloud.errors import CloudError
 from cloud.services.money import purses, refunds, withdrawals
 from cloud.services.money.withdrawals import Asked, Kind
-from cloud.tables import Withdrawal
-from prepaid.ledger import Reason, moving
+from cloud.tables import Purse, Withdrawal
+from prepaid.ledger import Book, Reason, Transfer, moving, prepaid
 from prepaid.money import ZERO, Money
 
 
@@ -45,7 +45,7 @@ def move(
     id: UUID | None = None,
 ) -> Withdrawal:
     """Asks for money that was paid in, and not gifts, to go to another purse; it arrives once the first gateway has
-    booked it (withdrawals.follow_up).
+    booked it (withdrawal_answers.follow_up).
 
     Raises scopes.NoSuchPurse, NoOrder, SamePurse, purses.BadReason, refunds.NotRefundable or
     withdrawals.TooMuch.
@@ -86,4 +86,21 @@ def move(
 
 
 def booked(session: Session, row: Withdrawal, now: datetime) -> None:
-    """It arrives in a transaction that locks both purses: withdrawals.follow_up."""
+    """It arrives in a transaction that locks both purses: withdrawal_answers.follow_up."""
+
+
+def arrive(session: Session, row: Withdrawal, *, now: datetime) -> None:
+    """What was moved is credited to the other purse. Needs both purses locked, then the row."""
+    assert row.to_purse_id is not None
+    came = Transfer(
+        debit=Book(row.credit),
+        credit=prepaid(row.to_purse_id),
+        amount=Money(row.amount_fen),
+        reason=Reason(row.reason),  # a gift stays a gift
+        cause=f"{row.id}:arrived",
+        at=now,
+    )
+    purses.credit(session, session.get_one(Purse, row.to_purse_id), [came], carry_to=None)
+    row.done_at = now
+    session.add(row)
+    session.flush()

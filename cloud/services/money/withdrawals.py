@@ -2,7 +2,7 @@
 
 asked (by a person) → approved, if a second person must → sent to the gateway → booked, or refused for good with
 what is left. A purse without a gateway is booked here at once. What belongs to a kind (refunds, reversals …) is in
-modules of its own; they ask here, and are told here when it is booked.
+modules of its own; they ask here, and are told here when it is booked. What gateways answer is in withdrawal_answers.
 """
 
 from __future__ import annotations
@@ -18,15 +18,14 @@ from sqlmodel import Session, col
 
 from cloud import events, tables
 from cloud.auth import SignedIn
-from cloud.db import Database
 from cloud.errors import CloudError
 from cloud.services import audit, downlog, ledger, paging, scopes
 from cloud.services.money import purses
 from cloud.tables import Purse
-from prepaid.ledger import Book, Reason, Transfer, TransferIdReused, prepaid
+from prepaid.ledger import Book, Reason, Transfer, prepaid
 from prepaid.money import ZERO, Money
 from prepaid.wire.downlog import Debited, Withdraw
-from prepaid.wire.uplog import Refusal, Withdrawn
+from prepaid.wire.uplog import Refusal
 
 log = logging.getLogger(__name__)
 
@@ -50,10 +49,6 @@ class IsAnswered(CloudError):
 class IsCancelled(CloudError):
     status = 409
     sentence = "This was cancelled by whoever asked for it."
-
-
-class Unknown(Exception):
-    """A gateway answers for a withdrawal that we did not ask for, or not so."""
 
 
 class Kind(StrEnum):
@@ -148,7 +143,7 @@ def ask(
         "is_unread_too": row.is_unread_too,
     }
     audit.record(session, by, "ask", of=row.kind, id=row.id, after=said, now=now)
-    _changed(session, row)
+    changed(session, row)
     return row
 
 
@@ -167,18 +162,18 @@ def send(session: Session, purse: Purse, row: tables.Withdrawal, *, now: datetim
     if is_asked:
         for gateway in gateways:
             row.gateway_id = gateway.id
-            row.down_seq = downlog.append(session, gateway, [_message(row)])
+            row.down_seq = downlog.append(session, gateway, [message(row)])
     elif left.fen < row.amount_fen:
-        _refuse(session, row, Refusal.SHORT, left, now=now)
+        refuse(session, row, Refusal.SHORT, left, now=now)
     else:
-        _book(session, row, now=now)
+        book(session, row, now=now)
         for gateway in gateways:
             downlog.append(session, gateway, [Debited(None, transfer_of(row))])
     session.flush()
-    _changed(session, row)
+    changed(session, row)
 
 
-def _message(row: tables.Withdrawal) -> Withdraw:
+def message(row: tables.Withdrawal) -> Withdraw:
     assert row.number is not None
     return Withdraw(transfer_of(row), row.number, row.is_unread_too)
 
@@ -196,68 +191,7 @@ def transfer_of(row: tables.Withdrawal) -> Transfer:
     )
 
 
-def answered(
-    session: Session, gateway: tables.Gateway, answer: Withdrawn, *, now: datetime
-) -> None:
-    """Takes the gateway's answer, once. Needs a system session and the gateway locked.
-
-    Raises Unknown if we have not asked this gateway for this.
-    """
-    row: tables.Withdrawal | None = session.execute(
-        select(tables.Withdrawal)
-        .where(
-            col(tables.Withdrawal.transfer_id) == answer.transfer.id,
-            col(tables.Withdrawal.gateway_id) == gateway.id,
-        )
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    ).scalar_one_or_none()
-    if row is None or row.sent_at is None or transfer_of(row) != answer.transfer:
-        raise Unknown(
-            f"the gateway answers for a withdrawal of ¥{answer.transfer.amount} from purse {answer.purse} "
-            "that we have not asked for: was the database set back?"
-        )
-    if row.booked_at is not None:
-        return
-    if answer.refusal is None:
-        # Also where we had given up waiting for it: then it goes back, see follow_up.
-        row.refused_at = row.refusal = None
-        _book(session, row, now=now)
-    elif row.refused_at is None:
-        _refuse(session, row, answer.refusal, answer.left, now=now)
-    session.flush()
-    _changed(session, row)
-
-
-def adopt(
-    session: Session, purse: Purse, transfer: Transfer, *, gateway_id: UUID, now: datetime
-) -> bool:
-    """A gateway has booked this out of a locked purse, and our database, which was put back to a backup, does not
-    know that it had asked for it: whether there is a withdrawal of this transfer, which then is booked."""
-    row: tables.Withdrawal | None = session.execute(
-        select(tables.Withdrawal)
-        .where(col(tables.Withdrawal.transfer_id) == transfer.id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    ).scalar_one_or_none()
-    if row is None:
-        return False
-    if row.number is None:
-        purse.debits += 1
-        row.number = purse.debits
-    # As it was sent then; sent again since, it has another time, and the gateway keeps to the first.
-    row.sent_at, row.gateway_id = transfer.at, gateway_id
-    row.refused_at = row.refusal = None
-    session.add_all([purse, row])
-    session.flush()
-    if transfer_of(row) != transfer:
-        raise TransferIdReused(f"withdrawal {row.id} is booked at the gateway with other content")
-    _book(session, row, now=now)
-    _changed(session, row)
-    return True
-
-
-def _refuse(
+def refuse(
     session: Session, row: tables.Withdrawal, refusal: Refusal, left: Money, *, now: datetime
 ) -> None:
     row.refused_at, row.refusal, row.left_fen = now, refusal.value, left.fen
@@ -265,7 +199,7 @@ def _refuse(
     log.info("withdrawal %s of ¥%s is refused: %s", row.id, Money(row.amount_fen), refusal)
 
 
-def _book(session: Session, row: tables.Withdrawal, *, now: datetime) -> None:
+def book(session: Session, row: tables.Withdrawal, *, now: datetime) -> None:
     ledger.post(session, row.organization_id, [transfer_of(row)], carry_to=now)
     row.booked_at = now
     row.balance_after_fen = ledger.balance(session, row.purse_id).fen
@@ -291,31 +225,8 @@ def cancel(session: Session, by: SignedIn, id: UUID, *, now: datetime) -> tables
         session.add(row)
         session.flush()
         audit.record(session, by, "cancel", of=row.kind, id=row.id, now=now)
-    _changed(session, row)
+    changed(session, row)
     return row
-
-
-def give_up(session: Session, purse: Purse, *, now: datetime) -> None:
-    """The gateway of a locked purse does not come back: what it was asked for and has not answered is cancelled, and
-    from now on what leaves the purse is booked here. If it answers after all, that goes back to the purse."""
-    row = tables.Withdrawal
-    waiting = session.execute(
-        select(row)
-        .where(
-            col(row.purse_id) == purse.id,
-            col(row.sent_at).is_not(None),
-            col(row.booked_at).is_(None),
-            col(row.refused_at).is_(None),
-            col(row.cancelled_at).is_(None),
-        )
-        .with_for_update()
-    ).scalars()
-    for each in waiting:
-        each.cancelled_at = now
-        session.add(each)
-    purse.given_up_at = purse.given_up_at or now
-    session.add(purse)
-    session.flush()
 
 
 def release(session: Session, row: tables.Withdrawal, *, now: datetime) -> None:
@@ -324,7 +235,7 @@ def release(session: Session, row: tables.Withdrawal, *, now: datetime) -> None:
         row.cancelled_at = now
         session.add(row)
         session.flush()
-        _changed(session, row)
+        changed(session, row)
 
 
 def undo(session: Session, row: tables.Withdrawal, *, now: datetime) -> None:
@@ -344,64 +255,7 @@ def undo(session: Session, row: tables.Withdrawal, *, now: datetime) -> None:
     row.undone_at = now
     session.add(row)
     session.flush()
-    _changed(session, row)
-
-
-def follow_up(database: Database, *, now: datetime) -> int:
-    """What a gateway's answer asks for and must not be done while its log is applied; how many were.
-
-    What was booked though it had been cancelled goes back to its purse, and what was moved arrives in the other.
-    """
-    row = tables.Withdrawal
-    with database.system() as session:
-        waiting = session.execute(
-            select(col(row.id), col(row.organization_id))
-            .where(
-                col(row.booked_at).is_not(None),
-                col(row.done_at).is_(None),
-                col(row.undone_at).is_(None),
-                col(row.cancelled_at).is_not(None) | (col(row.kind) == Kind.MOVE.value),
-            )
-            .limit(200)
-        ).all()
-    for id, organization_id in waiting:
-        with database.organization(organization_id) as session:
-            _follow_up(session, organization_id, id, now=now)
-    return len(waiting)
-
-
-def _follow_up(session: Session, organization_id: UUID, id: UUID, *, now: datetime) -> None:
-    known = session.get_one(tables.Withdrawal, id)
-    both = sorted({known.purse_id, known.to_purse_id or known.purse_id})
-    for purse_id in both:
-        purses.locked(session, organization_id, purse_id)
-    # Gateways after purses and in the order of their ids, so that nobody waits for another in a circle.
-    found = session.execute(select(col(Purse.gateway_id)).where(col(Purse.id).in_(both))).scalars()
-    downlog.lock(session, [gateway_id for gateway_id in found if gateway_id is not None])
-    row = locked(session, organization_id, id)
-    if row.done_at is not None or row.undone_at is not None or row.booked_at is None:
-        return
-    if row.cancelled_at is not None:
-        undo(session, row, now=now)
-    else:
-        arrive(session, row, now=now)
-
-
-def arrive(session: Session, row: tables.Withdrawal, *, now: datetime) -> None:
-    """What was moved is credited to the other purse. Needs both purses locked, then the row."""
-    assert row.to_purse_id is not None
-    came = Transfer(
-        debit=Book(row.credit),
-        credit=prepaid(row.to_purse_id),
-        amount=Money(row.amount_fen),
-        reason=Reason(row.reason),  # a gift stays a gift
-        cause=f"{row.id}:arrived",
-        at=now,
-    )
-    purses.credit(session, session.get_one(Purse, row.to_purse_id), [came], carry_to=None)
-    row.done_at = now
-    session.add(row)
-    session.flush()
+    changed(session, row)
 
 
 def listed(
@@ -451,44 +305,6 @@ def locked(session: Session, organization_id: UUID, id: UUID) -> tables.Withdraw
     return row
 
 
-def open_at(session: Session, gateway: tables.Gateway) -> list[tables.Withdrawal]:
-    """Those that a gateway has been asked for and has not answered, in the order of the log. Locked."""
-    row = tables.Withdrawal
-    found = session.execute(
-        select(row)
-        .where(
-            col(row.gateway_id) == gateway.id,
-            col(row.booked_at).is_(None),
-            col(row.refused_at).is_(None),
-            col(row.cancelled_at).is_(None),
-        )
-        .order_by(col(row.down_seq))
-        .with_for_update()
-    ).scalars()
-    return list(found)
-
-
-def booked_at(session: Session, gateway: tables.Gateway) -> list[Transfer]:
-    """The transfers of all that has left purses of this gateway, but for charges, whoever booked them."""
-    purse = tables.Purse
-    ids = session.execute(
-        select(col(purse.id)).where(col(purse.gateway_id) == gateway.id)
-    ).scalars()
-    return ledger.taken_out(session, [prepaid(id) for id in ids])
-
-
-def ask_again(session: Session, gateway: tables.Gateway) -> None:
-    """Asks a locked gateway once more for all that it has not answered: another store of it serves now."""
-    rows = open_at(session, gateway)
-    if not rows:
-        return
-    last = downlog.append(session, gateway, [_message(row) for row in rows])
-    for seq, row in enumerate(rows, last - len(rows) + 1):
-        row.down_seq = seq
-        session.add(row)
-    session.flush()
-
-
-def _changed(session: Session, row: tables.Withdrawal) -> None:
+def changed(session: Session, row: tables.Withdrawal) -> None:
     purse = session.get_one(Purse, row.purse_id)
     events.changed(session, row.organization_id, account_id=purse.account_id)

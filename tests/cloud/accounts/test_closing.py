@@ -34,7 +34,7 @@ from cloud.services.accounts.moving import Balance, Owes
 from cloud.services.accounts.opening import Delivery
 from cloud.services.accounts.settlement import IsSettled, NotClosed, NotFinal
 from cloud.services.accounts.tenures import BadReading, Typed
-from cloud.services.money import grants, purses, rules, withdrawals
+from cloud.services.money import grants, purses, rules, withdrawal_answers
 from cloud.services.money.refunds import How
 from cloud.services.money.rules import Rules
 from cloud.tables import Account, Occupancy, Purse, ServicePoint, Site, User, Withdrawal
@@ -375,7 +375,7 @@ def test_who_moves_to_a_room_at_another_gateway_takes_the_money_along_once_and_g
     session_of = partial(database.organization, home.organization_id)
     for _ in range(2):  # and answered twice
         book_withdrawals(session_of, gateway, home)
-        withdrawals.follow_up(database, now=LATER)
+        withdrawal_answers.follow_up(database, now=LATER)
     assert empty() == 2  # both end
     assert empty() == 0
 

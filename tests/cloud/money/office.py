@@ -18,7 +18,7 @@ from cloud.db import Database
 from cloud.permissions import Role
 from cloud.services import channel_refunds, ledger, topups
 from cloud.services.approvals import decide, listed
-from cloud.services.money import counter, rules, shifts, withdrawals
+from cloud.services.money import counter, rules, shifts, withdrawal_answers, withdrawals
 from cloud.services.money.rules import Rules
 from prepaid.ledger import Reason, Transfer, income, prepaid
 from prepaid.money import ZERO, Money
@@ -155,7 +155,7 @@ class Office:
                         answer = Withdrawn(
                             self.purse, transfer, refusal, balance - charged, self.now
                         )
-                        withdrawals.answered(session, gateway, answer, now=self.now)
+                        withdrawal_answers.answered(session, gateway, answer, now=self.now)
         return said
 
     def _charged(self) -> Money:
@@ -193,7 +193,7 @@ class Office:
         )
 
     def follow_up(self) -> int:
-        return withdrawals.follow_up(self.database, now=self.now)
+        return withdrawal_answers.follow_up(self.database, now=self.now)
 
     # What is so.
 
