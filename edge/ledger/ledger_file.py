@@ -24,7 +24,6 @@ log = logging.getLogger(__name__)
 
 CHAIN_AT_START = 20_000  # entries, the newest
 CHECK_STEPS = 1000  # of SQLite's machine, between two looks at the clock
-PAGES_AT_ONCE = 256  # of a copy, while the gateway goes on
 
 
 class StoreTaken(Exception):
@@ -264,8 +263,15 @@ def check_file(path: Path) -> None:
     """Looks at everything in a ledger, also while a gateway works on it. Raises StoreUnusable, StoreDamaged."""
     with looking(path) as db, speaking(path):
         _must_be_this_versions(db, path)
-        db.execute("BEGIN")  # one moment of it, whatever is written meanwhile
+        _begin_moment(db)
         check(db, path, within_s=None)
+
+
+def _begin_moment(db: sqlite3.Connection) -> None:
+    """Until it is closed, one moment is seen of a ledger, whatever is written meanwhile. A copy that is made without
+    it begins anew with each write, and of a large ledger never ends."""
+    db.execute("BEGIN")
+    db.execute("SELECT 1 FROM gateway").fetchone()
 
 
 def _must_be_this_versions(db: sqlite3.Connection, path: Path) -> None:
@@ -291,8 +297,9 @@ def backup(path: Path, to: Path) -> None:
         half.unlink(missing_ok=True)
         half.touch(0o600)
         with looking(path) as source, speaking(path), closing(sqlite3.connect(half)) as copy:
+            _begin_moment(source)
             _must_be_this_versions(source, path)
-            source.backup(copy, pages=PAGES_AT_ONCE)
+            source.backup(copy)
             # A copy is one file: the mode of the ledger's journal is not its own.
             copy.execute("PRAGMA journal_mode = DELETE")
             check(copy, half, within_s=None)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -73,6 +76,39 @@ def test_a_backup_is_one_sound_file_of_one_moment_while_the_gateway_goes_on(
     db = sqlite3.connect(copy)
     assert db.execute("SELECT fen FROM balance").fetchall() == [(2000,)]
     db.close()
+
+
+def test_a_backup_of_a_ledger_that_is_written_without_a_pause_ends_before_the_writing_does(
+    store: Store, path: Path, tmp_path: Path
+):
+    # 20 MB, so that there is time to write in the midst of the copy.
+    change(path, f"INSERT INTO rejected SELECT value, zeroblob(4000), '' FROM {_to(5000)}")
+    is_copied, written = threading.Event(), threading.Event()
+
+    def write() -> None:
+        db = sqlite3.connect(path, isolation_level=None)
+        db.execute("PRAGMA synchronous = OFF")
+        end = time.monotonic() + 60
+        while not is_copied.is_set() and time.monotonic() < end:
+            db.execute("INSERT INTO rejected SELECT max(seq) + 1, 'later', '' FROM rejected")
+            written.set()
+            is_copied.wait(0.001)
+        db.close()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    assert written.wait(10)
+    backup(path, tmp_path / "copy.sqlite")
+    was_writing = writer.is_alive()
+    is_copied.set()
+    writer.join()
+
+    assert was_writing
+    check_file(tmp_path / "copy.sqlite")
+
+
+def _to(most: int) -> str:
+    return f"json_each('{json.dumps(list(range(1, most + 1)))}')"
 
 
 def test_a_backup_overwrites_nothing(store: Store, path: Path, tmp_path: Path):
