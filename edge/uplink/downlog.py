@@ -119,7 +119,7 @@ class DownLog:
                 return lambda: self._agent.take_up(point.id)
             case TariffSet():
                 self._store.save_tariff(message)
-                return lambda: None
+                return self._agent.wake_all  # by it a purse may last less long than was planned
             case Credited(transfer=transfer, number=number):
                 purse = _purse(transfer)
                 self._store.credit(transfer, purse, number)

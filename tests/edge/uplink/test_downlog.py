@@ -6,6 +6,7 @@ import asyncio
 import logging
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
 
@@ -39,6 +40,7 @@ from tests.edge.simulated import (
     Room,
     clock,
     simulated,
+    tariff,
     top_up,
     until,
 )
@@ -89,6 +91,31 @@ async def test_points_and_tariffs_are_taken_up_and_visited(tmp_path: Path):
     cloud.connect()
 
     await until(lambda: room.store.position(UUID(int=9)) is not None, within_s=2)
+    running.cancel()
+    serving.cancel()
+
+
+@simulated
+async def test_a_dearer_tariff_is_heeded_at_once_and_not_when_the_cheaper_one_would_have_run_out(
+    tmp_path: Path,
+):
+    kettle = replace(ELECTRICITY, meter=replace(ELECTRICITY.meter, max_per_hour=Decimal("13.2")))
+    room = Room(tmp_path, points=(kettle,))
+    room.credit("99.00")  # with 1.00 there 100.00: at 13.2 kWh an hour for 0.50 it lasts 15 hours
+    room.start(settle_s=900)
+    cloud = Cloud(room)
+    serving = asyncio.create_task(room.agent.run())
+    running = asyncio.create_task(cloud.sync.run())
+    cloud.connect()
+    await asyncio.sleep(60)
+
+    cloud.write(tariff("power", "electricity", "500.00"))  # now for 54 s
+    cloud.say()
+    await asyncio.sleep(30)
+    room.meter.show("100.11")
+
+    # 0.11 kWh were used by then and cost 55.00: it is seen while there is something left.
+    await until(lambda: room.store.balance(PURSE) == Money.yuan("45.00"), within_s=27)
     running.cancel()
     serving.cancel()
 
