@@ -38,6 +38,13 @@ REASONS = (
         N_("Its switch has not followed {0} commands. Look at the relay or valve."),
     ),
     (
+        r"the register went on by (\S+) while its switch says off",
+        N_(
+            "Its register went on by {0} while its switch says off. Look whether the valve or relay shuts, and "
+            "whether it is bridged."
+        ),
+    ),
+    (
         r"its clock is .+ (?:fast|slow): .+",
         N_(
             "Its clock is further off than can be set from here. Set it at the meter, and look at its battery."
@@ -59,6 +66,7 @@ REASONS = (
 OTHERWISE = {
     AlarmKind.SILENT: N_("It answers something else than it was asked."),
     AlarmKind.WRONG_ENTRY: N_("It cannot be asked as it is entered."),
+    AlarmKind.USED_WHILE_OFF: N_("Its register goes on while its switch says off."),
     AlarmKind.SWITCH_FAILED: N_("It did not follow the command to switch."),
     AlarmKind.CANNOT_SWITCH: N_("It cannot be switched as it is entered."),
     AlarmKind.CUT_WAITS: N_("It is due to be cut, and waits for a person."),

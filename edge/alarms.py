@@ -7,12 +7,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from edge.bypass import Bypass
 from edge.clocks.clock import Clock, Moment
 from edge.ledger.store import Store
 from edge.warned import Buzzer, Warned
 from prepaid.money import Money
 from prepaid.point import ServicePoint
-from prepaid.reading import Reading
+from prepaid.reading import Reading, Supply
 from prepaid.register.evidence import Evidence, Kind
 from prepaid.supply import Desired, Why
 from prepaid.wire.uplog import Alarm, AlarmKind
@@ -25,6 +26,7 @@ OF_READING = (
     AlarmKind.NO_TARIFF,
     AlarmKind.IMPLAUSIBLE,
     AlarmKind.STUCK,
+    AlarmKind.USED_WHILE_OFF,
     AlarmKind.LOW_BALANCE,
     AlarmKind.FINAL_BALANCE,
 )
@@ -37,6 +39,7 @@ class Alarms:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
+        self.bypass = Bypass()
         self._warned: dict[UUID, float] = {}  # the tick at which each customer was warned
 
     def tell(
@@ -77,6 +80,12 @@ class Alarms:
             found.add(AlarmKind.IMPLAUSIBLE)
         if stuck is not None:
             found.add(AlarmKind.STUCK)
+        past_off = None
+        if doubt is None:
+            past_off = self.bypass.moved(point, reading, tick=self._clock.tick())
+        was_past_off = AlarmKind.USED_WHILE_OFF in on and reading.supply is Supply.OFF
+        if past_off is not None or was_past_off:  # over a restart it is not over
+            found.add(AlarmKind.USED_WHILE_OFF)
         changed = [kind for kind in OF_READING if (kind in found) is not (kind in on)]
         for kind in changed:
             match kind:
@@ -88,6 +97,10 @@ class Alarms:
                     text = doubt or f"{reading.total} can be true"
                 case AlarmKind.STUCK:
                     text = stuck or f"the register shows {reading.total}"
+                case AlarmKind.USED_WHILE_OFF if past_off is not None:
+                    text = f"the register went on by {past_off} while its switch says off"
+                case AlarmKind.USED_WHILE_OFF:
+                    text = f"the supply is {reading.supply or 'not to be read'}"
                 case _:
                     text = f"the purse holds {available}"
             self.tell(point, kind, reading.at, text, is_on=kind in found)

@@ -189,6 +189,7 @@ class Booking:
         )
         if outcome is not None:
             # What was looked at before was the old register; the next reading is measured against the new.
+            self.alarms.bypass.forget(id)
             ago = max((now.at - outcome.position.reading.at).total_seconds(), 0.0)
             self._looks[id] = Looks(0, now.tick - ago)
             self._told.pop(id, None)
@@ -201,6 +202,7 @@ class Booking:
         """What was looked at before was another meter: no evidence for a cut, and no time is counted from it."""
         self._looks.pop(point, None)
         self._told.pop(point, None)
+        self.alarms.bypass.forget(point)
 
     def _counts_anew(self, point: UUID) -> bool:
         """Whether it was charged by the register of a meter that was linked to it wrongly, and by none of its own."""

@@ -25,6 +25,7 @@ SHOWN = (
     AlarmKind.WRONG_ENTRY,
     AlarmKind.IMPLAUSIBLE,
     AlarmKind.STUCK,
+    AlarmKind.USED_WHILE_OFF,
     AlarmKind.SWITCH_FAILED,
     AlarmKind.CANNOT_SWITCH,
     AlarmKind.CUT_WAITS,

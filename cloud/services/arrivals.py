@@ -271,6 +271,7 @@ def _column_of(kind: AlarmKind) -> str | None:
             return "held_since"
         case (
             AlarmKind.STUCK
+            | AlarmKind.USED_WHILE_OFF
             | AlarmKind.SWITCH_FAILED
             | AlarmKind.CANNOT_SWITCH
             | AlarmKind.NO_TARIFF

@@ -79,6 +79,7 @@ ALARMS = {
     AlarmKind.WRONG_ENTRY: N_("Meter's entry is wrong"),
     AlarmKind.IMPLAUSIBLE: N_("Reading in doubt"),
     AlarmKind.STUCK: N_("Register stands still"),
+    AlarmKind.USED_WHILE_OFF: N_("Used while off"),
     AlarmKind.SWITCH_FAILED: N_("Switch did not follow"),
     AlarmKind.CANNOT_SWITCH: N_("Cannot be switched as entered"),
     AlarmKind.NO_TARIFF: N_("No tariff"),
