@@ -17,7 +17,7 @@ from cloud.errors import CannotStart
 
 CONNECT_TIMEOUT_S = 3
 MIGRATION_LOCK = 4710
-SCHEMA = "0032"  # the newest of cloud/migrations/versions
+SCHEMA = "0033"  # the newest of cloud/migrations/versions
 
 # Classes of SQLSTATE (PostgreSQL, Error Codes): connection exception, insufficient resources, operator
 # intervention; transaction rollback.

@@ -313,10 +313,9 @@ class Booking:
         transfers = rating.transfers(point, found.closed, found.closing_charges)
         for transfer in transfers:
             self._store.post(transfer)
-        known = self._known()
-        self._store.append(Charged(point.id, found.closed, transfers, is_start=True, known=known))
+        self._tell_charged(point, found.closed, transfers, is_start=True)
         self._store.save_position(point.id, found.opened)
-        self._store.append(Charged(point.id, found.opened, (), is_start=True, known=known))
+        self._tell_charged(point, found.opened, (), is_start=True)
         log.info(
             "%s: from %s on %s pays, no longer %s",
             *(point.name, found.opened.reading.total, found.opened.payer, found.closed.payer),
@@ -336,9 +335,22 @@ class Booking:
             self._store.post(transfer)
         self._store.save_position(point.id, position)
         if transfers or is_start:
-            self._store.append(
-                Charged(point.id, position, transfers, is_start=is_start, known=self._known())
+            self._tell_charged(point, position, transfers, is_start=is_start)
+
+    def _tell_charged(
+        self,
+        point: ServicePoint,
+        position: Position,
+        transfers: tuple[Transfer, ...],
+        *,
+        is_start: bool,
+    ) -> None:
+        place = point.meter.place if is_start else None
+        self._store.append(
+            Charged(
+                point.id, position, transfers, is_start=is_start, known=self._known(), place=place
             )
+        )
 
     def _note_repaid(self, purse: UUID | None, available: Money, at: datetime) -> None:
         """Ends emergency credit that was taken, once no point of the purse would be offered it."""

@@ -69,13 +69,17 @@ def take(
     if outcome is not None:
         cursor = store.cursor()
         known = 0 if cursor is None else cursor.seq
+        place = outcome.history.charged_at or point.meter.place
         for reading, evidence in outcome.told:
             store.append(Read(point.id, reading, evidence, known=known))
         for position, charges in outcome.positions:
             transfers = rating.transfers(point, position, charges)
             for transfer in transfers:
                 store.post(transfer)
-            store.append(Charged(point.id, position, transfers, is_start=True, known=known))
+            charged = Charged(
+                point.id, position, transfers, is_start=True, known=known, place=place
+            )
+            store.append(charged)
         store.save_position(point.id, outcome.position)
         store.save_history(point.id, outcome.history)
     store.save_point(point)

@@ -43,6 +43,7 @@ class Arrivals:
     latest: dict[UUID, Reading] = field(default_factory=dict)
     positions: dict[UUID, Position] = field(default_factory=dict)
     starts: dict[tuple[UUID, datetime], Position] = field(default_factory=dict)
+    places: dict[UUID, tuple[str, ...] | None] = field(default_factory=dict)
     supplies: dict[UUID, SupplyChanged] = field(default_factory=dict)
     alarms: list[Alarm] = field(default_factory=list)
     measured: dict[tuple[UUID, datetime], Momentary] = field(default_factory=dict)
@@ -62,6 +63,8 @@ def save(session: Session, organization_id: UUID, told: Arrivals) -> list[Alarm]
         _save_readings(session, organization_id, told)
     if told.starts:
         _save_starts(session, organization_id, told)
+    if told.places:
+        _save_places(session, told.places)
     if told.evidence:
         _save_evidence(session, organization_id, told)
     if told.measured:
@@ -136,6 +139,19 @@ def _save_starts(session: Session, organization_id: UUID, told: Arrivals) -> Non
             index_elements=["point_id", "at"], set_={"position": start.excluded.position}
         )
     )
+
+
+_PLACES = """
+    UPDATE point_states s SET place = n.place
+    FROM json_to_recordset(CAST(%(rows)s AS json)) AS n (point uuid, place jsonb)
+    WHERE s.point_id = n.point
+"""
+
+
+def _save_places(session: Session, places: Mapping[UUID, tuple[str, ...] | None]) -> None:
+    """Where what points are charged from was read."""
+    rows = [{"point": str(point), "place": place} for point, place in places.items()]
+    execute(session, _PLACES, rows=json.dumps(rows))
 
 
 _STATES = """

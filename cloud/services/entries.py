@@ -41,6 +41,7 @@ from prepaid.wire.uplog import (
 
 LARGEST_CURSOR = 2**62  # there is room after it
 LONGEST_NAME = 200
+MOST_IN_PLACE = 40
 _LARGEST_NUMBER = 2**31 - 1
 _MOST_BANDS = 63
 _MOST_RECALLED = 100
@@ -127,6 +128,10 @@ def checked(message: Up | BadMessage, points: dict[UUID, Point]) -> Up:
         case Charged():
             _check_reading(message.position.reading)
             _check_time(message.position.opened_at)
+            if len(message.place or ()) > MOST_IN_PLACE:
+                raise Inapplicable("a place of more parts than any meter has")
+            for part in message.place or ():
+                _check_text(part, most=LONGEST_NAME)
             _check_charges(message, point)
         case SupplyChanged():
             _check_time(message.at)

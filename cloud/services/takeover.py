@@ -223,6 +223,7 @@ def _standing(
         why=Why(state.why) if state.why else None,
         commanded_at=state.commanded_at,
         alarms=alarms,
+        place=tuple(state.place) if state.place else None,
     )
 
 

@@ -201,6 +201,8 @@ def _apply(
                 told.read(message.point, message.position.reading, known=message.known)
                 if message.is_start or not message.transfers:
                     told.starts[message.point, message.position.reading.at] = message.position
+                if message.is_start:
+                    told.places[message.point] = message.place
                 told.positions[message.point] = message.position
                 transfers += message.transfers
                 if _is_opened(message.position):

@@ -273,7 +273,8 @@ class ServicePoint(Identified, table=True):
 
 
 class PointState(Owned, table=True):
-    """What the gateway last said of a service point. position is prepaid.rating's Position as JSON."""
+    """What the gateway last said of a service point. position is prepaid.rating's Position as JSON, place where its
+    reading was read (Meter.place), null where that was not told."""
 
     __tablename__ = "point_states"
     __table_args__ = (belongs_to("points", "point_id"),)
@@ -283,6 +284,7 @@ class PointState(Owned, table=True):
     read_at: datetime | None = Field(default=None, sa_type=Utc)
     first_read_at: datetime | None = Field(default=None, sa_type=Utc)
     position: dict[str, Any] | None = Field(default=None, sa_type=JSONB)
+    place: list[str] | None = Field(default=None, sa_type=JSONB)
     supply: str | None = Field(default=None, sa_type=Text)
     wanted: str | None = Field(default=None, sa_type=Text)
     why: str | None = Field(default=None, sa_type=Text)

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from edge.ledger.rows import SupplyRow
 from edge.ledger.store import Store
+from prepaid.point import ServicePoint
 from prepaid.register.evidence import Kind
 from prepaid.register.history import Doubt, History
 from prepaid.wire.downlog import Standing
@@ -16,7 +17,7 @@ def save(store: Store, standing: Standing) -> None:
     point = standing.point
     if standing.position is not None:
         store.save_position(point, standing.position)
-    store.save_history(point, _history(standing))
+    store.save_history(point, _history(standing, store.point(point)))
     if standing.why is not None:
         store.save_supply(
             point, SupplyRow(standing.supply, standing.wanted, standing.why, standing.commanded_at)
@@ -25,10 +26,14 @@ def save(store: Store, standing: Standing) -> None:
         store.save_alarm(point, alarm, since)
 
 
-def _history(standing: Standing) -> History:
-    """What a spare gateway knows of a register: the cloud was told of no more than the doubtful reading."""
+def _history(standing: Standing, point: ServicePoint | None) -> History:
+    """What a spare gateway knows of a register: the cloud was told of no more than the doubtful reading, and where
+    the one charged last was read. Where that is another place than the meter's now, what is read there is held."""
+    is_elsewhere = point is not None and standing.place not in (None, point.meter.place)
+    charged_at = standing.place if is_elsewhere else None
     if standing.doubt is None:
-        return History()
+        return History(charged_at=charged_at)
     charged = standing.position.reading.at if standing.position is not None else standing.doubt.at
     since = max(standing.doubt.at - charged, timedelta(0))
-    return History(doubt=Doubt(standing.doubt, since, Kind.JUMP))
+    kind = Kind.ELSEWHERE if is_elsewhere else Kind.JUMP
+    return History(doubt=Doubt(standing.doubt, since, kind), charged_at=charged_at)

@@ -166,7 +166,8 @@ class CloudKeys:
 @dataclass(frozen=True, slots=True)
 class Standing:
     """Where a service point stands, as far as the cloud was told: its position, the reading that holds it, its
-    supply as last reported, and since when which alarms are on."""
+    supply as last reported, and since when which alarms are on. place is where the position's reading was read
+    (Meter.place), None where that was not told."""
 
     log: UUID
     point: UUID
@@ -178,6 +179,7 @@ class Standing:
     commanded_at: datetime | None
     alarms: Mapping[AlarmKind, datetime]
     kind: Literal["standing"] = "standing"
+    place: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,8 @@ class Charged:
     """What the gateway charged, and the position after it.
 
     is_start where rating goes on from this position and not from what the readings told before lead to: at the
-    first reading, after a person's decision, at another payer, and where a clock was set. known is as in Read.
+    first reading, after a person's decision, at another payer, and where a clock was set. known is as in Read. place,
+    which a start tells, is where its reading was read (Meter.place): it stays so until the next start.
     """
 
     point: UUID
@@ -62,6 +63,7 @@ class Charged:
     kind: Literal["charged"] = "charged"
     is_start: bool = False
     known: int | None = None
+    place: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import asyncio
 import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -19,7 +20,7 @@ from cloud import tables
 from cloud.auth import SignedIn
 from cloud.db import Database
 from cloud.permissions import Role
-from cloud.services import answers, downlog, estate, ledger, uplog
+from cloud.services import answers, downlog, estate, ledger, pointsets, uplog
 from cloud.services.downlog import Batch
 from cloud.services.money import refunds, rules, withdrawals
 from cloud.services.money.refunds import How
@@ -34,6 +35,8 @@ from edge.uplink.sync import Sync
 from prepaid.ledger import Reason, Transfer, clearing, prepaid
 from prepaid.money import Money
 from prepaid.point import Policy, ServicePoint
+from prepaid.register.evidence import Kind
+from prepaid.register.history import History
 from prepaid.seal import KeySet
 from prepaid.wire.downlog import Credited
 from prepaid.wire.envelope import Envelope, Halt, Takeover, unpack
@@ -507,6 +510,70 @@ async def test_a_held_point_stays_held_by_the_same_reading_after_a_takeover(town
     assert replace(point, id=ELECTRICITY.id, name="", purse=ELECTRICITY.purse) == replace(
         ELECTRICITY, name=""
     )
+    await spare.stop()
+
+
+def corrected_while_dead(town: Town, address: str) -> None:
+    """The office enters another address while no machine serves the line."""
+    with town.cloud.database.system() as session:
+        point = session.get_one(tables.ServicePoint, town.cloud.point_id)
+        point.meter = {**point.meter, "address": address}
+        point.address = address
+        (gateway,) = downlog.lock(session, [town.cloud.gateway_id])
+        pointsets.publish(session, gateway, point)
+
+
+@simulated
+async def test_a_spare_holds_what_it_reads_at_an_address_that_was_corrected_before_it_took_over(
+    town: Town,
+):
+    await town.live()  # charged up to 104.00, of 201709320072
+    await town.first.stop()
+    town.line.meters.append(Meter("201709320099", "104.60"))  # within reach, and perhaps another's
+    corrected_while_dead(town, "201709320099")
+    spare = town.machine("spare")
+    prepare_takeover(spare)
+
+    await spare.start()
+    await asyncio.sleep(70)
+    await until(spare.is_settled, within_s=30)
+
+    held = spare.store.history(town.cloud.point_id)
+    assert held.doubt is not None
+    assert (held.doubt.kind, held.doubt.reading.total) == (Kind.ELSEWHERE, Decimal("104.60"))
+    assert spare.balance == town.cloud.balance == Money.yuan("8.00")
+
+    # Another spare after that knows it, too, though the reading is told by now.
+    await spare.stop()
+    third = town.machine("third")
+    prepare_takeover(third)
+    await third.start()
+    await asyncio.sleep(70)
+    assert third.store.history(town.cloud.point_id).charged_at == held.charged_at is not None
+    assert third.balance == Money.yuan("8.00")
+
+    corrected_while_dead(town, "201709320072")  # it was right as it was
+    town.cloud.tell(town.cloud.push())
+    await town.use(third, "105.00")
+    # 1 kWh at 0.50 by its own register
+    assert third.balance == town.cloud.balance == Money.yuan("7.50")
+    await third.stop()
+
+
+@simulated
+async def test_a_spare_of_a_point_that_was_never_moved_holds_nothing(town: Town):
+    await town.live()
+    await town.first.stop()
+    spare = town.machine("spare")
+    prepare_takeover(spare)
+
+    await spare.start()
+    await until(lambda: spare.store.hold is None, within_s=5)
+
+    assert spare.store.history(town.cloud.point_id) == History()
+    with town.cloud.database.system() as session:
+        state = session.get_one(tables.PointState, town.cloud.point_id)
+        assert tuple(state.place) == ELECTRICITY.meter.place
     await spare.stop()
 
 

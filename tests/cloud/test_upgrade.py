@@ -86,6 +86,12 @@ def check(url: str, before: books.Books) -> None:
         # As it was entered: no gateway had a driver of this name, and none is put in its place unasked;
         # the check after the upgrade names each.
         assert {meter.protocol for meter in meters} == {"dlt645"}
+        # What was charged was read where the meter is now, as far as an older schema can say.
+        charged = [
+            p for p in points if (state := session.get(tables.PointState, p.id)) and state.position
+        ]
+        places = [tuple(session.get_one(tables.PointState, p.id).place) for p in charged]
+        assert places == [pointsets.value(session, p).meter.place for p in charged] != []
         assert {user.roles[0] for user in session.execute(select(tables.User)).scalars()} == {
             "administrator"
         }
