@@ -195,7 +195,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from edge.ledger.store import Store
-from prepaid.wire import Read
+from prepaid.wire.uplog import Read
 from tests.edge.simulated import ELECTRICITY, top_up
 from tests.prepaid.values import read
 
