@@ -192,9 +192,10 @@ def looking(path: Path) -> Iterator[sqlite3.Connection]:
 def check(db: sqlite3.Connection, path: Path, *, within_s: float | None) -> bool:
     """Whether everything was looked at in the time given (None: as long as it takes).
 
-    First that the balances are the fold of the transfers, then that the log is a chain, newest entries
-    first, then that SQLite finds every page sound. Where the time is limited, CHAIN_AT_START of the log's
-    entries are enough: the others were sent long ago, and to hash them all takes the longest.
+    First that the log is a chain, newest entries first, then that the balances are the fold of the transfers,
+    then that SQLite finds every page sound. Where the time is limited, CHAIN_AT_START of the log's entries are
+    enough: the others were sent long ago, and to hash them all takes the longest. They come first, as they take
+    a second whatever the ledger holds: the transfers of a thousand meters would leave no time for them.
 
     Raises StoreDamaged.
     """
@@ -202,8 +203,8 @@ def check(db: sqlite3.Connection, path: Path, *, within_s: float | None) -> bool
     if end is not None:
         db.set_progress_handler(lambda: time.monotonic() > end, CHECK_STEPS)
     try:
-        _check_balances(db, path)
         _check_chain(db, path, newest=-1 if within_s is None else CHAIN_AT_START)
+        _check_balances(db, path)
         _check_pages(db, path, is_whole=within_s is None)
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:

@@ -360,6 +360,18 @@ def test_an_entry_that_was_altered_on_disk_breaks_the_chain(store: Store, path: 
         check_file(path)
 
 
+def test_an_altered_entry_is_found_though_the_balances_of_a_large_ledger_take_all_the_time(
+    store: Store, path: Path
+):
+    with store.transaction():
+        for n in range(2000):
+            store.post(top_up("1.00", cause=f"sandbox:many:{n}"))
+    change(path, "UPDATE up SET body = replace(body, '7.00', '8.00') WHERE seq = 8")
+
+    with pytest.raises(StoreDamaged, match="entry 9 of its log does not follow entry 8"):
+        store.check(within_s=-1.0)
+
+
 def test_looking_a_ledger_through_ends_when_its_time_is_over(store: Store):
     with store.transaction():
         for n in range(2000):
