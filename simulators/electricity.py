@@ -29,7 +29,6 @@ from simulators import (
 from simulators.faults import OwnFaults
 from simulators.parameters import Parameters
 from simulators.physics import (
-    MAINS_V,
     MINUTE,
     STEP,
     UNIT,
@@ -397,11 +396,6 @@ class ElectricityMeter:
     @property
     def power_w(self) -> int:
         return self.register.draw(self.at) if self.is_live else 0
-
-    @property
-    def current_ma(self) -> int:
-        """Of all phases together."""
-        return self.power_w * 1000 // MAINS_V
 
     def read_item(self, di: int) -> bytes | None:
         return electricity_items.read(self, di)

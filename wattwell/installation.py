@@ -73,9 +73,6 @@ class Installation:
             self.keep_secret(name, make())
         return path.read_text()
 
-    def has_secret(self, name: str) -> bool:
-        return (self.folder / "secrets" / name).exists()
-
     def keep_secret(self, name: str, value: str) -> None:
         write_private(self.folder / "secrets" / name, value)
 

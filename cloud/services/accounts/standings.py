@@ -76,10 +76,6 @@ class Standing:
         lacking = Money(sum(each.balance.fen for each in self.left if each.balance < ZERO))
         return max(paid + lacking - max(self.owed, ZERO), ZERO)
 
-    @property
-    def is_nothing_left(self) -> bool:
-        return self.owed == ZERO and all(each.balance == ZERO == each.held for each in self.left)
-
 
 # The last time of each purse at each point; what began and ended before the gateway heard of it used nothing.
 _LAST = text("""

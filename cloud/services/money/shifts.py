@@ -30,11 +30,6 @@ class NoSuchShift(CloudError):
     sentence = "There is no such shift."
 
 
-class IsClosed(CloudError):
-    status = 409
-    sentence = "This shift is closed. What comes now belongs to the next one."
-
-
 class BadCount(CloudError):
     status = 422
     sentence = "What is in a drawer is not below ¥0."

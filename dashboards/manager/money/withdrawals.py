@@ -32,7 +32,6 @@ router = APIRouter(include_in_schema=False)
 
 Reader = Annotated[SignedIn, Depends(web.allowed(Permission.SEE_TOPUPS))]
 Payer = Annotated[SignedIn, Depends(web.allowed(Permission.REFUND))]
-Giver = Annotated[SignedIn, Depends(web.allowed(Permission.GIVE))]
 
 
 @router.get("/purses/{purse_id:uuid}")
