@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
@@ -21,6 +22,7 @@ MARGIN = timedelta(
     minutes=6
 )  # from what hangs on the time of day; more than the largest correction
 HALF_HOUR = timedelta(minutes=30)
+_MINUTES = re.compile(r"[+-]?[0-9]{1,4}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +80,7 @@ def may_set(local: datetime, tariffs: Iterable[Tariff]) -> bool:
 def zone_of(meter: Meter, rules: ClockRules) -> tzinfo:
     """The zone of what a meter's clock shows: its own setting "utc_offset_min", else that of the rules."""
     minutes = meter.settings.get("utc_offset_min", "")
-    if minutes.lstrip("+-").isdecimal() and abs(int(minutes)) < 24 * 60:
+    if _MINUTES.fullmatch(minutes) and abs(int(minutes)) < 24 * 60:
         return timezone(timedelta(minutes=int(minutes)))
     return rules.zone
 

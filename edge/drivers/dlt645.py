@@ -215,6 +215,8 @@ def _deadline(meter: Meter, now: datetime) -> datetime | None:
     minutes = number(meter, "deadline_min", meter.settings["deadline_min"], base=10, most=24 * 60)
     try:
         offset = int(meter.settings["utc_offset_min"])
+        if abs(offset) >= 24 * 60:
+            raise ValueError
     except (KeyError, ValueError):
         raise BadMeter(
             "utc_offset_min of meter %(meter_no)s must say, in minutes, how far its clock is from UTC",

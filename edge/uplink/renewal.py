@@ -149,14 +149,15 @@ class Renewal:
         if not self._link.is_up:
             return None
         try:
-            files.write(self._config.parent, self._with_newest_keys(renewed))
+            renewed = self._with_newest_keys(renewed)
+            files.write(self._config.parent, renewed)
         except (OSError, BadCredentials) as error:
             self._tried = None
             await self._link.use(self._settings.access)
             return self._put_off(f"they cannot be written: {error}")
         self._tried = None
         self._seen = self._stamp()
-        self._settings = load(self._config, os.environ)
+        self._settings = self._with(renewed)
         self._sync.trust(self._settings.cloud_keys, credential=renewed.number)
         log.info(
             "the credentials are renewed: number %s, good until %s",
@@ -166,6 +167,20 @@ class Renewal:
         self._retry_s = FIRST_RETRY_S
         self._rests_until = asyncio.get_running_loop().time() + LEAST_S
         return None
+
+    def _with(self, renewed: Credentials) -> Settings:
+        """The settings with renewed credentials. A gateway.toml that somebody has spoilt since ends no gateway that
+        serves."""
+        try:
+            return load(self._config, os.environ)
+        except BadSettings as error:
+            log.error("%s; this gateway goes on, and would not start again", error)
+            return replace(
+                self._settings,
+                access=self._access(renewed),
+                cloud_keys=renewed.keys,
+                credentials=renewed,
+            )
 
     def _with_newest_keys(self, renewed: Credentials) -> Credentials:
         """With keys that the cloud named since. Raises BadCredentials."""

@@ -145,6 +145,7 @@ def test_a_command_with_a_deadline_is_refused_by_a_meter_whose_clock_is_past_it(
         ({"level": "11"}, "level"),
         ({"operator": "abc"}, "operator"),
         ({"deadline_min": "5"}, "utc_offset_min"),
+        ({"deadline_min": "5", "utc_offset_min": "480000000000"}, "utc_offset_min"),
     ],
 )
 def test_a_wrong_meter_setting_is_named_before_anything_is_sent(wrong: dict[str, str], named: str):

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from edge.clocks.clock import keeps_time, unkept
-from edge.clocks.clock_setting import ClockRules, Verdict, judge, may_set
+from edge.clocks.clock_setting import ClockRules, Verdict, judge, may_set, zone_of
 from edge.clocks.meter_clocks import MeterClocks
 from edge.clocks.witness import Quorum
 from edge.lines.bus import Bus
@@ -277,6 +277,12 @@ def test_a_difference_that_our_own_error_may_explain_is_nobodys_alarm():
     assert verdict(5 * minute - SECOND, 2 * SECOND) is Verdict.UNSURE
     assert verdict(2 * minute, 16 * SECOND) is Verdict.RIGHT  # ours is not certain enough to set it
     assert verdict(30 * SECOND, SECOND) is Verdict.RIGHT
+
+
+@pytest.mark.parametrize("typed", ["--480", "+-480", "eight", "1440", ""])
+def test_what_is_no_offset_from_utc_is_the_zone_of_the_site(typed: str):
+    meter = replace(ELECTRICITY.meter, settings={"utc_offset_min": typed})
+    assert zone_of(meter, RULES) == RULES.zone
 
 
 def local(hour: int, minute: int) -> datetime:

@@ -296,6 +296,22 @@ async def test_a_damaged_file_leaves_what_is_in_use_in_use(
 
 
 @simulated
+async def test_credentials_are_renewed_though_somebody_has_spoilt_gateway_toml_meanwhile(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    cloud = Cloud(tmp_path)
+    cloud.taken += ["GW-0001.2", "GW-0001.3"]
+    cloud.config.write_text("gateway_no = ")
+
+    await cloud.days_pass(61)
+    assert written(cloud) == 2
+    assert cloud.trusted == [(KeySet([cloud.key.public_key()]).ids, 2)]
+    assert "would not start again" in caplog.text
+    await cloud.days_pass(60)
+    assert cloud.used == ["GW-0001.2", "GW-0001.3"]  # by those renewed, not by the first
+
+
+@simulated
 async def test_a_clock_that_is_years_ahead_renews_once_a_day_and_no_more(tmp_path: Path):
     cloud = Cloud(tmp_path)
     cloud.shift = -3650 * DAY
