@@ -75,6 +75,7 @@ class Database:
                 session.rollback()
                 _begin(session, sees)
             yield session
+            _notify(session)
             session.commit()
 
     def close(self) -> None:
@@ -84,7 +85,26 @@ class Database:
 def begin_again(session: Session) -> None:
     """Gives up all that was done in the session's transaction, and begins it anew."""
     session.rollback()
+    session.info.pop("notified", None)
     _begin(session, session.info["sees"])
+
+
+def notify(session: Session, channel: str, payload: str) -> None:
+    """PostgreSQL's NOTIFY, when and if the session's transaction commits; all of a transaction in one statement."""
+    session.info.setdefault("notified", {})[channel, payload] = None
+
+
+def _notify(session: Session) -> None:
+    said = session.info.pop("notified", None)
+    if said:
+        channels, payloads = zip(*said, strict=True)
+        execute(session, _NOTIFY, channels=list(channels), payloads=list(payloads))
+
+
+_NOTIFY = """
+    SELECT pg_notify(channel, payload)
+    FROM unnest(CAST(%(channels)s AS text[]), CAST(%(payloads)s AS text[])) AS n (channel, payload)
+"""
 
 
 def _begin(session: Session, sees: str) -> None:

@@ -13,7 +13,7 @@ from weakref import WeakSet
 import psycopg
 from sqlmodel import Session
 
-from cloud.db import connect_args, execute, place
+from cloud.db import connect_args, notify, place
 from cloud.errors import first_line
 
 log = logging.getLogger(__name__)
@@ -42,22 +42,15 @@ def changed(
     topup_id: UUID | None = None,
 ) -> None:
     """Tells the open pages of the organization, when and if the session's transaction commits."""
-    payload = payload_of(organization_id, room_id, account_id, topup_id)
-    execute(session, "SELECT pg_notify(%(channel)s, %(payload)s)", channel=CHANNEL, payload=payload)
-
-
-_EACH = """
-    SELECT pg_notify(%(channel)s, p) FROM json_array_elements_text(CAST(%(payloads)s AS json)) AS p
-"""
+    notify(session, CHANNEL, payload_of(organization_id, room_id, account_id, topup_id))
 
 
 def rooms_changed(
     session: Session, organization_id: UUID, rooms: Iterable[tuple[UUID, UUID | None]]
 ) -> None:
-    """As changed, of many rooms with their accounts in one statement."""
-    payloads = [payload_of(organization_id, room, account, None) for room, account in set(rooms)]
-    if payloads:
-        execute(session, _EACH, channel=CHANNEL, payloads=json.dumps(payloads))
+    """As changed, of many rooms with their accounts."""
+    for room, account in rooms:
+        notify(session, CHANNEL, payload_of(organization_id, room, account, None))
 
 
 def payload_of(*ids: UUID | None) -> str:

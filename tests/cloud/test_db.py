@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 
 import psycopg
 import pytest
@@ -14,12 +15,14 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from cloud.db import (
     Database,
+    begin_again,
     check_role,
     connect_args,
     is_away,
     is_entrys_fault,
     is_migrated,
     migrate,
+    notify,
     place,
 )
 from cloud.errors import CannotStart
@@ -273,6 +276,23 @@ def test_a_transaction_leaves_nothing_behind_for_the_next_on_its_connection(url,
     with database.organization(home.user_id) as session:  # nobody's organization
         assert session.execute(text("SELECT count(*) FROM rooms")).scalar_one() == 0
     database.close()
+
+
+def test_what_is_notified_is_said_once_and_only_if_its_transaction_commits(url, database):
+    with psycopg.connect(url, autocommit=True) as listening:
+        listening.execute("LISTEN heard")
+
+        with suppress(ZeroDivisionError), database.system() as session:
+            notify(session, "heard", "undone")
+            raise ZeroDivisionError
+        with database.system() as session:
+            notify(session, "heard", "given up")
+            begin_again(session)
+            for payload in ("one", "other", "one"):
+                notify(session, "heard", payload)
+
+        said = [notified.payload for notified in listening.notifies(timeout=20, stop_after=2)]
+    assert said == ["one", "other"]
 
 
 def test_connections_that_broke_while_they_were_idle_are_replaced_unnoticed(postgres, url, home):
