@@ -27,10 +27,8 @@ def answer(
     if envelope.credential is not None and envelope.credential != gateway.credential_no:
         enrolment.used(session, gateway, envelope.credential, now=now)
     halt = uplog.receive(session, gateway, envelope, now=now)
-    session.flush()
-    is_behind = gateway.down_acked < gateway.down_seq
-    due = downlog.claim(session, now=now, gateway_id=gateway.id) if is_behind and not halt else []
-    (batch,) = due or [downlog.answer(gateway, halt)]
+    due = downlog.due(session, gateway, now=now) if halt is None else None
+    batch = due or downlog.answer(gateway, halt)
     follow = restored.follow(gateway, envelope.cursor) if halt is None else None
     return replace(batch, nonce=envelope.nonce, follow=follow)
 

@@ -59,7 +59,7 @@ def save(session: Session, organization_id: UUID, told: Arrivals) -> list[Alarm]
 
     A reading, evidence, measurement or alarm that is there already stays as it is.
     """
-    if told.readings:
+    if told.latest:
         _save_readings(session, organization_id, told)
     if told.starts:
         _save_starts(session, organization_id, told)
@@ -69,27 +69,43 @@ def save(session: Session, organization_id: UUID, told: Arrivals) -> list[Alarm]
         _save_evidence(session, organization_id, told)
     if told.measured:
         measurements.keep(session, organization_id, told.measured)
-    if told.latest:
-        _save_states(session, told)
     if told.supplies:
         _save_supplies(session, told.supplies)
     return _save_alarms(session, organization_id, told.alarms) if told.alarms else []
 
 
 _READINGS = """
-    INSERT INTO readings (organization_id, point_id, at, meter_no, total, supply, bands, known, number)
-    SELECT %(organization)s, r.*, nextval('readings_number')
+    WITH kept AS (
+        INSERT INTO readings (organization_id, point_id, at, meter_no, total, supply, bands, known, number)
+        SELECT %(organization)s, r.*, nextval('readings_number')
+        FROM unnest(
+            CAST(%(points)s AS uuid[]), CAST(%(times)s AS timestamptz[]), CAST(%(meter_nos)s AS text[]),
+            CAST(%(totals)s AS numeric[]), CAST(%(supplies)s AS text[]), CAST(%(bands)s AS jsonb[]),
+            CAST(%(known)s AS bigint[])
+        ) AS r
+        ON CONFLICT DO NOTHING
+    )
+    UPDATE point_states s
+    SET total = n.total, read_at = n.at, bands = n.bands,
+        first_read_at = least(s.first_read_at, n.first_at),
+        position = coalesce(n.position, s.position)
     FROM unnest(
-        CAST(%(points)s AS uuid[]), CAST(%(times)s AS timestamptz[]), CAST(%(meter_nos)s AS text[]),
-        CAST(%(totals)s AS numeric[]), CAST(%(supplies)s AS text[]), CAST(%(bands)s AS jsonb[]),
-        CAST(%(known)s AS bigint[])
-    ) AS r
-    ON CONFLICT DO NOTHING
+        CAST(%(last_points)s AS uuid[]), CAST(%(last_totals)s AS numeric[]),
+        CAST(%(last_times)s AS timestamptz[]), CAST(%(first_times)s AS timestamptz[]),
+        CAST(%(last_bands)s AS jsonb[]), CAST(%(positions)s AS jsonb[])
+    ) AS n (point, total, at, first_at, bands, position)
+    WHERE s.point_id = n.point
 """
 
 
 def _save_readings(session: Session, organization_id: UUID, told: Arrivals) -> None:
-    readings = [reading for reading, _ in told.readings.values()]
+    """The readings, and in the states of their points the last of each."""
+    readings, last = [reading for reading, _ in told.readings.values()], told.latest.values()
+    first: dict[UUID, datetime] = {}
+    for point, at in told.readings:
+        if first.setdefault(point, at) > at:
+            first[point] = at
+    positions = [told.positions.get(point) for point in told.latest]
     execute(
         session,
         _READINGS,
@@ -101,6 +117,12 @@ def _save_readings(session: Session, organization_id: UUID, told: Arrivals) -> N
         supplies=_array([text_of(reading.supply) for reading in readings]),
         bands=_array([_json(reading.bands) for reading in readings]),
         known=_array([_number(known) for _, known in told.readings.values()]),
+        last_points=_array([str(point) for point in told.latest]),
+        last_totals=_array([str(reading.total) for reading in last]),
+        last_times=_array([reading.at.isoformat() for reading in last]),
+        first_times=_array([first[point].isoformat() for point in told.latest]),
+        last_bands=_array([_json(reading.bands) for reading in last]),
+        positions=_array([_position(position) for position in positions]),
     )
 
 
@@ -152,38 +174,6 @@ def _save_places(session: Session, places: Mapping[UUID, tuple[str, ...] | None]
     """Where what points are charged from was read."""
     rows = [{"point": str(point), "place": place} for point, place in places.items()]
     execute(session, _PLACES, rows=json.dumps(rows))
-
-
-_STATES = """
-    UPDATE point_states s
-    SET total = n.total, read_at = n.at, bands = n.bands,
-        first_read_at = least(s.first_read_at, n.first_at),
-        position = coalesce(n.position, s.position)
-    FROM unnest(
-        CAST(%(points)s AS uuid[]), CAST(%(totals)s AS numeric[]), CAST(%(times)s AS timestamptz[]),
-        CAST(%(first)s AS timestamptz[]), CAST(%(bands)s AS jsonb[]), CAST(%(positions)s AS jsonb[])
-    ) AS n (point, total, at, first_at, bands, position)
-    WHERE s.point_id = n.point
-"""
-
-
-def _save_states(session: Session, told: Arrivals) -> None:
-    readings = told.latest.values()
-    first: dict[UUID, datetime] = {}
-    for point, at in told.readings:
-        if first.setdefault(point, at) > at:
-            first[point] = at
-    positions = [told.positions.get(point) for point in told.latest]
-    execute(
-        session,
-        _STATES,
-        points=_array([str(point) for point in told.latest]),
-        totals=_array([str(reading.total) for reading in readings]),
-        times=_array([reading.at.isoformat() for reading in readings]),
-        first=_array([first[point].isoformat() for point in told.latest]),
-        bands=_array([_json(reading.bands) for reading in readings]),
-        positions=_array([_position(position) for position in positions]),
-    )
 
 
 def _position(position: Position | None) -> str | None:

@@ -6,10 +6,10 @@ import logging
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import text, update
-from sqlmodel import Session, col
+from sqlmodel import Session
 
 from cloud import events, tables
+from cloud.db import execute
 from cloud.services import downlog, restored, unknown_codes
 from cloud.services.accounts import tenures
 from cloud.services.entries import LARGEST_CURSOR
@@ -26,6 +26,7 @@ def take(
 
     It goes back where the gateway's store was put back from a backup, or where messages overtook each
     other, which costs no more than sending again. It is beyond our log where the database was put back.
+    Needs what was applied written: the gateway's row alone is written later, once.
     """
     if restored.is_to_follow(session, gateway, cursor, now=now):
         return set()
@@ -55,24 +56,28 @@ def take(
         return set()
     gateway.down_acked = cursor.seq
     gateway.down_sent_seq = max(gateway.down_sent_seq, cursor.seq)
-    session.flush()
-    unknown_codes.settle(session, gateway, now=now)
-    tenures.delivered(session, gateway, now=now)
-    topup = tables.TopUp
-    publication.note_delivered(session, gateway, now=now)
-    delivered = session.execute(
-        update(topup)
-        .where(
-            col(topup.gateway_id) == gateway.id,
-            col(topup.down_seq) <= cursor.seq,
-            col(topup.delivered_at).is_(None),
-        )
-        .values(delivered_at=now)
-        .returning(col(topup.id), col(topup.purse_id))
-    ).all()
-    for topup_id, _ in delivered:
-        events.changed(session, gateway.organization_id, topup_id=topup_id)
-    return {purse_id for _, purse_id in delivered}
+    found = execute(session, _DELIVERED, gateway=gateway.id, acked=cursor.seq, now=now).all()
+    if found[0].is_code_unknown:
+        unknown_codes.settle(session, gateway, now=now)
+    delivered = [row for row in found if row.topup_id is not None]
+    for row in delivered:
+        events.changed(session, gateway.organization_id, topup_id=row.topup_id)
+    return {row.purse_id for row in delivered}
+
+
+_DELIVERED = f"""
+    WITH payers AS ({tenures.DELIVERED}), tariffs AS ({publication.DELIVERED}), delivered AS (
+        UPDATE topups SET delivered_at = %(now)s
+        WHERE gateway_id = %(gateway)s AND down_seq <= %(acked)s AND delivered_at IS NULL
+        RETURNING id, purse_id
+    )
+    SELECT d.id AS topup_id, d.purse_id, u.is_code_unknown
+    FROM (
+        SELECT EXISTS (
+            SELECT FROM unknown_codes WHERE gateway_id = %(gateway)s AND settled_at IS NULL
+        ) AS is_code_unknown
+    ) AS u LEFT JOIN delivered d ON true
+"""
 
 
 def _fault_of(gateway: tables.Gateway, cursor: Cursor | None) -> str | None:
@@ -88,14 +93,14 @@ def _fault_of(gateway: tables.Gateway, cursor: Cursor | None) -> str | None:
     return None
 
 
-_NOTE_SUPPLY = text("""
+_NOTE_SUPPLY = """
     WITH now_supplied AS (
         SELECT p.purse_id,
                bool_and(s.supply = 'on') AS is_on,
                bool_and(s.supply IN ('on', 'armed')) AND bool_or(s.supply = 'armed') AS is_armed,
                max(s.supply_at) AS at
         FROM points p JOIN point_states s ON s.point_id = p.id
-        WHERE p.purse_id = ANY(:purses) AND p.ended_at IS NULL AND s.supply IS NOT NULL
+        WHERE p.purse_id = ANY(%(purses)s) AND p.ended_at IS NULL AND s.supply IS NOT NULL
         GROUP BY p.purse_id
     )
     UPDATE topups t
@@ -104,14 +109,15 @@ _NOTE_SUPPLY = text("""
         restored_at = CASE WHEN s.is_on THEN greatest(t.delivered_at, s.at) END
     FROM now_supplied s JOIN purses p ON p.id = s.purse_id
     WHERE s.purse_id = t.purse_id AND t.delivered_at IS NOT NULL AND t.restored_at IS NULL
+      AND (s.is_on OR s.is_armed AND t.armed_at IS NULL)
     RETURNING t.id AS topup_id, t.organization_id, p.account_id
-""")
+"""
 
 
 def note_supply(session: Session, purses: set[UUID]) -> None:
     """Delivered top-ups are restored once all that their purse pays for is on, armed once only buttons are left."""
     if purses:
-        for row in session.execute(_NOTE_SUPPLY, {"purses": list(purses)}):
+        for row in execute(session, _NOTE_SUPPLY, purses=list(purses)).all():
             events.changed(
                 session, row.organization_id, account_id=row.account_id, topup_id=row.topup_id
             )

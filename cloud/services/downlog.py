@@ -172,9 +172,24 @@ def claim(
     """
     found = session.execute(
         _BEHIND if gateway_id is None else _IS_BEHIND,
-        {"heard": now - ONLINE, "sent": now - RESEND, "gateway": gateway_id, "most": most},
+        {"heard": now - ONLINE, "sent": _in_vain(now), "gateway": gateway_id, "most": most},
     ).scalars()
     return [_batch(session, each, now) for each in found]
+
+
+def due(session: Session, gateway: tables.Gateway, *, now: datetime) -> Batch | None:
+    """As claim, for a locked gateway that was heard just now; None where nothing is to be sent."""
+    if gateway.down_acked >= gateway.down_seq or gateway.follow_from is not None:
+        return None
+    is_new = gateway.down_acked == gateway.down_sent_seq < gateway.down_seq
+    if not is_new and gateway.down_sent_at is not None and gateway.down_sent_at > _in_vain(now):
+        return None
+    return _batch(session, gateway, now)
+
+
+def _in_vain(now: datetime) -> datetime:
+    """What was sent by then without progress is sent again."""
+    return now - RESEND
 
 
 _GATEWAY = tables.Gateway
@@ -209,13 +224,7 @@ def _batch(session: Session, gateway: tables.Gateway, now: datetime) -> Batch:
 
 def after(session: Session, gateway: tables.Gateway, seq: int) -> tuple[Entry, ...]:
     """The entries that follow seq, as many as one message may carry, at least one if there is one."""
-    row = tables.DownEntry
-    found = session.execute(
-        select(col(row.seq), col(row.body))
-        .where(col(row.gateway_id) == gateway.id, col(row.seq) > seq)
-        .order_by(col(row.seq))
-        .limit(MOST_ENTRIES)
-    ).all()
+    found = execute(session, _AFTER, gateway=gateway.id, seq=seq, most=MOST_ENTRIES).all()
     entries: list[Entry] = []
     size = 0
     for number, body in found:
@@ -224,3 +233,8 @@ def after(session: Session, gateway: tables.Gateway, seq: int) -> tuple[Entry, .
             break
         entries.append(Entry(gateway.down_log, number, body))
     return tuple(entries)
+
+
+_AFTER = """
+    SELECT seq, body FROM down_entries WHERE gateway_id = %(gateway)s AND seq > %(seq)s ORDER BY seq LIMIT %(most)s
+"""

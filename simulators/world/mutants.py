@@ -220,8 +220,8 @@ MUTANTS = (
     Mutant(
         "the cloud sends nothing again",
         "cloud/services/downlog.py",
-        '"sent": now - RESEND,',
-        '"sent": now - 10**6 * RESEND,',
+        "    return now - RESEND\n",
+        "    return now - 10**6 * RESEND\n",
         seed=11,
     ),
     Mutant(

@@ -17,7 +17,6 @@ from sqlalchemy import select, update
 from sqlmodel import Session, col
 
 from cloud import events, tables
-from cloud.db import execute
 from cloud.errors import CloudError
 from cloud.said import Said
 from cloud.services import credits, pointsets
@@ -111,15 +110,11 @@ def check(point: tables.ServicePoint, typed: Typed, *, now: datetime) -> None:
         )
 
 
-def delivered(session: Session, gateway: tables.Gateway, *, now: datetime) -> None:
-    """The gateway has our log up to its cursor: what it was told of payers by then is delivered."""
-    execute(session, _DELIVERED, gateway=gateway.id, acked=gateway.down_acked, now=now)
-
-
-_DELIVERED = """
+DELIVERED = """
     UPDATE tenures SET delivered_at = %(now)s
     WHERE gateway_id = %(gateway)s AND down_seq <= %(acked)s AND delivered_at IS NULL
 """
+"""The gateway has our log up to its cursor: what it was told of payers by then is delivered."""
 
 
 def opened(session: Session, point_id: UUID, position: Position) -> None:

@@ -14,7 +14,6 @@ from sqlmodel import Session, col
 
 from cloud import tables
 from cloud.auth import SignedIn
-from cloud.db import execute
 from cloud.errors import CloudError
 from cloud.services import audit, downlog, estate
 from cloud.services.approvals import Approval
@@ -128,15 +127,11 @@ def _send(
     session.flush()
 
 
-def note_delivered(session: Session, gateway: tables.Gateway, *, now: datetime) -> None:
-    """What the gateway's cursor in our log has passed is delivered. Needs the gateway locked."""
-    execute(session, _DELIVERED, gateway=gateway.id, acked=gateway.down_acked, now=now)
-
-
-_DELIVERED = """
+DELIVERED = """
     UPDATE tariff_deliveries SET delivered_at = %(now)s
     WHERE gateway_id = %(gateway)s AND down_seq <= %(acked)s AND delivered_at IS NULL
 """
+"""What the gateway's cursor in our log has passed is delivered."""
 
 
 _DELIVERIES = text("""
