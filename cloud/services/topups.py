@@ -264,9 +264,11 @@ def _begun(
         pay_url=order.pay_url if order is not None else None,
         expires_at=order.expires_at if order is not None else None,
     )
-    is_new = (
-        session.execute(row.on_conflict_do_nothing().returning(col(TopUp.id))).first() is not None
-    )
+    new: TopUp | None = session.execute(
+        row.on_conflict_do_nothing().returning(TopUp)
+    ).scalar_one_or_none()
+    if new is not None:
+        return new, True
     topup = _known(session, purse, amount, channel, idempotency_key)
     assert topup is not None
-    return topup, is_new
+    return topup, False

@@ -111,6 +111,8 @@ _NUMBERS = text("""
 
 def _go_back(session: Session, points: dict[UUID, RatedPoint]) -> None:
     """Of points for which a reading came late, or a store gave up what it had read, back to the last start before."""
+    if all(point.at is None for point in points.values()):
+        return
     rows = session.execute(_LATE, {"points": list(points), "apart": CLOCKS_APART})
     late = {row.point_id: row.at for row in rows}
     numbers: defaultdict[UUID, dict[datetime, int]] = defaultdict(dict)
