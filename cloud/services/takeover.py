@@ -24,6 +24,7 @@ from prepaid.rating import Position
 from prepaid.reading import Reading, Supply
 from prepaid.supply import Why
 from prepaid.wire.downlog import (
+    BrakeReleased,
     Carried,
     Debited,
     Down,
@@ -32,6 +33,7 @@ from prepaid.wire.downlog import (
     PointSet,
     Resumed,
     Standing,
+    read_down,
 )
 from prepaid.wire.entry import NO_ENTRY
 from prepaid.wire.envelope import Halt, Takeover
@@ -43,6 +45,8 @@ _POSITION = TypeAdapter(Position)
 
 
 _OF_THE_OLD = (
+    Trouble.DISK_FULL,
+    Trouble.CLOCK,
     Trouble.FORKED,
     Trouble.CODES_TRIED,
     Trouble.CODE_UNKNOWN,
@@ -81,7 +85,11 @@ def follow(
         )
     text = f"log {asked.log} takes over from {gateway.up_log}, of which we have {gateway.up_seq} entries"
     log.warning("gateway %s: %s", gateway.gateway_no, text)
-    # What an old store did wrong, it takes with it: also credit that it gave for a code we do not know.
+    # What an old store lacked or did wrong, it takes with it: also credit that it gave for a code we do not know. A
+    # brake that nobody has released is the new one's, too.
+    braked_at = _braked_at(session, gateway)
+    if braked_at is None:
+        end_alarm(session, gateway, Trouble.BRAKED, at=now, text=text)
     for trouble in _OF_THE_OLD:
         end_alarm(session, gateway, trouble, at=now, text=text)
     code = tables.UnknownCode
@@ -97,7 +105,7 @@ def follow(
     gateway.down_acked = gateway.down_sent_seq = 0
     gateway.follow_from = None  # a new store follows whatever our log is called
     gateway.down_sent_at = None
-    downlog.append(session, gateway, list(_told(session, gateway, asked.log)))
+    downlog.append(session, gateway, list(_told(session, gateway, asked.log, braked_at)))
     withdrawal_answers.ask_again(session, gateway)
     return None
 
@@ -149,7 +157,32 @@ def end_alarm(
         alarm(session, gateway, kind, at=at, is_over=True, text=text)
 
 
-def _told(session: Session, gateway: tables.Gateway, to: UUID) -> Iterator[Down]:
+def _braked_at(session: Session, gateway: tables.Gateway) -> datetime | None:
+    """Since when the gateway cuts nobody of itself, None where it does or a person has said that it shall."""
+    row, entry = tables.GatewayAlarm, tables.DownEntry
+    last: tables.GatewayAlarm | None = session.execute(
+        select(row)
+        .where(col(row.gateway_id) == gateway.id, col(row.kind) == Trouble.BRAKED.value)
+        .order_by(col(row.at).desc(), col(row.is_over).desc())
+        .limit(1)
+    ).scalar_one_or_none()
+    if last is None or last.is_over:
+        return None
+    unheard = session.execute(
+        select(col(entry.body)).where(
+            col(entry.gateway_id) == gateway.id,
+            col(entry.seq) > gateway.down_acked,
+            col(entry.body).contains("brake-released"),  # a name may say so, too
+        )
+    ).scalars()
+    if any(isinstance(read_down(body), BrakeReleased) for body in unheard):
+        return None
+    return last.at
+
+
+def _told(
+    session: Session, gateway: tables.Gateway, to: UUID, braked_at: datetime | None
+) -> Iterator[Down]:
     point, state = tables.ServicePoint, tables.PointState
     states = session.execute(
         select(state)
@@ -182,7 +215,7 @@ def _told(session: Session, gateway: tables.Gateway, to: UUID) -> Iterator[Down]
     # Until it has booked what was decided, it serves the meters that were there before.
     for decided in reversed(waiting):
         yield PointSet(replace(decided.point, meter=decided.was))
-    yield Resumed(to)
+    yield Resumed(to, braked_at=braked_at)
     for decided in waiting:
         yield replace(decided, log=to)
         if session.get_one(point, decided.point.id).ended_at is not None:

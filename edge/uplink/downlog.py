@@ -260,6 +260,9 @@ class DownLog:
                 return lambda: None
             case Resumed():
                 store.save_hold(None)
+                if message.braked_at is not None:
+                    store.save_brake(replace(store.brake(), pulled_at=message.braked_at))
+                    store.save_trouble(Trouble.BRAKED, message.braked_at)
                 text = f"log {store.log} goes on from {store.instead_of()}"
                 store.append(GatewayAlarm(self._now(), Trouble.TAKEN_OVER, is_over=True, text=text))
                 return self._rebuilt

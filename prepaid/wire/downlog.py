@@ -216,10 +216,12 @@ class Lent:
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """Everything has been said that the store needs to go on."""
+    """Everything has been said that the store needs to go on. braked_at is since when nobody is to be cut for want of
+    credit, where the store before it has pulled the brake and no person has released it; None where none is on."""
 
     log: UUID
     kind: Literal["resumed"] = "resumed"
+    braked_at: datetime | None = None
 
 
 Down = Annotated[

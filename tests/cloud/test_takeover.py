@@ -38,8 +38,9 @@ from prepaid.point import Policy, ServicePoint
 from prepaid.register.evidence import Kind
 from prepaid.register.history import History
 from prepaid.seal import KeySet
-from prepaid.wire.downlog import Credited
+from prepaid.wire.downlog import BrakeReleased, Credited
 from prepaid.wire.envelope import Envelope, Halt, Takeover, unpack
+from prepaid.wire.uplog import GatewayAlarm, Trouble
 from tests.edge.simulated import ELECTRICITY, ElectricityMeter, Wire, clock, simulated, until
 
 pytestmark = pytest.mark.processes
@@ -277,6 +278,65 @@ async def test_a_spare_gateway_takes_over_a_dead_ones_lines_and_charges_what_pas
     assert town.cloud.alarms() == [("taken-over", False), ("taken-over", True)]
     await town.use(spare, "107.00")
     assert spare.balance == town.cloud.balance == Money.yuan("6.50")
+    await spare.stop()
+
+
+@simulated
+async def test_a_brake_that_nobody_has_released_holds_on_a_spare_gateway_until_somebody_does(
+    town: Town,
+):
+    await town.live()
+    store = town.first.store
+    with store.transaction():
+        store.save_brake(replace(store.brake(), pulled_at=clock()))
+        for trouble in (Trouble.BRAKED, Trouble.CLOCK, Trouble.DISK_FULL):
+            store.save_trouble(trouble, clock())
+            store.append(GatewayAlarm(clock(), trouble, is_over=False, text="as it is"))
+    await until(town.first.is_settled, within_s=30)
+    await town.first.stop()
+    spare = town.machine("spare")
+    prepare_takeover(spare)
+
+    await spare.start()
+    await town.use(spare, "130.00")  # 26 kWh at 0.50 are more than the 8.00 left
+    assert spare.balance < Money(0)
+    assert town.meter.trips == 0
+    # The clock and the disk were the old machine's.
+    assert [kind for kind, _ in town.cloud.alarms()].count("clock") == 2
+    assert [kind for kind, _ in town.cloud.alarms()].count("disk-full") == 2
+    assert town.cloud.alarms().count(("braked", True)) == 0
+
+    with town.cloud.database.system() as session:
+        (gateway,) = downlog.lock(session, [town.cloud.gateway_id])
+        downlog.append(session, gateway, [BrakeReleased("王经理")])
+    town.cloud.tell(town.cloud.push())
+    await until(lambda: town.meter.trips == 1, within_s=90)
+    await until(spare.is_settled, within_s=30)
+    assert town.cloud.alarms().count(("braked", True)) == 1
+    await spare.stop()
+
+
+@simulated
+async def test_a_brake_whose_release_a_dead_gateway_did_not_hear_is_off_on_the_spare_one(
+    town: Town,
+):
+    await town.live()
+    store = town.first.store
+    with store.transaction():
+        store.append(GatewayAlarm(clock(), Trouble.BRAKED, is_over=False, text="as it is"))
+    await until(town.first.is_settled, within_s=30)
+    await town.first.stop()
+    with town.cloud.database.system() as session:
+        (gateway,) = downlog.lock(session, [town.cloud.gateway_id])
+        downlog.append(session, gateway, [BrakeReleased("王经理")])
+    spare = town.machine("spare")
+    prepare_takeover(spare)
+
+    await spare.start()
+    await until(lambda: spare.store.hold is None, within_s=5)
+
+    assert not spare.store.brake().is_on
+    assert town.cloud.alarms().count(("braked", True)) == 1
     await spare.stop()
 
 
