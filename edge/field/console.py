@@ -117,7 +117,7 @@ def _frames(data: bytes) -> list[_Meant]:
 
 def _hears(meter: Meter, frame: _Meant) -> bool:
     match frame.protocol, meter.protocol:
-        case Protocol.DLT645_2007, "dlt645-2007":
+        case Protocol.DLT645_2007, "dlt645-2007" | "dlt645-1997":  # one framing
             return frame.address == dlt645.BROADCAST or _fits(frame.address, meter.address)
         case Protocol.CJT188, "cjt188-2004":
             return frame.address == cj188.WILDCARD or frame.address == meter.address

@@ -240,6 +240,7 @@ class Store:
                 self._db.execute("ROLLBACK TO apart")
                 self._db.execute("RELEASE apart")
             self._forget()
+            self._hold = self._held()
             raise
         self._db.execute("RELEASE apart")
 

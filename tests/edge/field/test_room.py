@@ -381,8 +381,12 @@ async def test_a_read_by_hand_is_answered_and_explained(tmp_path: Path):
 
 
 @simulated
-async def test_a_command_to_a_customers_meter_is_not_sent_by_hand(tmp_path: Path):
+@pytest.mark.parametrize("edition", ["dlt645-2007", "dlt645-1997"])
+async def test_a_command_to_a_customers_meter_is_not_sent_by_hand(tmp_path: Path, edition: str):
     at = FieldRoom(tmp_path)
+    with at.room.store.transaction():
+        meter = replace(ELECTRICITY.meter, protocol=edition)
+        at.room.store.save_point(replace(ELECTRICITY, meter=meter))
     trip = next(
         dlt645.control(
             "201709320072",
