@@ -1,33 +1,27 @@
-"""The programs of a small installation, started in order, each a process of its own."""
+"""The programs of the demonstration, started in order: the cloud's, a building, its gateway and a payment company."""
 
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
-import urllib.request
-from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
-from urllib.error import URLError
 
 from sqlalchemy.exc import OperationalError
 
 from cloud import db
 from cloud.db import Database
-from cloud.settings import Settings
 from edge.uplink import credentials, enrol
 from edge.uplink.access import tls_context
 from edge.uplink.cloud_http import posting
 from simulators import estate
 from wattwell import seed, supervise
 from wattwell.broker import Broker
-from wattwell.broker_users import Follower
 from wattwell.installation import Installation
-from wattwell.postgres import Postgres
-from wattwell.supervise import Program, StartFailed
+from wattwell.processes import Processes
+from wattwell.supervise import StartFailed
 
 WEB_PORT = 8080
 LOOK_S = 0.25
@@ -35,7 +29,7 @@ LOOK_S = 0.25
 T = TypeVar("T")
 
 
-class Programs:
+class Programs(Processes):
     """A building, its gateway, the cloud and a payment company, on 127.0.0.1.
 
     progress is told what is being started. web_port None means 8080 where that is free, else any.
@@ -48,32 +42,21 @@ class Programs:
         web_port: int | None = None,
         progress: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self.installation = installation
-        self.postgres = Postgres(
-            installation.folder / "postgres", port=installation.port("postgres")
-        )
-        self.broker = Broker(
+        broker = Broker(
             installation.folder / "broker",
             mqtt_port=installation.port("mqtt"),
             nats_port=installation.port("nats"),
         )
+        super().__init__(installation, broker)
         self.web_port = _web_port(installation, web_port)
         self._channel_port = installation.port("channel")
         self._progress = progress
-        self._users: Follower | None = None
-        self._running: dict[str, Program] = {}
-        self._commands: dict[str, tuple[str, Path]] = {}
-        self.launches: Counter[str] = Counter()
         self._started = 0.0
         self.started_at = datetime.now(UTC)
 
     @property
     def seconds_since_start(self) -> float:
         return time.monotonic() - self._started
-
-    @property
-    def settings(self) -> Settings:
-        return Settings.load(self.installation.cloud_toml)
 
     @property
     def url(self) -> str:
@@ -96,9 +79,7 @@ class Programs:
         self._progress("estate")
         seed.seed(self.installation, database)
         self._progress("MQTT broker")
-        self.broker.start({})
-        self._users = Follower(self.postgres.dsn(), self.broker.set_users)
-        self._users.start()
+        self.start_broker()
         self._write_cloud_settings()
         self._write_building_and_gateway_settings()
         cloud = self.installation.cloud_toml
@@ -113,12 +94,12 @@ class Programs:
         for name in ("building", "worker", "web", "channel"):
             self._progress(name)
             self.launch(name)
-        self._wait_until_answering("web", f"{self.url}/api/health")
+        self.wait_until_answering("web", f"{self.url}/api/health")
         self._enrol_gateway(database)
         database.close()
         self._progress("gateway")
         self.launch("gateway")
-        self._wait_until_answering("channel", f"http://127.0.0.1:{self._channel_port}/health")
+        self.wait_until_answering("channel", f"http://127.0.0.1:{self._channel_port}/health")
         self._progress("scheduler")  # last: nobody waits for it
         self.launch("scheduler")
 
@@ -137,75 +118,13 @@ class Programs:
             https_ca=None,
         )
 
-    def launch(self, name: str) -> None:
-        """Starts one program, or starts it again after kill or stop."""
-        self.launches[name] += 1
-        match name:
-            case "PostgreSQL":
-                self.postgres.start()
-            case "MQTT broker":
-                self.broker.restart()
-            case _:
-                command, config = self._commands[name]
-                self._running[name] = supervise.start(
-                    name,
-                    [sys.executable, "-m", "wattwell", *command.split(), "--config", config],
-                    log=self.installation.log(name),
-                )
-
-    def kill(self, name: str) -> None:
-        """SIGKILL."""
-        match name:
-            case "PostgreSQL":
-                program = self.postgres.program
-            case "MQTT broker":
-                program = self.broker.program
-            case _:
-                program = self._running[name]
-        if program is not None:
-            program.kill()
-
-    def halt(self, name: str) -> None:
-        """SIGTERM, and wait."""
-        self._running[name].stop()
-
-    def ended(self) -> list[Program]:
-        """The programs that should run and do not; what the others need first."""
-        kept = [p for p in (self.postgres.program, self.broker.program) if p is not None]
-        return [p for p in (*kept, *self._running.values()) if not p.is_running]
-
-    def _wait_until_answering(self, name: str, url: str, timeout_s: float = 60) -> None:
-        program = self._running[name]
-
-        def answers() -> bool:
-            try:
-                with urllib.request.urlopen(url, timeout=2):
-                    return program.is_running  # and not another program on its port
-            except (URLError, OSError):
-                return False
-
-        program.wait_until(answers, timeout_s)
-
-    def stop(self) -> None:
-        """Ends everything: first what reads, charges and answers, then what they need."""
-        for program in self._running.values():
-            program.ask_to_end()
-        for program in self._running.values():
-            program.stop()
-        self._running.clear()
-        if self._users is not None:
-            self._users.stop()
-        self.broker.stop()
-        self.postgres.stop()
-
     def _write_cloud_settings(self) -> None:
         installation = self.installation
         for name in ("signing_key", "sandbox_merchant_key"):
             installation.private_key(name)
         for name in ("session_secret", "code_secret"):
             installation.secret(name)
-        installation.keep_secret("database_url", self.postgres.dsn())
-        installation.keep_secret("nats_url", self.broker.nats_url)
+        self.keep_addresses()
         installation.cloud_toml.write_text(
             "\n".join(
                 [

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import secrets
 import socket
-import sys
-import urllib.request
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.error import URLError
 
 from sqlalchemy import exists, select
 from sqlmodel import col
@@ -19,15 +15,13 @@ from sqlmodel import col
 from cloud import db
 from cloud.backups import restoring
 from cloud.db import Database
-from cloud.settings import Settings
 from cloud.tables import User
 from edge.private_file import write_private
 from wattwell import supervise
 from wattwell.broker import Broker
-from wattwell.broker_users import Follower
 from wattwell.installation import Installation
-from wattwell.postgres import Postgres
-from wattwell.supervise import Program, StartFailed
+from wattwell.processes import Processes
+from wattwell.supervise import StartFailed
 
 COMMANDS = {"worker": "cloud worker", "web": "cloud web", "scheduler": "cloud scheduler"}
 SETUP_TOKEN = "setup_token"
@@ -47,7 +41,7 @@ class Addresses:
         return f"http://{self.name}:{self.web_port}"
 
 
-class Service:
+class Service(Processes):
     """The programs. progress is told what is being started.
 
     cloud.toml is written at the first start and is the owner's from then on; addresses are those of the first
@@ -62,28 +56,19 @@ class Service:
         certificate: tuple[Path, Path] | None = None,
         progress: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self.installation = installation
-        self.postgres = Postgres(
-            installation.folder / "postgres", port=installation.port("postgres")
-        )
-        self.broker = Broker(
+        broker = Broker(
             installation.folder / "broker",
             mqtt_host=addresses.host,
             mqtt_port=addresses.mqtt_port,
             nats_port=installation.port("nats"),
             certificate=certificate,
         )
+        super().__init__(installation, broker)
         self._addresses = addresses
         self._is_tls = certificate is not None
         self._progress = progress
-        self._users: Follower | None = None
-        self._running: dict[str, Program] = {}
-        self.launches: Counter[str] = Counter()
-
-    @property
-    def settings(self) -> Settings:
-        """Raises cloud.settings.BadSettings."""
-        return Settings.load(self.installation.cloud_toml)
+        config = installation.cloud_toml
+        self._commands = {name: (command, config) for name, command in COMMANDS.items()}
 
     @property
     def setup_url(self) -> str | None:
@@ -107,62 +92,24 @@ class Service:
         """
         self._progress("PostgreSQL")
         self.postgres.start()
-        self._keep_addresses_of_servers()
+        self.keep_addresses()
         if backup is not None:
             self._restore(backup, passphrase)
         self._write_settings()
         db.migrate(self.postgres.dsn())
         self._progress("MQTT broker")
-        self.broker.start({})
-        self._users = Follower(self.postgres.dsn(), self.broker.set_users)
-        self._users.start()
+        self.start_broker()
         for name in COMMANDS:
             self._progress(name)
             self.launch(name)
-        self._wait_until_answering()
-
-    def launch(self, name: str) -> None:
-        """Starts one program, or starts it again after it ended."""
-        self.launches[name] += 1
-        match name:
-            case "PostgreSQL":
-                self.postgres.start()
-            case "MQTT broker":
-                self.broker.restart()
-            case _:
-                command = [sys.executable, "-m", "wattwell", *COMMANDS[name].split()]
-                self._running[name] = supervise.start(
-                    name,
-                    [*command, "--config", self.installation.cloud_toml],
-                    log=self.installation.log(name),
-                )
-
-    def ended(self) -> list[Program]:
-        """The programs that should run and do not; what the others need first."""
-        kept = [p for p in (self.postgres.program, self.broker.program) if p is not None]
-        return [p for p in (*kept, *self._running.values()) if not p.is_running]
-
-    def stop(self) -> None:
-        """Ends everything: first what answers, then what it needs."""
-        for program in self._running.values():
-            program.ask_to_end()
-        for program in self._running.values():
-            program.stop()
-        self._running.clear()
-        if self._users is not None:
-            self._users.stop()
-        self.broker.stop()
-        self.postgres.stop()
+        port = self.settings.listen_port
+        self.wait_until_answering("web", f"http://127.0.0.1:{port}/health/live")
 
     def _restore(self, backup: Path, passphrase: str | None) -> None:
         self._progress("restore")
         now = datetime.now(UTC)
         restoring.restore(self.postgres.dsn(), backup, passphrase=passphrase, now=now)
         restoring.restore_files(backup, self.installation.folder, passphrase=passphrase, now=now)
-
-    def _keep_addresses_of_servers(self) -> None:
-        self.installation.keep_secret("database_url", self.postgres.dsn())
-        self.installation.keep_secret("nats_url", self.broker.nats_url)
 
     def _write_settings(self) -> None:
         installation, addresses = self.installation, self._addresses
@@ -188,19 +135,6 @@ class Service:
                 ]
             ),
         )
-
-    def _wait_until_answering(self, timeout_s: float = 60) -> None:
-        program, settings = self._running["web"], self.settings
-        url = f"http://127.0.0.1:{settings.listen_port}/health/live"
-
-        def answers() -> bool:
-            try:
-                with urllib.request.urlopen(url, timeout=2):
-                    return program.is_running
-            except (URLError, OSError):
-                return False
-
-        program.wait_until(answers, timeout_s)
 
 
 def _passphrase() -> str:
