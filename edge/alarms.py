@@ -11,11 +11,10 @@ from edge.bypass import Bypass
 from edge.clocks.clock import Clock, Moment
 from edge.ledger.store import Store
 from edge.warned import Buzzer, Warned
-from prepaid.money import Money
 from prepaid.point import ServicePoint
 from prepaid.reading import Reading, Supply
 from prepaid.register.evidence import Evidence, Kind
-from prepaid.supply import Desired, Why
+from prepaid.supply import Desired, Situation, Why
 from prepaid.wire.uplog import Alarm, AlarmKind
 
 log = logging.getLogger(__name__)
@@ -64,11 +63,11 @@ class Alarms:
         reading: Reading,
         doubt: str | None,
         evidence: tuple[Evidence, ...],
-        available: Money,
+        known: Situation,
     ) -> None:
         """The alarms that a booked reading begins or ends; doubt is why it is held, if it is."""
         policy, on = point.policy, self._store.alarms_of(point.id)
-        has_tariff = self._store.tariff(point.tariff) is not None
+        available, has_tariff = known.available, known.has_tariff
         stuck = next((each.text for each in evidence if each.kind is Kind.STUCK), None)
         is_final = point.purse is not None and available <= policy.final_alarm_at
         found = {AlarmKind.FINAL_BALANCE} if is_final else set()
@@ -86,8 +85,9 @@ class Alarms:
         was_past_off = AlarmKind.USED_WHILE_OFF in on and reading.supply is Supply.OFF
         if past_off is not None or was_past_off:  # over a restart it is not over
             found.add(AlarmKind.USED_WHILE_OFF)
-        changed = [kind for kind in OF_READING if (kind in found) is not (kind in on)]
-        for kind in changed:
+        for kind in OF_READING if found != on else ():
+            if (kind in found) is (kind in on):
+                continue
             match kind:
                 case AlarmKind.SILENT | AlarmKind.WRONG_ENTRY:
                     text = "it answers"

@@ -135,13 +135,15 @@ class Booking:
         Raises StoreFull and StoreHeld; then nothing is changed.
         """
         store, evidence = self._store, weighed.evidence
+        last = store.position(point.id)
         with store.transaction(is_derived=True):
             before = self.circumstances.available(point)
-            told = self._tell(point, reading, evidence, now.tick)
+            told = self._tell(point, reading, evidence, now.tick, last)
             if weighed.handover is not None:
                 self._hand_over(point, weighed.handover)
             if weighed.position is not None:
-                self._charge(point, weighed.position, weighed.charges, is_start=weighed.is_rebased)
+                is_start = weighed.is_rebased or last is None
+                self._charge(point, weighed.position, weighed.charges, is_start=is_start)
                 if self._counts_anew(point.id):
                     self._note_counted(point.id)
                     store.save_history(point.id, History())  # what was known is of another register
@@ -154,7 +156,7 @@ class Booking:
                 looks = self._looked(point, available, now.tick)
             known = self.circumstances.situation(point, reading.supply, looks, now=now)
             want = desired(point.policy, known)
-            self.alarms.of_reading(point, reading, weighed.doubt, evidence, available)
+            self.alarms.of_reading(point, reading, weighed.doubt, evidence, known)
             if not self._is_weighed_again(point, want, reading.supply):
                 self.alarms.of_wait(point, want, reading.at)
                 self.report(point, want, reading.supply, reading.at)
@@ -273,33 +275,39 @@ class Booking:
         log.info("%s is %s, wanted %s: %s", point.name, seen, want.supply, want.why)
 
     def _tell(
-        self, point: ServicePoint, reading: Reading, evidence: tuple[Evidence, ...], tick: float
+        self,
+        point: ServicePoint,
+        reading: Reading,
+        evidence: tuple[Evidence, ...],
+        tick: float,
+        last: Position | None,
     ) -> Read | None:
         """What was told of it; None where it is as the last that was told, a short while ago."""
-        if point.id in self._told:
-            told, told_tick = self._told[point.id]
-            if (
-                tick - told_tick < TELL_S
-                and replace(told.reading, at=reading.at) == reading
-                and _kinds(told.evidence) == _kinds(evidence)
-            ):
-                return None
-        self._tell_last(point, reading)
+        told, told_tick = self._told.get(point.id, (None, 0.0))
+        if (
+            told is not None
+            and tick - told_tick < TELL_S
+            and replace(told.reading, at=reading.at) == reading
+            and _kinds(told.evidence) == _kinds(evidence)
+        ):
+            return None
+        if last is not None and (told is None or told.reading.at < last.reading.at):
+            self._tell_last(point, reading, last.reading, told)
         read = Read(point.id, reading, evidence, known=self._known())
         self._store.append(read)
         return read
 
-    def _tell_last(self, point: ServicePoint, reading: Reading) -> None:
+    def _tell_last(
+        self, point: ServicePoint, reading: Reading, last: Reading, told: Read | None
+    ) -> None:
         """Tells the reading charged last where it was not told, being as the one before, and prices changed since:
         what the register moved is spread from there on, and whoever rates it again must know."""
-        position, tariff = self._store.position(point.id), self._store.tariff(point.tariff)
-        if position is None or tariff is None or position.reading.total == reading.total:
+        tariff = self._store.tariff(point.tariff)
+        if tariff is None or last.total == reading.total:
             return
-        last = position.reading
-        told = self._told.get(point.id)
         if told is not None:
-            since = told[0].reading.at
-            if since >= last.at or len(tariff.stretches(micros(since), micros(reading.at))) == 1:
+            since, until = micros(told.reading.at), micros(reading.at)
+            if len(tariff.stretches(since, until)) == 1:
                 return
         self._store.append(Read(point.id, last, known=self._known()))
 
@@ -329,7 +337,6 @@ class Booking:
         *,
         is_start: bool,
     ) -> None:
-        is_start = is_start or self._store.position(point.id) is None
         transfers: tuple[Transfer, ...] = rating.transfers(point, position, charges)
         for transfer in transfers:
             self._store.post(transfer)

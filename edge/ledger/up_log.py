@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from edge.ledger.rows import Execute
-from prepaid.wire.entry import NO_ENTRY, Entry, chained
+from prepaid.wire.entry import NO_ENTRY, Entry, linked, opening_of
 from prepaid.wire.uplog import Up, write_up
 
 
@@ -14,6 +14,7 @@ class UpLog:
 
     def __init__(self, log: UUID, *, select: Execute, write: Execute) -> None:
         self._log = log
+        self._opening = opening_of(log)
         self._select = select
         self._write = write
         self._tip: tuple[int, str] | None = None  # the last entry's seq and hash
@@ -23,7 +24,7 @@ class UpLog:
         last, previous = self.tip()
         seq, body = last + 1, write_up(message)
         self._write("INSERT INTO up VALUES (?, ?, ?)", seq, body, previous)
-        self._tip = seq, chained(self._log, seq, body, previous=previous)
+        self._tip = seq, linked(self._opening, seq, body, previous=previous)
 
     def tip(self) -> tuple[int, str]:
         """Seq and hash of the last entry; 0 and NO_ENTRY before the first."""

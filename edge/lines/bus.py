@@ -124,7 +124,7 @@ class Bus:
             await self._next()
             wait_s = reply_s + self._delay_s
             await self._attempt(request, listening, wait_s=wait_s, pause_s=wait_s)
-            return bytes(listening.heard)
+            return listening.heard
 
     @asynccontextmanager
     async def lent(self) -> AsyncIterator[None]:
@@ -219,31 +219,33 @@ class Bus:
         self, request: bytes, decoder: Decoders[F], asking: _Asking, still: Callable[[], bool]
     ) -> F:
         garbled = False
-        habits = self._habits_of(asking)
+        loop, habits, count = asyncio.get_running_loop(), self._habits_of(asking), self._count
         for attempt in range(asking.tries):
             await self._next()
             if self._turns.is_urgent():
-                waited_s = asyncio.get_running_loop().time() - asking.since
-                self._count.waited_s = max(self._count.waited_s, waited_s)
+                count.waited_s = max(count.waited_s, loop.time() - asking.since)
             listening = _Listening(decoder(request), echo=request if self._echoes else b"")
             if not still():
                 raise Unwanted(f"a request on line {self.name} is wanted no longer")
-            self._count.retries += attempt > 0
+            count.retries += attempt > 0
             await self._attempt(
                 request, listening, wait_s=habits.reply.wait_s, pause_s=habits.pause.wait_s
             )
-            if listening.heard.startswith(request) and not listening.echoed:
-                listening.delay_s = None  # an echo that we did not know of came first
-            is_noise = bool(listening.heard.removeprefix(request))
-            habits.note(listening, is_first=not attempt, is_noise=is_noise)
-            asking.since = asyncio.get_running_loop().time()
+            asking.since = loop.time()
+            heard = listening.heard
             if listening.frames:
-                self._count.answers += 1
-                self._count.useful_s += self._useful_s(listening)
-                self._learn(request, bytes(listening.heard))
+                if heard.startswith(request) and not listening.echoed:
+                    listening.delay_s = None  # an echo that we did not know of came first
+                habits.note_answer(listening, is_first=not attempt)
+                count.answers += 1
+                count.useful_s += self._useful_s(listening)
+                if self._learns_echo:
+                    self._learn(request, heard)
                 return listening.frames[0]
-            self._count.garbled += is_noise
-            self._count.timeouts += not is_noise
+            is_noise = bool(heard.removeprefix(request))
+            habits.note_failure(is_noise=is_noise)
+            count.garbled += is_noise
+            count.timeouts += not is_noise
             garbled = garbled or is_noise
         times = "a request" if asking.tries == 1 else f"{asking.tries} requests"
         if garbled:
@@ -275,8 +277,6 @@ class Bus:
 
     def _learn(self, request: bytes, answered: bytes) -> None:
         """Whether this line echoes. The same bytes with nothing behind them may be echo or reply."""
-        if not self._learns_echo:
-            return
         if not answered.startswith(request):
             self._echoes = False
         elif len(answered) >= len(request) + SHORTEST_FRAME:
@@ -375,14 +375,16 @@ class _Habits:
         self.pause = pause
         self.is_silent = False
 
-    def note(self, listening: _Listening[F], *, is_first: bool, is_noise: bool) -> None:
-        """Learn from an attempt. What begins after a request that was repeated may answer either."""
-        if listening.frames:
-            self.is_silent = False
-            if is_first and listening.delay_s is not None:
-                self.reply.note_answer(listening.delay_s)
-                self.pause.note_answer(listening.paused_s)
-        elif is_noise:
+    def note_answer(self, listening: _Listening[F], *, is_first: bool) -> None:
+        """Learn from an answer. What begins after a request that was repeated may answer either."""
+        self.is_silent = False
+        if is_first and listening.delay_s is not None:
+            self.reply.note_answer(listening.delay_s)
+            self.pause.note_answer(listening.paused_s)
+
+    def note_failure(self, *, is_noise: bool) -> None:
+        """Learn from an attempt without an answer."""
+        if is_noise:
             # It may have begun in time and been cut short by our own hurry.
             self.pause.note_silence()
         else:
@@ -420,7 +422,7 @@ class _Listening(Generic[F]):
         self._echo = echo
         self._last: float | None = None
         self.echoed = b""
-        self.heard = bytearray()
+        self.heard = b""
         self.frames: list[F] = []
         self.sent_s = 0.0
         self.since = 0.0
@@ -447,7 +449,7 @@ class _Listening(Generic[F]):
         if self._echo:
             if self._echo.startswith(self.heard):
                 return False
-            data = bytes(self.heard).removeprefix(self._echo)
+            data = self.heard.removeprefix(self._echo)
             if len(data) < len(self.heard):
                 self.echoed = self._echo
             self._echo = b""
