@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 
 SILENT_AFTER = 2  # visits in a row that read nothing
 REPORT_S = 3600.0
+TOGETHER_S = 0.1  # so long what a visit booked waits for others to be committed with it
 AGAIN_LEAST_S = 0.5  # between a look and the next that a rule asks for
 LINE_AGAIN_MOST_S = 30.0
 GIVEN_BACK_FOR = timedelta(minutes=5)  # after a test, where nobody knows what is wanted
@@ -75,17 +76,38 @@ class Agent:
         )  # visits in a row that line or store broke off
         self._serving = asyncio.Event()
         self._serving.set()
+        self._gathered = asyncio.Event()
+        store.on_lost = self._lost
 
     async def run(self) -> None:
         """Serve every line, until cancelled."""
         self.reload()
-        async with asyncio.TaskGroup() as group:
-            for name in self._buses:
-                group.create_task(self._serve(name), name=f"line {name}")
-                if self._pace.measure_s:
-                    group.create_task(self._measuring(name).run(), name=f"measuring on {name}")
-                group.create_task(self._serve_urgent(name), name=f"line {name}, urgent")
-            group.create_task(self._report(), name="metrics of the lines")
+        self._store.on_gather = self._gathered.set
+        try:
+            async with asyncio.TaskGroup() as group:
+                for name in self._buses:
+                    group.create_task(self._serve(name), name=f"line {name}")
+                    if self._pace.measure_s:
+                        group.create_task(self._measuring(name).run(), name=f"measuring on {name}")
+                    group.create_task(self._serve_urgent(name), name=f"line {name}, urgent")
+                group.create_task(self._commit(), name="commits of visits")
+                group.create_task(self._report(), name="metrics of the lines")
+        finally:
+            self._store.on_gather = None
+            self._store.commit()
+
+    async def _commit(self) -> None:
+        """Have what several visits book shortly one after another committed together."""
+        while True:
+            await self._gathered.wait()
+            self._gathered.clear()
+            await asyncio.sleep(TOGETHER_S)
+            self._store.commit()
+
+    def _lost(self) -> None:
+        """Nothing is kept of what the last visits have booked: make them again."""
+        for point in self._booking.lost():
+            self._wake_soon(point)
 
     def pause(self) -> None:
         """Nothing more is read, charged or switched, until resume(); what was sent to a meter is sent."""

@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import TypeVar
 from uuid import UUID
 
 from edge import decisions
@@ -33,6 +34,8 @@ from prepaid.wire.downlog import Decided
 from prepaid.wire.uplog import AlarmKind, Charged, EmergencyRepaid, Read, SupplyChanged
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 TELL_S = 60.0  # an unchanged reading is sent up no more often
 ORDINARY = (Kind.MOVED, Kind.STILL)
@@ -84,6 +87,9 @@ class Booking:
         self._clock = clock
         self._looks: dict[UUID, Looks] = {}
         self._told: dict[UUID, tuple[Read, float]] = {}
+        # What looks and told were before the visits of a group that may be committed yet, and the group's number.
+        self._before: dict[UUID, tuple[Looks | None, tuple[Read, float] | None]] = {}
+        self._group = 0
         self.alarms = Alarms(store, clock)
         self.circumstances = Circumstances(store, clock, power, self.alarms)
 
@@ -137,6 +143,7 @@ class Booking:
         store, evidence = self._store, weighed.evidence
         last = store.position(point.id)
         with store.transaction(is_derived=True):
+            self._begin(point.id)
             before = self.circumstances.available(point)
             told = self._tell(point, reading, evidence, now.tick, last)
             if weighed.handover is not None:
@@ -165,6 +172,22 @@ class Booking:
         if told is not None:
             self._told[point.id] = (told, now.tick)
         return Settled(before, available, want, reading.supply)
+
+    def _begin(self, point: UUID) -> None:
+        """Keeps what is known of a point until it is certain that its visit is booked. Inside a transaction."""
+        if self._group != self._store.group:
+            self._group, self._before = self._store.group, {}
+        self._before.setdefault(point, (self._looks.get(point), self._told.get(point)))
+
+    def lost(self) -> list[UUID]:
+        """Nothing of the group under way is kept: goes back to what is booked; the points to be visited again."""
+        if self._group != self._store.group:
+            return []
+        undone, self._before = self._before, {}
+        for point, (looks, told) in undone.items():
+            _put_back(self._looks, point, looks)
+            _put_back(self._told, point, told)
+        return list(undone)
 
     def _is_weighed_again(self, point: ServicePoint, want: Desired, seen: Supply | None) -> bool:
         """Whether this is a cut that was put off for the current: what is told waits for decide(), which knows it.
@@ -403,6 +426,13 @@ def is_proved(point: ServicePoint, want: Desired, seen: Supply | None) -> bool:
 
 def _kinds(evidence: tuple[Evidence, ...]) -> list[tuple[Kind, Effect]]:
     return [(each.kind, each.effect) for each in evidence]
+
+
+def _put_back(known: dict[UUID, T], point: UUID, before: T | None) -> None:
+    if before is None:
+        known.pop(point, None)
+    else:
+        known[point] = before
 
 
 def _seconds(seconds: float) -> timedelta:

@@ -127,7 +127,13 @@ class Store:
         # Called with a purse whose points are to be visited, as somebody at the gateway did something for it.
         self.on_hand: Callable[[UUID], None] = lambda purse: None
         self.keeps_readings = True  # while there is room for them
-        self._appended = False
+        # Called when the first of a few derived transactions is written: who sets this calls commit() soon after, for
+        # it and those that follow. None: each is committed by itself.
+        self.on_gather: Callable[[], None] | None = None
+        self.on_lost: Callable[[], None] = lambda: None  # what was gathered is not kept
+        self.group = 0  # the number of the commit to come, successful or not
+        self._appended = self._is_inside = False
+        self._gathered = 0  # transactions that are written and not committed
         try:
             self._open()
         except BaseException:
@@ -194,40 +200,80 @@ class Store:
     def close(self) -> None:
         if hasattr(self, "_db"):
             self._db.close()
+        self._gathered = 0
         self._lock.close()
 
     @contextmanager
     def transaction(self, *, is_derived: bool = False) -> Iterator[None]:
         """Everything written inside is committed together, on disk when this returns. No await inside.
 
-        is_derived: all of it follows from the meters and from what was committed before, so after a power cut
-        it is made again. Then a few such transactions may wait for the disk together: the next one that is not
-        derived takes them along, and so does to_disk(). A kill loses none of them.
+        is_derived: all of it follows from the meters and from what was committed before, so after a kill or a power
+        cut it is made again. Then a few such transactions may wait for the disk together, and, where somebody
+        gathers them (on_gather), be committed together: the next one that is not derived takes them along, and so
+        does to_disk(). If that fails, none of them is kept, and on_lost is called.
+
+        Raises StoreFull and StoreUnusable; then nothing is kept.
         """
+        if self._is_inside:
+            raise ValueError("a transaction of the store is begun inside another")
         try:
-            self._appended = False
-            waits = not is_derived or self._waiting >= GROUP
-            self._wait_for_disk(waits)
-            self._db.execute("BEGIN IMMEDIATE")
+            if not is_derived:
+                self._commit()
+            if not self._gathered:
+                waits = not is_derived or self._waiting >= GROUP
+                self._wait_for_disk(waits)
+                self._db.execute("BEGIN IMMEDIATE")
+            self._is_inside = True
             try:
                 yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                self._forget()
-                self._hold = self._held()
+            finally:
+                self._is_inside = False
+            self._gathered += 1
+            if not is_derived or self.on_gather is None or self._gathered >= GROUP:
+                self._commit()
+            elif self._gathered == 1:
+                self.on_gather()
+        except BaseException as error:
+            self._lose(error)
+            raise
+
+    def commit(self) -> None:
+        """What is gathered is committed; on a full disk nothing of it is kept. Raises StoreUnusable."""
+        try:
+            try:
+                self._commit()
+            except BaseException as error:
+                self._lose(error)
                 raise
-            self._waiting = 0 if waits else self._waiting + 1
-        except sqlite3.DatabaseError as error:
+        except StoreFull as error:
+            log.warning("%s; what was read last is read and booked again", error)
+
+    def _commit(self) -> None:
+        if not self._gathered:
+            return
+        self._db.execute("COMMIT")
+        self._waiting = 0 if self._waits else self._waiting + self._gathered
+        self._gathered = 0
+        self.group += 1
+        if self._appended:
+            self._appended = False
+            self.on_append()
+
+    def _lose(self, error: BaseException) -> None:
+        """Nothing is kept of what is not committed. Raises what an error of SQLite says to a person."""
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+        self._forget()
+        self._hold = self._held()
+        self._gathered, self._appended = 0, False
+        self.on_lost()
+        self.group += 1
+        if isinstance(error, sqlite3.DatabaseError):
             said = ledger_file.told(error, self._path)
             if isinstance(said, StoreFull):
                 self.make_room()
             if said is not None:
                 raise said from error
-            raise
-        if self._appended:
-            self.on_append()
 
     @contextmanager
     def apart(self) -> Iterator[None]:
@@ -246,11 +292,13 @@ class Store:
 
     @property
     def waiting(self) -> int:
-        """How many transactions are committed and may not be on disk yet."""
-        return self._waiting
+        """How many transactions may not be on disk yet, gathered or committed."""
+        return self._waiting + self._gathered
 
     def to_disk(self) -> None:
-        """All that was committed is on disk when this returns. Raises StoreUnusable."""
+        """All that was committed, or gathered as far as there is room, is on disk when this returns. Raises
+        StoreUnusable."""
+        self.commit()
         if self._waiting:
             self._flush(self._path)
             self._waiting = 0
@@ -696,6 +744,7 @@ class Store:
 
         Raises StoreFull and StoreUnusable; then the ledger is as it was.
         """
+        self.commit()
         self._db.close()
         try:
             return ledger_file.renew(
@@ -789,6 +838,7 @@ class Store:
 
     def checkpoint(self) -> None:
         """What was forgotten makes room in the file, and the journal beside it is emptied."""
+        self.commit()
         with self._speaking():
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
@@ -808,7 +858,7 @@ class Store:
         return ledger_file.speaking(self._path)
 
     def _write(self, statement: str, *values: object) -> sqlite3.Cursor:
-        if not self._db.in_transaction:
+        if not self._is_inside:
             raise ValueError("the store is written only inside transaction()")
         return self._db.execute(statement, values)
 
