@@ -245,6 +245,10 @@ class Agent:
             tests[point] = Override(Supply.ON, until, by=test.by, why=test.why)
         self.wake([point])
 
+    def is_waiting(self, line: str) -> bool:
+        """Whether no meter of a line is served now: line or disk break the visits off, or the ledger is held."""
+        return bool(self._line_failures[line]) or not self._serving.is_set()
+
     def stuck_lines(self, longest_s: float) -> list[str]:
         """The lines on which a visit has lasted longer, which no visit does."""
         now = asyncio.get_running_loop().time()

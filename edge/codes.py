@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import ClassVar
 from uuid import UUID
 
@@ -42,8 +42,17 @@ class Refused(Exception):
     sentence: ClassVar[str]
 
     def __init__(self, **values: object) -> None:
-        self.values = {name: str(value) for name, value in values.items()}
-        super().__init__(self.sentence.format_map(self.values))
+        self.values = values
+        super().__init__(self.sentence.format_map(self.in_zone(UTC)))
+
+    def in_zone(self, zone: tzinfo | None) -> dict[str, str]:
+        """The values as people read them, instants by the clock of a zone (None: the machine's)."""
+        return {
+            name: f"{value.astimezone(zone):%Y-%m-%d %H:%M}"
+            if isinstance(value, datetime)
+            else str(value)
+            for name, value in self.values.items()
+        }
 
 
 class NotACode(Refused):
@@ -133,7 +142,7 @@ def enter(store: Store, key: bytes | None, code: str, purse: UUID | None, now: d
     if credit.number <= store.last_credit(purse):
         raise HasArrived
     if (typed := store.typed(purse, credit.number)) is not None:
-        raise IsTyped(at=f"{typed.at:%Y-%m-%d %H:%M} UTC", amount=typed.amount)
+        raise IsTyped(at=typed.at, amount=typed.amount)
     with store.transaction():
         store.save_typed(purse, credit.number, Typed(credit.amount, now))
         store.append(CodeEntered(purse, credit.number, credit.amount, now))

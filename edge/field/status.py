@@ -70,7 +70,10 @@ class PointStatus:
 
 @dataclass(frozen=True, slots=True)
 class LineStatus:
-    """A line: where it is, what it has done and promises, how many points it has and how many of them are silent."""
+    """A line: where it is, what it has done and promises, how many points it has and how many of them are silent.
+
+    is_waiting: it cannot be opened, nothing can be written down, or the ledger is held, so nobody on it is served.
+    """
 
     name: str
     place: str
@@ -79,6 +82,7 @@ class LineStatus:
     points: int
     silent: int
     is_stuck: bool
+    is_waiting: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +165,7 @@ def line_status(room: MeterRoom, name: str) -> LineStatus:
         len(points),
         sum((id, AlarmKind.SILENT) in alarms for id in points),
         name in room.agent.stuck_lines(STUCK_S),
+        room.agent.is_waiting(name),
     )
 
 

@@ -87,7 +87,7 @@ class Upkeep:
         free_bytes: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
     ) -> None:
         self._store = store
-        self._folder = path.parent
+        self._folder = path.parent.absolute()
         self._reserve = path.with_suffix(".reserve")
         self._kept_marks = max(1, int(kept.total_seconds() / MARK_S))
         self._reserve_bytes = reserve_bytes
@@ -180,7 +180,7 @@ class Upkeep:
             return
         at = self._now()
         text = (
-            f"less than {2 * self._reserve_bytes} bytes are free: readings are not kept"
+            f"less than {2 * self._reserve_bytes // 1024 // 1024 or 1} MB are free: readings are not kept"
             if is_on
             else "there is room again: readings are kept"
         )

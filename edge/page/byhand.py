@@ -61,4 +61,5 @@ async def taps(request: Request, session: Session) -> Response:
 
 def _problem(request: Request, error: Refused) -> Said:
     """In the language of the page already."""
-    return Said("%(text)s", Tone.BAD, {"text": refused(error, language_of(request))})
+    text = refused(error, language_of(request), desk_of(request).zone())
+    return Said("%(text)s", Tone.BAD, {"text": text})

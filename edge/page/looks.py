@@ -121,6 +121,7 @@ SERVED = Look(N_("Served"), "good", Tone.GOOD)
 SOME_SILENT = Look(N_("Some silent"), "warn", Tone.WARN)
 ALL_SILENT = Look(N_("All silent"), "silent", Tone.BAD)
 STUCK = Look(N_("Stuck"), "bad", Tone.BAD)
+WAITING = Look(N_("Not served"), "bad", Tone.BAD)
 EMPTY = Look(N_("No meters yet"), "search", Tone.NONE)
 
 
@@ -139,6 +140,8 @@ def of_point(point: PointStatus) -> Look:
 def of_line(line: LineStatus) -> Look:
     if line.is_stuck:
         return STUCK
+    if line.is_waiting and line.points:
+        return WAITING
     if not line.points:
         return EMPTY
     if line.silent == line.points:

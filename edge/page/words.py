@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import tzinfo
 from io import BytesIO
 from pathlib import Path
 
@@ -63,9 +64,9 @@ def _in(language: str, value: object) -> object:
     return value
 
 
-def refused(error: Refused, language: str) -> str:
-    """Why the ledger did not take what a customer did, in a language."""
-    return CATALOGUES[language].gettext(error.sentence).format_map(error.values)
+def refused(error: Refused, language: str, zone: tzinfo | None) -> str:
+    """Why the ledger did not take what a customer did, in a language, by the clock of a zone."""
+    return CATALOGUES[language].gettext(error.sentence).format_map(error.in_zone(zone))
 
 
 def N_(message: str) -> str:

@@ -122,9 +122,13 @@ class DownLog:
                 return self._agent.wake_all  # by it a purse may last less long than was planned
             case Credited(transfer=transfer, number=number):
                 purse = _purse(transfer)
+                typed = None if number is None else self._store.typed(purse, number)
                 self._store.credit(transfer, purse, number)
                 wake = partial(self._agent.wake_purse, purse)
-                return self._saying(wake, "%s credited to purse %s", transfer.amount, purse)
+                text = "%s credited to purse %s"
+                if typed is not None:
+                    text += ", in the place of the code that gave it already"
+                return self._saying(wake, text, transfer.amount, purse)
             case CodeVoided(purse=purse, number=number):
                 typed = self._store.void_code(purse, number)
                 wake = partial(self._agent.wake_purse, purse)

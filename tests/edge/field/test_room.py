@@ -14,7 +14,10 @@ from edge.field import console, link, scan
 from edge.field.link import Plate
 from edge.field.room import look
 from edge.field.said import CannotDo
+from edge.field.status import line_status
 from edge.lines.place import Place, SerialAt
+from edge.page import looks
+from edge.page.words import told
 from edge.technician.answers import Protocol
 from edge.technician.search.found import Found
 from prepaid import rerating
@@ -81,6 +84,23 @@ async def test_a_served_line_is_scanned_and_its_meters_are_read_all_the_same(tmp
             lambda: at.store.position(ELECTRICITY.id).reading.total == Decimal("100.20"),
             within_s=60,
         )
+
+
+@simulated
+async def test_a_line_that_cannot_be_opened_is_not_shown_as_served_and_why_is_said_in_chinese(
+    tmp_path: Path,
+):
+    at = FieldRoom(tmp_path)
+    async with at.serving():
+        assert not line_status(at.room, "L1").is_waiting
+        at.wire.is_away = True
+        await until(lambda: line_status(at.room, "L1").is_waiting, within_s=120)
+
+        seen = await look(at.room, ELECTRICITY)
+
+    assert seen.trouble is not None
+    assert told(seen.trouble, "zh").startswith("总线不可用：")
+    assert looks.of_line(line_status(at.room, "L1")) is looks.WAITING
 
 
 @simulated

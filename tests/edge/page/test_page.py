@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import httpx
 
@@ -16,6 +17,7 @@ from prepaid import offline_code
 from prepaid.money import Money
 from prepaid.offline_code import Credit
 from prepaid.reading import Supply
+from prepaid.wire.uplog import CodeEntered
 from tests.edge.field.rooms import FieldRoom
 from tests.edge.page.gateways import DIRECT, PIN, browser, desk_of, house, signed_in
 from tests.edge.simulated import ELECTRICITY, WATER, simulated, until
@@ -279,6 +281,10 @@ async def test_an_offline_code_is_credited_once_on_the_page_of_its_point(tmp_pat
     assert f'value="{code}"' not in right.text
     assert "¥20.00 credited; the balance is ¥21.00." in right.text  # with the ¥1.00 it held
     assert "This code was typed before" in again.text
+    (told,) = at.told(CodeEntered)
+    assert (
+        f"on {told.at.astimezone(ZoneInfo('Asia/Shanghai')):%Y-%m-%d %H:%M}. It gave" in again.text
+    )
     assert at.store.balance(DIRECT.purse) == Money.yuan("21.00")
 
 
