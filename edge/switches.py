@@ -208,6 +208,7 @@ class Switches:
         if (wrong := why_not_switched(point, both, now.at)) is not None:
             with store.transaction():
                 store.save_intent(point.id, replace(intent, is_refused=True))
+                self._tell(point, AlarmKind.SWITCH_FAILED, "it cannot be told to", is_on=False)
                 self._tell(point, AlarmKind.CANNOT_SWITCH, str(wrong))
             return settled
         with store.transaction():

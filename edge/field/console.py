@@ -70,6 +70,11 @@ async def send(
                     "The meter of %(point)s would hear this, and it is no plain read: it is not sent from here.",
                     point=name,
                 )
+        if not is_meant and not frames:
+            raise why_not(
+                "No meter would find a frame in this: look at its start, length and checksum. If it is meant all the "
+                "same, say so; it is kept with your name."
+            )
         if not is_meant:
             raise why_not(
                 "This is no plain read: it may change a meter. Say that it is meant; it is kept with your name."

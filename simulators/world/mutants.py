@@ -87,9 +87,9 @@ MUTANTS = (
         "a credit wakes nobody",
         "edge/uplink/downlog.py",
         "                wake = partial(self._agent.wake_purse, purse)\n"
-        '                return self._saying(wake, "%s credited to purse %s"',
+        '                text = "%s credited to purse %s"\n',
         "                wake = partial(self._agent.wake, [])\n"
-        '                return self._saying(wake, "%s credited to purse %s"',
+        '                text = "%s credited to purse %s"\n',
         seed=18,
     ),
     Mutant(

@@ -241,6 +241,30 @@ async def test_a_key_that_is_mended_is_tried_at_once(tmp_path: Path):
 
 
 @simulated
+async def test_a_switch_that_cannot_be_told_any_more_is_no_longer_one_that_does_not_follow(
+    tmp_path: Path,
+):
+    room = Room(tmp_path)
+    room.meter.passwords = {4: "654321"}
+    await room.use("100.00")
+    await room.use("102.00", after_s=10)
+    bare = {k: v for k, v in ELECTRICITY.meter.settings.items() if k != "password"}
+    unkeyed = replace(ELECTRICITY, meter=replace(ELECTRICITY.meter, settings=bare))
+    with room.store.transaction():
+        room.store.save_point(unkeyed)
+    room.agent.take_up(unkeyed.id)
+
+    await room.agent.visit(unkeyed)
+
+    told = [(a.alarm, a.is_over) for a in room.told(Alarm) if "switch" in a.alarm]
+    assert told == [
+        (AlarmKind.SWITCH_FAILED, False),
+        (AlarmKind.SWITCH_FAILED, True),
+        (AlarmKind.CANNOT_SWITCH, False),
+    ]
+
+
+@simulated
 async def test_a_key_that_stays_away_is_told_of_once_and_never_as_a_switch_that_does_not_follow(
     tmp_path: Path,
 ):

@@ -426,6 +426,15 @@ async def test_a_command_to_a_customers_meter_is_not_sent_by_hand(tmp_path: Path
 
 
 @simulated
+async def test_a_frame_with_a_mistyped_checksum_is_called_that_and_no_command(tmp_path: Path):
+    at = FieldRoom(tmp_path)
+    mistyped = f"{READ_201709320072.strip()[:-5]}00 16"
+    with pytest.raises(CannotDo, match="look at its start, length and checksum"):
+        await console.send(at.room, "L1", mistyped, protocol=None, is_meant=False, by="李工")
+    assert at.wire.requests == []
+
+
+@simulated
 async def test_a_write_to_a_stranger_is_sent_if_it_is_meant_and_written_down(tmp_path: Path):
     at = FieldRoom(tmp_path)
     write = next(
