@@ -89,6 +89,13 @@ TROUBLES = {
             "rebuilding the gateway's ledger gives the credit back."
         ),
     ),
+    Trouble.ENTRY_REFUSED: Said(
+        Look(N_("Decision not applied"), "mail-x", Tone.BAD),
+        N_(
+            "The gateway has kept apart what was decided here, as it cannot apply it: mostly its program is older "
+            "than this one. Upgrade it, look which top-up, tariff or meter has no effect there, and enter that again."
+        ),
+    ),
     Trouble.CLOUD_RESTORED: Said(
         Look(N_("Not heard since the restore"), "database-import", Tone.WARN),
         N_(

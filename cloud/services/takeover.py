@@ -49,6 +49,7 @@ _OF_THE_OLD = (
     Trouble.CLOCK,
     Trouble.FORKED,
     Trouble.CODES_TRIED,
+    Trouble.ENTRY_REFUSED,
     Trouble.CODE_UNKNOWN,
     Trouble.DEBIT_UNKNOWN,
     Trouble.CLOUD_RESTORED,

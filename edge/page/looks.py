@@ -96,6 +96,7 @@ TROUBLES = {
     Trouble.CODES_TRIED: N_("Many wrong offline codes were typed."),
     Trouble.CODE_UNKNOWN: N_("An offline code gave credit that the cloud does not know."),
     Trouble.DEBIT_UNKNOWN: N_("Money was taken out of a purse that the cloud does not know of."),
+    Trouble.ENTRY_REFUSED: N_("What the cloud decided cannot be applied here: see the log."),
     Trouble.CLOUD_RESTORED: N_("The cloud's data were put back to a backup."),
     Trouble.TAKEN_OVER: N_("A new ledger takes over from another."),
 }

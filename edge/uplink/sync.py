@@ -32,6 +32,7 @@ from prepaid.wire.downlog import read_down
 from prepaid.wire.entry import Cursor, Entry
 from prepaid.wire.envelope import Envelope, Follow, Halt, pack
 from prepaid.wire.message import BadMessage
+from prepaid.wire.uplog import GatewayAlarm, Trouble
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +102,7 @@ class Sync:
         self._keys = keys
         self._resend_s = resend_s
         self._heartbeat_s = heartbeat_s
+        self._now = now
         self._on_time = on_time
         self._credential = credential
         self._inbox: deque[tuple[bytes, float]] = deque()  # with the loop's time when it came
@@ -299,6 +301,7 @@ class Sync:
         if self._store.hold not in (None, Hold.REBUILDING):
             return
         effects: list[Callable[[], None]] = []
+        refused: list[str] = []
         with self._store.transaction():
             for entry in entries:
                 at = self._store.cursor()
@@ -323,13 +326,19 @@ class Sync:
                         "entry %s from the cloud is kept, not applied: %s", entry.seq, _short(error)
                     )
                     self._store.reject(entry, str(error))
+                    refused.append(f"entry {entry.seq}: {_short(error)}")
                 except OF_THE_LEDGER:
                     raise
                 except Exception as error:
                     # It would end the program, come again after each restart, and keep all meters waiting.
                     log.exception("entry %s from the cloud is kept, not applied", entry.seq)
                     self._store.reject(entry, f"{type(error).__name__}: {error}")
+                    refused.append(f"entry {entry.seq}: {type(error).__name__}: {_short(error)}")
                 self._store.move_cursor(Cursor(entry.log, entry.seq))
+            if refused and self._store.hold is None:  # who is rebuilt has told it before
+                text = f"{len(refused)} of the cloud's entries cannot be applied; {refused[0]}"
+                alarm = GatewayAlarm(self._now(), Trouble.ENTRY_REFUSED, is_over=False, text=text)
+                self._store.append(alarm)
         for effect in effects:
             effect()
 

@@ -134,6 +134,7 @@ class Trouble(StrEnum):
     DEBIT_UNKNOWN = (
         "debit-unknown"  # 账外支取: it booked money out of a purse that the cloud does not know of
     )
+    ENTRY_REFUSED = "entry-refused"  # 下发未生效: what the cloud decided cannot be applied there
     CLOUD_RESTORED = "cloud-restored"  # 云端数据已还原: the cloud was put back to a backup, and is yet to be heard
 
 

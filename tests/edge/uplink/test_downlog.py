@@ -217,6 +217,7 @@ async def test_a_bad_tariff_and_a_charge_from_the_cloud_are_kept_apart(tmp_path:
     )
 
     assert [seq for seq, _ in room.store.rejected()] == [1, 2]
+    assert [told.alarm for told in room.told(GatewayAlarm)] == [Trouble.ENTRY_REFUSED]
     assert room.store.balance(PURSE) == Money.yuan("1.00")
 
 
@@ -232,6 +233,11 @@ async def test_an_entry_that_fails_as_nobody_foresaw_is_kept_apart_whole_and_the
     assert seq == 1
     assert reason.startswith("OverflowError")
     assert room.store.balance(PURSE) == Money.yuan("6.00")  # 1.00 + 5.00
+    (told,) = room.told(GatewayAlarm)
+    assert (told.alarm, told.is_over) == (Trouble.ENTRY_REFUSED, False)
+    assert told.text.startswith(
+        "1 of the cloud's entries cannot be applied; entry 1: OverflowError"
+    )
     assert room.store.check(within_s=None)
 
 
