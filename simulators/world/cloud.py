@@ -96,6 +96,8 @@ class Cloud:
         ] = {}  # by transaction; the purse that it is for
         self.worker_dies = 0.0
         self._heard: dict[str, int] = {}  # so many messages of each gateway
+        self._heard_at: dict[str, datetime] = {}
+        self._has: dict[str, int] = {}  # of our log, as each gateway said last
         # Purses and points where something was not offered or asked, and how much was heard then.
         self._vain: dict[UUID, int] = {}
         self._meters: dict[UUID, Meter] = {}  # of the points where it was exchanged
@@ -106,7 +108,7 @@ class Cloud:
         """What cloud.worker.Worker does with a message, each step in its order."""
         self._heard[gateway_no] = self._heard.get(gateway_no, 0) + 1
         envelope = unpack(payload)
-        now = self.now()
+        now = self._heard_at[gateway_no] = self.now()
         dies = self.dice.random() < self.worker_dies
         try:
             with self.database.system() as session:
@@ -116,7 +118,7 @@ class Cloud:
                     gateway = uplog.gateway_of(session, gateway_no)
                     assert gateway is not None
                     answer = answers.answer(session, gateway, envelope, now=now)
-                    gateway_id = gateway.id
+                    gateway_id, self._has[gateway_no] = gateway.id, gateway.down_acked
                 if dies and self.dice.random() < 0.5:
                     raise WorkerDies
         except WorkerDies:
@@ -124,8 +126,14 @@ class Cloud:
         if not dies:
             self._answer([answer], gateway_id)
 
-    def push(self, gateway_id: UUID) -> None:
-        """Sends what is due: a worker hears of new entries, and looks again while a gateway has not taken them."""
+    def push(self, gateway_no: str, gateway_id: UUID) -> None:
+        """Sends what is due: a worker hears of new entries, and looks again while a gateway has not taken them.
+
+        To one that was not heard of late it would find nothing due.
+        """
+        heard_at = self._heard_at.get(gateway_no)
+        if heard_at is None or self.now() - heard_at > downlog.ONLINE:
+            return
         with self.database.system() as session:
             batches = downlog.claim(session, now=self.now(), gateway_id=gateway_id)
         self._answer(batches, gateway_id)
@@ -135,10 +143,14 @@ class Cloud:
             self._send(batch.gateway_no, answers.seal(batch, self._key, at=self.now()))
             if batch.entries and gateway_id is not None:
                 again_s = downlog.RESEND.total_seconds() + 0.5
-                asyncio.get_running_loop().call_later(again_s, self.push, gateway_id)
+                asyncio.get_running_loop().call_later(again_s, self._push_again, batch, gateway_id)
 
-    def _soon(self, gateway_id: UUID) -> None:
-        asyncio.get_running_loop().call_later(0.05, self.push, gateway_id)
+    def _push_again(self, batch: Batch, gateway_id: UUID) -> None:
+        if self._has.get(batch.gateway_no, 0) < batch.entries[-1].seq:
+            self.push(batch.gateway_no, gateway_id)
+
+    def _soon(self, estate: Estate) -> None:
+        asyncio.get_running_loop().call_later(0.05, self.push, estate.gateway_no, estate.gateway_id)
 
     # As pages and the scheduler do.
 
@@ -166,7 +178,7 @@ class Cloud:
             self._at_once(payment)
         for _ in range({"lost": 0, "at once": 0, "twice": 2}.get(how, 1)):
             topups.book(self.database, payment, channel=CHANNEL, now=self.now())
-        self._soon(estate.gateway_id)
+        self._soon(estate)
         return topup.id
 
     def _date(self, topup: UUID) -> None:
@@ -203,7 +215,7 @@ class Cloud:
         except emergency.NotOffered:
             self._vain[id] = self._heard.get(estate.gateway_no, 0)
             return False
-        self._soon(estate.gateway_id)
+        self._soon(estate)
         return True
 
     def close_taps(self, estate: Estate, point: UUID) -> bool:
@@ -216,7 +228,7 @@ class Cloud:
         except taps.NotAsked:
             self._vain[point] = self._heard.get(estate.gateway_no, 0)
             return False
-        self._soon(estate.gateway_id)
+        self._soon(estate)
         return True
 
     def _is_vain(self, estate: Estate, id: UUID) -> bool:
@@ -240,7 +252,7 @@ class Cloud:
                 "the weather",
                 self.now(),
             )
-        self._soon(estate.gateway_id)
+        self._soon(estate)
 
     def give_back(self) -> None:
         """The scheduler asks the channel for what the gateways have booked."""
@@ -301,7 +313,7 @@ class Cloud:
                 )
             except overrides.Protected:
                 return
-        self._soon(estate.gateway_id)
+        self._soon(estate)
 
     def unpin(self, estate: Estate, point: int) -> None:
         id = estate.points[point].id
@@ -309,7 +321,7 @@ class Cloud:
             standing = overrides.in_force(session, id, now=self.now())
             if standing is not None:
                 overrides.end(session, id, standing.id, by=estate.operator, now=self.now())
-        self._soon(estate.gateway_id)
+        self._soon(estate)
 
     def release_brake(self, estate: Estate) -> bool:
         """Whether there was one to release."""
@@ -320,7 +332,7 @@ class Cloud:
                 )
             except overrides.NotBraked:
                 return False
-        self._soon(estate.gateway_id)
+        self._soon(estate)
         return True
 
     def change_tariff(self, estate: Estate, point: int) -> None:
@@ -336,7 +348,7 @@ class Cloud:
             meter = self._meters.get(estate.points[point].id, estate.points[point].meter)
             changed = replace(estate.points[point], tariff=f"{commodity}-2", meter=meter)
             downlog.append(session, gateway, [TariffSet(document), PointSet(changed)])
-        self._soon(estate.gateway_id)
+        self._soon(estate)
 
     def exchange(self, estate: Estate, place: int, *, closing: Decimal, opening: Decimal) -> str:
         """A technician writes down what the old meter shows and the new one, and whether the old one went past its
@@ -359,14 +371,14 @@ class Cloud:
                 now=now,
             )
         self._meters[point.id] = new
-        self._soon(estate.gateway_id)
+        self._soon(estate)
         return new.address
 
     def visit_all(self, estate: Estate) -> None:
         with self.database.system() as session:
             (gateway,) = downlog.lock(session, [estate.gateway_id])
             downlog.append(session, gateway, [Visit(point.id) for point in estate.points])
-        self._soon(estate.gateway_id)
+        self._soon(estate)
 
 
 def _next_number(meter_no: str) -> str:

@@ -55,7 +55,7 @@ def draw_estate(dice: random.Random, days: int, kind: Kind) -> EstatePlan:
     return EstatePlan(
         tuple(points),
         purposes,
-        settle_s=dice.choice((2.0, 4.0, 6.0)) * HOUR_S if kind is Kind.USUAL else 6 * HOUR_S,
+        settle_s=dice.choice((3.0, 6.0)) * HOUR_S if kind is Kind.USUAL else 6 * HOUR_S,
         loss=dice.choice((0.1, 0.3)) if is_rough else 0.0,
         doubling=dice.choice((0.1, 0.3)) if is_rough else 0.0,
         slow_s=dice.choice((0.5, 0.5, 0.5, 8.0)) if is_rough else 0.1,

@@ -37,7 +37,8 @@ def plan(seed: int, days: int) -> Plan:
     for number, estate in enumerate(estates):
         is_quiet = kinds[number] is Kind.QUIET
         weather += _weather(dice, number, estate, days, clocks_jump=clocks_jump, is_quiet=is_quiet)
-        weather += _dealings(habits, number, estate, days)
+        if not is_quiet:
+            weather += _dealings(habits, number, estate, days)
         weather += _rarely(number, estate, seed, days)
     return Plan(seed, days, estates, tariffs, tuple(sorted(weather)), clocks_jump)
 
@@ -74,10 +75,11 @@ def _weather(
     is_quiet: bool,
 ) -> list[Happening]:
     sky = _Sky(dice, number, days * DAY_S)
-    _money(sky, estate, days, lasts=10 if is_quiet else 1)
-    _links(sky, hours=(12, 36) if is_quiet else (6, 26))
+    _money(sky, estate, 1 if is_quiet else days, lasts=10 if is_quiet else 1)
+    _links(sky, hours=(20, 50) if is_quiet else (6, 26))
     _people(sky, estate)
     if not is_quiet:
+        sky.add(What.RELEASE)
         _power(sky)
         _things(sky, estate)
     if clocks_jump:
@@ -181,7 +183,6 @@ def _people(sky: _Sky, estate: EstatePlan) -> None:
             sky.add(What.UNPIN, at_s + dice.uniform(60, lasts_s), which=which)
     for _ in sky.some(0.1, 1):
         sky.add(What.LIE)
-    sky.add(What.RELEASE)
 
 
 def _dealings(dice: random.Random, number: int, estate: EstatePlan, days: int) -> list[Happening]:

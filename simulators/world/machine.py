@@ -36,7 +36,7 @@ from simulators.world.line import Line
 from simulators.world.network import Link
 from simulators.world.plan import ZONE
 
-LEAST_S = 1800.0
+LEAST_S = 3600.0
 RESEND_S = 30.0
 HEARTBEAT_S = 900.0
 RESTART_S = 5.0  # as a service that ended is started again

@@ -97,7 +97,7 @@ MUTANTS = (
         "edge/uplink/sync.py",
         "self._sent.at + self._resend_s:\n            self._sent = None\n",
         "self._sent.at + self._resend_s:\n            self._sent.at = now\n",
-        seed=19,
+        seed=1,
     ),
     Mutant(
         "the cursor moves after the transaction",
@@ -151,7 +151,7 @@ MUTANTS = (
         "edge/uplink/downlog.py",
         "                self._store.save_override(id, override)\n",
         "                self._store.save_override(id, override or self._store.override(id))\n",
-        seed=35,
+        seed=32,
     ),
     Mutant(
         "the overdraft is forgotten at the cut",
@@ -186,7 +186,7 @@ MUTANTS = (
         "cloud/services/crediting.py",
         "    if _is_booked(topup, payment):\n        return\n",
         "    _is_booked(topup, payment)\n",
-        seed=1,
+        seed=4,
     ),
     Mutant(
         "the cloud does not go on with the chain",
@@ -238,21 +238,21 @@ MUTANTS = (
         "        self._credits.save(book, max(last, number))\n"
         "        return is_new\n",
         "        self._credits.save(book, max(last, number))\n        return is_new\n",
-        seed=1,
+        seed=6,
     ),
     Mutant(
         "a refund is booked whatever the purse holds",
         "edge/uplink/withdrawing.py",
         "    if store.balance(purse) - asked.transfer.amount < ZERO:\n",
         "    if False:\n",
-        seed=34,
+        seed=4,
     ),
     Mutant(
         "a refund is paid out before the gateway has booked it",
         "cloud/services/money/withdrawals.py",
         "    is_asked = bool(gateways) and purse.given_up_at is None\n",
         "    is_asked = False\n",
-        seed=34,
+        seed=4,
     ),
     Mutant(
         "water comes back and nobody asks for the taps",

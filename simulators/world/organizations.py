@@ -1,4 +1,4 @@
-"""The organizations of the world, each with one estate: made by the services that pages use."""
+"""The organizations of the world, each with one estate; its tariffs and points are made by the services pages use."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cloud import tables
 from cloud.auth import SignedIn
 from cloud.services import estate
 from prepaid.point import Meter, ServicePoint
-from simulators.world.plan import MOST_L, MOST_W, EstatePlan, PointPlan
+from simulators.world.plan import MOST_L, MOST_W, ZONE, EstatePlan, PointPlan
 
 if TYPE_CHECKING:
     from simulators.world.cloud import Cloud
@@ -38,21 +38,30 @@ class Estate:
 
 
 def build(cloud: Cloud, number: int, plan: EstatePlan) -> Estate:
-    """An organization with all that the plan says, by the services that pages use."""
+    """An organization with all that the plan says."""
     name = f"{cloud.plan.seed}-{number}-{uuid4().hex[:8]}"
+    organization = tables.Organization(name=name)
+    own = organization.id
+    user = tables.User(organization_id=own, login=name, name="王工", password_hash="none")
+    site = tables.Site(organization_id=own, name=name, timezone=ZONE)
+    building = tables.Building(organization_id=own, site_id=site.id, name="A")
+    room = tables.Room(organization_id=own, building_id=building.id, name="0301", floor=3)
+    gateway = tables.Gateway(
+        organization_id=own, site_id=site.id, gateway_no=f"GW-{name}", down_log=uuid4()
+    )
+    account = tables.Account(organization_id=own, holder="张三")
+    occupancy = tables.Occupancy(organization_id=own, account_id=account.id, room_id=room.id)
+    purses = [
+        tables.Purse(organization_id=own, account_id=account.id, purpose=purpose)
+        for purpose in plan.purposes
+    ]
     with cloud.database.system() as session:
-        organization = estate.add_organization(session, name)
-        user = tables.User(
-            organization_id=organization.id, login=name, name="王工", password_hash="none"
-        )
-        session.add(user)
-        site = estate.add_site(session, organization.id, name)
-        room = estate.add_room(session, estate.add_building(session, site, "A"), "0301", 3)
-        gateway = estate.add_gateway(session, site, f"GW-{name}")
+        for rows in ([organization], [user, site, account], [building, *purses], [room, gateway]):
+            session.add_all(rows)
+            session.flush()
+        session.add(occupancy)
         for commodity in dict.fromkeys(point.commodity for point in plan.points):
             publish_tariff(session, organization.id, cloud.plan.tariffs[commodity])
-        account = estate.open_account(session, room, "张三")
-        purses = [estate.add_purse(session, account, purpose) for purpose in plan.purposes]
         points = []
         for place, point in enumerate(plan.points):
             row = estate.add_point(

@@ -12,7 +12,7 @@ from cloud.db import Database
 from simulators.world import campaign
 from simulators.world.story import tell
 
-SEEDS = int(os.environ.get("WATTWELL_SEEDS", "84"))
+SEEDS = int(os.environ.get("WATTWELL_SEEDS", "120"))
 SHARES = 3
 DAYS = 3
 
