@@ -41,6 +41,8 @@ def draw(now: dict[str, Any], points: list[dict[str, Any]], console: Console | N
     )
     backlog = now["last_seq"] - now["acked"]
     link = "connected" if now["is_link_up"] else "away"
+    if now["is_link_refused"]:
+        link = "refuses us: revoked, or replaced"
     _row(
         console,
         "cloud 云端",

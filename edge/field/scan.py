@@ -14,7 +14,7 @@ from edge.field.job import Job, Kind
 from edge.field.room import LineAtHand, MeterRoom
 from edge.field.said import Said, Tone, said
 from edge.lines.bus import REPLY_S, Bus, Decoders
-from edge.lines.place import ModbusTcpAt, Place, SerialAt
+from edge.lines.place import ModbusTcpAt, Place, SerialAt, checked_baud
 from edge.technician import scan as scanning
 from edge.technician.answers import Protocol
 from edge.technician.search.found import Found, Note, Progress
@@ -38,6 +38,11 @@ class Asked:
     known: tuple[str, ...] = ()
     units: Sequence[int] = range(1, 33)
     by_pairs: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a rate that no meter is set to."""
+        for baud in self.bauds:
+            checked_baud(baud)
 
 
 def begin(room: MeterRoom, name: str, asked: Asked, *, by: str) -> Job:

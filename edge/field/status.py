@@ -31,6 +31,11 @@ class Link(Protocol):
         """Whether the broker listens."""
         ...
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether the broker is there, and does not take our credentials."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class PointStatus:
@@ -105,6 +110,7 @@ class Status:
     at: datetime
     is_clock_trusted: bool
     is_link_up: bool
+    is_link_refused: bool
     hold: Hold | None
     last_seq: int
     acked: int
@@ -141,6 +147,7 @@ def status(room: MeterRoom, link: Link) -> Status:
         at=room.now(),
         is_clock_trusted=room.agent.is_clock_trusted(),
         is_link_up=link.is_up,
+        is_link_refused=link.is_refused,
         hold=store.hold,
         last_seq=store.last_seq(),
         acked=store.acked(),

@@ -146,6 +146,7 @@ def test_a_running_gateway_scans_a_line_while_it_serves_it(
     [
         ("--protocol", "klingon", "no protocol is called klingon; there are dlt645-2007, "),
         ("--baud", "fast", "a rate is a number like 2400, and fast is not"),
+        ("--baud", "9601", "the baud rate must be one of 300, 600"),
     ],
 )
 def test_a_scan_that_cannot_be_says_what_there_is(

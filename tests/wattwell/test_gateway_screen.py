@@ -37,6 +37,7 @@ def drawn(*, width: int) -> list[str]:
         "last_seq": 100,
         "acked": 90,
         "is_link_up": True,
+        "is_link_refused": False,
         "ledger_bytes": 12345678,
         "counts": COUNTS,
         "troubles": {},

@@ -34,6 +34,7 @@ class Link:
     """To a broker that is away, or not."""
 
     is_up = False
+    is_refused = False
 
 
 class Browser(httpx.AsyncClient):

@@ -39,6 +39,21 @@ async def test_every_page_is_shown_in_both_languages(tmp_path: Path):
 
 
 @simulated
+async def test_a_cloud_that_refuses_the_gateway_is_not_shown_as_away(tmp_path: Path):
+    at = FieldRoom(tmp_path)
+    desk = desk_of(at, tmp_path)
+    desk.link.is_refused = True  # type: ignore[misc]
+    assert desk.sessions is not None
+    seen = browser(create_page(desk))
+    seen.cookies.set(COOKIE, desk.sessions.open("李工"))
+
+    shown = (await seen.get("/")).text
+
+    assert "they were revoked, or another machine was enrolled" in shown
+    assert ">away<" not in shown
+
+
+@simulated
 async def test_nothing_but_the_door_is_shown_without_the_pin(tmp_path: Path):
     at = FieldRoom(tmp_path)
     stranger = browser(create_page(desk_of(at, tmp_path)))
