@@ -18,10 +18,11 @@ def world(postgres: Postgres, migrated: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def worlds(postgres: Postgres, migrated: str, world: str) -> Iterator[list[str]]:
-    """It and another."""
-    for other in _database(postgres, migrated):
-        yield [world, other]
+def worlds(postgres: Postgres, migrated: str) -> Iterator[list[str]]:
+    """Two others, in which no share of the seeds is played: a mutant's own seed is one of these, too."""
+    for first in _database(postgres, migrated):
+        for other in _database(postgres, migrated):
+            yield [first, other]
 
 
 def _database(postgres: Postgres, migrated: str) -> Iterator[str]:
