@@ -155,6 +155,10 @@ def steps(
         if rated is not None:
             position, charges = rated
             transfers = rating.transfers(point, position, charges)
+        elif start is not None and _goes_on(position, start.position):
+            # A meter was exchanged, and another store took over from there.
+            charges = _rise(position, start.position)
+            transfers = rating.transfers(point, start.position, charges)
         if start is not None:
             position = start.position
         yield position, Step(before, read.reading, transfers)
