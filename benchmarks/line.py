@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import math
 import statistics
 import sys
@@ -287,14 +288,17 @@ async def serve(path: Path) -> None:
 
 
 def race(cases: Sequence[Case], *, rounds: int, seconds: float) -> dict[str, list[Result]]:
-    """Each case once in every round."""
+    """Each case once in every round; how far it is goes to standard error."""
+    logging.disable(logging.WARNING)  # the silent are meant
     results: dict[str, list[Result]] = {case.name: [] for case in cases}
     for seed in range(rounds):
+        sys.stderr.write(f"round {seed + 1} of {rounds}\n")
         for case in cases:
             with tempfile.TemporaryDirectory() as folder:
                 results[case.name].append(
                     asyncio.run(measure(case, seconds, Path(folder), seed=seed))
                 )
+    logging.disable(logging.NOTSET)
     return results
 
 
