@@ -51,6 +51,7 @@ PAYING = (
     ("201", "electricity", 911, 6),
     ("402", "electricity", 911, 6),
 )
+UNPAID = "101"  # uses more than it pays, and nothing is paid once the killing is over
 PAUSE_S = (0.5, 12.0)  # between two kills: now in the midst of a start, now after some work
 DOWN_S = (0.0, 2.0)  # until what was killed is started again
 AWAY_S = 60  # the longest that a meter can have gone unread: a gateway starts within that
@@ -135,7 +136,9 @@ class Findings:
 
 
 def audit(programs: Programs, story: Story, campaign: Campaign) -> Findings:
-    """Waits until both sides have all news of each other, then stops gateway and building and looks."""
+    """Waits until whoever pays no more is cut and both sides have all news of each other, then stops gateway and
+    building and looks."""
+    wait_for(lambda: _is_dark(story, UNPAID), 180, f"the cut of room {UNPAID}")
     wait_for(
         lambda: all(story.stages(topup).delivered_at is not None for topup in campaign.paid),
         120,
@@ -163,6 +166,15 @@ def audit(programs: Programs, story: Story, campaign: Campaign) -> Findings:
         tuple(faults),
         cuts=sum(_is_cut(message) for message in log),
         charges=sum(len(message.transfers) for message in log if isinstance(message, Charged)),
+    )
+
+
+def _is_dark(story: Story, name: str) -> bool:
+    return any(
+        point.supply is Supply.OFF
+        for room in story.rooms()
+        if room.name == name
+        for point in room.points
     )
 
 

@@ -1,4 +1,4 @@
-"""Seeds played in this process, for the test files that share them out: each file is another's work at -n 3."""
+"""Seeds played in this process, for the test files that share them out: each file is another process's work."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cloud.db import Database
 from simulators.world import campaign
 from simulators.world.story import tell
 
-SEEDS = int(os.environ.get("WATTWELL_SEEDS", "120"))
+SEEDS = int(os.environ.get("WATTWELL_SEEDS", "100"))
 SHARES = 3
 DAYS = 3
 
