@@ -310,6 +310,7 @@ FOLLOWS = {
     "allocation": {"Line", "Allocation"},
     "bill": {"Line", "Bill"},
     "deadline": {"Drain"},
+    "leak": {"Leak"},
     "ledger": {"StatementLine", "Statement"},
     "rating": {
         "Running",
