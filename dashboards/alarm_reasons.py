@@ -45,6 +45,13 @@ REASONS = (
         ),
     ),
     (
+        r"at least (\S+) m3 in (\d+) s after it was opened, more than (\S+) m3 an hour",
+        N_(
+            "At least {0} m³ flowed in the {1} s after the valve was opened, faster than {2} m³ an hour, so it was "
+            "closed again. Credit stays. It opens once somebody has said that all taps are closed."
+        ),
+    ),
+    (
         r"its clock is .+ (?:fast|slow): .+",
         N_(
             "Its clock is further off than can be set from here. Set it at the meter, and look at its battery."
@@ -67,6 +74,7 @@ OTHERWISE = {
     AlarmKind.SILENT: N_("It answers something else than it was asked."),
     AlarmKind.WRONG_ENTRY: N_("It cannot be asked as it is entered."),
     AlarmKind.USED_WHILE_OFF: N_("Its register goes on while its switch says off."),
+    AlarmKind.LEAK: N_("Too much flowed after its valve was opened, so it was closed again."),
     AlarmKind.SWITCH_FAILED: N_("It did not follow the command to switch."),
     AlarmKind.CANNOT_SWITCH: N_("It cannot be switched as it is entered."),
     AlarmKind.CUT_WAITS: N_("It is due to be cut, and waits for a person."),

@@ -24,6 +24,7 @@ ALARMS = {
     AlarmKind.IMPLAUSIBLE: Look(N_("Reading in doubt"), "zoom-question", Tone.WARN),
     AlarmKind.STUCK: Look(N_("Register stands still"), "player-pause", Tone.WARN),
     AlarmKind.USED_WHILE_OFF: Look(N_("Used while off"), "activity", Tone.BAD),
+    AlarmKind.LEAK: Look(N_("Leak suspected"), "droplet-exclamation", Tone.BAD),
     AlarmKind.SWITCH_FAILED: Look(N_("Switch did not follow"), "plug-x", Tone.BAD),
     AlarmKind.CANNOT_SWITCH: Look(N_("Cannot be switched as entered"), "plug-x", Tone.BAD),
     AlarmKind.NO_TARIFF: Look(N_("No tariff"), "receipt-off", Tone.WARN),

@@ -102,6 +102,7 @@ REASONS = {
     Why.DWELL: N_("switch has only just moved"),
     Why.STAGGERED: N_("coming back in turn"),
     Why.TAPS: N_("taps to be closed first"),
+    Why.LEAK: N_("a leak is suspected"),
 }
 
 

@@ -499,6 +499,8 @@ class Agent:
     def _ordinary_s(self, point: ServicePoint, settled: Settled) -> float:
         """Until the purse can be down to its next level, if all it pays for draws all it can."""
         at_most = timedelta(seconds=self._pace.settle_s)
+        if (watched := self._booking.leaks.again_in(point.id)) is not None:
+            at_most = min(at_most, watched)
         now = self._clock.now().at
         if point.purse is None:
             return self._paces[point.meter.line].wait_s(point.id, at_most)

@@ -14,6 +14,7 @@ from edge.alarms import Alarms
 from edge.circumstances import Circumstances, Looks
 from edge.clocks.clock import Clock, Moment
 from edge.clocks.power_return import PowerReturn
+from edge.leaks import Leaks
 from edge.ledger.rows import SupplyRow
 from edge.ledger.store import Store
 from prepaid import handover, rating
@@ -91,6 +92,7 @@ class Booking:
         self._before: dict[UUID, tuple[Looks | None, tuple[Read, float] | None]] = {}
         self._group = 0
         self.alarms = Alarms(store, clock)
+        self.leaks = Leaks(store, clock, self.alarms)
         self.circumstances = Circumstances(store, clock, power, self.alarms)
 
     def weigh(self, point: ServicePoint, reading: Reading) -> Weighed:
@@ -162,6 +164,10 @@ class Booking:
             if weighed.position is not None:
                 looks = self._looked(point, available, now.tick)
             known = self.circumstances.situation(point, reading.supply, looks, now=now)
+            if weighed.position is not None:
+                is_leaking = self.leaks.of_reading(point, reading, known, now)
+                if is_leaking is not known.is_leaking:
+                    known = replace(known, is_leaking=is_leaking)
             want = desired(point.policy, known)
             self.alarms.of_reading(point, reading, weighed.doubt, evidence, known)
             if not self._is_weighed_again(point, want, reading.supply):
@@ -215,6 +221,7 @@ class Booking:
         if outcome is not None:
             # What was looked at before was the old register; the next reading is measured against the new.
             self.alarms.bypass.forget(id)
+            self.leaks.forget(id)
             ago = max((now.at - outcome.position.reading.at).total_seconds(), 0.0)
             self._looks[id] = Looks(0, now.tick - ago)
             self._told.pop(id, None)
@@ -228,6 +235,7 @@ class Booking:
         self._looks.pop(point, None)
         self._told.pop(point, None)
         self.alarms.bypass.forget(point)
+        self.leaks.forget(point)
 
     def _counts_anew(self, point: UUID) -> bool:
         """Whether it was charged by the register of a meter that was linked to it wrongly, and by none of its own."""
@@ -275,6 +283,8 @@ class Booking:
         elif intent is not None and is_proved(point, want, seen) and intent.supply is want.supply:
             # Whose acknowledgement was lost obeyed all the same; who refused was switched by another.
             commanded_at = None if intent.is_refused else intent.commanded_at or intent.sent_at
+            if seen is Supply.ON:
+                self.leaks.opened(point)
             store.save_intent(point.id, None)
             self.alarms.end_of_switch(point, at, f"it is {seen}")
         elif row is not None and (row.seen is seen or (row.seen, seen) == BUTTON_PRESSED):

@@ -17,6 +17,7 @@ from prepaid.point import ServicePoint
 from prepaid.reading import Supply
 from prepaid.record import record
 from prepaid.supply import Desired, Override, Situation, Why, is_satisfied, wanted
+from prepaid.wire.uplog import AlarmKind
 
 MOVEMENTS = ({Supply.ON, Supply.OFF}, {Supply.ON, Supply.ARMED})
 
@@ -65,6 +66,7 @@ class Circumstances:
             is_emergency_taken=self.is_lent(point),
             warned_ago=self._alarms.warned_ago(point.id, now),
             is_held=store.history(point.id).is_held,
+            is_leaking=store.alarm_since(point.id, AlarmKind.LEAK) is not None,
             has_tariff=store.tariff(point.tariff) is not None,
             read_ago=None if looks is None else _seconds(now.tick - looks.tick),
             agreeing=0 if looks is None else looks.short,

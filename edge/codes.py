@@ -22,7 +22,7 @@ from prepaid.credit import CreditState, credit_state
 from prepaid.money import Money
 from prepaid.offline_code import DIGITS, WrongCode
 from prepaid.point import ServicePoint
-from prepaid.supply import Why
+from prepaid.supply import ASKS_TAPS
 from prepaid.wire.uplog import CodeEntered, EmergencyTaken, GatewayAlarm, Trouble
 
 log = logging.getLogger(__name__)
@@ -233,7 +233,7 @@ def close_taps(store: Store, point: UUID, now: datetime) -> None:
         raise NoSuchPurse
     _points_of(store, known.purse)
     row, off = store.supply(point), store.off(point)
-    if row is None or row.why is not Why.TAPS:
+    if row is None or row.why not in ASKS_TAPS:
         raise NotAsked
     with store.transaction():
         store.save_off(point, Off(off.since if off is not None else None, now))

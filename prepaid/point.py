@@ -72,6 +72,7 @@ class Policy:
     dwell: timedelta = timedelta(seconds=5)  # 动作间隔: between two movements of the switch
     stagger: timedelta = timedelta(seconds=2)  # 错峰送电: between two points after a power return
     ask_after: timedelta | None = None  # off for longer: asked first whether the taps are closed
+    leak_per_hour: Decimal | None = None  # water (m3) that flows after the valve was opened: closed
 
     def __post_init__(self) -> None:
         if not self.cut_at <= self.final_alarm_at <= self.alarm_at:
@@ -97,6 +98,8 @@ class Policy:
             raise ValueError(f"protected_until needs a time zone: {self.protected_until}")
         if self.max_cut_current_a is not None:
             _check_positive("max_cut_current_a", self.max_cut_current_a)
+        if self.leak_per_hour is not None:
+            _check_positive("leak_per_hour", self.leak_per_hour)
 
 
 @dataclass(frozen=True, slots=True)

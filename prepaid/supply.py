@@ -30,6 +30,7 @@ class Why(StrEnum):
     PROTECTED = "protected"  # 保电
     KEPT = "kept"  # 强制保电: kept supplied by an operator
     FORCED_OFF = "forced-off"  # 强制拉闸: cut off by an operator
+    LEAK = "leak"  # 疑似漏水: too much flowed when the valve was opened, and nobody has closed the taps yet
     HELD = "held"  # 读数存疑: left as it is until an operator has looked
     VACANT = "vacant"  # 空置: nobody pays, the site's rule says what is supplied
     NO_TARIFF = "no-tariff"  # 无价格方案: nothing can be charged
@@ -50,6 +51,10 @@ class Why(StrEnum):
     # Why a restoration waits.
     STAGGERED = "staggered"  # 错峰送电: power has come back, one point after another
     TAPS = "taps"  # 待确认用水点已关闭: an open tap would flood the room
+
+
+ASKS_TAPS = (Why.TAPS, Why.LEAK)
+"""The rules that end once somebody has said that all taps are closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,7 @@ class Situation:
     warned_ago: timedelta | None  # since the customer was given the final alarm, in this shortage
     # The readings.
     is_held: bool
+    is_leaking: bool  # a leak was found behind the valve (prepaid.leak), and that alarm is on
     has_tariff: bool
     read_ago: timedelta | None  # since the last good reading
     agreeing: int  # how many fresh readings in a row agree, the last one counted
@@ -148,7 +154,7 @@ def desired(policy: Policy, situation: Situation) -> Desired:
 def wanted(policy: Policy, situation: Situation) -> Desired:
     """Which supply people, evidence and money want, in this order, whether or not it may be brought about now.
 
-    Where nobody pays neither evidence nor money is asked.
+    Where nobody pays neither money nor a reading's doubt is asked.
 
     A protected point is cut by nobody; to cut it, end its protection first, as a meter told to protect
     (保电) demands as well. Of overrides the last that was given counts.
@@ -158,6 +164,8 @@ def wanted(policy: Policy, situation: Situation) -> Desired:
         return Desired(Supply.ON, Why.PROTECTED)
     if override is not None:
         return _by_hand(override, situation)
+    if situation.is_leaking and not situation.are_taps_closed:
+        return Desired(Supply.OFF, Why.LEAK, is_alarm=True)
     if situation.vacant is not None:
         return Desired(situation.vacant, Why.VACANT)
     if situation.is_held:

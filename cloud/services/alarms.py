@@ -26,6 +26,7 @@ SHOWN = (
     AlarmKind.IMPLAUSIBLE,
     AlarmKind.STUCK,
     AlarmKind.USED_WHILE_OFF,
+    AlarmKind.LEAK,
     AlarmKind.SWITCH_FAILED,
     AlarmKind.CANNOT_SWITCH,
     AlarmKind.CUT_WAITS,

@@ -278,6 +278,7 @@ def _column_of(kind: AlarmKind) -> str | None:
         case (
             AlarmKind.STUCK
             | AlarmKind.USED_WHILE_OFF
+            | AlarmKind.LEAK
             | AlarmKind.SWITCH_FAILED
             | AlarmKind.CANNOT_SWITCH
             | AlarmKind.NO_TARIFF

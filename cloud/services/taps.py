@@ -1,4 +1,4 @@
-"""Taps: before water comes back after a long cut, the customer says that every tap is closed."""
+"""Taps: before water comes back after a long cut or a leak, the customer says that every tap is closed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cloud import events, tables
 from cloud.errors import CloudError
 from cloud.services import downlog
 from cloud.services.scopes import NoSuchPoint
-from prepaid.supply import Why
+from prepaid.supply import ASKS_TAPS
 from prepaid.wire.downlog import TapsClosed
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ def confirm(
         raise NoSuchPoint
     (gateway,) = downlog.lock(session, [row.gateway_id])
     seen = session.get_one(state, point_id, populate_existing=True)
-    if seen.why != Why.TAPS:
+    if seen.why not in ASKS_TAPS:
         raise NotAsked(point=row.name)
     if is_said(seen.taps_closed_at, heard_at=gateway.heard_at):
         return

@@ -18,7 +18,8 @@ from dashboards.tenant.unpaid import Unpaid, one_of_each
 from dashboards.words import N_
 from prepaid.credit import CreditState
 from prepaid.money import Money
-from prepaid.supply import Why
+from prepaid.reading import Supply
+from prepaid.supply import ASKS_TAPS, Why
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +157,10 @@ def _purse(purse_id: UUID, points: list[PointCard], issued: tuple[Issued, ...]) 
         doubt=_doubt(points),
         lends=max((point.lends for point in points if point.lends is not None), default=None),
         loan=gravest.loan,
-        asks_taps=any(point.why is Why.TAPS and not point.is_taps_said for point in points),
+        asks_taps=any(
+            point.why in ASKS_TAPS and point.supply is Supply.OFF and not point.is_taps_said
+            for point in points
+        ),
         codes=issued,
         is_online=all(point.gateway_online for point in points),
     )
@@ -165,7 +169,7 @@ def _purse(purse_id: UUID, points: list[PointCard], issued: tuple[Issued, ...]) 
 def _notice(point: PointCard, state: PointState, *, is_power: bool) -> Notice | None:
     icon, tone = state.look.icon, state.look.tone
     match state.key:
-        case "off" if point.why is Why.TAPS and point.is_taps_said:
+        case "off" if point.why in ASKS_TAPS and point.is_taps_said:
             return Notice(
                 N_("Your answer is on its way"),
                 N_("Supply comes back as soon as your meter has heard it."),
@@ -174,6 +178,16 @@ def _notice(point: PointCard, state: PointState, *, is_power: bool) -> Notice | 
             )
         case "off" if point.why is Why.TAPS:
             return _taps(is_power=is_power)
+        case "off" | "turning-off" if point.why is Why.LEAK:
+            return Notice(
+                N_("Water is shut off: a leak is suspected"),
+                N_(
+                    "A lot of water ran without a break when it came back. Your credit stays. Close every tap, "
+                    "look for a burst hose or pipe, then say so."
+                ),
+                "alert",
+                Tone.BAD,
+            )
         case "off" if is_credit_on_its_way(point):
             return Notice(
                 N_("Credit is on its way"),

@@ -34,7 +34,7 @@ from dashboards.tenant.account import AccountView, view
 from dashboards.tenant.progress import Progress, progress
 from dashboards.words import N_
 from prepaid.money import ZERO, Money
-from prepaid.supply import Why
+from prepaid.supply import ASKS_TAPS
 
 router = APIRouter(include_in_schema=False)
 
@@ -70,7 +70,7 @@ def close_taps(purse_id: UUID, tenant: CurrentAccount, session: TenantSession) -
     now = utc_now()
     home = tenants.home(session, tenant.account_id, now=now)
     for point in home.points:
-        if point.purse_id == purse_id and point.why is Why.TAPS:
+        if point.purse_id == purse_id and point.why in ASKS_TAPS:
             taps.confirm(session, point.point_id, now=now, account_id=tenant.account_id)
     return RedirectResponse(_path(tenant), status_code=303)
 

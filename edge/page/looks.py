@@ -73,6 +73,7 @@ WHYS = {
     Why.DWELL: N_("switch has only just moved"),
     Why.STAGGERED: N_("one after another"),
     Why.TAPS: N_("taps not confirmed closed"),
+    Why.LEAK: N_("a leak is suspected"),
 }
 ALARMS = {
     AlarmKind.SILENT: N_("Meter silent"),
@@ -80,6 +81,7 @@ ALARMS = {
     AlarmKind.IMPLAUSIBLE: N_("Reading in doubt"),
     AlarmKind.STUCK: N_("Register stands still"),
     AlarmKind.USED_WHILE_OFF: N_("Used while off"),
+    AlarmKind.LEAK: N_("Leak suspected"),
     AlarmKind.SWITCH_FAILED: N_("Switch did not follow"),
     AlarmKind.CANNOT_SWITCH: N_("Cannot be switched as entered"),
     AlarmKind.NO_TARIFF: N_("No tariff"),

@@ -19,7 +19,7 @@ from edge.page.door import desk_of, form_of, page_for
 from edge.page.render import money
 from edge.page.session import Session
 from prepaid.point import ServicePoint
-from prepaid.supply import Why
+from prepaid.supply import ASKS_TAPS
 from prepaid.wire.uplog import Work
 
 MOST_SHOWN = 200
@@ -194,7 +194,7 @@ def point_page(
         done=done,
         typed=typed,
         has_codes=desk.code_key is not None,
-        waits_for_taps=shown.why is Why.TAPS,
+        waits_for_taps=shown.why in ASKS_TAPS,
         job=room.jobs.at(str(point.id)),
         forbidden=supply.why_no_test(room, point, shown.supply),
         not_told=supply.why_not_told(room, point),

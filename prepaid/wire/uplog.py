@@ -90,6 +90,7 @@ class AlarmKind(StrEnum):
     IMPLAUSIBLE = "implausible"  # 读数异常: charged nothing, held
     STUCK = "stuck"  # 停走: the register stands still where it never did
     USED_WHILE_OFF = "used-while-off"  # 断后走字: the register goes on although its switch says off
+    LEAK = "leak"  # 疑似漏水: too much flowed behind a valve that was opened again; it was closed
     SWITCH_FAILED = "switch-failed"  # 拒动: relay or valve did not follow
     CANNOT_SWITCH = (
         "cannot-switch"  # 断送档案有误: as it is entered, its switch cannot be told off and on

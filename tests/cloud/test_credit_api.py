@@ -14,6 +14,7 @@ from cloud.services.gateway_keys import code_key
 from prepaid import offline_code
 from prepaid.money import Money
 from prepaid.offline_code import Credit
+from prepaid.supply import Why
 from prepaid.wire.downlog import TapsClosed, read_down
 from prepaid.wire.uplog import EmergencyTaken
 from tests.cloud.conftest import enrol
@@ -57,9 +58,9 @@ def lend(database, estate) -> None:
         )
 
 
-def wait_for_taps(database, point) -> None:
+def wait_for_taps(database, point, *, why: Why = Why.TAPS) -> None:
     with database.system() as session:
-        session.get_one(tables.PointState, point).why = "taps"
+        session.get_one(tables.PointState, point).why = why.value
 
 
 def test_staff_ask_for_a_code_and_get_the_same_again(database, home, staff, settings):
@@ -115,7 +116,7 @@ def test_a_customer_takes_emergency_credit_and_closes_the_taps_only_of_the_own_a
     theirs = build("theirs")
     for each in (home, theirs):
         lend(database, each)
-        wait_for_taps(database, each.water)
+        wait_for_taps(database, each.water, why=Why.LEAK)  # as after a long cut
     link = f"/t/{auth.tenant_token(settings, home.account_id)}"
     ours = {"origin": settings.public_url}
 

@@ -13,6 +13,7 @@ from cloud import tables
 from cloud.services import estate, overrides
 from cloud.tables import utc_now
 from prepaid.reading import Supply
+from prepaid.supply import Why
 from prepaid.wire.downlog import BrakeReleased, Pinned, TapsClosed, read_down
 from prepaid.wire.uplog import EmergencyTaken, GatewayAlarm, Trouble
 from tests.cloud import test_credit_api as credit
@@ -167,6 +168,8 @@ def test_staff_lend_and_confirm_taps_on_the_rooms_page(staff, home, database):
     assert [each.status_code for each in refused] == [409, 409]
     assert "当前余额不能申请应急额度" in refused[0].text
     credit.lend(database, home)
+    credit.wait_for_taps(database, home.water, why=Why.LEAK)
+    assert "恢复供水后流量过大" in staff.get(page).text
     credit.wait_for_taps(database, home.water)
     shown = staff.get(page).text
     assert f'action="{lend}"' in shown

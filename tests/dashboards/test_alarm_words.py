@@ -118,6 +118,8 @@ REASONS = (
     (AlarmKind.SWITCH_FAILED, "still on after 3 commands to go off", "发了 3 次命令"),
     (AlarmKind.SWITCH_FAILED, "the command to go off: refused, code 04: password", "错误码 04"),
     (AlarmKind.USED_WHILE_OFF, "the register went on by 0.35 while its switch says off", "仍走了 0.35"),
+    (AlarmKind.LEAK, "at least 0.12 m3 in 180 s after it was opened, more than 1 m3 an hour", "超过每小时 1 m³"),
+    (AlarmKind.LEAK, "what nobody foresaw", "开阀后流量过大"),
     (AlarmKind.CLOCK_WRONG, "its clock is 3 min 20 s slow: more than it takes from here; x", "到表上校时"),
     (AlarmKind.CUT_WAITS, "it is due to be cut, but waits: stale", "在等人处理"),
     (AlarmKind.NO_TARIFF, "tariff RES never came or could not be used: x", "没有价格方案 RES"),

@@ -124,6 +124,10 @@ def test_what_is_lent_and_what_waits_for_the_taps_is_said_in_words() -> None:
     assert title(**off, commodity="cold_water") == "Water is ready to come back"
     assert title(**CUT, credit=CreditState.EC_IN_USE) == "Emergency credit is on its way"
     assert title(**off, is_taps_said=True) == "Your answer is on its way"
+    leak = off | {"wanted": Supply.OFF, "why": Why.LEAK, "commodity": "cold_water"}
+    assert title(**leak) == "Water is shut off: a leak is suspected"
+    assert title(**leak | {"supply": Supply.ON}) == "Water is shut off: a leak is suspected"
+    assert title(**leak, is_taps_said=True) == "Your answer is on its way"
 
 
 def test_every_state_of_a_purse_has_words_of_its_own() -> None:

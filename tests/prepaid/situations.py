@@ -20,6 +20,7 @@ OPEN = Situation(
     is_emergency_taken=False,
     warned_ago=None,
     is_held=False,
+    is_leaking=False,
     has_tariff=True,
     read_ago=timedelta(0),
     agreeing=AGREEING,

@@ -263,6 +263,7 @@ CASES: list[tuple[Any, str, Any]] = [
     (Policy(), "cut_at", 0.0),
     (Policy(), "overdraft", 0.0),
     (Policy(), "max_cut_current_a", 30.0),
+    (Policy(), "leak_per_hour", 1.0),
     (EmergencyCredit(Money(1), offered_at=ZERO), "amount", 10.0),
     (EmergencyCredit(Money(1), offered_at=ZERO), "offered_at", 0.0),
     (Brake(points=1), "share", 0.05),

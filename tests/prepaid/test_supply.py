@@ -314,6 +314,29 @@ def test_water_that_was_off_for_long_is_given_back_when_the_taps_are_said_to_be_
     assert desired(Policy(), long).supply is Supply.ON
 
 
+def test_a_leak_shuts_off_whoever_has_credit_until_the_taps_are_said_to_be_closed():
+    policy = Policy(restore=Restore.DIRECT)
+    leaking = knowing("20", is_leaking=True)
+    assert desired(policy, leaking) == Desired(Supply.OFF, Why.LEAK, is_alarm=True)
+    assert desired(policy, replace(leaking, seen=Supply.OFF)).why is Why.LEAK
+    assert desired(policy, replace(leaking, vacant=Supply.ON, seen=Supply.ON)).why is Why.LEAK
+    answered = replace(leaking, seen=Supply.OFF, are_taps_closed=True)
+    assert desired(policy, answered) == Desired(Supply.ON, Why.CREDIT)
+    assert desired(policy, replace(answered, available=Money(0))).why is Why.NO_CREDIT
+    # It asks neither for a second reading nor for the time, and the brake does not count it; the dwell holds it.
+    for nothing in ({"agreeing": 0}, {"is_clock_trusted": False}, {"is_braked": True}):
+        assert desired(policy, replace(leaking, **nothing)).why is Why.LEAK
+    moved = replace(leaking, switched_ago=timedelta(seconds=1))
+    assert desired(policy, moved).why is Why.DWELL
+
+
+def test_a_leak_shuts_off_nobody_who_is_protected_or_kept_supplied():
+    leaking = knowing("20", is_leaking=True)
+    assert desired(Policy(is_protected=True), leaking).why is Why.PROTECTED
+    kept = replace(leaking, overrides=(pinned(Supply.ON),))
+    assert desired(Policy(), kept).why is Why.KEPT
+
+
 @pytest.mark.parametrize(
     ("want", "seen", "restore", "done"),
     [
@@ -355,6 +378,7 @@ def test_a_meter_without_a_switch_is_left_alone():
         ({"ask_after": timedelta(days=-1)}, "ask_after"),
         ({"current_tries": -1}, "current_tries"),
         ({"max_cut_current_a": Decimal(0)}, "max_cut_current_a"),
+        ({"leak_per_hour": Decimal(0)}, "leak_per_hour"),
         ({"protected_until": datetime(2026, 11, 21)}, "time zone"),  # noqa: DTZ001
     ],
 )

@@ -54,6 +54,7 @@ SITUATION_WORDS: dict[str, Any] = {
     r"clock in doubt": lambda: {"is_clock_trusted": False},
     r"override (on|off)": lambda supply: {"overrides": (pinned(SUPPLY[supply]),)},
     r"vacant (on|off)": lambda supply: {"vacant": SUPPLY[supply]},
+    r"leaking": lambda: {"is_leaking": True},
     r"held": lambda: {"is_held": True},
     r"no tariff": lambda: {"has_tariff": False},
     r"taken": lambda: {"is_emergency_taken": True},
