@@ -16,14 +16,17 @@ from cloud.services import estate, topups, uplog
 from cloud.services.money.stages import stages_of
 from cloud.tables import Account, Building, Gateway, Purse, Room, Site
 from prepaid.money import Money
-from prepaid.point import Meter, Policy
+from prepaid.point import Meter, Policy, Restore
 from prepaid.tariff_document import BadTariff
 from prepaid.wire.downlog import Credited, PointSet, TariffSet, read_down
 from prepaid.wire.entry import Cursor
 from prepaid.wire.envelope import Envelope
 from tests.cloud.conftest import NOON
+from tests.cloud.test_overrides import staff
 
 pytestmark = pytest.mark.processes
+
+__all__ = ["staff"]  # a fixture
 
 METER = Meter("M9", "dlt645-2007", "L1", "000000000009", 6, Decimal("0.01"), Decimal(60))
 
@@ -73,6 +76,24 @@ def test_a_tariff_is_sent_once_and_before_the_points_that_use_it(session, home, 
     assert messages[4].point.id == point.id
     assert messages[4].point.meter == METER
     assert messages[4].point.policy == Policy()
+
+
+def test_how_much_water_may_flow_when_its_valve_is_opened_is_told_with_the_point(
+    session, home, staff
+):
+    water = {
+        "room_id": str(home.room_id),
+        "gateway_id": str(home.gateway_id),
+        "name": "0301 厨房水",
+        "tariff_code": "water",
+        "meter": {"model": "cjt188-cold", "meter_no": "78330011223344", "line": "L1"},
+        "restore": "direct",
+    }
+    assert staff.post("/api/points", json={**water, "leak_per_hour": "0"}).status_code == 422
+    assert staff.post("/api/points", json={**water, "leak_per_hour": "1"}).status_code == 201
+
+    policy = down(session, home.gateway_id)[-1].point.policy
+    assert policy == Policy(restore=Restore.DIRECT, leak_per_hour=Decimal(1))
 
 
 def test_money_paid_before_a_purse_has_a_gateway_is_sent_before_its_first_point(

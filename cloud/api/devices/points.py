@@ -60,7 +60,8 @@ class Point(BaseModel):
 
 class PointToAdd(BaseModel):
     """opening: what the meter showed when it was put up, where somebody wrote that down. restore: whether a supply
-    comes back by itself (direct) or is allowed, and closed at the meter."""
+    comes back by itself (direct) or is allowed, and closed at the meter. leak_per_hour: of water, how many m3 an hour
+    may flow in the first minutes after the gateway opened the valve; if more does, it is closed again."""
 
     room_id: UUID
     gateway_id: UUID
@@ -68,6 +69,7 @@ class PointToAdd(BaseModel):
     tariff_code: Annotated[str, Field(min_length=1, max_length=200)]
     meter: Device
     restore: Restore = Restore.ALLOW_CLOSE
+    leak_per_hour: Annotated[Decimal, Field(gt=0, lt=10**6, examples=["1"])] | None = None
     opening: Total | None = None
 
 
@@ -80,6 +82,7 @@ def add_point(given: PointToAdd, user: EditEstate, session: UserSession) -> Poin
         meter=given.meter.value(),
         tariff_code=given.tariff_code,
         restore=given.restore,
+        leak_per_hour=given.leak_per_hour,
         opening=given.opening,
     )
     added = points.add(session, given.room_id, given.gateway_id, new, by=user, now=utc_now())

@@ -30,6 +30,7 @@ class NewPoint:
     tariff_code: str
     restore: Restore
     opening: Decimal | None
+    leak_per_hour: Decimal | None = None  # of water, in m3: prepaid.point.Policy
 
 
 def add(
@@ -64,7 +65,7 @@ def put(
         commodity=commodity,
         meter=new.meter,
         tariff_code=new.tariff_code,
-        policy=Policy(restore=new.restore),
+        policy=Policy(restore=new.restore, leak_per_hour=new.leak_per_hour),
         model=new.model,
         opening=new.opening,
         now=now,
