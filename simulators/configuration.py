@@ -62,6 +62,7 @@ class FaultsConfig:
     reset_register: Often = 0.0
     rollover: Often = 0.0
     stuck_register: Often = 0.0
+    open_tap: Often = 0.0
 
     def faults(self) -> Faults:
         return Faults(**asdict(self))

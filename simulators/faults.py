@@ -14,6 +14,7 @@ IN_THE_METER = (
     "reset_register",
     "rollover",
     "stuck_register",
+    "open_tap",
 )
 NAMES = ON_THE_LINE + IN_THE_METER
 
@@ -30,7 +31,7 @@ class Faults:
     two_on_one_address: another meter answers too. stuck_relay: the contact stays where it is.
     half_open_valve: it stops halfway and reports itself abnormal. wrong_password: none that is known is right.
     reset_register: it falls to zero. rollover: it starts 0.50 before its end. stuck_register: it stands
-    still while current flows.
+    still while current flows. open_tap: behind a water meter a tap stands wide open, as well as what is used.
     """
 
     silence: float = 0.0
@@ -46,6 +47,7 @@ class Faults:
     reset_register: float = 0.0
     rollover: float = 0.0
     stuck_register: float = 0.0
+    open_tap: float = 0.0
 
 
 assert tuple(field.name for field in fields(Faults)) == NAMES

@@ -32,6 +32,7 @@ PRICE_TABLE, SETTLEMENT_DAY, READING_DAY, KEY = 0x8102, 0x8103, 0x8104, 0x8106
 PRICES_SET, SETTLEMENT_SET, READING_SET, KEY_SET, NEW_BASE = 0xA010, 0xA011, 0xA012, 0xA014, 0xA016
 LAST_MONTH = 0xD120
 MONTHS = 12
+OPEN_TAP_L_PER_H = 2400  # a hose that has burst, or two taps wide open
 CUBIC_METRE = 0x2C
 CENT = UNIT  # 0.01 yuan: a price in 0.01 yuan times a volume of 1 m3
 
@@ -136,6 +137,8 @@ class WaterMeter:
             stops.append(self.moving[0])
         if not self.was_reset and "reset_register" in self.make.faults.names:
             stops.append(self.make.faults.after)
+        if "open_tap" in self.make.faults.names and self.at < self.make.faults.after:
+            stops.append(self.make.faults.after)
         if self.make.prepaid is not None and self.flow:
             stops.append(self.register.steady_until(self.at))
             rate = self.flow * self.register.time_scale * self._price()
@@ -165,7 +168,10 @@ class WaterMeter:
             self.exercise_valve()
 
     def _run(self, until: int) -> None:
-        drawn = self.register.drawn(self.at, until) if self.valve is not Valve.CLOSED else 0
+        drawn = self._open_tap * self.register.time_scale * (until - self.at)
+        drawn += self.register.drawn(self.at, until)
+        if self.valve is Valve.CLOSED:
+            drawn = 0
         if self.valve is Valve.ABNORMAL:
             drawn //= 2
         if not self._has("stuck_register"):
@@ -178,13 +184,19 @@ class WaterMeter:
         return self.make.faults.has(fault, self.at)
 
     @property
+    def _open_tap(self) -> int:
+        """L/h that run beside what is used while the valve is open."""
+        return OPEN_TAP_L_PER_H if self._has("open_tap") else 0
+
+    @property
     def flow(self) -> int:
         """L/h through the valve as it stands: half of it where it stands half open."""
+        drawn = self.register.draw(self.at) + self._open_tap
         match self.valve:
             case Valve.OPEN:
-                return self.register.draw(self.at)
+                return drawn
             case Valve.ABNORMAL:
-                return self.register.draw(self.at) // 2
+                return drawn // 2
             case _:
                 return 0
 

@@ -57,7 +57,9 @@ class End(Arrived):
 class Story:
     """A line with two electricity meters and a water meter, and a gateway's bus on it."""
 
-    def __init__(self, line: FaultsConfig, first: FaultsConfig, after_s: int) -> None:
+    def __init__(
+        self, line: FaultsConfig, first: FaultsConfig, after_s: int, base_l_per_h: int
+    ) -> None:
         loop = asyncio.get_running_loop()
         power = ElectricityConfig(
             protocol="dlt645-2007",
@@ -79,7 +81,7 @@ class Story:
                     line="L1",
                     address=WATER,
                     opening=Decimal("10.00"),
-                    base_l_per_h=36_000,
+                    base_l_per_h=base_l_per_h,
                     varying_l_per_h=0,
                     valve_travel_ms=1000,
                     faults=first,
@@ -126,8 +128,10 @@ async def played(
     line: dict[str, float] | None = None,
     meter: dict[str, float] | None = None,
     after_s: int = 0,
+    base_l_per_h: int = 36_000,
 ) -> AsyncIterator[Story]:
-    story = Story(FaultsConfig(**(line or {})), FaultsConfig(**(meter or {})), after_s)
+    line_faults, own = FaultsConfig(**(line or {})), FaultsConfig(**(meter or {}))
+    story = Story(line_faults, own, after_s, base_l_per_h)
     running = asyncio.create_task(story.line.run())
     try:
         yield story
@@ -251,6 +255,21 @@ async def stuck_register() -> None:
         assert values[0].value == Decimal("36.0000")
 
 
+async def open_tap() -> None:
+    async with played(meter={"open_tap": 1}, after_s=600, base_l_per_h=0) as story:
+        await asyncio.sleep(590)
+        assert (await story.water()).total == 10
+        await asyncio.sleep(10 + 900)
+        # 2400 litres an hour are 0.60 m3 in a quarter of it
+        found = await story.water()
+        assert Decimal("10.60") <= found.total <= Decimal("10.61")
+        await story.turn(ValveCommand.CLOSE)
+        await asyncio.sleep(10)
+        shut = (await story.water()).total
+        await asyncio.sleep(600)
+        assert (await story.water()).total == shut
+
+
 STORIES: dict[str, Callable[[], Awaitable[None]]] = {
     "silence": silence,
     "noise": noise,
@@ -265,6 +284,7 @@ STORIES: dict[str, Callable[[], Awaitable[None]]] = {
     "reset_register": reset_register,
     "rollover": rollover,
     "stuck_register": stuck_register,
+    "open_tap": open_tap,
 }
 
 
